@@ -1,0 +1,69 @@
+"""What can go wrong, said for the person on call: what was wrong, where, and what to do next."""
+
+
+class VmsError(Exception):
+    """Base of every refusal of this product.
+
+    message: what was wrong and where (file, line, camera, store). remedy: what to do next.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class ConfigError(VmsError):
+    """sites.yaml or an environment setting is wrong."""
+
+
+class StackError(VmsError):
+    """A part of the local stack (Postgres, Airflow, viewer) can't be started, reached or stopped."""
+
+
+class FootageUnreachable(VmsError):
+    """A footage folder is missing, empty where it never was, or does not answer in time."""
+
+
+class SourceRejected(VmsError):
+    """A source file can't become a recording. `reason` is a stable short code such as "zero_bytes"."""
+
+    def __init__(self, reason: str, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.args = (reason, message, remedy)
+        self.reason = reason
+
+
+class SourceChanged(VmsError):
+    """A source file changed while it was being read: it is not closed after all and is looked at again later."""
+
+
+class StagingFull(VmsError):
+    """The staging disk has too little free space for the next rendition."""
+
+
+class EncodeFailed(VmsError):
+    """FFmpeg failed, ran out of time or made something that does not check out."""
+
+
+class StoreError(VmsError):
+    """A store refused or failed."""
+
+
+class StoreUnreachable(StoreError):
+    """A store is away, unmounted, or not the store that the catalogue knows."""
+
+
+class StoreFull(StoreError):
+    """A store has no space left."""
+
+
+class StoreConflict(StoreError):
+    """A different object lies under a key of ours; nothing was overwritten."""
+
+
+class CatalogueError(VmsError):
+    """The catalogue can't be reached or its contents contradict what is asked."""

@@ -1,0 +1,126 @@
+"""Where everything of one installation lies, and this machine's settings: the one place that reads VMS_* variables.
+
+`VMS_HOME` (default `.vms/` beside the code) holds all state: delete it and the next start begins anew. What the company
+wants (sites, stores, profiles) is in sites.yaml, see `vms.config`; here is only what differs from machine to machine.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from vms.errors import ConfigError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Home:
+    """The state folder and this machine's settings. Paths are absolute; nothing is created until `prepare`."""
+
+    root: Path
+    sites_file: Path
+    viewer_port: int
+    airflow_port: int
+    postgres_url: str
+    ffmpeg: str
+    ffprobe: str
+    demo: bool
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def airflow(self) -> Path:
+        return self.root / "airflow"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """Pid and state files of the running stack."""
+        return self.root / "run"
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def nas(self) -> Path:
+        """The default store, for a first try without a NAS."""
+        return self.root / "nas"
+
+    @property
+    def demo_footage(self) -> Path:
+        return self.root / "demo"
+
+    @property
+    def cache(self) -> Path:
+        """What may be deleted at any time: viewer posters, look-up files."""
+        return self.root / "cache"
+
+    def site_staging(self, site: str) -> Path:
+        return self.staging / site
+
+    def prepare(self) -> None:
+        """Make the state folder. Raises ConfigError when it can't be written."""
+        try:
+            for folder in (self.root, self.logs, self.run, self.staging, self.secrets, self.cache):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.secrets.chmod(0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"The state folder {self.root} can't be written ({error.strerror}).",
+                "Give this user the right to write there, or set VMS_HOME to a folder that it may write to.",
+            ) from error
+
+    def secret(self, name: str, length: int = 32) -> str:
+        """The secret of this name, generated at first use (URL-safe text, mode 0600)."""
+        path = self.secrets / name
+        if not path.exists():
+            self.prepare()
+            fresh = path.with_suffix(f".{os.getpid()}.new")
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_urlsafe(length))
+            try:
+                os.link(fresh, path)  # the first of two starters wins; both read the same file afterwards
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        return path.read_text().strip()
+
+
+def from_environment(environ: dict[str, str] | None = None) -> Home:
+    """The installation that VMS_HOME, VMS_SITES, VMS_VIEWER_PORT, VMS_AIRFLOW_PORT, VMS_POSTGRES_URL, VMS_FFMPEG,
+    VMS_FFPROBE and VMS_DEMO name. Raises ConfigError when a value does not fit."""
+    env = dict(os.environ if environ is None else environ)
+    root = Path(env.get("VMS_HOME") or PROJECT_ROOT / ".vms").expanduser().absolute()
+    demo = env.get("VMS_DEMO", "") not in ("", "0")
+    default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
+    return Home(
+        root=root,
+        sites_file=Path(env.get("VMS_SITES") or default_sites).expanduser().absolute(),
+        viewer_port=_port(env, "VMS_VIEWER_PORT", 5000),
+        airflow_port=_port(env, "VMS_AIRFLOW_PORT", 8080),
+        postgres_url=env.get("VMS_POSTGRES_URL", ""),
+        ffmpeg=env.get("VMS_FFMPEG", ""),
+        ffprobe=env.get("VMS_FFPROBE", ""),
+        demo=demo,
+    )
+
+
+def _port(env: dict[str, str], name: str, default: int) -> int:
+    text = env.get(name, "") or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ConfigError(f"{name} is {text!r}, which is no port number.", "Set it to a number from 1 to 65535.")
+    return int(text)

@@ -1,0 +1,305 @@
+"""The data that flows: source file → sighting → batch → rendition → receipt → copy.
+
+Each is made in one place and passed on whole. All are frozen and cross process borders as plain JSON (`dump`, `load`).
+Times are time-zone-aware UTC datetimes, durations are seconds, sizes are bytes, SHA-256 sums are 64 lowercase hex
+digits, fingerprints are 32. Paths of source files are texts as made by `vms.paths.to_text`, relative to the site's
+footage folder, so that any name a disk can hold travels through JSON and Postgres and back unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter
+
+TimeBasis = Literal["name", "name_end", "container", "mtime"]
+TimeMark = Literal["dst_repeated", "dst_skipped", "future", "before_2000"]
+State = Literal["planned", "archived", "released", "purged", "quarantined"]
+
+
+@dataclass(frozen=True)
+class RunRef:
+    """Who acts: the DAG run, task and try (or the CLI), for lineage."""
+
+    dag_id: str
+    run_id: str
+    task_id: str = ""
+    map_index: int = -1
+    try_number: int = 0
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a file did not get further. permanent: trying again unchanged can't help (quarantine it)."""
+
+    reason: str
+    message: str
+    remedy: str
+    permanent: bool
+
+
+@dataclass(frozen=True)
+class SourceSeen:
+    """One source file by its path and the size and mtime that it had when it was looked at."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A closed source file that can become a recording, as `sense` read it."""
+
+    source: SourceSeen
+    camera: str
+    fingerprint: str
+    start_utc: datetime
+    duration_s: float
+    time_basis: TimeBasis
+    time_marks: tuple[TimeMark, ...]
+    pattern: str
+    codec: str
+    width: int
+    height: int
+    fps: float | None
+    audio_codec: str | None
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A source file that can't become a recording; it stays where it is. start_utc is the best guess there is."""
+
+    source: SourceSeen
+    camera: str
+    fingerprint: str
+    start_utc: datetime
+    time_basis: TimeBasis
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A source file that is not closed yet, and why."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Sensed:
+    """What one look at a site's footage folder found. `more`: closed files left for the next run by the limit."""
+
+    site: str
+    looked_at: datetime
+    files: int
+    settled: int
+    ignored: int
+    more: int
+    waiting: tuple[Waiting, ...]
+    sightings: tuple[Sighting, ...]
+    rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True)
+class StoreTarget:
+    """A store as a task needs it. identity: what its identity file must say; None before the first contact."""
+
+    store_id: int
+    name: str
+    url: str
+    identity: str | None
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One planned recording. sources: every name under which this content was seen, the first is read."""
+
+    recording_id: int
+    site: str
+    camera: str
+    start_utc: datetime
+    fingerprint: str
+    duration_s: float
+    time_basis: TimeBasis
+    sources: tuple[SourceSeen, ...]
+
+    @property
+    def key_stem(self) -> str:
+        """The store key without its ending, from identity alone: site/camera/2026/01/31/20260131T235959Z_<fp12>."""
+        at = self.start_utc
+        return f"{self.site}/{self.camera}/{at:%Y/%m/%d}/{at:%Y%m%dT%H%M%SZ}_{self.fingerprint[:12]}"
+
+    @property
+    def staging_stem(self) -> str:
+        """The name in the site's staging folder without its ending."""
+        return f"{self.camera}_{self.start_utc:%Y%m%dT%H%M%SZ}_{self.fingerprint[:12]}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Files of one camera that one task handles; its membership never changes once planned."""
+
+    batch_id: int
+    site: str
+    camera: str
+    title: str
+    stores: tuple[StoreTarget, ...]
+    items: tuple[BatchItem, ...]
+
+
+@dataclass(frozen=True)
+class Rendition:
+    """What will be stored. kind: encoded (by FFmpeg), remuxed (stream copy) or original (byte copy of the source).
+
+    file: its name in the staging folder. suffix: ".mp4", or the source's own for an original.
+    why_kept: why it is not encoded ("" when it is). damaged: what is wrong with the footage itself ("" when nothing).
+    """
+
+    kind: Literal["encoded", "remuxed", "original"]
+    file: str
+    suffix: str
+    size_bytes: int
+    sha256: str
+    codec: str
+    audio_codec: str | None
+    width: int
+    height: int
+    fps: float | None
+    duration_s: float
+    frames: int
+    profile: str
+    why_kept: str
+    damaged: str
+    argv: tuple[str, ...]
+    ffmpeg: str
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Poster or sprite sheet. Sprite: `tiles` pictures of tile_width x tile_height, row by row, one per interval_s."""
+
+    kind: Literal["poster", "sprite"]
+    file: str
+    suffix: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    tile_width: int = 0
+    tile_height: int = 0
+    columns: int = 0
+    tiles: int = 0
+    interval_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class CopyReceipt:
+    """One object that a store itself confirmed. part: rendition, poster or sprite. checksum: e.g. "sha256:<hex>"."""
+
+    store_id: int
+    part: Literal["rendition", "poster", "sprite"]
+    key: str
+    size_bytes: int
+    sha256: str
+    checksum: str
+    verified_at: datetime
+    bytes_sent: int
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a task on the site's machine reports about one file of its batch.
+
+    fault is set when the file got no further; then rendition/copies hold what was done before.
+    source is the name that was really read, with the size and mtime found; source_sha256 is over all its bytes.
+    """
+
+    recording_id: int
+    start_utc: datetime
+    source: SourceSeen
+    host: str
+    started_at: datetime
+    finished_at: datetime
+    source_sha256: str = ""
+    rendition: Rendition | None = None
+    previews: tuple[Preview, ...] = ()
+    copies: tuple[CopyReceipt, ...] = ()
+    store_faults: dict[str, Fault] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
+class ReleaseOrder:
+    """The catalogue has committed this recording as archived; remove its sources once keep_until has passed.
+
+    sources: every name under which it was seen; a file is removed only if its bytes still give source_sha256.
+    keep_until None: the source is never removed, only noted as settled.
+    """
+
+    recording_id: int
+    start_utc: datetime
+    source_sha256: str
+    staging_stem: str
+    keep_until: datetime | None
+    sources: tuple[SourceSeen, ...]
+    copies: tuple[CopyReceipt, ...]
+    stores: tuple[StoreTarget, ...]
+
+
+@dataclass(frozen=True)
+class ReleaseReceipt:
+    """What release did: paths removed, and for each path kept the reason. done: no source of it is left on site."""
+
+    recording_id: int
+    start_utc: datetime
+    removed: tuple[str, ...]
+    kept: dict[str, str]
+    done: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run will do. due: archived earlier and to be released now. settled: names that need no further look."""
+
+    site: str
+    batches: tuple[Batch, ...]
+    due: tuple[ReleaseOrder, ...]
+    settled: tuple[SourceSeen, ...]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the catalogue committed for one batch."""
+
+    batch_id: int
+    archived: tuple[ReleaseOrder, ...]
+    quarantined: tuple[SourceSeen, ...]
+    unfinished: tuple[int, ...]
+
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=64)
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def dump(value: Any) -> Any:
+    """Plain JSON data (dict, list, str, int, float, None) for any value of this module, or a list of them."""
+    if isinstance(value, (list, tuple)):
+        return [dump(one) for one in value]
+    return _adapter(type(value)).dump_python(value, mode="json")
+
+
+def load(kind: type[T], data: Any) -> T:
+    """The value that `dump` made `data` from. Raises pydantic.ValidationError when it does not fit."""
+    value: T = _adapter(kind).validate_python(data)
+    return value
