@@ -1,0 +1,1 @@
+"""The local stack: Postgres, Airflow and the viewer as supervised children of one launcher."""

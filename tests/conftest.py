@@ -1,0 +1,65 @@
+"""What every test may ask for: a real private PostgreSQL server, and a fresh migrated catalogue in it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from vms.catalogue import migrate
+from vms.home import Home, from_environment
+from vms.stack import postgres as server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Home]:
+    """A home with a running server, its roles and its (empty) databases, for the whole session."""
+    folder = Path(tempfile.mkdtemp(prefix="vms-test-"))
+    folder.chmod(0o755)  # the account that the server drops to must get through
+    home = from_environment({"VMS_HOME": str(folder / "home")})
+    child = server.start(home)
+    try:
+        server.prepare_databases(home)
+        yield home
+    finally:
+        server.stop(child)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: Home) -> Home:
+    """The server with the template that each test's catalogue is copied from: migrating once is enough."""
+    migrate.upgrade(server.role_url(postgres, "vms_owner", "catalogue"))
+    _as_admin(postgres, "ALTER DATABASE catalogue RENAME TO catalogue_template")
+    return postgres
+
+
+@pytest.fixture()
+def catalogue(_migrated: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Home, str]:
+    """A home of its own over a fresh migrated catalogue, and the owner's URL of it."""
+    for name in ("VMS_CATALOGUE_URL", "VMS_VIEWER_CATALOGUE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    home = from_environment({"VMS_HOME": str(tmp_path / "home"), "VMS_SITES": str(tmp_path / "sites.yaml")})
+    home.prepare()
+    shutil.copytree(_migrated.secrets, home.secrets, dirs_exist_ok=True)
+    shutil.copy(_migrated.run / "postgres.json", home.run)
+    _as_admin(
+        home,
+        "DROP DATABASE IF EXISTS catalogue WITH (FORCE)",
+        "CREATE DATABASE catalogue OWNER vms_owner TEMPLATE catalogue_template",
+    )
+    server.prepare_databases(home)
+    return home, server.role_url(home, "vms_owner", "catalogue")
+
+
+def _as_admin(home: Home, *statements: str) -> None:
+    conn = psycopg2.connect(server.admin_url(home))
+    conn.autocommit = True
+    with conn.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    conn.close()
