@@ -9,8 +9,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-
-from vms.catalogue import migrate
 from vms.home import Home, from_environment
 from vms.stack import postgres as server
 
@@ -33,12 +31,14 @@ def postgres() -> Iterator[Home]:
 @pytest.fixture(scope="session")
 def _migrated(postgres: Home) -> Home:
     """The server with the template that each test's catalogue is copied from: migrating once is enough."""
+    from vms.catalogue import migrate  # only tests with a catalogue pay for importing Alembic
+
     migrate.upgrade(server.role_url(postgres, "vms_owner", "catalogue"))
     _as_admin(postgres, "ALTER DATABASE catalogue RENAME TO catalogue_template")
     return postgres
 
 
-@pytest.fixture()
+@pytest.fixture
 def catalogue(_migrated: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Home, str]:
     """A home of its own over a fresh migrated catalogue, and the owner's URL of it."""
     for name in ("VMS_CATALOGUE_URL", "VMS_VIEWER_CATALOGUE_URL"):
