@@ -217,6 +217,7 @@ class Receipt:
 
     fault is set when the file got no further; then rendition/copies hold what was done before.
     source is the name that was really read, with the size and mtime found; source_sha256 is over all its bytes.
+    store_faults: by store name. store_identities: what each store's identity file said, by store_id as text.
     """
 
     recording_id: int
@@ -230,6 +231,7 @@ class Receipt:
     previews: tuple[Preview, ...] = ()
     copies: tuple[CopyReceipt, ...] = ()
     store_faults: dict[str, Fault] = field(default_factory=dict)
+    store_identities: dict[str, str] = field(default_factory=dict)
     fault: Fault | None = None
 
 
