@@ -1,4 +1,6 @@
-"""Become another program, bound to its parent: `python -I -S limited_exec.py PARENT_PID NICE MEMORY_BYTES PROGRAM ARGS...`
+"""Become another program, bound to its parent.
+
+`python -I -S limited_exec.py PARENT_PID NICE MEMORY_BYTES PROGRAM ARGUMENTS...`
 
 Runs before FFmpeg in its own process because a `preexec_fn` is unsafe beside threads. The kernel then kills the
 program when the thread that started it ends, even when that process is killed with no chance to clean up.
@@ -22,7 +24,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    os.execv(sys.argv[4], sys.argv[4:])
+    os.execv(sys.argv[4], sys.argv[4:])  # noqa: S606 - no shell is the point
 
 
-main()
+if __name__ == "__main__":
+    main()
