@@ -1,0 +1,175 @@
+"""One DAG per site of sites.yaml: from the recorder's folder to a proven, findable copy.
+
+    sense ─ plan ─┬─ batch[0]: compress ─ upload ─ record ─┬─ release ─ verdict
+                  └─ batch[n]: ...                         ┘
+
+A batch holds files of one camera; batches fail, retry and are cleared one by one. The DAG says only what runs when and
+in what order: what the tasks do lies in `vms` (include/), their Airflow side in `vms_airflow` (plugins/), and what
+differs from site to site is read by the tasks from sites.yaml, so that editing it makes no new version of a thousand
+DAGs. The files in footage_shards/ share the sites among them, and a running task builds only its own site's DAG.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+from vms_airflow.sensor import FootageSensor
+from vms_airflow.tasks import compress, plan, record, release, upload
+from vms_airflow.timetable import SiteTimetable, stagger_of
+from vms_airflow.verdict import VerdictOperator
+
+from airflow.sdk import (
+    DAG,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    TriggerRule,
+    get_parsing_context,
+    task,
+    task_group,
+)
+from airflow.sdk.exceptions import AirflowFailException
+from vms.config import Config, Site, SiteError, load_config
+from vms.errors import ConfigError
+from vms.home import from_environment
+
+SHARDS = 8
+
+DEFAULTS = {
+    "owner": "vms",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=30),
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(ConfigError, RetryAction.FAIL, reason="sites.yaml has to be corrected first")]
+    ),
+    "execution_timeout": timedelta(minutes=30),
+    # Short tasks first, so that a site with a day's backlog to compress does not hold up the looks of the others.
+    "weight_rule": "absolute",
+    "priority_weight": 10,
+}
+
+ABOUT_SITE = """
+### Footage of {name}
+
+Looks into the site's footage folder every {every} and archives what is closed and new.
+
+| task | what it does |
+| --- | --- |
+| `sense` | looks for closed files; what is still being written waits |
+| `plan` | leaves out what the catalogue knows and cuts the rest into batches |
+| `batch` | per batch: `compress`, `upload` (the store itself confirms size and checksum), `record` in the catalogue |
+| `release` | removes source files that are archived and whose keep time is over |
+| `verdict` | **red if one planned file is neither archived nor quarantined**; its log names the files |
+
+*A red run* loses nothing: the next run takes up what is left. Once the cause is mended, clear the failed tasks to go on at
+once. Clearing any task is safe: what is done already is found and not done twice.
+
+The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}). Settings: `sites.yaml`; changes count from the
+next run.
+"""
+
+
+def footage_dag(site: Site) -> DAG:
+    """The DAG of one site."""
+    timetable = SiteTimetable(site.every, stagger_of(site.id, site.every))
+    with DAG(
+        dag_id=f"footage_{site.id}",
+        dag_display_name=f"Footage: {site.name}",
+        description=f"Archive the footage of {site.name}",
+        doc_md=ABOUT_SITE.format(name=site.name, every=timetable.summary.removeprefix("every "), viewer=_viewer()),
+        schedule=timetable if site.enabled else None,
+        catchup=False,
+        max_active_runs=1,
+        # A disabled site has no schedule. Were it paused instead, enabling it in sites.yaml would not start it again.
+        is_paused_upon_creation=False,
+        dagrun_timeout=timedelta(hours=24),
+        default_args=DEFAULTS,
+        tags={"footage", site.id, site.time_zone, *(() if site.enabled else ("disabled",))},
+    ) as dag:
+        sensed = FootageSensor(
+            task_id="sense", site=site.id, retries=1, execution_timeout=timedelta(minutes=10), doc_md=FootageSensor.__doc__
+        )
+        batches = plan(site=site.id, sensed=sensed.output)
+
+        @task_group
+        def batch(batch):
+            made = compress.override(
+                execution_timeout=timedelta(hours=6), priority_weight=1, map_index_template=BATCH_TITLE
+            )(site=site.id, batch=batch)
+            # Two of a site at a time: one sends while the other reads and hashes; more would only share the uplink.
+            sent = upload.override(
+                execution_timeout=timedelta(hours=12),
+                priority_weight=5,
+                max_active_tis_per_dag=2,
+                map_index_template=BATCH_TITLE,
+            )(site=site.id, batch=batch, receipts=made)
+            # Also after a failed upload: what a store has confirmed is committed, whatever became of the rest.
+            record.override(trigger_rule=TriggerRule.ALL_DONE, map_index_template=BATCH_TITLE)(site=site.id, batch=batch, receipts=sent)
+
+        (
+            batch.expand(batch=batches)
+            >> release.override(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(hours=2))(site=site.id)
+            >> VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE)
+        )
+    return dag
+
+
+BATCH_TITLE = "{{ task.op_kwargs['batch']['title'] }}"
+
+
+def broken_site_dag(error: SiteError, dag_id: str) -> DAG:
+    """In place of a site's DAG when its part of sites.yaml is wrong: red, and saying what to correct."""
+    with DAG(
+        dag_id=dag_id,
+        description="sites.yaml has to be corrected",
+        doc_md=f"### This site is not archived\n\nIts part of `sites.yaml` has to be corrected:\n\n```\n{error.message}\n```\n",
+        schedule=SiteTimetable(timedelta(hours=1)),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        default_args={**DEFAULTS, "retries": 0},
+        tags={"footage", "config-error"},
+    ) as dag:
+
+        @task
+        def correct_sites_yaml() -> None:
+            raise AirflowFailException(error.message)
+
+        correct_sites_yaml()
+    return dag
+
+
+def footage_dags(shard: int) -> list[DAG]:
+    """The DAGs of one shard's sites; only the asked one when Airflow reads the file to run a task of it."""
+    wanted = get_parsing_context().dag_id
+    config = load_config(from_environment().sites_file)
+    return [
+        footage_dag(entry) if isinstance(entry, Site) else broken_site_dag(entry, dag_id)
+        for dag_id, entry in _entries(config)
+        if shard_of(dag_id) == shard and wanted in (None, dag_id)
+    ]
+
+
+def shard_of(dag_id: str) -> int:
+    """The shard that holds this DAG, always the same."""
+    return zlib.crc32(dag_id.encode()) % SHARDS
+
+
+def _entries(config: Config) -> Iterator[tuple[str, Site | SiteError]]:
+    taken = set()
+    for site in config.sites:
+        taken.add(f"footage_{site.id}")
+        yield f"footage_{site.id}", site
+    for number, error in enumerate(config.errors, 1):
+        dag_id = "footage_" + re.sub(r"[^A-Za-z0-9_.-]", "-", error.id)[:100]
+        if dag_id in taken:
+            dag_id += f".{number}"
+        taken.add(dag_id)
+        yield dag_id, error
+
+
+def _viewer() -> str:
+    return f"http://127.0.0.1:{from_environment().viewer_port}/"

@@ -1,0 +1,5 @@
+"""Share 1 of the sites' Airflow DAGs, see footage.py."""
+
+from footage import footage_dags
+
+footage_dags(shard=1)

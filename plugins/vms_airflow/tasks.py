@@ -1,0 +1,134 @@
+"""The tasks between sense and verdict. Each loads what it needs, calls one function of `vms`, and hands JSON on.
+
+compress, upload and release run on the site's machine and never talk to the catalogue; plan and record do.
+Every task can be killed, retried and cleared in Airflow at any moment: what is done is found again on disk, in the store
+and in the catalogue, so that a rerun only does what is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
+
+from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from vms.errors import StoreError, StoreUnreachable
+from vms.model import Batch, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
+
+log = logging.getLogger(__name__)
+
+DUE = "due"
+SETTLED = "settled"
+
+
+@task
+def plan(site: str, sensed: Any) -> Any:
+    """Subtract what the catalogue knows, cut the rest into batches, and say what is due for release."""
+    from vms.catalogue.planning import plan_run
+
+    context = get_current_context()
+    home, _, place = installation(site)
+    with catalogue(home) as conn:
+        made = plan_run(conn, place, load(Sensed, sensed), run_ref(context), datetime.now(UTC))
+    for batch in made.batches:
+        log.info("batch %s: %d files to %s", batch.title, len(batch.items), ", ".join(s.name for s in batch.stores))
+    log.info("%d batches, %d recordings due for release", len(made.batches), len(made.due))
+    context["ti"].xcom_push(key=DUE, value=dump(made.due))
+    context["ti"].xcom_push(key=SETTLED, value=dump(made.settled))
+    return dump(made.batches)
+
+
+@task
+def compress(site: str, batch: Any) -> Any:
+    """Make rendition and previews of each file of the batch. A file that can't be used never stops the others."""
+    from vms.steps.compress import compress_batch
+
+    home, _, place = installation(site)
+    receipts = compress_batch(load(Batch, batch), place, home, report=log.info)
+    _report_faults(receipts)
+    return dump(receipts)
+
+
+@task
+def upload(site: str, batch: Any, receipts: Any) -> Any:
+    """Put each rendition into each store and have the store confirm it. Goes on where an earlier try was stopped.
+
+    Raises StoreUnreachable when a store could not take everything, after handing on what the stores did take.
+    """
+    from vms.steps.upload import upload_batch
+
+    home, _, place = installation(site)
+    done = upload_batch(load(Batch, batch), _receipts(receipts), place, home, report=log.info)
+    get_current_context()["ti"].xcom_push(key="return_value", value=dump(done))
+    _refuse_missing_copies(load(Batch, batch), done)
+
+
+@task
+def record(site: str, batch: Any, receipts: Any) -> Any:
+    """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file."""
+    from vms.catalogue.custody import record_receipts
+
+    if receipts is None:
+        raise AirflowSkipException("Nothing came back from this batch. Its files stay planned for the next run.")
+    home, _, _ = installation(site)
+    with catalogue(home) as conn:
+        recorded = record_receipts(
+            conn, load(Batch, batch), _receipts(receipts), run_ref(get_current_context()), datetime.now(UTC)
+        )
+    log.info(
+        "%d archived, %d quarantined, %d not finished",
+        *(len(recorded.archived), len(recorded.quarantined), len(recorded.unfinished)),
+    )
+    return dump(recorded)
+
+
+@task
+def release(site: str) -> Any:
+    """Remove source and staging files of recordings that the catalogue has committed as archived, when it is time."""
+    from vms.steps.release import release as release_sources
+
+    context = get_current_context()
+    due = outcome(context, "plan", DUE)
+    if due is None:
+        raise AirflowSkipException("This run has no plan, so nothing is released.")
+    recorded = [load(Recorded, one) for one in outcomes(context, "batch.record")]
+    orders = [load(ReleaseOrder, one) for one in due]
+    orders += [order for one in recorded for order in one.archived]
+    settled = [load(SourceSeen, one) for one in outcome(context, "plan", SETTLED) or ()]
+    settled += [source for one in recorded for source in one.quarantined]
+    home, _, place = installation(site)
+    receipts = release_sources(place, home, orders, settled, now=datetime.now(UTC), report=log.info)
+    log.info("%d of %d released, %d files removed", *_released(receipts))
+    return dump(receipts)
+
+
+def _receipts(data: Any) -> tuple[Receipt, ...]:
+    return tuple(load(Receipt, one) for one in data or ())
+
+
+def _released(receipts: Sequence[Any]) -> tuple[int, int, int]:
+    return sum(one.done for one in receipts), len(receipts), sum(len(one.removed) for one in receipts)
+
+
+def _report_faults(receipts: Sequence[Receipt]) -> None:
+    for receipt in receipts:
+        if receipt.fault is not None:
+            log.warning("%s: %s %s", receipt.source.path, receipt.fault.message, receipt.fault.remedy)
+
+
+def _refuse_missing_copies(batch: Batch, receipts: Sequence[Receipt]) -> None:
+    """Raise when a store did not take a file: at once for good when trying again can't help, else to be tried again."""
+    missing = [(receipt, store, fault) for receipt in receipts for store, fault in receipt.store_faults.items()]
+    if not missing:
+        return
+    for receipt, store, fault in missing:
+        log.warning("%s is not in store %s: %s %s", receipt.source.path, store, fault.message, fault.remedy)
+    _, store, fault = missing[0]
+    message = f"{len({r.recording_id for r, _, _ in missing})} of {len(batch.items)} files are not in every store yet."
+    if all(fault.permanent for _, _, fault in missing):
+        raise AirflowFailException(str(StoreError(f"{message} {store}: {fault.message}", fault.remedy)))
+    raise StoreUnreachable(f"{message} {store}: {fault.message}", f"{fault.remedy} What is done is kept.")

@@ -1,0 +1,22 @@
+"""What this product adds to Airflow itself: the one module that Airflow loads on its own (see .airflowignore).
+
+Airflow's parts read it once at their start, so they have to be restarted after a change here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vms_airflow.links import RecordingsLink, viewer_pages
+from vms_airflow.timetable import SiteTimetable
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class VmsPlugin(AirflowPlugin):
+    """Registers the sites' timetable, the link from a task, and the viewer's pages in the menu and on every run."""
+
+    name = "vms"
+    timetables = [SiteTimetable]  # noqa: RUF012 - Airflow's own form
+    operator_extra_links = [RecordingsLink()]  # noqa: RUF012
+    external_views: list[dict[str, Any]] = viewer_pages()  # noqa: RUF012
