@@ -1,0 +1,36 @@
+"""Where renditions are kept. `open_store` is the only way to a store; `base` says what every store does."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from vms.errors import ConfigError
+from vms.stores.base import FileRotted, Finding, ObjectMissing, Store, StoredObject
+from vms.stores.file import FileStore
+
+__all__ = ["FileRotted", "Finding", "ObjectMissing", "Store", "StoredObject", "open_store"]
+
+
+def open_store(name: str, url: str) -> Store:
+    """The store of this URL; nothing is read or written yet. Raises ConfigError for a URL that names no known store."""
+    parts = urlsplit(url)
+    if parts.password is not None:
+        raise ConfigError(
+            f"The URL of store {name} holds a password.", "Take it out of the URL and keep it where secrets are kept."
+        )
+    if parts.scheme != "file":
+        raise ConfigError(
+            f"Store {name}: {url!r} is no kind of store that is known.",
+            "Write file:///mount/folder for a NAS or SAN mount.",
+        )
+    folder = unquote(parts.path)
+    if parts.netloc not in ("", "localhost") or not folder.startswith("/") or folder.strip("/") == "":
+        raise ConfigError(
+            f"Store {name}: {url!r} names no folder.",
+            "Write three slashes and the absolute path: file:///mount/folder.",
+        )
+    if parts.query or parts.fragment or "\0" in folder:
+        raise ConfigError(
+            f"Store {name}: {url!r} has a '?' or '#' in its path.", "Write them as %3F and %23, or rename the folder."
+        )
+    return FileStore(name, url, folder)

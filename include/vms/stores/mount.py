@@ -1,0 +1,171 @@
+"""Whether a folder really is the store it should be: its identity file, its mount, and what its errors mean.
+
+A NAS that is not mounted leaves an empty folder on the system disk behind. Writing there would fill the system disk and
+call it an archive; reading there would call every recording lost. So a store carries its identity in a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import stat
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable
+
+IDENTITY_FILE = ".vms-store.json"
+ABANDONED_S = 60
+"""How long an empty file is taken for another writer's claim of a name."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_AWAY = {
+    errno.EROFS,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ECONNABORTED,
+    errno.ECONNRESET,
+    errno.ECONNREFUSED,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.ESHUTDOWN,
+}
+# What a file server or a fresh file system puts into an otherwise empty folder by itself.
+_FURNITURE = {"lost+found", "#recycle", "@eaDir", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db"}
+
+
+def refusal(store: str, root: str, error: OSError, doing: str) -> StoreError:
+    """The store's error for what the operating system said while `doing` (e.g. "writing a/b.mp4")."""
+    said = error.strerror or str(error)
+    what = f"Store {store} at {root}: {doing} failed ({said})."
+    if error.errno in _FULL:
+        return StoreFull(what, "Free space on it or enlarge it; what is waiting is copied by the next run.")
+    if error.errno == errno.EROFS:
+        return StoreUnreachable(what, "It is mounted read-only: look for disk errors on it, then mount it read-write.")
+    if error.errno in _AWAY:
+        return StoreUnreachable(what, "Check that the server is on, the line to it works and the folder is mounted.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StoreError(what, f"Give this user (uid {os.geteuid()}) the right to read and write in {root}.")
+    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+        return StoreConflict(what, "A file or a link lies where a folder should be; move it away by hand.")
+    if error.errno == errno.EFBIG:
+        return StoreError(what, "Its file system does not take files of this size; use another one for this store.")
+    return StoreError(what, "Look into the system log of this machine and of the file server.")
+
+
+def not_the_store(store: str, root: str, why: str) -> StoreUnreachable:
+    return StoreUnreachable(
+        f"Store {store} at {root} is not mounted or is another store: {why}.",
+        "Mount the right folder there. Nothing was written; what is waiting is copied by the next run.",
+    )
+
+
+def missing_mount(path: Path, table: Path = Path("/etc/fstab")) -> str | None:
+    """The mount point at or above `path` that the system's mount table names but that is not mounted now."""
+    try:
+        lines = table.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 2 or fields[0].startswith("#") or not fields[1].startswith("/") or fields[1] == "/":
+            continue
+        point = fields[1].replace("\\040", " ")
+        if path.is_relative_to(point) and not os.path.ismount(point):
+            return point
+    return None
+
+
+def read_identity(root: int) -> str | None:
+    """The identity in the folder of this descriptor; None when it has no identity file. Raises OSError, ValueError."""
+    for patience in (0.05, 0.2, 1.0, 0.0):
+        try:
+            handle = os.open(IDENTITY_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(handle, "rb") as file:
+            raw = file.read(4096)
+        if raw.strip():
+            break
+        time.sleep(patience)  # another process is just making it, on a file system without hard links
+    data = json.loads(raw)
+    identity = data.get("identity") if isinstance(data, dict) else None
+    if not isinstance(identity, str) or not identity:
+        raise ValueError("no identity in it")
+    return identity
+
+
+def make_identity(root: int) -> str:
+    """Give the folder an identity, durably; when two do so at once, both get the identity of the first."""
+    identity = str(uuid.uuid4())
+    made_at = datetime.now(UTC).isoformat(timespec="seconds")
+    text = json.dumps({"identity": identity, "made_at": made_at}, indent=1) + "\n"
+    fresh = f"{IDENTITY_FILE}.{secrets.token_hex(8)}"
+    try:
+        write_durably(root, fresh, text.encode())
+        place_new(root, fresh, root, IDENTITY_FILE)
+    except FileExistsError:
+        identity = read_identity(root) or identity
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh, dir_fd=root)
+    os.fsync(root)
+    return identity
+
+
+def write_durably(folder: int, name: str, data: bytes) -> None:
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def place_new(
+    from_folder: int, from_name: str, to_folder: int, to_name: str, link: Callable[..., None] = os.link
+) -> None:
+    """Move a finished file to its name, atomically and never over another: FileExistsError then, and it is removed.
+
+    File systems without hard links (SMB, some FUSE) have no such move. There the name is claimed by an empty file
+    first; the empty file of a writer that died in between is nobody's object and is taken over after a minute.
+    """
+    try:
+        try:
+            link(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV):
+                raise
+            finished = os.stat(from_name, dir_fd=from_folder, follow_symlinks=False).st_mtime
+            _claim(to_folder, to_name, finished - ABANDONED_S)
+            os.rename(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder)
+            return
+    except FileExistsError:
+        os.unlink(from_name, dir_fd=from_folder)
+        raise
+    os.unlink(from_name, dir_fd=from_folder)
+
+
+def _claim(folder: int, name: str, abandoned_before: float) -> None:
+    try:
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder))
+    except FileExistsError:
+        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(there.st_mode) or there.st_size > 0 or there.st_mtime > abandoned_before:
+            raise
+
+
+def looks_new(root: int) -> bool:
+    """Whether the folder holds nothing but what systems put there by themselves."""
+    with os.scandir(root) as entries:
+        return not any(not entry.name.startswith(".") and entry.name not in _FURNITURE for entry in entries)
