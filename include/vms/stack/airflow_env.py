@@ -1,0 +1,140 @@
+"""How our Airflow is configured: everything by environment, nothing in airflow.cfg, so that one place decides.
+
+Every process of the stack gets this environment; settings of another Airflow in the user's shell do not leak in
+(connections and variables, AIRFLOW_CONN_* and AIRFLOW_VAR_*, do: they are the operator's).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from vms.home import PROJECT_ROOT, Home
+from vms.stack.postgres import HOST, role_url
+
+ADMIN_USER = "admin"
+ADMIN_SECRET = "airflow_admin"  # noqa: S105 - the name of a secret, not the secret
+PASSED_THROUGH = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
+
+FIXED = {
+    "CORE__EXECUTOR": "LocalExecutor",
+    "CORE__LOAD_EXAMPLES": "False",
+    "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "CORE__DEFAULT_TIMEZONE": "utc",
+    "CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # getfqdn hangs for seconds on machines without DNS
+    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin",
+    "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+    "DATABASE__SQL_ALCHEMY_POOL_SIZE": "5",
+    "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
+    "DATABASE__SQL_ALCHEMY_POOL_RECYCLE": "900",
+    "API__HOST": HOST,
+    "API__WORKERS": "1",
+    "API__WORKER_TIMEOUT": "10",  # also how long a stop waits for open pages
+    "API__INSTANCE_NAME": "Video backup",
+    "API__EXPOSE_CONFIG": "False",
+    "LOGGING__COLORED_CONSOLE_LOG": "False",
+    "LOGGING__LOGGING_LEVEL": "INFO",
+    # New or changed sites are seen within a minute: sites.yaml is read when a DAG file is parsed.
+    "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+    "DAG_PROCESSOR__REFRESH_INTERVAL": "20",
+    "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "120",
+    "DAG_PROCESSOR__STALE_DAG_THRESHOLD": "60",
+    "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
+    "CORE__DAGBAG_IMPORT_TIMEOUT": "60",
+    "SCHEDULER__PARSING_CLEANUP_INTERVAL": "30",
+    "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
+    # A long encode must survive a restart of the API server, and a killed machine must not wait 5 minutes to go on.
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
+    "WORKERS__MAX_FAILED_HEARTBEATS": "20",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "180",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
+}
+
+
+def airflow_environment(home: Home) -> dict[str, str]:
+    """The whole environment of an Airflow process of this home (what is inherited included).
+
+    Writes the file of users and passwords. Raises StackError when the home's database was never started.
+    """
+    own = {f"AIRFLOW__{name}": value for name, value in (FIXED | _of_home(home)).items()}
+    return base_environment(home) | own | {"AIRFLOW_HOME": str(home.airflow), "VMS_CATALOGUE_URL": owner_url(home)}
+
+
+def base_environment(home: Home) -> dict[str, str]:
+    """What every process of the stack gets: where the code and the home are, without the database administrator."""
+    inherited = {name: value for name, value in os.environ.items() if _passes(name)}
+    return inherited | {
+        "PYTHONPATH": os.pathsep.join((str(PROJECT_ROOT / "include"), str(PROJECT_ROOT / "plugins"))),
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",  # threads of one process share memory pools: a third less memory, no slower here
+        "VMS_HOME": str(home.root),
+        "VMS_SITES": str(home.sites_file),
+        "VMS_DEMO": "1" if home.demo else "0",
+        "VMS_VIEWER_PORT": str(home.viewer_port),
+        "VMS_AIRFLOW_PORT": str(home.airflow_port),
+        "VMS_FFMPEG": home.ffmpeg,
+        "VMS_FFPROBE": home.ffprobe,
+    }
+
+
+def viewer_environment(home: Home) -> dict[str, str]:
+    """The viewer gets the reading role only, and nothing of Airflow."""
+    return base_environment(home) | {
+        "VMS_VIEWER_CATALOGUE_URL": role_url(home, "vms_viewer", "catalogue"),
+        "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    }
+
+
+def owner_url(home: Home) -> str:
+    """The catalogue as its owner."""
+    return role_url(home, "vms_owner", "catalogue")
+
+
+def airflow_url(home: Home) -> str:
+    """Where Airflow's pages and API are."""
+    return f"http://{HOST}:{home.airflow_port}"
+
+
+def password_file(home: Home) -> Path:
+    """Where the password of the Airflow user `admin` lies, made at first use."""
+    home.secret(ADMIN_SECRET, 12)
+    return home.secrets / ADMIN_SECRET
+
+
+def _of_home(home: Home) -> dict[str, str]:
+    url = airflow_url(home)
+    return {
+        "CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
+        "CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
+        "CORE__PARALLELISM": str((os.cpu_count() or 1) + 2),
+        "CORE__FERNET_KEY": home.secret("airflow_fernet") + "=",  # 32 random bytes, URL-safe Base64 with its padding
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_users_file(home)),
+        "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "DATABASE__SQL_ALCHEMY_CONN": role_url(home, "airflow", "airflow").replace("://", "+psycopg2://", 1),
+        "API__PORT": str(home.airflow_port),
+        "API__BASE_URL": url,
+        "API__SECRET_KEY": home.secret("airflow_api", 48),
+        "API_AUTH__JWT_SECRET": home.secret("airflow_jwt", 64),
+        "LOGGING__BASE_LOG_FOLDER": str(home.logs / "airflow"),
+        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.logs / "dag-processor"),
+        "DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home.airflow / "bundles"),
+    }
+
+
+def _users_file(home: Home) -> Path:
+    """Airflow reads user and password from this file, and would make up a password of its own for a missing user."""
+    path = home.secrets / "airflow_users.json"
+    wanted = json.dumps({ADMIN_USER: password_file(home).read_text().strip()})
+    if not path.exists() or path.read_text().strip() != wanted:
+        fresh = path.with_suffix(f".{os.getpid()}.new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(wanted + "\n")
+        fresh.replace(path)
+    return path
+
+
+def _passes(name: str) -> bool:
+    foreign_airflow = name.startswith("AIRFLOW") and not name.startswith(PASSED_THROUGH)
+    return not foreign_airflow and name not in ("VMS_POSTGRES_URL", "VMS_CATALOGUE_URL", "VMS_VIEWER_CATALOGUE_URL")
