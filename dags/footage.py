@@ -11,15 +11,9 @@ DAGs. The files in footage_shards/ share the sites among them, and a running tas
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator
 from datetime import timedelta
-
-from vms_airflow.sensor import FootageSensor
-from vms_airflow.tasks import compress, plan, record, release, upload
-from vms_airflow.timetable import SiteTimetable, stagger_of
-from vms_airflow.verdict import VerdictOperator
 
 from airflow.sdk import (
     DAG,
@@ -35,7 +29,12 @@ from airflow.sdk.exceptions import AirflowFailException
 from vms.config import Config, Site, SiteError, load_config
 from vms.errors import ConfigError
 from vms.home import from_environment
+from vms_airflow.sensor import FootageSensor
+from vms_airflow.tasks import compress, plan, record, release, upload
+from vms_airflow.timetable import SiteTimetable, stagger_of
+from vms_airflow.verdict import VerdictOperator
 
+PREFIX = "footage_"
 SHARDS = 8
 
 DEFAULTS = {
@@ -64,19 +63,31 @@ Looks into the site's footage folder every {every} and archives what is closed a
 | `release` | removes source files that are archived and whose keep time is over |
 | `verdict` | **red if one planned file is neither archived nor quarantined**; its log names the files |
 
-*A red run* loses nothing: the next run takes up what is left. Once the cause is mended, clear the failed tasks to go on at
-once. Clearing any task is safe: what is done already is found and not done twice.
+*A red run* loses nothing: the next run takes up what is left. Once the cause is mended, clear the failed tasks to go
+on at once. Clearing any task is safe: what is done already is found and not done twice.
 
-The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}). Settings: `sites.yaml`; changes count from the
-next run.
+The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}). Settings: `sites.yaml`; a change counts from
+the next run on.
 """
+
+ABOUT_ERROR = """
+### Correct sites.yaml
+
+What is named here is not archived until this is corrected; everything else runs on.
+
+```
+{message}
+```
+"""
+
+BATCH_TITLE = "{{ task.op_kwargs['batch']['title'] }}"
 
 
 def footage_dag(site: Site) -> DAG:
     """The DAG of one site."""
     timetable = SiteTimetable(site.every, stagger_of(site.id, site.every))
     with DAG(
-        dag_id=f"footage_{site.id}",
+        dag_id=PREFIX + site.id,
         dag_display_name=f"Footage: {site.name}",
         description=f"Archive the footage of {site.name}",
         doc_md=ABOUT_SITE.format(name=site.name, every=timetable.summary.removeprefix("every "), viewer=_viewer()),
@@ -90,7 +101,11 @@ def footage_dag(site: Site) -> DAG:
         tags={"footage", site.id, site.time_zone, *(() if site.enabled else ("disabled",))},
     ) as dag:
         sensed = FootageSensor(
-            task_id="sense", site=site.id, retries=1, execution_timeout=timedelta(minutes=10), doc_md=FootageSensor.__doc__
+            task_id="sense",
+            site=site.id,
+            retries=1,
+            execution_timeout=timedelta(minutes=10),
+            doc_md=FootageSensor.__doc__,
         )
         batches = plan(site=site.id, sensed=sensed.output)
 
@@ -107,7 +122,9 @@ def footage_dag(site: Site) -> DAG:
                 map_index_template=BATCH_TITLE,
             )(site=site.id, batch=batch, receipts=made)
             # Also after a failed upload: what a store has confirmed is committed, whatever became of the rest.
-            record.override(trigger_rule=TriggerRule.ALL_DONE, map_index_template=BATCH_TITLE)(site=site.id, batch=batch, receipts=sent)
+            record.override(trigger_rule=TriggerRule.ALL_DONE, map_index_template=BATCH_TITLE)(
+                site=site.id, batch=batch, receipts=sent
+            )
 
         (
             batch.expand(batch=batches)
@@ -117,15 +134,12 @@ def footage_dag(site: Site) -> DAG:
     return dag
 
 
-BATCH_TITLE = "{{ task.op_kwargs['batch']['title'] }}"
-
-
 def broken_site_dag(error: SiteError, dag_id: str) -> DAG:
     """In place of a site's DAG when its part of sites.yaml is wrong: red, and saying what to correct."""
     with DAG(
         dag_id=dag_id,
         description="sites.yaml has to be corrected",
-        doc_md=f"### This site is not archived\n\nIts part of `sites.yaml` has to be corrected:\n\n```\n{error.message}\n```\n",
+        doc_md=ABOUT_ERROR.format(message=error.message),
         schedule=SiteTimetable(timedelta(hours=1)),
         catchup=False,
         max_active_runs=1,
@@ -143,12 +157,18 @@ def broken_site_dag(error: SiteError, dag_id: str) -> DAG:
 
 
 def footage_dags(shard: int) -> list[DAG]:
-    """The DAGs of one shard's sites; only the asked one when Airflow reads the file to run a task of it."""
+    """The DAGs of one shard's sites; only the asked one when Airflow reads the file to run a task of it.
+
+    Raises ConfigError, which Airflow shows as an import error, when sites.yaml as a whole can't be read.
+    """
     wanted = get_parsing_context().dag_id
-    config = load_config(from_environment().sites_file)
+    sites_file = from_environment().sites_file
+    entries = dict(_entries(load_config(sites_file, wanted and wanted.removeprefix(PREFIX))))
+    if wanted and wanted not in entries:
+        entries = dict(_entries(load_config(sites_file)))
     return [
         footage_dag(entry) if isinstance(entry, Site) else broken_site_dag(entry, dag_id)
-        for dag_id, entry in _entries(config)
+        for dag_id, entry in entries.items()
         if shard_of(dag_id) == shard and wanted in (None, dag_id)
     ]
 
@@ -159,16 +179,11 @@ def shard_of(dag_id: str) -> int:
 
 
 def _entries(config: Config) -> Iterator[tuple[str, Site | SiteError]]:
-    taken = set()
+    """Each site and each error with its DAG id. An error beside the sites has no id of its own."""
     for site in config.sites:
-        taken.add(f"footage_{site.id}")
-        yield f"footage_{site.id}", site
-    for number, error in enumerate(config.errors, 1):
-        dag_id = "footage_" + re.sub(r"[^A-Za-z0-9_.-]", "-", error.id)[:100]
-        if dag_id in taken:
-            dag_id += f".{number}"
-        taken.add(dag_id)
-        yield dag_id, error
+        yield PREFIX + site.id, site
+    for error in config.errors:
+        yield PREFIX + error.id if error.id else "sites_yaml", error
 
 
 def _viewer() -> str:

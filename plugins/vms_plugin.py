@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.plugins_manager import AirflowPlugin
 from vms_airflow.links import RecordingsLink, viewer_pages
 from vms_airflow.timetable import SiteTimetable
-
-from airflow.plugins_manager import AirflowPlugin
 
 
 class VmsPlugin(AirflowPlugin):
@@ -19,4 +18,4 @@ class VmsPlugin(AirflowPlugin):
     name = "vms"
     timetables = [SiteTimetable]  # noqa: RUF012 - Airflow's own form
     operator_extra_links = [RecordingsLink()]  # noqa: RUF012
-    external_views: list[dict[str, Any]] = viewer_pages()  # noqa: RUF012
+    external_views: list[dict[str, Any]] = viewer_pages()

@@ -6,11 +6,11 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from vms_airflow.links import RecordingsLink
-from vms_airflow.surroundings import installation
-
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 from vms.model import dump
+
+from vms_airflow.links import RecordingsLink
+from vms_airflow.surroundings import installation
 
 log = logging.getLogger(__name__)
 

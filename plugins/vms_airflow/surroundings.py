@@ -44,7 +44,7 @@ def catalogue(home: Home) -> Iterator[Any]:
 
 
 def outcomes(context: Context, task_id: str, key: str = "return_value") -> list[Any]:
-    """What a task of this run handed on: one value, or one for each batch. Those that did not get so far are left out."""
+    """What a task of this run handed on: one value, or one for each batch, without those that did not get so far."""
     # A list of task ids, because for a bare id Airflow gives a bare value as soon as there is only one batch.
     found = context["ti"].xcom_pull(task_ids=[task_id], key=key)
     return [value for value in found if value is not None]

@@ -1,8 +1,8 @@
 """The tasks between sense and verdict. Each loads what it needs, calls one function of `vms`, and hands JSON on.
 
 compress, upload and release run on the site's machine and never talk to the catalogue; plan and record do.
-Every task can be killed, retried and cleared in Airflow at any moment: what is done is found again on disk, in the store
-and in the catalogue, so that a rerun only does what is missing.
+Every task can be killed, retried and cleared in Airflow at any moment: what is done is found again on disk, in the
+store and in the catalogue, so that a rerun only does what is missing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
-
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from vms.errors import StoreError, StoreUnreachable
 from vms.model import Batch, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
+
+from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,9 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pendulum import DateTime, instance
-
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 from airflow.utils.types import DagRunType
+from pendulum import DateTime, instance
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_STAGGER = timedelta(seconds=60)
@@ -71,7 +70,7 @@ class SiteTimetable(Timetable):
         return DagRunInfo(run_after=instance(start + self.every + self.stagger), data_interval=interval)
 
     def generate_run_id(
-        self, *, run_type: DagRunType, run_after: DateTime, data_interval: DataInterval | None, **extra: Any
+        self, *, run_type: DagRunType, run_after: DateTime, data_interval: DataInterval | None, **_: Any
     ) -> str:
         """`scheduled__20260131T100000Z` by the interval's start, a run by hand by its own moment: no sign that a web
         address or a shell would read as something else."""

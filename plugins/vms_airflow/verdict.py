@@ -6,15 +6,16 @@ A run ends as its last task ends, so that a failed batch would otherwise end gre
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
-
-from vms_airflow.links import RecordingsLink
-from vms_airflow.surroundings import catalogue, outcome, run_ref
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 from vms.home import Home, from_environment
 from vms.model import ReleaseReceipt, RunRef, load
+
+from vms_airflow.links import RecordingsLink
+from vms_airflow.surroundings import catalogue, outcome, run_ref
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class VerdictOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         if outcome(context, "sense") is None:
             raise AirflowFailException(
-                "The footage folder could not be looked at, so nothing was archived. The log of the task `sense` says why. "
-                "The next run looks again by itself; nothing is lost as long as the recorder keeps its files."
+                "The footage folder could not be looked at, so nothing was archived. The log of the task `sense` says "
+                "why. The next run looks again by itself; nothing is lost as long as the recorder keeps its files."
             )
         if outcome(context, "plan") is None:
             raise AirflowFailException(
@@ -45,15 +46,13 @@ class VerdictOperator(BaseOperator):
 
 def settle(home: Home, run: RunRef, released: Any) -> list[str]:
     """Write the releases down, close the run in the catalogue and say what is wrong with it; empty when all is well."""
-    from datetime import UTC, datetime
-
     from vms.catalogue.custody import close_run, record_releases
 
     problems = []
     with catalogue(home) as conn:
         if released is None:
             problems.append(
-                "The task `release` failed; its log says why. No source file was lost; the next run releases what is due."
+                "The task `release` failed; its log says why. Nothing is lost; the next run releases what is due."
             )
         else:
             receipts = [load(ReleaseReceipt, one) for one in released]
