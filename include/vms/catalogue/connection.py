@@ -1,0 +1,88 @@
+"""How to reach the catalogue: addresses for its two roles, and connections whose session runs in UTC.
+
+The owner writes custody; the viewer can read everything and append to the view log, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Literal
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2 names its class in lower case)
+
+from vms.errors import CatalogueError
+from vms.home import Home
+
+__all__ = ["OWNER", "VIEWER", "Connection", "Params", "connect", "fetch_all", "fetch_one", "url"]
+
+Params = list[Any]
+
+DATABASE = "catalogue"
+OWNER = "vms_owner"
+VIEWER = "vms_viewer"
+
+_SETTINGS = {"owner": "VMS_CATALOGUE_URL", "viewer": "VMS_VIEWER_CATALOGUE_URL"}
+_ROLES = {"owner": OWNER, "viewer": VIEWER}
+
+
+def url(home: Home, role: Literal["owner", "viewer"]) -> str:
+    """The postgresql:// address for this role.
+
+    VMS_CATALOGUE_URL (owner) and VMS_VIEWER_CATALOGUE_URL (viewer) win; otherwise it is the server that the stack of
+    this home runs. Raises CatalogueError when that was never started.
+    """
+    configured = os.environ.get(_SETTINGS[role], "")
+    if configured:
+        return configured
+    address = home.run / "postgres.json"
+    try:
+        server = json.loads(address.read_text())
+        host, port = str(server["host"]), int(server["port"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CatalogueError(
+            f"There is no usable address of the catalogue in {address}.",
+            f"Start the system with ./vms up, or set {_SETTINGS[role]}.",
+        ) from error
+    password = quote(home.secret(f"catalogue_{role}"), safe="")
+    return f"postgresql://{_ROLES[role]}:{password}@{host}:{port}/{DATABASE}"
+
+
+def connect(address: str) -> Connection:
+    """A connection in autocommit with its session in UTC, so that reading never leaves a transaction open.
+
+    Functions that write open their own transaction. Raises CatalogueError when the catalogue does not answer in 10 s.
+    """
+    try:
+        conn = psycopg2.connect(
+            address,
+            connect_timeout=10,
+            options="-c timezone=UTC",
+            application_name="vms",
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except psycopg2.OperationalError as error:
+        raise CatalogueError(
+            f"The catalogue does not answer ({str(error).strip().splitlines()[0]}).",
+            "Look at ./vms status; if Postgres is down, ./vms up starts it.",
+        ) from error
+    conn.autocommit = True
+    return conn
+
+
+def fetch_all(conn: Connection, sql: str, params: Params) -> list[tuple[Any, ...]]:
+    """All rows of one statement."""
+    with conn.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall()
+
+
+def fetch_one(conn: Connection, sql: str, params: Params) -> tuple[Any, ...] | None:
+    """The first row of one statement, None when there is none."""
+    with conn.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchone()

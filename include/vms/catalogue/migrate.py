@@ -1,0 +1,70 @@
+"""Bring the catalogue to the schema of this version, and give the viewer its rights.
+
+Each step is one SQL file under migrations/versions, run once and in order by Alembic. Several starters may call
+`upgrade` at once: the first does the work, the others wait and find it done.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import alembic.command
+import psycopg2
+from alembic.config import Config
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from vms.catalogue.connection import VIEWER, Connection, connect
+from vms.catalogue.partitions import ensure_partitions, months_ahead
+from vms.errors import CatalogueError
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+_LOCK = 7_302_118_001
+
+
+def upgrade(owner_url: str) -> None:
+    """Migrate to the newest schema, make the next months' partitions and grant the viewer's rights. Idempotent.
+
+    Raises CatalogueError when the catalogue is away, the viewer's role is missing or a migration fails (nothing of
+    that migration stays).
+    """
+    with closing(connect(owner_url)) as conn:
+        with conn.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        try:
+            _migrate(owner_url)
+            _grant(conn)
+            ensure_partitions(conn, months_ahead(datetime.now(UTC)))
+        except psycopg2.Error as error:
+            raise CatalogueError(
+                f"The catalogue's schema can't be brought up to date ({str(error).strip()}).",
+                "Nothing of the failed step was kept. Check that vms_owner owns the database, then start again.",
+            ) from error
+
+
+def _migrate(owner_url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(make_url(owner_url).set(drivername="postgresql+psycopg2"), poolclass=NullPool)
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")
+
+
+def _grant(conn: Connection) -> None:
+    """Partitions need no grant: rights are checked on the table that a query names, which is always the parent."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (VIEWER,))
+        if cursor.fetchone() is None:
+            raise CatalogueError(
+                f"The database server has no role {VIEWER}.",
+                f"Create it (CREATE ROLE {VIEWER} LOGIN PASSWORD ...), then start again.",
+            )
+        cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {VIEWER}")
+        cursor.execute(f"GRANT USAGE ON SCHEMA public TO {VIEWER}")
+        cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {VIEWER}")
+        cursor.execute(f"GRANT INSERT ON view_log TO {VIEWER}")

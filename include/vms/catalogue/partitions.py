@@ -1,0 +1,86 @@
+"""Month partitions, made when a month is first needed.
+
+Recorders have wrong clocks: footage of 1970 or 2038 must find its partition like any other, so they are made on
+demand instead of by a calendar. There is no default partition, as it would have to be searched for every new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from vms.catalogue.connection import Connection
+
+Month = tuple[int, int]
+"""Year and month in UTC."""
+
+BY_START = ("recording", "recording_source", "copy")
+BY_EVENT = ("lineage",)
+
+_LOCK = 7_302_118_002
+
+_AUTOVACUUM = (
+    # index-only reads need vacuumed pages on exactly the newest days; the default would wait for 20 % of the table
+    "autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000, "
+    "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000, autovacuum_analyze_scale_factor = 0.05"
+)
+
+
+def month_of(at: datetime) -> Month:
+    """The month of a UTC time."""
+    return at.year, at.month
+
+
+def following(month: Month) -> Month:
+    """The month after."""
+    year, number = month
+    return (year + 1, 1) if number == 12 else (year, number + 1)
+
+
+def months_ahead(now: datetime) -> set[Month]:
+    """The current month and the next, so that the turn of a month finds its partitions already there."""
+    this = month_of(now)
+    return {this, following(this)}
+
+
+def ensure_partitions(conn: Connection, months: Iterable[Month]) -> None:
+    """Make what is missing of these months' partitions, in a short transaction of its own.
+
+    Many may call this at once, and none blocks readers: a finished table is attached, which unlike
+    CREATE TABLE ... PARTITION OF locks out neither reading nor writing.
+    """
+    wanted = {
+        f"{table}_{year:04d}_{month:02d}": (table, (year, month))
+        for year, month in set(months)
+        for table in (*BY_START, *BY_EVENT)
+    }
+    if not _missing(conn, list(wanted)):
+        return
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        for name in _missing(conn, list(wanted)):
+            table, month = wanted[name]
+            cursor.execute(
+                f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)"
+                f" WITH ({_AUTOVACUUM})"
+            )
+            cursor.execute(
+                f"ALTER TABLE {table} ATTACH PARTITION {name}"
+                f" FOR VALUES FROM ('{_first_day(month)}') TO ('{_first_day(following(month))}')"
+            )
+            if table in BY_EVENT:  # row triggers come with the parent, statement triggers do not
+                cursor.execute(
+                    f"CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON {name}"
+                    " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+                )
+                cursor.execute(f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER append_only_truncate")
+
+
+def _missing(conn: Connection, names: list[str]) -> list[str]:
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NULL ORDER BY name", (names,))
+        return [name for (name,) in cursor.fetchall()]
+
+
+def _first_day(month: Month) -> str:
+    return f"{month[0]:04d}-{month[1]:02d}-01 00:00:00+00"

@@ -1,0 +1,312 @@
+"""What the viewer and the command line ask the catalogue.
+
+Built for 10^8 recordings: every search bounds start_at (so that months drop out), goes site by site or camera by
+camera (LATERAL) along an index in its own order, and pages by the last row seen instead of by counting. All functions
+work with the viewer's role; all times are UTC.
+"""
+
+# ruff: noqa: S608 (statements are put together from constant pieces; every value goes as a parameter)
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from psycopg2.extras import Json
+
+from vms.catalogue.connection import Connection, Params, fetch_all, fetch_one
+from vms.catalogue.reads_sites import camera_days, first_and_last, list_sites, site_overviews
+from vms.catalogue.rows import (
+    CUSTODY,
+    PARTS,
+    STATES,
+    CameraDay,
+    CameraRow,
+    CopyRow,
+    LineageRow,
+    Located,
+    RecordingFilter,
+    RecordingRow,
+    SiteOverview,
+    SiteRow,
+    SpriteInfo,
+    Totals,
+)
+
+__all__ = [
+    "CameraDay",
+    "CameraRow",
+    "CopyRow",
+    "LineageRow",
+    "Located",
+    "RecordingFilter",
+    "RecordingRow",
+    "SiteOverview",
+    "SiteRow",
+    "SpriteInfo",
+    "Totals",
+    "camera_days",
+    "count_recordings",
+    "find_recordings",
+    "first_and_last",
+    "get_recording",
+    "lineage_of",
+    "list_sites",
+    "locate",
+    "log_view",
+    "site_overviews",
+]
+
+LONGEST = timedelta(hours=25)
+"""No recording's end_at lies further behind its start_at (a CHECK of the schema)."""
+
+_MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska",
+    ".webm": "video/webm",
+    ".avi": "video/x-msvideo",
+    ".ts": "video/mp2t",
+    ".flv": "video/x-flv",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+
+
+def find_recordings(
+    conn: Connection,
+    filter: RecordingFilter,
+    *,
+    limit: int = 100,
+    after: tuple[datetime, int] | None = None,
+    newest_first: bool = True,
+) -> list[RecordingRow]:
+    """The next `limit` recordings by start. after: (start_utc, id) of the last row of the page before."""
+    order = "DESC" if newest_first else "ASC"
+    conditions, params = _conditions(filter)
+    if after is not None:
+        sign = "<" if newest_first else ">"
+        conditions.append(f"(r.start_at, r.recording_id) {sign} (%s, %s) AND r.start_at {sign}= %s")
+        params += [after[0], after[1], after[0]]
+    where = " AND ".join(conditions)
+    tail = f"ORDER BY r.start_at {order}, r.recording_id {order} LIMIT %s"
+    body, body_params = _source(filter, where, params, tail, limit)
+    page = f"SELECT r.* FROM {body} {tail}"
+    return _rows(conn, page, [*body_params, limit], order)
+
+
+def count_recordings(conn: Connection, filter: RecordingFilter) -> Totals:
+    """Sums over all that the filter lets through. Reads every such row: give a range of time on a large catalogue."""
+    conditions, params = _conditions(filter)
+    body, body_params = _source(filter, " AND ".join(conditions), params, "", None)
+    found = fetch_one(
+        conn,
+        "SELECT count(*), coalesce(sum(r.duration_s::float8), 0), coalesce(sum(r.source_bytes), 0)::bigint,"
+        f" coalesce(sum(r.rendition_bytes), 0)::bigint FROM {body}",
+        body_params,
+    )
+    return Totals(*found) if found else Totals(0, 0.0, 0, 0)
+
+
+def get_recording(conn: Connection, recording_id: int, start_utc: datetime | None = None) -> RecordingRow | None:
+    """One recording. With start_utc only its month is looked into."""
+    page = "SELECT r.* FROM recording r WHERE r.recording_id = %s"
+    params: Params = [recording_id]
+    if start_utc is not None:
+        page, params = f"{page} AND r.start_at = %s", [*params, start_utc]
+    rows = _rows(conn, page, params, "DESC")
+    return rows[0] if rows else None
+
+
+def locate(
+    conn: Connection, recording_id: int, start_utc: datetime, part: Literal["rendition", "poster", "sprite"]
+) -> tuple[Located, ...]:
+    """Every store that holds this part, in the order in which they were first used. Empty when there is none."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT st.name, st.url, st.identity, k.key, k.size_bytes, s.slug, c.slug, s.tz, k.start_at
+        FROM copy k
+        JOIN store st USING (store_id)
+        JOIN recording r ON r.recording_id = k.recording_id AND r.start_at = k.start_at AND r.start_at = %s
+        JOIN site s USING (site_id)
+        JOIN camera c USING (camera_id)
+        WHERE k.recording_id = %s AND k.start_at = %s AND k.part = %s AND k.state = 0
+        ORDER BY k.store_id
+        """,
+        [start_utc, recording_id, start_utc, PARTS[part]],
+    )
+    located = []
+    for name, url, identity, key, size, site, camera, zone, start in found:
+        suffix = PurePosixPath(key).suffix.lower()
+        local = start.astimezone(ZoneInfo(zone))
+        located.append(
+            Located(
+                store_name=name,
+                store_url=url,
+                store_identity=identity,
+                key=key,
+                size_bytes=size,
+                media_type=_MEDIA_TYPES.get(suffix, "application/octet-stream"),
+                download_name=f"{site}_{camera}_{local:%Y-%m-%d_%H-%M-%S}_{local:%Z}{suffix}",
+            )
+        )
+    return tuple(located)
+
+
+def lineage_of(conn: Connection, recording_id: int, start_utc: datetime) -> list[LineageRow]:
+    """All that happened to a recording, oldest first. Answers for recordings that are long gone, too."""
+    found = fetch_all(
+        conn,
+        "SELECT at, event, dag_id, run_id, task_id, map_index, try_number, host, detail FROM lineage"
+        " WHERE recording_id = %s AND start_at = %s ORDER BY lineage_id",
+        [recording_id, start_utc],
+    )
+    return [LineageRow(*row) for row in found]
+
+
+def log_view(
+    conn: Connection,
+    who: str,
+    action: str,
+    recording_id: int | None,
+    start_utc: datetime | None,
+    detail: dict[str, Any],
+) -> None:
+    """Note that somebody saw or took something. Can be done by the viewer's role and never undone."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO view_log (who, action, recording_id, start_at, detail) VALUES (%s, %s, %s, %s, %s)",
+            (who, action, recording_id, start_utc, Json(detail)),
+        )
+
+
+def _conditions(wanted: RecordingFilter) -> tuple[list[str], Params]:
+    conditions, params = ["true"], Params()
+    if wanted.from_utc is not None:
+        # the first condition bounds the index scan, the second makes the overlap exact
+        conditions.append("r.start_at >= %s AND (r.end_at > %s OR r.start_at >= %s)")
+        params += [_long_before(wanted.from_utc), wanted.from_utc, wanted.from_utc]
+    if wanted.to_utc is not None:
+        conditions.append("r.start_at < %s")
+        params.append(wanted.to_utc)
+    if wanted.states:
+        conditions.append(f"r.custody IN ({', '.join(str(CUSTODY[state]) for state in wanted.states)})")
+    return conditions, params
+
+
+def _long_before(at: datetime) -> datetime:
+    try:
+        return at - LONGEST
+    except OverflowError:
+        return datetime.min.replace(tzinfo=at.tzinfo)
+
+
+def _source(wanted: RecordingFilter, where: str, params: Params, tail: str, limit: int | None) -> tuple[str, Params]:
+    """FROM body that gives recordings as r: from a run's batches, or camera by camera, or site by site."""
+    heads, head_params = _heads(wanted)
+    limits = [] if limit is None else [limit]
+    if wanted.run is not None:
+        body = f"""
+            (SELECT r.* FROM (
+                SELECT DISTINCT i.recording_id, i.start_at
+                FROM run JOIN batch b USING (run_no) JOIN batch_item i USING (batch_id)
+                WHERE run.dag_id = %s AND run.run_id = %s
+            ) AS item
+            JOIN recording r ON r.recording_id = item.recording_id AND r.start_at = item.start_at
+            JOIN camera c ON c.camera_id = r.camera_id JOIN site s ON s.site_id = c.site_id
+            WHERE {heads} AND {where} {tail}) AS r
+        """
+        return body, [*wanted.run, *head_params, *params, *limits]
+    if wanted.cameras:
+        body = f"""
+            (SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {heads}) AS head
+            CROSS JOIN LATERAL (
+                SELECT r.* FROM recording r WHERE r.camera_id = head.camera_id AND {where} {tail}
+            ) AS r
+        """
+    else:
+        body = f"""
+            (SELECT s.site_id FROM site s WHERE {heads}) AS head
+            CROSS JOIN LATERAL (
+                SELECT r.* FROM recording r WHERE r.site_id = head.site_id AND {where} {tail}
+            ) AS r
+        """
+    return body, [*head_params, *params, *limits]
+
+
+def _heads(wanted: RecordingFilter) -> tuple[str, Params]:
+    conditions, params = ["true"], Params()
+    if wanted.sites:
+        conditions.append("s.slug = ANY(%s)")
+        params.append(list(wanted.sites))
+    if wanted.cameras:
+        conditions.append("(s.slug, c.slug) IN %s")
+        params.append(tuple(wanted.cameras))
+    return " AND ".join(conditions), params
+
+
+def _rows(conn: Connection, page: str, params: Params, order: str) -> list[RecordingRow]:
+    found = fetch_all(
+        conn,
+        f"""
+        SELECT r.recording_id, s.slug, s.name, c.slug, c.name, s.tz, r.start_at, r.end_at, r.duration_s::float8,
+               r.custody,
+               coalesce(q.reason, f.reason, ''), coalesce(q.message, f.message, ''), coalesce(q.remedy, f.remedy, ''),
+               r.source_name, r.source_bytes, coalesce(encode(r.source_sha256, 'hex'), ''), r.rendition_bytes,
+               coalesce(r.kind, ''), coalesce(r.codec, ''), coalesce(r.audio_codec, ''), coalesce(r.profile, ''),
+               r.width, r.height, r.fps::float8, r.time_basis, r.time_marks, coalesce(r.damaged, ''), r.sprite
+        FROM ({page}) AS r
+        JOIN site s ON s.site_id = r.site_id
+        JOIN camera c ON c.camera_id = r.camera_id
+        LEFT JOIN quarantine q ON r.custody = 4 AND q.recording_id = r.recording_id AND q.start_at = r.start_at
+        LEFT JOIN LATERAL (
+            SELECT i.reason, i.message, i.remedy FROM batch_item i
+            WHERE i.recording_id = r.recording_id AND i.outcome = 'failed' ORDER BY i.batch_id DESC LIMIT 1
+        ) AS f ON r.custody = 0
+        ORDER BY r.start_at {order}, r.recording_id {order}
+        """,
+        params,
+    )
+    copies, posters = _copies(conn, [(row[0], row[6]) for row in found])
+    rows = []
+    for row in found:
+        sprite = SpriteInfo(**row[27]) if row[27] else None
+        stored = (tuple(copies.get(row[0], ())), row[0] in posters, sprite)
+        values: list[Any] = [*row[:9], STATES[row[9]], *row[10:25], tuple(row[25]), row[26], *stored]
+        rows.append(RecordingRow(*values))
+    return rows
+
+
+def _copies(conn: Connection, wanted: list[tuple[int, datetime]]) -> tuple[dict[int, list[CopyRow]], set[int]]:
+    """Copies of the renditions by recording id, and which recordings have a poster."""
+    copies: dict[int, list[CopyRow]] = {}
+    posters: set[int] = set()
+    if not wanted:
+        return copies, posters
+    starts = [start for _, start in wanted]
+    found = fetch_all(
+        conn,
+        """
+        SELECT k.recording_id, k.part, st.name, k.key, k.size_bytes, k.checksum, k.verified_at
+        FROM unnest(%s::bigint[], %s::timestamptz[]) AS page (recording_id, start_at)
+        CROSS JOIN LATERAL (
+            SELECT * FROM copy
+            WHERE copy.recording_id = page.recording_id AND copy.start_at = page.start_at
+              AND copy.start_at BETWEEN %s AND %s AND part IN (0, 1) AND state = 0
+        ) AS k
+        JOIN store st USING (store_id)
+        ORDER BY k.store_id
+        """,
+        [[one for one, _ in wanted], starts, min(starts), max(starts)],
+    )
+    for recording_id, part, *row in found:
+        if part == PARTS["rendition"]:
+            copies.setdefault(recording_id, []).append(CopyRow(*row))
+        else:
+            posters.add(recording_id)
+    return copies, posters

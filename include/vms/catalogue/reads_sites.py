@@ -1,0 +1,107 @@
+"""What the viewer and the command line ask about sites as a whole: lists, state, calendar.
+
+Nothing here reads the recordings of a site one by one: sums come from camera_day, work lists from their
+own small index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from vms.catalogue.connection import Connection, fetch_all, fetch_one
+from vms.catalogue.rows import CameraDay, CameraRow, SiteOverview, SiteRow
+from vms.model import State
+
+_COUNTED: tuple[State, ...] = ("planned", "archived", "released", "purged", "quarantined")
+
+
+def list_sites(conn: Connection) -> list[SiteRow]:
+    """Every site that was ever planned, by name."""
+    found = fetch_all(
+        conn,
+        "SELECT s.slug, s.name, s.tz, c.slug, c.name FROM site s LEFT JOIN camera c USING (site_id)"
+        " ORDER BY s.name, s.slug, c.name, c.slug",
+        [],
+    )
+    sites: dict[str, SiteRow] = {}
+    for slug, name, zone, camera, camera_name in found:
+        row = sites.get(slug, SiteRow(slug, name, zone, ()))
+        more = (CameraRow(camera, camera_name),) if camera is not None else ()
+        sites[slug] = SiteRow(slug, name, zone, row.cameras + more)
+    return list(sites.values())
+
+
+def site_overviews(conn: Connection) -> list[SiteOverview]:
+    """The state of every site, from rollups and work lists: it stays quick however much has been archived."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT s.slug, s.name, s.tz, open.planned, done.archived, done.released, done.purged, open.quarantined,
+               done.bytes_in, done.bytes_out, done.newest, open.oldest, newest.end_at, s.last_sensed
+        FROM site s
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(d.archived), 0), coalesce(sum(d.released), 0), coalesce(sum(d.purged), 0),
+                   coalesce(sum(d.bytes_in), 0)::bigint, coalesce(sum(d.bytes_out), 0)::bigint, max(d.last_at)
+            FROM camera c JOIN camera_day d USING (camera_id) WHERE c.site_id = s.site_id
+        ) AS done (archived, released, purged, bytes_in, bytes_out, newest)
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE custody = 0), count(*) FILTER (WHERE custody = 4),
+                   min(start_at) FILTER (WHERE custody = 0)
+            FROM recording WHERE site_id = s.site_id AND custody IN (0, 4)
+        ) AS open (planned, quarantined, oldest)
+        LEFT JOIN LATERAL (
+            SELECT end_at FROM recording WHERE site_id = s.site_id AND custody <> 4
+            ORDER BY start_at DESC, recording_id DESC LIMIT 1
+        ) AS newest ON true
+        ORDER BY s.name, s.slug
+        """,
+        [],
+    )
+    overviews = []
+    for slug, name, zone, *numbers in found:
+        counts: dict[State, int] = dict(zip(_COUNTED, numbers[:5], strict=True))
+        overviews.append(SiteOverview(slug, name, zone, counts, *numbers[5:]))
+    return overviews
+
+
+def camera_days(conn: Connection, sites: Sequence[str], from_day: date, to_day: date) -> list[CameraDay]:
+    """How much footage each camera has on each day from from_day to to_day, both included, in its site's zone.
+
+    sites: only these; empty means all. Days without footage have no row.
+    """
+    found = fetch_all(
+        conn,
+        """
+        SELECT s.slug, c.slug, d.day, d.archived + d.released + d.purged, d.secs, d.bytes_in, d.bytes_out,
+               d.first_at, d.last_at
+        FROM site s
+        JOIN camera c USING (site_id)
+        JOIN camera_day d USING (camera_id)
+        WHERE (%s OR s.slug = ANY(%s)) AND d.day BETWEEN %s AND %s
+        ORDER BY s.slug, c.slug, d.day
+        """,
+        [not sites, list(sites), from_day, to_day],
+    )
+    return [CameraDay(*row) for row in found]
+
+
+def first_and_last(conn: Connection) -> tuple[datetime, datetime] | None:
+    """Start of the oldest and end of the newest footage known (quarantined files aside); None when there is none."""
+    found = fetch_one(
+        conn,
+        """
+        SELECT min(oldest.start_at), max(newest.end_at)
+        FROM site s
+        CROSS JOIN LATERAL (
+            SELECT start_at FROM recording WHERE site_id = s.site_id AND custody <> 4
+            ORDER BY start_at, recording_id LIMIT 1
+        ) AS oldest
+        CROSS JOIN LATERAL (
+            SELECT end_at FROM recording WHERE site_id = s.site_id AND custody <> 4
+            ORDER BY start_at DESC, recording_id DESC LIMIT 1
+        ) AS newest
+        """,
+        [],
+    )
+    return (found[0], found[1]) if found and found[0] is not None else None
