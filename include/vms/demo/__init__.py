@@ -1,0 +1,48 @@
+"""The demonstration: three sites whose recorders are played by FFmpeg, so that all can be seen without a camera."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vms.demo.cameras import SITES
+from vms.demo.clips import footage_folder, sweep
+from vms.demo.first_set import make_first_set
+from vms.errors import ConfigError
+from vms.home import Home
+
+_SITES_FILE = Path(__file__).with_name("sites.yaml")
+
+
+def prepare(home: Home, *, report: Callable[[str], None] = lambda _text: None) -> bool:
+    """Make demo-sites.yaml and, at the first start, the first footage; a few seconds. Returns whether it was made now.
+
+    A demo-sites.yaml that is there is kept, for a person may have changed it. report gets a sentence per step.
+    Raises ConfigError when the state folder can't be written, EncodeFailed when FFmpeg can't make the footage.
+    """
+    home.prepare()
+    made = home.demo_footage / "first-set.json"
+    try:
+        for folder in (home.nas, *(footage_folder(home, site) for site in SITES)):
+            folder.mkdir(parents=True, exist_ok=True)
+        sites_file = home.root / "demo-sites.yaml"
+        if not sites_file.exists():
+            fresh = sites_file.with_suffix(f".{os.getpid()}.new")
+            fresh.write_text(_SITES_FILE.read_text(encoding="utf-8"), encoding="utf-8")
+            fresh.rename(sites_file)
+            report(f"wrote {sites_file}")
+        if made.exists():
+            return False
+        sweep(home, SITES)
+        report("recording the first footage of three sites")
+        files = make_first_set(home, datetime.now(UTC))
+        made.write_text(json.dumps([str(path.relative_to(home.demo_footage)) for path in files], indent=1))
+    except OSError as error:
+        raise ConfigError(
+            f"The demonstration can't be written below {home.root} ({error.strerror}).",
+            "Free some space there, or set VMS_HOME to a folder that this user may write to.",
+        ) from error
+    return True

@@ -1,0 +1,67 @@
+"""The recorders of the demonstration: one new clip per site and minute, its cameras in turn, until it is stopped.
+
+Run as `python -m vms.demo.recorder` by the stack. SIGTERM ends it and its FFmpeg at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+
+from vms.demo.cameras import SITES
+from vms.demo.clips import Clip, footage_folder, record, sweep
+from vms.errors import EncodeFailed
+from vms.home import Home, from_environment
+from vms.video.ffmpeg import Stopped
+
+CLIP_S = 20
+_FREE_FLOOR_BYTES = 1 << 30
+
+log = logging.getLogger(__name__)
+
+
+def clips_of(minute: datetime) -> tuple[Clip, ...]:
+    """What is recorded in the last seconds before this full minute (UTC): one camera of each site."""
+    number = int(minute.timestamp()) // 60
+    start = minute - timedelta(seconds=CLIP_S)
+    return tuple(Clip(site, site.cameras[number % len(site.cameras)], start, CLIP_S) for site in SITES)
+
+
+def record_until(stop: threading.Event, home: Home) -> None:
+    """Record until `stop` is set. A clip that fails is logged and the next one is made."""
+    sweep(home, SITES)
+    while not stop.wait(60 - time.time() % 60):
+        for clip in clips_of(datetime.now(UTC).replace(second=0, microsecond=0)):
+            if shutil.disk_usage(footage_folder(home, clip.site)).free < _FREE_FLOOR_BYTES:
+                log.warning("Less than 1 GiB is free below %s: the demo cameras pause.", home.root)
+                break
+            try:
+                path = record(clip, home, live=True, stop=stop)
+            except (EncodeFailed, OSError):
+                log.exception("%s of %s was not recorded.", clip.camera.word, clip.site.id)
+            else:
+                log.info("%s: %s (%.1f MB)", clip.site.id, clip.name, path.stat().st_size / 1e6)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+
+    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    try:
+        record_until(stop, from_environment())
+    except Stopped:
+        log.info("Stopped while recording; nothing half-made was left.")
+
+
+if __name__ == "__main__":
+    main()
