@@ -35,6 +35,8 @@ FIXED = {
     "API__EXPOSE_CONFIG": "False",
     "LOGGING__COLORED_CONSOLE_LOG": "False",
     "LOGGING__LOGGING_LEVEL": "INFO",
+    # Task logs are read from the disk: Airflow's log server would listen on every interface, so it is not run.
+    "LOGGING__WORKER_LOG_SERVER_PORT": "9",
     # New or changed sites are seen within a minute: sites.yaml is read when a DAG file is parsed.
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
