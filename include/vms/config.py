@@ -1,108 +1,81 @@
 """What the company wants: sites, stores and profiles, read from sites.yaml by one loader.
 
 `load_config` never raises for a mistake inside one site: that site gets an error and the others load. Messages name
-file, line, column, what was found, what is allowed and the nearest valid word.
+file, line, column, what was found, what is allowed and the nearest valid word. The parsed file is kept in memory until
+it changes on disk, so a task or a DAG parse may ask for it as often as it likes, and an edit takes effect at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Literal
-from zoneinfo import ZoneInfo
+
+from vms.config_check import check_document
+from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
+from vms.config_yaml import read_document
+from vms.errors import ConfigError
+from vms.home import PROJECT_ROOT, Home, from_environment
+
+__all__ = [
+    "CameraConfig",
+    "Config",
+    "NamePattern",
+    "Profile",
+    "Site",
+    "SiteError",
+    "StoreConfig",
+    "ensure_sites_file",
+    "load_config",
+]
+
+EXAMPLE = PROJECT_ROOT / "include" / "sites.example.yaml"
+
+_Version = tuple[int, int, int, int, str]
+_loaded: dict[tuple[str, str | None], tuple[_Version, Config]] = {}
 
 
-@dataclass(frozen=True)
-class Profile:
-    """A named way to make a rendition. codec: av1, h264 or copy; preset and crf are the encoder's own scales."""
+def load_config(path: Path, only_site: str | None = None) -> Config:
+    """Read and check sites.yaml. Raises ConfigError when the file can't be read or is no YAML at all.
 
-    name: str
-    codec: Literal["av1", "h264", "copy"]
-    preset: str
-    crf: int
-    keyframe_every_s: float
-    pixel_format: Literal["yuv420p", "yuv420p10le"]
-
-
-@dataclass(frozen=True)
-class StoreConfig:
-    """Where renditions are kept: `file:///mount/folder` (NAS/SAN)."""
-
-    name: str
-    url: str
-
-
-@dataclass(frozen=True)
-class CameraConfig:
-    """A camera of a site. match: the word by which the footage folder names it (folder or part of the file name)."""
-
-    id: str
-    name: str
-    match: str
-
-
-@dataclass(frozen=True)
-class Site:
-    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed."""
-
-    id: str
-    name: str
-    time_zone: str
-    footage: Path
-    cameras: tuple[CameraConfig, ...]
-    pattern: str
-    stores: tuple[StoreConfig, ...]
-    profile: Profile
-    keep_source: timedelta | None
-    retention: timedelta
-    every: timedelta
-    enabled: bool
-    staging: Path | None
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.time_zone)
-
-
-@dataclass(frozen=True)
-class NamePattern:
-    """How a recorder names its files: a regular expression with named groups over the path below the footage folder.
-
-    Groups: camera; year, month, day, hour, minute, second (or date/time in one piece, see recorders.yaml); time_is says
-    whether the named time is the start or the end of the file, zone whether it is local or UTC.
+    only_site: check only this site and what it uses (a task of one site needs no more); `sites` then holds at most it.
     """
-
-    name: str
-    regex: str
-    time_is: Literal["start", "end"]
-    zone: Literal["local", "utc"]
-
-
-@dataclass(frozen=True)
-class SiteError:
-    """A site of the file that can't be used, with the whole message for the operator."""
-
-    id: str
-    message: str
+    home = from_environment().root
+    version = _version(path, home)
+    kept = _loaded.get((str(path), only_site))
+    if kept and kept[0] == version:
+        return kept[1]
+    config = check_document(read_document(path), home, only_site)
+    _loaded[str(path), only_site] = (version, config)
+    return config
 
 
-@dataclass(frozen=True)
-class Config:
-    """All that sites.yaml says. errors: sites that are left out, each with its message."""
+def ensure_sites_file(home: Home) -> bool:
+    """Make the user's sites.yaml from the commented example if there is none. Returns whether it was made.
 
-    company: str
-    sites: tuple[Site, ...]
-    stores: tuple[StoreConfig, ...]
-    profiles: tuple[Profile, ...]
-    patterns: tuple[NamePattern, ...]
-    errors: tuple[SiteError, ...]
+    Raises ConfigError when its folder can't be written.
+    """
+    try:
+        home.sites_file.parent.mkdir(parents=True, exist_ok=True)
+        with home.sites_file.open("x", encoding="utf-8") as file:
+            file.write(EXAMPLE.read_text(encoding="utf-8"))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise ConfigError(
+            f"{home.sites_file} can't be made ({error.strerror}).",
+            f"Give this user the right to write there, or set VMS_SITES to a copy of {EXAMPLE} that it can read.",
+        ) from error
+    return True
 
-    def site(self, site_id: str) -> Site:
-        """The site of this id. Raises ConfigError with the known ids and the nearest one."""
-        raise NotImplementedError
 
-
-def load_config(path: Path) -> Config:
-    """Read and check sites.yaml. Raises ConfigError when the file can't be read or is no YAML at all."""
-    raise NotImplementedError
+def _version(path: Path, home: Path) -> _Version:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no such file.", "`vms up` makes it from the example, or set VMS_SITES to your file."
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be read ({error.strerror}).", "Check the path in VMS_SITES and its rights."
+        ) from error
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev, str(home)

@@ -1,0 +1,415 @@
+"""Turns the sections of sites.yaml into `Config`: every mistake with its place, each site on its own.
+
+A mistake in a site leaves out that site only. A mistake in defaults, a store, a profile or a pattern leaves out the
+sites that use it; if none does, it is reported beside the sites.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from vms import config_schema as schema
+from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
+from vms.config_values import did_you_mean
+from vms.config_yaml import Document, Located, Mistake, Where
+from vms.errors import ConfigError
+from vms.recorders import built_in_pattern_names
+
+TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "sites")
+
+BUILT_IN_PROFILES = {
+    "av1": Profile("av1", "av1", "9", 36, 16.0, "yuv420p"),
+    "h264-seed": Profile("h264-seed", "h264", "medium", 28, 16.0, "yuv420p"),
+    "copy": Profile("copy", "copy", "", 0, 16.0, "yuv420p"),
+}
+"""The names every sites.yaml may use without defining them; a profile of the same name in the file replaces one."""
+
+RETENTION = timedelta(days=180)
+EVERY = timedelta(minutes=10)
+
+_PRESETS = {
+    "av1": [str(number) for number in range(14)],
+    "h264": "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split(),
+}
+_DEFAULT_CRF = {"av1": 36, "h264": 28}
+_DEFAULT_PRESET = {"av1": "9", "h264": "medium"}
+
+T = TypeVar("T")
+S = TypeVar("S", bound=schema.Section)
+
+
+@dataclass(frozen=True)
+class _Named(Generic[T]):
+    """The entries of stores, profiles or patterns: those that are right, and the mistakes of those that are not."""
+
+    right: dict[str, T]
+    wrong: dict[str, tuple[Mistake, ...]]
+
+
+def check_document(document: Document, home: Path, only_site: str | None = None) -> Config:
+    """The configuration that the document says. home is what ${VMS_HOME} stands for.
+
+    only_site: check that site alone. Raises ConfigError only when there is no `sites` at all.
+    """
+    if "sites" not in document.top.data:
+        near = did_you_mean("sites", document.top.data)
+        raise ConfigError(f'{document.path}: the key "sites" is missing.{near}', 'List your sites below "sites:".')
+    return _Check(document, home).config(only_site)
+
+
+class _Check:
+    """One document while it is being checked."""
+
+    def __init__(self, document: Document, home: Path) -> None:
+        self.path = document.path
+        self.document = document
+        self.context = {"home": home}
+        self.beside: list[Mistake] = []  # mistakes that belong to no site
+        self.for_all: list[Mistake] = []  # mistakes in defaults that every site inherits
+        self.used: set[tuple[str, str]] = set()
+        self._top_keys()
+        self.defaults, self.default_mistakes = self._defaults()
+        self.stores = self._named("stores", schema.StoreSection, lambda name, s: StoreConfig(name, s.url))
+        if "stores" not in document.sections or document.sections["stores"].data is None:
+            self.stores.right["nas"] = StoreConfig("nas", f"file://{home}/nas")
+        self.profiles = self._named("profiles", schema.ProfileSection, _profile)
+        for name, profile in BUILT_IN_PROFILES.items():
+            if name not in self.profiles.wrong:
+                self.profiles.right.setdefault(name, profile)
+        self.patterns = self._named(
+            "patterns", schema.PatternSection, lambda name, s: NamePattern(name, s.regex, s.time_is, s.zone)
+        )
+
+    def config(self, only_site: str | None) -> Config:
+        sites: list[Site] = []
+        errors: list[SiteError] = []
+        ids = [_id_of(one) for one in self.document.sites]
+        repeated = {one for one, count in Counter(ids).items() if one and count > 1}
+        for number, (located, site_id) in enumerate(zip(self.document.sites, ids, strict=True)):
+            if only_site is not None and site_id != only_site:
+                continue
+            if site_id in repeated:
+                if ids.index(site_id) == number:
+                    errors.append(self._repeated(site_id, ids))
+                continue
+            site, mistakes = self._site(located)
+            if site is not None and not mistakes:
+                sites.append(site)
+            else:
+                errors.append(SiteError(_error_id(site_id, number, ids), self._report(f'site "{site_id}"', mistakes)))
+        if only_site is None:
+            self._unused()
+            if self.beside:
+                errors.append(SiteError("", self._report("", self.beside)))
+        return Config(
+            company=self._company(),
+            sites=tuple(sites),
+            stores=tuple(self.stores.right.values()),
+            profiles=tuple(self.profiles.right.values()),
+            patterns=tuple(self.patterns.right.values()),
+            errors=tuple(errors),
+        )
+
+    def _company(self) -> str:
+        located = self.document.sections.get("company")
+        if located is None or located.data is None:
+            return ""
+        return located.data.strip() if isinstance(located.data, str) else ""
+
+    def _top_keys(self) -> None:
+        company = self.document.sections.get("company")
+        if company is not None and isinstance(company.data, (list, dict)):
+            self.beside.append(
+                Mistake(*company.place(()), f"company: found {_found(company.data)}; allowed is a text.")
+            )
+        for key in self.document.top.data:
+            if key not in TOP_KEYS:
+                place = self.document.top.place((key,), key=True)
+                mistake = Mistake(*place, _unknown_key(key, TOP_KEYS), (key,))
+                meant_defaults = '"defaults"' in did_you_mean(key, TOP_KEYS)
+                (self.for_all if meant_defaults else self.beside).append(mistake)
+
+    def _defaults(self) -> tuple[schema.DefaultsSection, dict[str, list[Mistake]]]:
+        """The defaults that are right, and the mistakes of each key that is not."""
+        located = self.document.sections.get("defaults")
+        if located is None or located.data is None:
+            return schema.DefaultsSection(), {}
+        section, mistakes = self._validate(schema.DefaultsSection, located, "defaults")
+        by_key: dict[str, list[Mistake]] = {}
+        for mistake in mistakes:
+            key = str(mistake.where[0]) if mistake.where else ""
+            if key in schema.DefaultsSection.model_fields and mistake not in located.mistakes:
+                by_key.setdefault(key, []).append(mistake)
+            else:
+                self.for_all.append(mistake)
+        if section is None and isinstance(located.data, dict):
+            kept = {
+                key: value
+                for key, value in located.data.items()
+                if key in schema.DefaultsSection.model_fields and key not in by_key
+            }
+            section = schema.DefaultsSection.model_validate(kept, context=self.context)
+        return section or schema.DefaultsSection(), by_key
+
+    def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
+        named: _Named[Any] = _Named({}, {})
+        located = self.document.sections.get(section)
+        if located is None or located.data is None:
+            return named
+        if not isinstance(located.data, dict):
+            text = f"{section}: found {_found(located.data)}; allowed is a name for each, with its keys below."
+            self.beside.append(Mistake(*located.place(()), text))
+            return named
+        self.beside.extend(mistake for mistake in located.mistakes if len(mistake.where) < 2)
+        for name in located.data:
+            value, mistakes = self._validate(kind, located, section, (name,))
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
+                text = f'{section}: the name "{name}" is not allowed; take up to 40 letters, digits, - and _.'
+                mistakes.append(Mistake(*located.place((name,), key=True), text))
+            if value is not None and not mistakes:
+                try:
+                    named.right[name] = make(name, value)
+                except ValueError as error:
+                    mistakes.append(Mistake(*located.place((name,), key=True), f"{section}.{name}: {error}"))
+            if mistakes:
+                named.wrong[name] = tuple(mistakes)
+        return named
+
+    def _site(self, located: Located) -> tuple[Site | None, list[Mistake]]:
+        given = located.data if isinstance(located.data, dict) else {}
+        section, mistakes = self._validate(schema.SiteSection, located, "")
+        mistakes.extend(self.for_all)
+        for key, wrong in self.default_mistakes.items():
+            if given.get(key) is None:
+                mistakes.extend(wrong)
+        if section is None:  # the names it uses can be checked all the same, so that one look shows all
+            self._used_names(given, located, mistakes)
+            return None, mistakes
+        stores, profile = self._used_names(given, located, mistakes)
+        zone = section.time_zone or self.defaults.time_zone
+        if zone is None and "time_zone" not in self.default_mistakes:
+            text = "time_zone is missing here and in defaults; give WIB, WITA, WIT or a name such as Asia/Jakarta."
+            mistakes.append(Mistake(*located.place(()), text))
+        cameras = self._site_cameras(section, located, mistakes)
+        self._folders(section, stores, located, mistakes)
+        if mistakes or profile is None or zone is None:
+            return None, mistakes
+        inherits_keep = given.get("keep_source") is None
+        return Site(
+            id=section.id,
+            name=section.name or section.id,
+            time_zone=zone,
+            footage=section.footage,
+            cameras=cameras,
+            pattern=section.pattern,
+            stores=stores,
+            profile=profile,
+            keep_source=self.defaults.keep_source if inherits_keep else section.keep_source,
+            retention=section.retention or self.defaults.retention or RETENTION,
+            every=section.every or self.defaults.every or EVERY,
+            enabled=section.enabled,
+            staging=section.staging,
+        ), mistakes
+
+    def _used_names(
+        self, given: dict[str, Any], located: Located, mistakes: list[Mistake]
+    ) -> tuple[tuple[StoreConfig, ...], Profile | None]:
+        """The stores and the profile that a site uses; unknown or broken ones become its mistakes."""
+        names, place = self._given_or_default(given, located, "stores")
+        if names is None and "stores" not in self.default_mistakes:
+            names = list({**self.stores.right, **self.stores.wrong})
+            if len(names) > 1:
+                text = f"stores is missing here and in defaults; allowed are {', '.join(names)}."
+                mistakes.append(Mistake(*place, text))
+                names = []
+        names = [names] if isinstance(names, str) else names or []
+        stores = [
+            found
+            for name in dict.fromkeys(one for one in names if isinstance(one, str))
+            if (found := self._look_up("stores", self.stores, name, place, mistakes)) is not None
+        ]
+        name, place = self._given_or_default(given, located, "profile")
+        profile = None
+        if name is None or isinstance(name, str):
+            profile = self._look_up("profiles", self.profiles, name or "av1", place, mistakes)
+        pattern = given.get("pattern")
+        if isinstance(pattern, str) and pattern != "auto" and pattern not in built_in_pattern_names():
+            self._look_up("patterns", self.patterns, pattern, located.place(("pattern",)), mistakes)
+        return tuple(stores), profile
+
+    def _given_or_default(self, given: dict[str, Any], located: Located, key: str) -> tuple[Any, tuple[int, int]]:
+        if given.get(key) is not None:
+            return given[key], located.place((key,))
+        defaults = self.document.sections.get("defaults")
+        if defaults is not None and isinstance(defaults.data, dict) and key not in self.default_mistakes:
+            value = defaults.data.get(key)
+            if value is not None:
+                return value, defaults.place((key,))
+        return None, located.place(())
+
+    def _look_up(
+        self, section: str, named: _Named[T], name: str, place: tuple[int, int], mistakes: list[Mistake]
+    ) -> T | None:
+        self.used.add((section, name))
+        if name in named.wrong:
+            mistakes.extend(named.wrong[name])
+        elif name not in named.right:
+            known = [*named.right, *named.wrong]
+            if section == "patterns":
+                known = ["auto", *known, *built_in_pattern_names()]
+            text = f'found "{name}" where a name from {section} belongs; allowed are {", ".join(known)}.'
+            mistakes.append(Mistake(*place, text + did_you_mean(name, known)))
+        return named.right.get(name)
+
+    def _site_cameras(
+        self, section: schema.SiteSection, located: Located, mistakes: list[Mistake]
+    ) -> tuple[CameraConfig, ...]:
+        cameras: list[CameraConfig] = []
+        for number, one in enumerate(section.cameras):
+            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id)
+            for other in cameras:
+                what = "id" if other.id == camera.id else "match"
+                if other.id == camera.id or other.match.casefold() == camera.match.casefold():
+                    text = f'cameras: the {what} "{getattr(camera, what)}" is given to two cameras; each needs its own.'
+                    mistakes.append(Mistake(*located.place(("cameras", number, what)), text))
+                    break
+            cameras.append(camera)
+        return tuple(cameras)
+
+    def _folders(
+        self, section: schema.SiteSection, stores: tuple[StoreConfig, ...], located: Located, mistakes: list[Mistake]
+    ) -> None:
+        """A store or staging folder inside the footage folder would be archived as footage, again and again."""
+        inside = [(f'store "{store.name}"', Path(store.url.removeprefix("file://"))) for store in stores]
+        if section.staging is not None:
+            inside.append(("staging folder", section.staging))
+        for what, folder in inside:
+            if folder.is_relative_to(section.footage):
+                text = f"footage: the {what} lies inside this footage folder ({folder}); give each its own folder."
+                mistakes.append(Mistake(*located.place(("footage",)), text))
+
+    def _validate(self, kind: type[S], located: Located, title: str, at: Where = ()) -> tuple[S | None, list[Mistake]]:
+        data = located.data
+        for step in at:
+            data = data[step]
+        mistakes = [mistake for mistake in located.mistakes if mistake.where[: len(at)] == at]
+        try:
+            return kind.model_validate({} if data is None and at else data, context=self.context), mistakes
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                where = (*at, *detail["loc"])
+                key = detail["type"] == "extra_forbidden"
+                text = _explain(detail, kind)
+                prefix = ".".join(str(step) for step in (title, *where) if step != "" and not isinstance(step, int))
+                mistakes.append(Mistake(*located.place(where, key), f"{prefix}: {text}" if prefix else text, where))
+            return None, mistakes
+
+    def _unused(self) -> None:
+        for section, named in (("stores", self.stores), ("profiles", self.profiles), ("patterns", self.patterns)):
+            for name, mistakes in named.wrong.items():
+                if (section, name) not in self.used:
+                    self.beside.extend(mistakes)
+        if not self.document.sites:
+            for mistakes_of_key in self.default_mistakes.values():
+                self.beside.extend(mistakes_of_key)
+            self.beside.extend(self.for_all)
+
+    def _repeated(self, site_id: str, ids: list[str]) -> SiteError:
+        mistakes = [
+            Mistake(*located.place(("id",)), f'the id "{site_id}" is given to more than one site; each needs its own.')
+            for located, one in zip(self.document.sites, ids, strict=True)
+            if one == site_id
+        ]
+        return SiteError(site_id, self._report(f'site "{site_id}"', mistakes))
+
+    def _report(self, title: str, mistakes: list[Mistake]) -> str:
+        lines = dict.fromkeys(
+            f"{self.path}:{one.line}:{one.column}: {f'{title}: ' if title else ''}{one.text}"
+            for one in sorted(mistakes, key=lambda one: (one.line, one.column))
+        )
+        return "\n".join(lines)
+
+
+def _profile(name: str, section: schema.ProfileSection) -> Profile:
+    presets = _PRESETS.get(section.codec)
+    if presets and section.preset is not None and section.preset not in presets:
+        near = did_you_mean(section.preset, presets)
+        raise ValueError(
+            f'preset: found "{section.preset}"; allowed for {section.codec} are {", ".join(presets)}.{near}'
+        )
+    if section.codec == "h264" and section.crf is not None and section.crf > 51:
+        raise ValueError(f"crf: found {section.crf}; allowed for h264 is 0 to 51.")
+    keyframes = section.keyframe_every.total_seconds()
+    if not 1 <= keyframes <= 60:
+        raise ValueError(f"keyframe_every: found {keyframes:g} s; allowed is 1s to 60s.")
+    return Profile(
+        name,
+        section.codec,
+        section.preset or _DEFAULT_PRESET.get(section.codec, ""),
+        section.crf if section.crf is not None else _DEFAULT_CRF.get(section.codec, 0),
+        keyframes,
+        section.pixel_format,
+    )
+
+
+def _explain(detail: Any, kind: type[schema.Section]) -> str:
+    """One pydantic error in our words: what was found, what is allowed, the nearest valid word."""
+    code, loc, found = detail["type"], detail["loc"], detail["input"]
+    context = detail.get("ctx", {})
+    shown = f"found {_found(found)}"
+    if code == "extra_forbidden":
+        owner: type[schema.Section] = schema.CameraSection if "cameras" in loc[:-1] else kind
+        return _unknown_key(str(loc[-1]), owner.model_fields)
+    if code == "missing":
+        return "this key is missing."
+    if code == "value_error":
+        secret = loc[-1:] == ("url",)  # a password must not end up in a log
+        return f"{context['error']}" if secret else f"{shown}; {context['error']}"
+    if code == "literal_error":
+        words = re.findall(r"'([^']*)'", context["expected"])
+        near = did_you_mean(found, words) if isinstance(found, str) else ""
+        return f"{shown}; allowed are {', '.join(words)}.{near}"
+    if code.startswith("bool"):
+        return f"{shown}; allowed is true or false."
+    if code in ("greater_than_equal", "less_than_equal", "int_parsing", "int_type", "int_from_float"):
+        return f"{shown}; allowed is a whole number from 0 to 63."
+    if code in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{shown}; allowed are keys, each with its value: {', '.join(kind.model_fields)}."
+    if code in ("list_type", "too_short"):
+        return f"{shown}; allowed is a list with at least one name."
+    if code == "string_type" and not isinstance(found, str):
+        return f"{shown}; allowed is a text."
+    return f"{shown}; {detail['msg'][:1].lower()}{detail['msg'][1:]}."
+
+
+def _unknown_key(key: str, known: Any) -> str:
+    names = list(known)
+    return f'unknown key "{key}"; allowed are {", ".join(names)}.{did_you_mean(key, names)}'
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, dict):
+        return "keys and values"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "nothing" if value is None else f'"{value}"'
+
+
+def _id_of(located: Located) -> str:
+    value = located.data.get("id") if isinstance(located.data, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _error_id(site_id: str, number: int, ids: list[str]) -> str:
+    """An id under which a broken site can be shown: its own where that is one, else made from it or its position."""
+    slug = re.sub(r"[^a-z0-9]+", "-", site_id.lower()).strip("-")[:40].strip("-")
+    if slug == site_id or (slug and slug not in ids):
+        return slug or f"site-{number + 1}"
+    return f"site-{number + 1}"

@@ -1,0 +1,116 @@
+"""What the company wants, as data: sites, stores, profiles and name patterns. `vms.config` reads them from sites.yaml."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from vms.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named way to make a rendition. codec: av1, h264 or copy; preset and crf are the encoder's own scales."""
+
+    name: str
+    codec: Literal["av1", "h264", "copy"]
+    preset: str
+    crf: int
+    keyframe_every_s: float
+    pixel_format: Literal["yuv420p", "yuv420p10le"]
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """Where renditions are kept: `file:///mount/folder` (NAS/SAN)."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """A camera of a site. match: the word by which the footage folder names it (folder or part of the file name)."""
+
+    id: str
+    name: str
+    match: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed."""
+
+    id: str
+    name: str
+    time_zone: str
+    footage: Path
+    cameras: tuple[CameraConfig, ...]
+    pattern: str
+    stores: tuple[StoreConfig, ...]
+    profile: Profile
+    keep_source: timedelta | None
+    retention: timedelta
+    every: timedelta
+    enabled: bool
+    staging: Path | None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+@dataclass(frozen=True)
+class NamePattern:
+    """How a recorder names its files: a regular expression with named groups over the path below the footage folder.
+
+    Groups: camera; year, month, day, hour, minute, second (or date/time in one piece, see recorders.yaml); time_is says
+    whether the named time is the start or the end of the file, zone whether it is local or UTC.
+    """
+
+    name: str
+    regex: str
+    time_is: Literal["start", "end"]
+    zone: Literal["local", "utc"]
+
+
+@dataclass(frozen=True)
+class SiteError:
+    """What of the file can't be used, with the whole message for the operator; all mistakes of a site in one message.
+
+    id: the site that is left out; "" for a mistake beside the sites, such as a broken store that no site uses.
+    """
+
+    id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that sites.yaml says. errors: sites that are left out, each with its message."""
+
+    company: str
+    sites: tuple[Site, ...]
+    stores: tuple[StoreConfig, ...]
+    profiles: tuple[Profile, ...]
+    patterns: tuple[NamePattern, ...]
+    errors: tuple[SiteError, ...]
+
+    def site(self, site_id: str) -> Site:
+        """The site of this id. Raises ConfigError with the known ids and the nearest one."""
+        for site in self.sites:
+            if site.id == site_id:
+                return site
+        for error in self.errors:
+            if error.id == site_id:
+                raise ConfigError(error.message, "Correct sites.yaml; `vms sites check` shows what is still wrong.")
+        known = [site.id for site in self.sites]
+        close = difflib.get_close_matches(site_id, known, n=1)
+        raise ConfigError(
+            f"There is no site {site_id!r} in sites.yaml." + (f" Did you mean {close[0]!r}?" if close else ""),
+            f"The sites are: {', '.join(known)}." if known else "No site is configured yet: add one to sites.yaml.",
+        )

@@ -1,0 +1,164 @@
+"""Which keys sites.yaml may hold, and of what kind each is (pydantic). `vms.config_check` applies it section by section.
+
+Values arrive as the text in the file; None ("key:" with nothing behind it) counts as not given.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from vms import config_values
+
+ID_ALLOWED = "1 to 40 of a-z, 0-9 and -, beginning with a letter or digit, such as branch-03"
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+_GROUPS = {
+    "camera", "channel", "date", "time", "year", "month", "day", "hour", "minute", "second", "ampm", "epoch", "offset",
+}  # fmt: skip
+
+
+def _identifier(value: Any) -> Any:
+    if isinstance(value, str) and not _ID.fullmatch(value):
+        raise ValueError(f"allowed is {ID_ALLOWED}.")
+    return value
+
+
+def _duration(value: Any) -> Any:
+    return config_values.duration(value) if isinstance(value, str) else value
+
+
+def _zone(value: Any) -> Any:
+    return config_values.time_zone(value) if isinstance(value, str) else value
+
+
+def _folder(value: Any, info: ValidationInfo) -> Any:
+    return config_values.folder(value, info.context["home"]) if isinstance(value, str) else value
+
+
+def _url(value: Any, info: ValidationInfo) -> Any:
+    return config_values.store_url(value, info.context["home"]) if isinstance(value, str) else value
+
+
+def _keep(value: Any) -> Any:
+    """keep becomes None: for ever."""
+    if not isinstance(value, str) or value.lower() == "keep":
+        return None if isinstance(value, str) else value
+    try:
+        return config_values.duration(value)
+    except ValueError:
+        near = config_values.did_you_mean(value, ["keep"])
+        raise ValueError(
+            f'allowed is "keep" (never remove), or how long to keep after archiving, such as 0d or 7d.{near}'
+        ) from None
+
+
+def _names(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _cameras(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() == "auto":
+        return []
+    if isinstance(value, str):
+        raise ValueError(f'allowed is "auto" or a list of cameras.{config_values.did_you_mean(value, ["auto"])}')
+    return value
+
+
+Identifier = Annotated[str, BeforeValidator(_identifier)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Zone = Annotated[str, BeforeValidator(_zone)]
+Folder = Annotated[Path, BeforeValidator(_folder)]
+Keep = Annotated[timedelta | None, BeforeValidator(_keep)]
+Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
+        return data
+
+
+class StoreSection(Section):
+    url: Annotated[str, BeforeValidator(_url)]
+
+
+class ProfileSection(Section):
+    codec: Literal["av1", "h264", "copy"]
+    preset: str | None = None
+    crf: Annotated[int, Field(ge=0, le=63)] | None = None
+    keyframe_every: Duration = timedelta(seconds=16)
+    pixel_format: Literal["yuv420p", "yuv420p10le"] = "yuv420p"
+
+
+class PatternSection(Section):
+    regex: str
+    time_is: Literal["start", "end"] = "start"
+    zone: Literal["local", "utc"] = "local"
+
+    @field_validator("regex")
+    @classmethod
+    def _regex(cls, text: str) -> str:
+        try:
+            groups = set(re.compile(text).groupindex)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"this is no regular expression Python knows: {error}.") from None
+        unknown = sorted(groups - _GROUPS)
+        if unknown:
+            near = config_values.did_you_mean(unknown[0], _GROUPS)
+            raise ValueError(f'unknown group "{unknown[0]}"; allowed are {", ".join(sorted(_GROUPS))}.{near}')
+        dated = "epoch" in groups or "date" in groups or {"year", "month", "day"} <= groups
+        timed = "epoch" in groups or "time" in groups or "hour" in groups
+        if not (dated and timed):
+            raise ValueError(
+                "it needs groups for date and time: (?P<date>...) or year, month, day; (?P<time>...) or hour; or epoch."
+            )
+        return text
+
+
+class DefaultsSection(Section):
+    time_zone: Zone | None = None
+    stores: Names | None = None
+    profile: str | None = None
+    keep_source: Keep = None
+    retention: Duration | None = None
+    every: Duration | None = None
+
+    @field_validator("retention")
+    @classmethod
+    def _retention(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value < timedelta(days=1):
+            raise ValueError("allowed is 1d or more.")
+        return value
+
+    @field_validator("every")
+    @classmethod
+    def _every(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not timedelta(seconds=10) <= value <= timedelta(days=7):
+            raise ValueError("allowed is 10s to 7d.")
+        return value
+
+
+class CameraSection(Section):
+    id: Identifier
+    name: str | None = None
+    match: str | None = None
+
+
+class SiteSection(DefaultsSection):
+    id: Identifier
+    name: str | None = None
+    footage: Folder
+    cameras: Annotated[list[CameraSection], BeforeValidator(_cameras)] = []
+    pattern: str = "auto"
+    enabled: bool = True
+    staging: Folder | None = None
