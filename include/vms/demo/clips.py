@@ -96,7 +96,7 @@ def _encode(clip: Clip, output: Path, home: Home, stop: threading.Event | None) 
     argv = [
         *(binaries(home).ffmpeg, "-hide_banner", "-nostdin", "-v", "error", "-nostats", "-progress", "pipe:1", "-y"),
         *("-filter_threads", "1", "-filter_complex_threads", "1", "-filter_complex", graph, *maps),
-        *("-t", str(clip.duration_s), "-r", str(camera.fps), *_video_options(camera, night=night)),
+        *("-t", str(clip.duration_s), "-r", str(camera.fps), *_video_options(camera)),
         *("-metadata", f"creation_time={clip.start_utc.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"),
         *("-f", _MUXERS[camera.suffix], file_url(output)),
     ]
@@ -108,10 +108,11 @@ def _encode(clip: Clip, output: Path, home: Home, stop: threading.Event | None) 
         )
 
 
-def _video_options(camera: DemoCamera, *, night: bool) -> list[str]:
+def _video_options(camera: DemoCamera) -> list[str]:
     if camera.encoding == "hevc":
-        params = f"log-level=error:pools=1:frame-threads=1:keyint={camera.fps * 10}"
-        return ["-c:v", "libx265", "-preset", "ultrafast", "-crf", "31" if night else "26.5", "-x265-params", params]
+        params = f"log-level=error:pools=1:frame-threads=1:bframes=0:keyint={camera.fps * 10}"
+        rates = ["-b:v", "140k", "-maxrate", "220k", "-bufsize", "440k"]
+        return ["-c:v", "libx265", "-preset", "ultrafast", *rates, "-x265-params", params]
     rate = 800 * camera.height // 720
     return [
         *("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", str(camera.fps * 2)),

@@ -1,10 +1,11 @@
-"""What lies in the footage folders of the demonstration when it starts: last night, just now, and one broken file."""
+"""What lies in the footage folders of the demonstration when it starts: now, by day, by night, and one broken file."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from itertools import cycle
 from pathlib import Path
 
 from vms.demo.cameras import SITES, DemoSite
@@ -12,14 +13,14 @@ from vms.demo.clips import Clip, footage_folder, record
 from vms.home import Home
 
 RECENT_S = 15
-NIGHT_S = 8
-_NIGHT_BEGINS = timedelta(hours=21, minutes=40)
+EARLIER_S = 8
+_EARLIER = (time(21, 40), time(10, 20))  # local, for the cameras of a site in turn: one by night, one by day
 
 
 def first_clips(now: datetime, sites: tuple[DemoSite, ...] = SITES) -> tuple[Clip, ...]:
     """The clips of the first set, the most recent first. now: UTC."""
     return tuple(clip for site in sites for clip in _recent(site, now)) + tuple(
-        clip for site in sites for clip in _last_night(site, now)
+        clip for site in sites for clip in _earlier(site, now)
     )
 
 
@@ -53,10 +54,12 @@ def _recent(site: DemoSite, now: datetime) -> list[Clip]:
     ]
 
 
-def _last_night(site: DemoSite, now: datetime) -> list[Clip]:
-    today = now.astimezone(site.zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    begins = today - timedelta(days=1) + _NIGHT_BEGINS
-    return [
-        Clip(site, camera, (begins + timedelta(minutes=7 * number)).astimezone(now.tzinfo), NIGHT_S)
-        for number, camera in enumerate(site.cameras)
-    ]
+def _earlier(site: DemoSite, now: datetime) -> list[Clip]:
+    local = now.astimezone(site.zone)
+    clips = []
+    for camera, at in zip(site.cameras, cycle(_EARLIER), strict=False):
+        start = datetime.combine(local.date(), at, site.zone)
+        if start > local - timedelta(hours=1):
+            start -= timedelta(days=1)
+        clips.append(Clip(site, camera, start.astimezone(UTC), EARLIER_S))
+    return clips

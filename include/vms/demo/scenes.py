@@ -93,7 +93,7 @@ def _place(scene: Scene, width: int, height: int, fps: int, *, night: bool) -> s
         f"gblur=sigma={height / 650:.2f}",
         f"noise=alls=5:all_seed={scene.seed + 1}",
         "vignette=PI/5",
-        *(["hue=s=0", "eq=brightness=-0.14:contrast=0.7"] if night else []),
+        *(["hue=s=0", "eq=brightness=-0.11:contrast=0.7"] if night else []),
     ]
     return ",".join([*filters, "format=yuv420p", *_still(fps)])
 
