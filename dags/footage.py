@@ -114,7 +114,7 @@ def footage_dag(site: Site) -> DAG:
             made = compress.override(
                 execution_timeout=timedelta(hours=6), priority_weight=1, map_index_template=BATCH_TITLE
             )(site=site.id, batch=batch)
-            # Two of a site at a time: one sends while the other reads and hashes; more would only share the uplink.
+            # A batch sends several files at once; more than two batches of a site would only share its uplink.
             sent = upload.override(
                 execution_timeout=timedelta(hours=12),
                 priority_weight=5,

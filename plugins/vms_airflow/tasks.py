@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from vms.errors import StoreError, StoreUnreachable
+from vms.errors import StoreUnreachable
 from vms.model import Batch, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
 
 from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
@@ -59,12 +59,12 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
 
     Raises StoreUnreachable when a store could not take everything, after handing on what the stores did take.
     """
-    from vms.steps.upload import upload_batch
+    from vms.steps.upload import unreached, upload_batch
 
     home, _, place = installation(site)
     done = upload_batch(load(Batch, batch), _receipts(receipts), place, home, report=log.info)
     get_current_context()["ti"].xcom_push(key="return_value", value=dump(done))
-    _refuse_missing_copies(load(Batch, batch), done)
+    _refuse_missing_copies(done, unreached(done))
 
 
 @task
@@ -120,15 +120,11 @@ def _report_faults(receipts: Sequence[Receipt]) -> None:
             log.warning("%s: %s %s", receipt.source.path, receipt.fault.message, receipt.fault.remedy)
 
 
-def _refuse_missing_copies(batch: Batch, receipts: Sequence[Receipt]) -> None:
-    """Raise when a store did not take a file: at once for good when trying again can't help, else to be tried again."""
-    missing = [(receipt, store, fault) for receipt in receipts for store, fault in receipt.store_faults.items()]
+def _refuse_missing_copies(receipts: Sequence[Receipt], missing: Sequence[str]) -> None:
+    """Raise when a store did not take a file: for good when trying again can't help, else to be tried again."""
     if not missing:
         return
-    for receipt, store, fault in missing:
-        log.warning("%s is not in store %s: %s %s", receipt.source.path, store, fault.message, fault.remedy)
-    _, store, fault = missing[0]
-    message = f"{len({r.recording_id for r, _, _ in missing})} of {len(batch.items)} files are not in every store yet."
-    if all(fault.permanent for _, _, fault in missing):
-        raise AirflowFailException(str(StoreError(f"{message} {store}: {fault.message}", fault.remedy)))
-    raise StoreUnreachable(f"{message} {store}: {fault.message}", f"{fault.remedy} What is done is kept.")
+    text = "\n".join(missing)
+    if all(fault.permanent for receipt in receipts for fault in receipt.store_faults.values()):
+        raise AirflowFailException(text)
+    raise StoreUnreachable(text, "What the other stores confirmed is kept; a retry only sends what is missing.")

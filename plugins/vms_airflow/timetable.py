@@ -16,7 +16,6 @@ from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, T
 from airflow.utils.types import DagRunType
 from pendulum import DateTime, instance
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_STAGGER = timedelta(seconds=60)
 
 
@@ -82,7 +81,8 @@ class SiteTimetable(Timetable):
         return DataInterval(start=instance(end - self.every), end=instance(end))
 
     def _floor(self, moment: datetime) -> datetime:
-        return EPOCH + (moment.astimezone(UTC) - EPOCH) // self.every * self.every
+        period = self.every.total_seconds()
+        return datetime.fromtimestamp(moment.timestamp() // period * period, UTC)
 
     def _ceil(self, moment: datetime) -> datetime:
         floor = self._floor(moment)
