@@ -149,9 +149,10 @@ class FileStore:
     def _proven(self, root: int, key: str, sha256: str, size_bytes: int) -> StoredObject | None:
         """The equal object under the key, read back; None when there is no object. StoreConflict when it is another."""
         there = self._stat(root, key)
+        patience = time.monotonic() + mount.ABANDONED_S
         while there is not None and there.st_size == 0 and size_bytes > 0:
             # Without hard links: another writer's claim of the name, or one that died. See mount.place_new.
-            if time.time() - there.st_mtime > mount.ABANDONED_S:
+            if time.monotonic() > patience:
                 return None
             time.sleep(0.25)
             there = self._stat(root, key)

@@ -14,7 +14,6 @@ import secrets
 import stat
 import time
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,6 +40,7 @@ _AWAY = {
     errno.ENXIO,
     errno.ESHUTDOWN,
 }
+_NO_NEW_LINK = {errno.EEXIST, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 # What a file server or a fresh file system puts into an otherwise empty folder by itself.
 _FURNITURE = {"lost+found", "#recycle", "@eaDir", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db"}
 
@@ -132,28 +132,25 @@ def write_durably(folder: int, name: str, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def place_new(
-    from_folder: int, from_name: str, to_folder: int, to_name: str, link: Callable[..., None] = os.link
-) -> None:
+def place_new(from_folder: int, from_name: str, to_folder: int, to_name: str) -> None:
     """Move a finished file to its name, atomically and never over another: FileExistsError then, and it is removed.
 
     File systems without hard links (SMB, some FUSE) have no such move. There the name is claimed by an empty file
     first; the empty file of a writer that died in between is nobody's object and is taken over after a minute.
     """
     try:
-        try:
-            link(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV):
-                raise
-            finished = os.stat(from_name, dir_fd=from_folder, follow_symlinks=False).st_mtime
-            _claim(to_folder, to_name, finished - ABANDONED_S)
-            os.rename(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder)
-            return
-    except FileExistsError:
+        os.link(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder, follow_symlinks=False)
         os.unlink(from_name, dir_fd=from_folder)
-        raise
-    os.unlink(from_name, dir_fd=from_folder)
+    except OSError as error:
+        if error.errno not in _NO_NEW_LINK:
+            raise
+        finished = os.stat(from_name, dir_fd=from_folder, follow_symlinks=False).st_mtime
+        try:
+            _claim(to_folder, to_name, finished - ABANDONED_S)
+        except FileExistsError:
+            os.unlink(from_name, dir_fd=from_folder)
+            raise
+        os.rename(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder)
 
 
 def _claim(folder: int, name: str, abandoned_before: float) -> None:
