@@ -162,7 +162,7 @@ def _upload_file(work: _Upload, label: str, item: BatchItem, receipt: Receipt) -
             except FileRotted:
                 if attempt == 2:
                     raise
-                receipt = _made_again(work, label, item)
+                receipt = _made_again(work, label, item, receipt)
                 if receipt.fault is not None:
                     return receipt
             except VmsError as error:
@@ -244,12 +244,15 @@ def _with_staged_file(work: _Upload, label: str, item: BatchItem, receipt: Recei
         ready = [store for store_id, store in work.stores.items() if store_id not in work.out]
         if all(_holds(store, piece) for store in ready):  # also when no store is ready: then there is nothing to do
             return receipt
-    return _made_again(work, label, item)
+    return _made_again(work, label, item, receipt)
 
 
-def _made_again(work: _Upload, label: str, item: BatchItem) -> Receipt:
+def _made_again(work: _Upload, label: str, item: BatchItem, receipt: Receipt) -> Receipt:
     with work.making:
         work.tell(f"{label}: its rendition is not staged as it should be; it is made again")
+        if receipt.rendition is not None:
+            (work.staging / receipt.rendition.file).unlink(missing_ok=True)
+        (work.staging / f"{item.staging_stem}.receipt.json").unlink(missing_ok=True)
         return compress_item(item, work.site, work.home, report=work.tell)
 
 
