@@ -12,6 +12,7 @@ import glob
 import hashlib
 import logging
 import os
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -235,7 +236,7 @@ def _note_settled(
         ledger.settle(settled, "known")
         ledger.settle(stay, "archived")
         ledger.forget(gone)
-    except Exception:
+    except (OSError, sqlite3.Error, VmsError):
         logger.exception("The ledger of %s could not be written; files are looked at again", work.site.id)
 
 

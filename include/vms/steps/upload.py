@@ -153,9 +153,12 @@ def _upload_file(work: _Upload, label: str, item: BatchItem, receipt: Receipt) -
                     break
                 try:
                     receipt = adopt_rendition(store, rendition.key, item, receipt, work.site, work.home)
-                except VmsError as refusal:
+                except StoreConflict as refusal:
                     both = StoreConflict(f"{conflict.message} {refusal.message}", conflict.remedy)
                     _note_fault(work, label, store_id, faults, both)
+                    break
+                except VmsError as error:
+                    _note_fault(work, label, store_id, faults, error)
                     break
                 adopted = True
                 work.tell(f"{label}: {store.name} already holds this recording from an earlier try; that one is kept")
