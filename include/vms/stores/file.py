@@ -23,7 +23,7 @@ from io import FileIO
 from pathlib import Path
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
-from vms.stores import mount
+from vms.stores import disk, mount
 from vms.stores.base import CHUNK_BYTES, FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
 from vms.stores.probe import probe_findings
 
@@ -80,7 +80,7 @@ class FileStore:
             proven = self._proven(root, key, sha256, size_bytes)
             if proven is not None:
                 return proven
-            with _folder(root, _PARTS, make=True) as parts:
+            with disk.open_folder(root, _PARTS, make=True) as parts:
                 self._sweep(parts)
                 part = f"{socket.gethostname()[:64]}.{os.getpid()}.{secrets.token_hex(8)}"
                 try:
@@ -113,7 +113,7 @@ class FileStore:
                 raise ObjectMissing(
                     f"Store {self._name} has no object {key}.", "It was purged, or removed on the store by hand."
                 )
-            with _folder(root, folder_key) as folder:
+            with disk.open_folder(root, folder_key) as folder:
                 handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         return self._stream(FileIO(handle, "rb"), key, start, length)
 
@@ -149,9 +149,9 @@ class FileStore:
     def _proven(self, root: int, key: str, sha256: str, size_bytes: int) -> StoredObject | None:
         """The equal object under the key, read back; None when there is no object. StoreConflict when it is another."""
         there = self._stat(root, key)
-        patience = time.monotonic() + mount.ABANDONED_S
+        patience = time.monotonic() + disk.ABANDONED_S
         while there is not None and there.st_size == 0 and size_bytes > 0:
-            # Without hard links: another writer's claim of the name, or one that died. See mount.place_new.
+            # Without hard links: another writer's claim of the name, or one that died. See disk.place_new.
             if time.monotonic() > patience:
                 return None
             time.sleep(0.25)
@@ -161,8 +161,8 @@ class FileStore:
         found = ""
         if there.st_size == size_bytes:
             folder_key, _, name = key.rpartition("/")
-            with _folder(root, folder_key) as folder:
-                found = _hash_from_medium(folder, name)
+            with disk.open_folder(root, folder_key) as folder:
+                found = disk.hash_from_medium(folder, name)
             if found == sha256:
                 return _described(key, there, sha256)
         at = datetime.fromtimestamp(there.st_mtime, UTC)
@@ -203,7 +203,7 @@ class FileStore:
             os.fsync(target.fileno())
 
     def _read_back(self, parts: int, part: str, key: str, sha256: str, size_bytes: int) -> None:
-        found = _hash_from_medium(parts, part)
+        found = disk.hash_from_medium(parts, part)
         if found != sha256:
             raise StoreError(
                 f"Store {self._name}: {key} ({size_bytes} bytes) reads back as SHA-256 {found} instead of {sha256}.",
@@ -213,8 +213,8 @@ class FileStore:
     def _place(self, root: int, parts: int, part: str, folder_key: str, name: str) -> bool:
         for _ in range(_PATIENCE):
             try:
-                with _folder(root, folder_key, make=True) as folder:
-                    mount.place_new(parts, part, folder, name)
+                with disk.open_folder(root, folder_key, make=True) as folder:
+                    disk.place_new(parts, part, folder, name)
                     os.fsync(folder)
             except FileExistsError:
                 return False
@@ -258,7 +258,7 @@ class FileStore:
         sizes: dict[str, os.stat_result] = {}
         with self._doing(f"listing {folder_key or 'the store'}"), self._checked_root() as root:
             try:
-                with _folder(root, folder_key) as folder, os.scandir(folder) as entries:
+                with disk.open_folder(root, folder_key) as folder, os.scandir(folder) as entries:
                     for entry in entries:
                         path = f"{folder_key}/{entry.name}" if folder_key else entry.name
                         if entry.name.startswith(".") or not is_key(path):
@@ -281,7 +281,7 @@ class FileStore:
     def _remove(self, root: int, key: str) -> bool:
         folder_key, _, name = key.rpartition("/")
         try:
-            with _folder(root, folder_key) as folder:
+            with disk.open_folder(root, folder_key) as folder:
                 os.unlink(name, dir_fd=folder)
                 os.fsync(folder)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
@@ -290,7 +290,7 @@ class FileStore:
         while gone and folder_key:
             parent_key, _, name = folder_key.rpartition("/")
             try:
-                with _folder(root, parent_key) as parent:
+                with disk.open_folder(root, parent_key) as parent:
                     os.rmdir(name, dir_fd=parent)
             except OSError:
                 break
@@ -300,7 +300,7 @@ class FileStore:
     def _stat(self, root: int, key: str) -> os.stat_result | None:
         folder_key, _, name = key.rpartition("/")
         try:
-            with _folder(root, folder_key) as folder:
+            with disk.open_folder(root, folder_key) as folder:
                 there = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -362,37 +362,6 @@ class FileStore:
 
     def _wrong(self, why: str) -> StoreUnreachable:
         return mount.not_the_store(self._name, str(self._path), why)
-
-
-@contextlib.contextmanager
-def _folder(root: int, folder_key: str, *, make: bool = False) -> Iterator[int]:
-    """The descriptor of a folder below root, walked part by part without following links."""
-    here = os.dup(root)
-    try:
-        for part in folder_key.split("/") if folder_key else ():
-            if make:
-                try:
-                    os.mkdir(part, 0o755, dir_fd=here)
-                    os.fsync(here)
-                except FileExistsError:
-                    pass
-            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-            os.close(here)
-            here = below
-        yield here
-    finally:
-        os.close(here)
-
-
-def _hash_from_medium(folder: int, name: str) -> str:
-    """The SHA-256 of a file, read past this machine's cache as far as the system allows."""
-    digest = hashlib.sha256()
-    with FileIO(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read(source: FileIO, file: Path) -> bytes:

@@ -11,17 +11,15 @@ import errno
 import json
 import os
 import secrets
-import stat
 import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable
+from vms.stores import disk
 
 IDENTITY_FILE = ".vms-store.json"
-ABANDONED_S = 60
-"""How long an empty file is taken for another writer's claim of a name."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _AWAY = {
@@ -40,7 +38,6 @@ _AWAY = {
     errno.ENXIO,
     errno.ESHUTDOWN,
 }
-_NO_NEW_LINK = {errno.EEXIST, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 # What a file server or a fresh file system puts into an otherwise empty folder by itself.
 _FURNITURE = {"lost+found", "#recycle", "@eaDir", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db"}
 
@@ -113,8 +110,8 @@ def make_identity(root: int) -> str:
     text = json.dumps({"identity": identity, "made_at": made_at}, indent=1) + "\n"
     fresh = f"{IDENTITY_FILE}.{secrets.token_hex(8)}"
     try:
-        write_durably(root, fresh, text.encode())
-        place_new(root, fresh, root, IDENTITY_FILE)
+        disk.write_durably(root, fresh, text.encode())
+        disk.place_new(root, fresh, root, IDENTITY_FILE)
     except FileExistsError:
         identity = read_identity(root) or identity
     finally:
@@ -122,44 +119,6 @@ def make_identity(root: int) -> str:
             os.unlink(fresh, dir_fd=root)
     os.fsync(root)
     return identity
-
-
-def write_durably(folder: int, name: str, data: bytes) -> None:
-    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def place_new(from_folder: int, from_name: str, to_folder: int, to_name: str) -> None:
-    """Move a finished file to its name, atomically and never over another: FileExistsError then, and it is removed.
-
-    File systems without hard links (SMB, some FUSE) have no such move. There the name is claimed by an empty file
-    first; the empty file of a writer that died in between is nobody's object and is taken over after a minute.
-    """
-    try:
-        os.link(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder, follow_symlinks=False)
-        os.unlink(from_name, dir_fd=from_folder)
-    except OSError as error:
-        if error.errno not in _NO_NEW_LINK:
-            raise
-        finished = os.stat(from_name, dir_fd=from_folder, follow_symlinks=False).st_mtime
-        try:
-            _claim(to_folder, to_name, finished - ABANDONED_S)
-        except FileExistsError:
-            os.unlink(from_name, dir_fd=from_folder)
-            raise
-        os.rename(from_name, to_name, src_dir_fd=from_folder, dst_dir_fd=to_folder)
-
-
-def _claim(folder: int, name: str, abandoned_before: float) -> None:
-    try:
-        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder))
-    except FileExistsError:
-        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if not stat.S_ISREG(there.st_mode) or there.st_size > 0 or there.st_mtime > abandoned_before:
-            raise
 
 
 def looks_new(root: int) -> bool:

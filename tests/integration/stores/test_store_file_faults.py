@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from vms.errors import ConfigError, StoreConflict, StoreError, StoreFull, StoreUnreachable
-from vms.stores import FileRotted, Store, mount, open_store
+from vms.stores import FileRotted, Store, disk, mount, open_store
 
 KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
 
@@ -256,7 +256,7 @@ def test_claim_of_a_dead_writer_is_taken_over(
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(mount, "ABANDONED_S", 1)
+    monkeypatch.setattr(disk, "ABANDONED_S", 1)
     (folder / KEY).parent.mkdir(parents=True)
     (folder / KEY).touch()
     os.utime(folder / KEY, (time.time() - 100,) * 2)
