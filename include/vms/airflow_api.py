@@ -1,0 +1,248 @@
+"""What the command line asks of the running Airflow, by its REST API; every failure said in words.
+
+The scheduler, not this process, runs what is asked for. No part of Airflow is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from vms.errors import StackError
+from vms.home import Home
+from vms.stack.airflow_env import ADMIN_SECRET, ADMIN_USER, airflow_url
+
+ACTIVE = ("queued", "running")
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Dag:
+    """A DAG that Airflow has parsed."""
+
+    dag_id: str
+    name: str
+    paused: bool
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """One run. state: queued, running, success or failed. Times are UTC, None before they happened."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task of a run. title: of a mapped task, what it is about ("" otherwise). state None: not scheduled yet."""
+
+    task_id: str
+    map_index: int
+    title: str
+    state: str | None
+    try_number: int
+
+
+class AirflowApi:
+    """A client of one home's Airflow, as its admin; use it in a `with` block.
+
+    Every method raises StackError when Airflow does not answer or refuses.
+    """
+
+    def __init__(self, home: Home, *, timeout_s: float = 15.0) -> None:
+        self._home = home
+        self._url = airflow_url(home)
+        self._client = httpx.Client(base_url=self._url, timeout=timeout_s)
+        self._token = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def dags(self) -> list[Dag]:
+        """All DAGs that Airflow has parsed."""
+        return [_dag(one) for one in self._pages("/dags", "dags")]
+
+    def dag(self, dag_id: str) -> Dag | None:
+        """This DAG, or None while Airflow does not know it."""
+        found = self._ask("GET", f"/dags/{_part(dag_id)}", missing_ok=True)
+        return _dag(found) if found is not None else None
+
+    def trigger(self, dag_id: str, note: str) -> DagRun:
+        """Queue a run for now. note: why, shown in Airflow. StackError when the DAG is not (yet) known."""
+        body = {"logical_date": None, "note": note}
+        found = self._ask("POST", f"/dags/{_part(dag_id)}/dagRuns", json=body, missing_ok=True)
+        if found is None:
+            raise StackError(
+                f"Airflow does not know the DAG {dag_id} (yet): sites.yaml is still being parsed.",
+                "Try again in half a minute. If it stays away: `vms sites check`, and the import errors in Airflow.",
+            )
+        return _run(found)
+
+    def run(self, dag_id: str, run_id: str) -> DagRun:
+        """The present state of this run."""
+        found = self._ask("GET", f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}", missing_ok=True)
+        if found is None:
+            raise StackError(
+                f"Airflow has no run {run_id} of {dag_id} any more.", "Somebody deleted it: start a new one."
+            )
+        return _run(found)
+
+    def active_runs(self, dag_id: str) -> list[DagRun]:
+        """Runs of this DAG that are queued or running, the oldest first."""
+        query = {"state": list(ACTIVE), "order_by": "run_after"}
+        return [_run(one) for one in self._pages(f"/dags/{_part(dag_id)}/dagRuns", "dag_runs", query)]
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
+        """The tasks of a run with their states."""
+        path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"
+        return [
+            TaskRun(
+                task_id=one["task_id"],
+                map_index=one["map_index"],
+                title=one.get("rendered_map_index") or "",
+                state=one["state"],
+                try_number=one["try_number"],
+            )
+            for one in self._pages(path, "task_instances")
+        ]
+
+    def failure(self, dag_id: str, run_id: str, task: TaskRun) -> str:
+        """The error that ended the last try of a task, as its log has it; "" when the log tells none."""
+        path = (
+            f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances/{_part(task.task_id)}/logs/{task.try_number}"
+        )
+        found = self._ask("GET", path, params={"map_index": task.map_index, "full_content": True}, missing_ok=True)
+        for line in reversed((found or {}).get("content") or []):
+            if not isinstance(line, dict) or line.get("level") not in ("error", "critical"):
+                continue
+            details = line.get("error_detail") or []
+            told = str(details[0].get("exc_value") or "") if details else str(line.get("event") or "")
+            if told:
+                return told
+        return ""
+
+    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = True) -> int:
+        """Have tasks of a run done again, at once; returns how many. Safe: what is done already is not done twice."""
+        body = {"dag_run_id": run_id, "dry_run": False, "only_failed": only_failed}
+        found = self._ask("POST", f"/dags/{_part(dag_id)}/clearTaskInstances", json=body)
+        return len((found or {}).get("task_instances", []))
+
+    def _pages(self, path: str, name: str, query: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self._ask("GET", path, params={**(query or {}), "limit": _PAGE, "offset": len(rows)}) or {}
+            rows += page.get(name, [])
+            if not page.get(name) or len(rows) >= page.get("total_entries", 0):
+                return rows
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        missing_ok: bool = False,
+        json: Any = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        """The answer as JSON; None for 404 when missing_ok."""
+        if not self._token:
+            self._log_in()
+        answer = self._send(method, f"/api/v2{path}", json=json, params=params)
+        if answer.status_code == 401:  # the token expired or Airflow was restarted with other keys
+            self._log_in()
+            answer = self._send(method, f"/api/v2{path}", json=json, params=params)
+        if answer.status_code == 404 and missing_ok:
+            return None
+        return self._told(answer, f"{method} {path}")
+
+    def _log_in(self) -> None:
+        login = {"username": ADMIN_USER, "password": self._home.secret(ADMIN_SECRET)}
+        self._token = ""
+        answer = self._send("POST", "/auth/token", json=login)
+        if answer.status_code in (401, 403):
+            raise StackError(
+                f"Airflow at {self._url} refuses the user {ADMIN_USER} of this home.",
+                "Is it the Airflow of another home? Check VMS_HOME and VMS_AIRFLOW_PORT with ./vms status.",
+            )
+        self._token = str(self._told(answer, "POST /auth/token").get("access_token", ""))
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            return self._client.request(method, path, headers=headers, **content)
+        except httpx.ConnectError as error:
+            raise StackError(
+                f"Airflow does not answer at {self._url}.",
+                "Start the system with ./vms up; ./vms status shows its parts.",
+            ) from error
+        except httpx.TimeoutException as error:
+            raise StackError(
+                f"Airflow at {self._url} did not answer in time.", "It may be starting or busy: try again in a minute."
+            ) from error
+        except httpx.HTTPError as error:
+            raise StackError(
+                f"The connection to Airflow at {self._url} broke ({error}).", "Try again; ./vms status shows its parts."
+            ) from error
+
+    def _told(self, answer: httpx.Response, asked: str) -> dict[str, Any]:
+        try:
+            told = answer.json()
+        except ValueError:
+            told = None
+        if answer.is_success and isinstance(told, dict):
+            return told
+        if answer.is_success:
+            raise StackError(
+                f"What answers at {self._url} is not Airflow's API.",
+                "Check VMS_AIRFLOW_PORT; another program may have that port.",
+            )
+        detail = told.get("detail") if isinstance(told, dict) else answer.text[:200]
+        if answer.status_code >= 500:
+            raise StackError(
+                f"Airflow failed to answer {asked} ({answer.status_code}: {detail}).",
+                f"Try again in a minute; its log lies in {self._home.logs}.",
+            )
+        raise StackError(
+            f"Airflow refused {asked} ({answer.status_code}: {detail}).", "Look at the DAG in Airflow's own page."
+        )
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _dag(found: Mapping[str, Any]) -> Dag:
+    return Dag(found["dag_id"], found.get("dag_display_name") or found["dag_id"], bool(found["is_paused"]))
+
+
+def _run(found: Mapping[str, Any]) -> DagRun:
+    return DagRun(
+        dag_id=found["dag_id"],
+        run_id=found["dag_run_id"],
+        state=found["state"],
+        started_at=_time(found.get("start_date")),
+        ended_at=_time(found.get("end_date")),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,148 @@
+"""`vms recordings`: what the catalogue has, as a table for people or one JSON object a line for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from vms.catalogue.connection import connect, url
+from vms.catalogue.reads import RecordingRow
+from vms.catalogue.rows import STATES
+from vms.cli.selection import Moment, filters, known_sites, moment, stream
+from vms.cli.wording import clock_text, plain, size_text, utc_text
+from vms.home import from_environment
+from vms.model import State
+
+_SHOWN = 50
+_COLORS = {"planned": "yellow", "archived": "green", "released": "cyan", "purged": "dim", "quarantined": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Mount `recordings`."""
+    app.command("recordings")(recordings)
+
+
+def recordings(
+    site: Annotated[list[str] | None, typer.Option(help="Only this site (its id); may be repeated.")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="Only this camera (its id); may be repeated.")] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="Footage from this time on: 2026-11-24 or 2026-11-24T08:00, on the clock of each site; with an"
+            " offset, such as 2026-11-24T08:00+07:00 or ...T01:00Z, one instant for all sites.",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="Footage before this time; a date alone includes that whole day."),
+    ] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="planned, archived, released, purged or quarantined; may be repeated.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=f"At most so many, the newest first [default: {_SHOWN}; with --json all].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, all times UTC.")] = False,
+) -> None:
+    """Recordings that the catalogue knows, the newest first."""
+    begin, end = _moment(from_, "--from"), _moment(to, "--to")
+    states = [_state(one) for one in state or []]
+    home = from_environment()
+    conn = connect(url(home, "viewer"))
+    try:
+        wanted = filters(
+            known_sites(conn, home), sites=site or [], cameras=camera or [], begin=begin, end=end, states=states
+        )
+        if any(one.from_utc and one.to_utc and one.from_utc >= one.to_utc for one in wanted):
+            raise typer.BadParameter("--to is not later than --from.")
+        if as_json:
+            for row in stream(conn, wanted, limit):
+                sys.stdout.write(json.dumps(as_object(row), ensure_ascii=False) + "\n")
+        else:
+            rows = list(stream(conn, wanted, (limit or _SHOWN) + 1))
+            _show(rows, limit or _SHOWN)
+    finally:
+        conn.close()
+
+
+def as_object(row: RecordingRow) -> dict[str, Any]:
+    """The row as scripts get it: times as ISO 8601 in UTC with Z, null for what is not known."""
+    return {
+        "id": row.id,
+        "site": row.site,
+        "camera": row.camera,
+        "start_utc": utc_text(row.start_utc),
+        "end_utc": utc_text(row.end_utc),
+        "duration_s": row.duration_s,
+        "state": row.state,
+        "reason": row.reason or None,
+        "source_name": row.source_name,
+        "source_bytes": row.source_bytes,
+        "source_sha256": row.source_sha256 or None,
+        "rendition_bytes": row.rendition_bytes,
+        "codec": row.codec or None,
+        "profile": row.profile or None,
+        "time_basis": row.time_basis,
+        "copies": [
+            {
+                "store": copy.store,
+                "key": copy.key,
+                "size_bytes": copy.size_bytes,
+                "checksum": copy.checksum,
+                "verified_at": utc_text(copy.verified_at),
+            }
+            for copy in row.copies
+        ],
+    }
+
+
+def _show(rows: list[RecordingRow], limit: int) -> None:
+    console = Console()
+    if not rows:
+        console.print("No recording fits. `vms status` shows what each site has.")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("id", "site", "camera", "start (the site's clock)", "length", "state", "source", "before", "after"):
+        right = title in ("id", "length", "before", "after")
+        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=title != "source")
+    for row in rows[:limit]:
+        state = f"[{_COLORS[row.state]}]{row.state}[/]"
+        if row.reason:
+            state += f" [dim]({row.reason})[/]"
+        table.add_row(
+            str(row.id),
+            plain(row.site_name),
+            plain(row.camera_name),
+            clock_text(row.start_utc, row.time_zone),
+            str(timedelta(seconds=round(row.duration_s))),
+            state,
+            plain(row.source_name),
+            size_text(row.source_bytes),
+            size_text(row.rendition_bytes),
+        )
+    console.print(table)
+    if len(rows) > limit:
+        console.print(f"[dim]The newest {limit}; there are more: narrow it down, or --limit N, or --json for all.[/]")
+
+
+def _moment(text: str | None, option: str) -> Moment | None:
+    if text is None:
+        return None
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _state(text: str) -> State:
+    for one in STATES.values():
+        if one == text:
+            return one
+    raise typer.BadParameter(f"{text!r}; allowed: {', '.join(STATES.values())}.", param_hint="--state")
