@@ -74,11 +74,10 @@ def record(site: str, batch: Any, receipts: Any) -> Any:
 
     if receipts is None:
         raise AirflowSkipException("Nothing came back from this batch. Its files stay planned for the next run.")
-    home, _, _ = installation(site)
+    home, _, place = installation(site)
+    run, now = run_ref(get_current_context()), datetime.now(UTC)
     with catalogue(home) as conn:
-        recorded = record_receipts(
-            conn, load(Batch, batch), _receipts(receipts), run_ref(get_current_context()), datetime.now(UTC)
-        )
+        recorded = record_receipts(conn, load(Batch, batch), _receipts(receipts), run, now, place.keep_source)
     log.info(
         "%d archived, %d quarantined, %d not finished",
         *(len(recorded.archived), len(recorded.quarantined), len(recorded.unfinished)),
@@ -102,16 +101,11 @@ def release(site: str) -> Any:
     settled += [source for one in recorded for source in one.quarantined]
     home, _, place = installation(site)
     receipts = release_sources(place, home, orders, settled, now=datetime.now(UTC), report=log.info)
-    log.info("%d of %d released, %d files removed", *_released(receipts))
     return dump(receipts)
 
 
 def _receipts(data: Any) -> tuple[Receipt, ...]:
     return tuple(load(Receipt, one) for one in data or ())
-
-
-def _released(receipts: Sequence[Any]) -> tuple[int, int, int]:
-    return sum(one.done for one in receipts), len(receipts), sum(len(one.removed) for one in receipts)
 
 
 def _report_faults(receipts: Sequence[Receipt]) -> None:
