@@ -7,6 +7,7 @@ with it, and what to do; the caller adds the site and the camera.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -232,9 +233,18 @@ def _choose_video(streams: list[dict[str, Any]]) -> VideoStream | None:
         fps=_fps(chosen),
         pixel_format=str(chosen.get("pix_fmt", "")),
         frames=int(chosen["nb_frames"]) if str(chosen.get("nb_frames", "")).isdecimal() else None,
-        duration_s=_float(chosen.get("duration")),
+        duration_s=_float(chosen.get("duration")) or _tagged_duration_s(chosen),
         bit_rate=int(chosen["bit_rate"]) if str(chosen.get("bit_rate", "")).isdecimal() else None,
     )
+
+
+def _tagged_duration_s(stream: dict[str, Any]) -> float | None:
+    """Matroska keeps a stream's length in a tag, as 00:00:08.000000000."""
+    tags = stream.get("tags") or {}
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", str(tags.get("DURATION", "")))
+    if match is None:
+        return None
+    return (int(match[1]) * 60 + int(match[2])) * 60 + float(match[3]) or None
 
 
 def _is_cover(stream: dict[str, Any]) -> bool:

@@ -1,0 +1,345 @@
+"""Compress: make and check a rendition with previews for each file of a batch, and keep it in staging with a receipt.
+
+What lies in staging under its name is complete and checked. A rerun takes what is there; one bad file never keeps the
+others from being made. Nothing here touches the source, the catalogue or a store.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+from vms.config import Site
+from vms.errors import ConfigError, FootageUnreachable, SourceChanged, SourceRejected, StagingFull, VmsError
+from vms.footage import fingerprint
+from vms.home import Home
+from vms.model import Batch, BatchItem, Fault, Preview, Receipt, Rendition, SourceSeen, dump, load
+from vms.paths import from_text
+from vms.steps.space import wait_for_space
+from vms.steps.staged import copy_file, durable, durable_folder, jpeg_size, sha256_of, sweep, work_folder
+from vms.video.binaries import binaries
+from vms.video.commands import sheet_for
+from vms.video.identity import Identity
+from vms.video.probe import Probe, probe
+from vms.video.rendition import Made, make
+from vms.video.slots import cores, encode_slot
+
+logger = logging.getLogger(__name__)
+
+
+def compress_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], None]) -> tuple[Receipt, ...]:
+    """The receipts of all files of the batch, in its order; a file that got no further has a fault in its receipt.
+
+    Raises ConfigError when this machine has no usable FFmpeg. When the caller is interrupted, all children are ended.
+    """
+    binaries(home)
+    stop, telling = threading.Event(), threading.Lock()
+    total = len(batch.items)
+
+    def tell(line: str) -> None:
+        with telling:
+            report(line)
+
+    with ThreadPoolExecutor(max_workers=max(1, min(cores(), total)), thread_name_prefix="compress") as pool:
+        try:
+            jobs = [
+                pool.submit(compress_item, item, site, home, report=tell, place=f"{number} of {total}: ", stop=stop)
+                for number, item in enumerate(batch.items, 1)
+            ]
+            return tuple(job.result() for job in jobs)
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def compress_item(
+    item: BatchItem,
+    site: Site,
+    home: Home,
+    *,
+    report: Callable[[str], None],
+    place: str = "",
+    stop: threading.Event | None = None,
+) -> Receipt:
+    """The receipt of one file: what lies in staging already, or made now. place goes in front of what is reported.
+
+    Raises Stopped when `stop` is set and ConfigError when FFmpeg can't be used; everything else is a fault.
+    """
+    staging = site.staging or home.site_staging(site.id)
+    label = f"{place}{item.camera} {item.start_utc.astimezone(site.zone):%Y-%m-%d %H:%M:%S %Z}"
+    begun = Receipt(
+        recording_id=item.recording_id,
+        start_utc=item.start_utc,
+        source=item.sources[0],
+        host=socket.gethostname(),
+        started_at=datetime.now(UTC),
+        finished_at=datetime.now(UTC),
+    )
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        kept = _staged_receipt(item, site, staging)
+        if kept is not None:
+            report(f"{label}  is staged already ({_mb(kept.rendition.size_bytes if kept.rendition else 0)})")
+            return kept
+        source, path = _find_source(item, site)
+        begun = replace(begun, source=source)
+        return _compress(item, site, home, staging, begun, path, label, report, stop)
+    except ConfigError:
+        raise
+    except VmsError as error:
+        fault = _fault(error)
+    except OSError as error:
+        logger.exception("%s failed", label)
+        fault = Fault("disk", f"{site.id}/{item.camera}: {error}.", "Check the disks and shares.", permanent=False)
+    except Exception as error:
+        logger.exception("%s failed", label)
+        fault = Fault("unexpected", f"{site.id}/{item.camera}: {error!r}", "See the log of this task.", permanent=False)
+    report(f"{label}  {'refused' if fault.permanent else 'not made'}: {fault.message} {fault.remedy}".rstrip())
+    return replace(begun, fault=fault, finished_at=datetime.now(UTC))
+
+
+def _compress(
+    item: BatchItem,
+    site: Site,
+    home: Home,
+    staging: Path,
+    begun: Receipt,
+    path: Path,
+    label: str,
+    report: Callable[[str], None],
+    stop: threading.Event | None,
+) -> Receipt:
+    sweep(staging, item.staging_stem)
+    found = probe(path, home=home)
+    wait_for_space(staging, begun.source.size_bytes, site, home, report, stop)
+    with encode_slot(home, found.pixels, stop), work_folder(staging, item.staging_stem) as folder:
+        source_sha256 = sha256_of(path)  # also brings the file into memory, so that it is read from the disk once
+        identity = Identity(item, begun.source, source_sha256, site.profile)
+        tick = _Ticker(label, found, report)
+        made = make(path, found, identity, site.profile, folder, binaries(home), stop=stop, told=tick)
+        _refuse_changed(path, begun.source)
+        rendition = _settle(made, item, site, staging, folder, found, source_sha256)
+        previews = _settle_previews(made, found, item, staging)
+        receipt = replace(
+            begun,
+            source_sha256=source_sha256,
+            rendition=rendition,
+            previews=previews,
+            finished_at=datetime.now(UTC),
+        )
+        _write_receipt(receipt, item, staging)
+    report(f"{label}  {_outcome(begun.source.size_bytes, rendition, found)}")
+    return receipt
+
+
+class _Ticker:
+    """Says every tenth part of a long file, so that a log shows that it is alive."""
+
+    _LONG_S = 120.0
+
+    def __init__(self, label: str, found: Probe, report: Callable[[str], None]) -> None:
+        self.label, self.report, self.said = label, report, 0
+        self.long = found.duration_s >= self._LONG_S
+
+    def __call__(self, part: float) -> None:
+        tenths = int(part * 10)
+        if self.long and self.said < tenths < 10:
+            self.said = tenths
+            self.report(f"{self.label}  {tenths * 10} %")
+
+
+def _find_source(item: BatchItem, site: Site) -> tuple[SourceSeen, Path]:
+    """The first of the item's names that still holds this content. Raises SourceRejected (none is left),
+    SourceChanged (a name holds something else), FootageUnreachable."""
+    if not site.footage.is_dir():
+        raise FootageUnreachable(
+            f"{site.id}: the footage folder {site.footage} is not there.", "Is the disk or share mounted?"
+        )
+    changed = ""
+    for source in item.sources:
+        path = _inside(site, source)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            changed = changed or f"{source.path} is no ordinary file any more"
+        elif fingerprint(path) != item.fingerprint:
+            changed = changed or f"{source.path} holds other footage than when it was planned"
+        else:
+            return replace(source, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns), path
+    if changed:
+        raise SourceChanged(
+            f"{site.id}/{item.camera}: {changed}.", "It is looked at again; nothing has to be done unless it repeats."
+        )
+    raise SourceRejected(
+        "source_gone",
+        f"{site.id}/{item.camera}: {item.sources[0].path} was there when it was planned and is gone now.",
+        "Does the recorder overwrite its oldest files before they are archived? Give it more disk or archive more "
+        "often. It is archived if it is seen again.",
+    )
+
+
+def _inside(site: Site, source: SourceSeen) -> Path:
+    """Where the source lies. Raises SourceRejected when that is not below the footage folder."""
+    path = site.footage / from_text(source.path)
+    if not path.resolve().is_relative_to(site.footage.resolve()) or ".." in path.parts:
+        raise SourceRejected(
+            "outside_footage",
+            f"{site.id}: {source.path} leads out of the footage folder; it was not read.",
+            "Put the footage itself there, not a link to another place.",
+        )
+    return path
+
+
+def _refuse_changed(path: Path, source: SourceSeen) -> None:
+    status = path.stat()
+    if (status.st_size, status.st_mtime_ns) != (source.size_bytes, source.mtime_ns):
+        raise SourceChanged(
+            f"{source.path} was written to while it was being compressed; what was made of it is not used.",
+            "It is looked at again; nothing has to be done unless it repeats.",
+        )
+
+
+def _settle(
+    made: Made, item: BatchItem, site: Site, staging: Path, folder: Path, found: Probe, source_sha256: str
+) -> Rendition:
+    name = f"{item.staging_stem}{made.suffix}"
+    path = made.path
+    if made.kind == "original":
+        path = folder / "original"
+        sha256 = copy_file(made.path, path)
+        if sha256 != source_sha256:
+            raise SourceChanged(
+                f"{site.id}/{item.camera}: {item.sources[0].path} gave other bytes when it was read a second time.",
+                "It is tried again. If it repeats, the disk or share that it lies on is failing.",
+            )
+    else:
+        durable(path)
+        sha256 = sha256_of(path)
+    size_bytes = path.stat().st_size
+    path.replace(staging / name)
+    return Rendition(
+        kind=made.kind,
+        file=name,
+        suffix=made.suffix,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        codec=made.codec,
+        audio_codec=made.audio_codec,
+        width=made.width,
+        height=made.height,
+        fps=found.video.fps,
+        duration_s=made.duration_s,
+        frames=made.frames,
+        profile=site.profile.name,
+        why_kept=made.why_kept,
+        damaged=made.damaged,
+        argv=made.argv,
+        ffmpeg=made.ffmpeg,
+        wall_s=made.wall_s,
+        cpu_s=made.cpu_s,
+    )
+
+
+def _settle_previews(made: Made, found: Probe, item: BatchItem, staging: Path) -> tuple[Preview, ...]:
+    previews: list[Preview] = []
+    for kind, path in (("poster", made.poster), ("sprite", made.sprite)):
+        if path is None:
+            continue
+        durable(path)
+        width, height = jpeg_size(path)
+        name, size_bytes, sha256 = f"{item.staging_stem}.{kind}.jpg", path.stat().st_size, sha256_of(path)
+        path.replace(staging / name)
+        if kind == "poster":
+            previews.append(Preview("poster", name, ".poster.jpg", "image/jpeg", size_bytes, sha256, width, height))
+            continue
+        sheet = sheet_for(found.duration_s)
+        previews.append(
+            Preview(
+                kind="sprite",
+                file=name,
+                suffix=".sprite.jpg",
+                media_type="image/jpeg",
+                size_bytes=size_bytes,
+                sha256=sha256,
+                tile_width=width // sheet.columns,
+                tile_height=height // sheet.rows,
+                columns=sheet.columns,
+                tiles=sheet.tiles,
+                interval_s=sheet.interval_s,
+            )
+        )
+    return tuple(previews)
+
+
+def _write_receipt(receipt: Receipt, item: BatchItem, staging: Path) -> None:
+    final = staging / f"{item.staging_stem}.receipt.json"
+    fresh = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.new")
+    fresh.write_text(json.dumps(dump(receipt), indent=1))
+    durable(fresh)
+    fresh.replace(final)
+    durable_folder(staging)
+
+
+def _staged_receipt(item: BatchItem, site: Site, staging: Path) -> Receipt | None:
+    """The receipt of what lies complete in staging and was made from the source as it is; a source that is gone
+    meanwhile is no reason to throw its rendition away."""
+    sidecar = staging / f"{item.staging_stem}.receipt.json"
+    try:
+        receipt = load(Receipt, json.loads(sidecar.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, ValidationError):
+        logger.warning("%s can't be read; the rendition is made again", sidecar)
+        return None
+    rendition = receipt.rendition
+    if receipt.recording_id != item.recording_id or receipt.fault is not None or rendition is None:
+        return None
+    files = [(rendition.file, rendition.size_bytes, rendition.sha256)]
+    files += [(preview.file, preview.size_bytes, preview.sha256) for preview in receipt.previews]
+    for name, size_bytes, sha256 in files:
+        path = staging / name
+        if not path.is_file() or path.stat().st_size != size_bytes or sha256_of(path) != sha256:
+            return None
+    try:
+        status = _inside(site, receipt.source).stat()
+    except FileNotFoundError:
+        return receipt
+    same = (status.st_size, status.st_mtime_ns) == (receipt.source.size_bytes, receipt.source.mtime_ns)
+    return receipt if same else None
+
+
+def _fault(error: VmsError) -> Fault:
+    if isinstance(error, SourceRejected):
+        return Fault(error.reason, error.message, error.remedy, permanent=True)
+    codes = {SourceChanged: "source_changed", StagingFull: "staging_full", FootageUnreachable: "footage_unreachable"}
+    reason = next((code for kind, code in codes.items() if isinstance(error, kind)), "compress_failed")
+    return Fault(reason, error.message, error.remedy, permanent=False)
+
+
+def _outcome(source_bytes: int, rendition: Rendition, found: Probe) -> str:
+    """Such as: 84.1 MB -> 31.2 MB (37 %) in 21.4 s, 14.0x real time."""
+    speed = found.duration_s / rendition.wall_s if rendition.wall_s else 0.0
+    line = (
+        f"{_mb(source_bytes)} -> {_mb(rendition.size_bytes)} ({rendition.size_bytes / max(1, source_bytes):.0%}) "
+        f"in {rendition.wall_s:.1f} s, {speed:.1f}x real time"
+    ).replace("%)", " %)")
+    notes = [f"{rendition.kind}: {rendition.why_kept}"] if rendition.kind != "encoded" else []
+    notes += [rendition.damaged] if rendition.damaged else []
+    return "; ".join([line, *notes])
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"

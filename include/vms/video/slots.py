@@ -1,0 +1,76 @@
+"""Turns at encoding, shared by everything on this machine: as many at once as there are cores and memory for.
+
+A slot is a locked file, so that it is free again the moment that its holder ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from vms.home import Home
+from vms.video.ffmpeg import Stopped
+
+_ENCODE_BYTES = 600 << 20  # measured for 1080p
+_LARGE_ENCODE_BYTES = 1800 << 20  # measured for 4K
+_LARGE_PIXELS = 2560 * 1440
+_POLL_S = 0.2
+
+
+def cores() -> int:
+    """Cores that this process may use, by affinity and by the container's quota."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        allowed = min(allowed, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no container, or no quota ("max")
+        pass
+    return allowed
+
+
+def free_memory_bytes() -> int:
+    """Memory that can be had now, by the machine and by the container's limit."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        return min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    except (OSError, ValueError):
+        return free
+
+
+@contextmanager
+def encode_slot(home: Home, pixels: int, stop: threading.Event | None = None) -> Iterator[None]:
+    """Hold one of the machine's slots; waits for one. The first is always given, the others only while there is
+    memory for a picture of this many pixels. Raises Stopped when `stop` is set while waiting."""
+    folder = home.run / "encode-slots"
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = _take(folder, pixels, stop)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _take(folder: Path, pixels: int, stop: threading.Event | None) -> int:
+    need = _LARGE_ENCODE_BYTES if pixels > _LARGE_PIXELS else _ENCODE_BYTES
+    while True:
+        for number in range(cores()):
+            if number > 0 and free_memory_bytes() < need:
+                break
+            handle = os.open(folder / f"slot-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+            else:
+                return handle
+        if stop is not None and stop.is_set():
+            raise Stopped
+        time.sleep(_POLL_S)
