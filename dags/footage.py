@@ -111,8 +111,12 @@ def footage_dag(site: Site) -> DAG:
 
         @task_group
         def batch(batch):
+            # A batch fills all cores by itself and the second fills its tail; more would only wait in the way of others.
             made = compress.override(
-                execution_timeout=timedelta(hours=6), priority_weight=1, map_index_template=BATCH_TITLE
+                execution_timeout=timedelta(hours=6),
+                priority_weight=1,
+                max_active_tis_per_dag=2,
+                map_index_template=BATCH_TITLE,
             )(site=site.id, batch=batch)
             # A batch sends several files at once; more than two batches of a site would only share its uplink.
             sent = upload.override(

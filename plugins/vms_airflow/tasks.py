@@ -49,7 +49,6 @@ def compress(site: str, batch: Any) -> Any:
 
     home, _, place = installation(site)
     receipts = compress_batch(load(Batch, batch), place, home, report=log.info)
-    _report_faults(receipts)
     return dump(receipts)
 
 
@@ -106,12 +105,6 @@ def release(site: str) -> Any:
 
 def _receipts(data: Any) -> tuple[Receipt, ...]:
     return tuple(load(Receipt, one) for one in data or ())
-
-
-def _report_faults(receipts: Sequence[Receipt]) -> None:
-    for receipt in receipts:
-        if receipt.fault is not None:
-            log.warning("%s: %s %s", receipt.source.path, receipt.fault.message, receipt.fault.remedy)
 
 
 def _refuse_missing_copies(receipts: Sequence[Receipt], missing: Sequence[str]) -> None:

@@ -84,7 +84,11 @@ def test_a_wrong_sites_yaml_is_not_tried_again(dag: DAG) -> None:
 def test_release_and_verdict_run_whatever_happened_before(dag: DAG) -> None:
     for name in ("batch.record", "release", "verdict"):
         assert dag.get_task(name).trigger_rule == "all_done"
-    assert dag.get_task("batch.upload").max_active_tis_per_dag == 2
+
+
+def test_a_backlog_takes_only_a_few_places_at_once(dag: DAG) -> None:
+    for name in ("batch.compress", "batch.upload"):
+        assert dag.get_task(name).max_active_tis_per_dag == 2
 
 
 def test_batches_have_names(dag: DAG) -> None:

@@ -1,0 +1,213 @@
+"""The DAG of a site with real parts: real files and FFmpeg, a real Postgres, a real store, Airflow's own run of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from vms.catalogue.connection import connect
+from vms.catalogue.reads import RecordingFilter, RecordingRow, find_recordings
+from vms.home import Home
+from vms.stack.airflow_env import airflow_environment
+from vms.video.binaries import binaries
+
+from tests.integration.airflow_runs import AirflowRuns, DagRunResult, migrate
+
+pytestmark = pytest.mark.slow
+
+SITES = """
+stores:
+  nas:
+    url: file://{nas}
+profiles:
+  quick:
+    codec: h264
+    preset: ultrafast
+    crf: 30
+defaults:
+  time_zone: WIB
+  stores: [nas]
+  profile: quick
+sites:
+  - id: ho
+    name: Head Office
+    footage: {footage}
+    keep_source: {keep}
+"""
+
+
+@dataclass
+class Place:
+    """A site with a footage folder, a store, a catalogue and an Airflow."""
+
+    home: Home
+    owner_url: str
+    footage: Path
+    nas: Path
+    airflow: AirflowRuns
+    runs: int = 0
+
+    def run(self) -> DagRunResult:
+        """One run of the site's DAG, ten minutes after the last."""
+        self.runs += 1
+        at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=10 * self.runs)
+        return self.airflow.run("footage_ho", at)
+
+    def configure(self, keep: str) -> None:
+        self.home.sites_file.write_text(SITES.format(nas=self.nas, footage=self.footage, keep=keep))
+
+    def recordings(self) -> dict[str, RecordingRow]:
+        with closing(connect(self.owner_url)) as conn:
+            return {row.source_name: row for row in find_recordings(conn, RecordingFilter())}
+
+    def states(self) -> dict[str, str]:
+        return {name: row.state for name, row in self.recordings().items()}
+
+    def objects(self) -> dict[str, int]:
+        return {
+            str(path.relative_to(self.nas)): path.stat().st_size
+            for path in sorted(self.nas.rglob("*"))
+            if path.is_file() and not any(part.startswith(".") for part in path.relative_to(self.nas).parts)
+        }
+
+    def leave(self, name: str, source: Path | bytes) -> Path:
+        """Put a file into the footage folder as a recorder would have an hour ago."""
+        path = self.footage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, bytes):
+            path.write_bytes(source)
+        else:
+            shutil.copy(source, path)
+        hour_ago = time.time() - 3600
+        os.utime(path, (hour_ago, hour_ago))
+        return path
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Short clips whose pictures differ by number."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(number: int) -> Path:
+        path = folder / f"{number}.mp4"
+        if not path.exists():
+            source = f"testsrc2=size=320x240:rate=10:duration=5,hue=h={number * 40}"
+            how = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-pix_fmt", "yuv420p"]
+            subprocess.run(
+                [binaries().ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *how, str(path)], check=True, timeout=60
+            )
+        return path
+
+    return make
+
+
+@pytest.fixture
+def place(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[Place]:
+    home, owner_url = catalogue
+    environment = airflow_environment(home)
+    migrate(environment)
+    footage, nas = tmp_path / "nvr", tmp_path / "nas"
+    footage.mkdir()
+    nas.mkdir()
+    airflow = AirflowRuns(environment)
+    made = Place(home, owner_url, footage, nas, airflow)
+    made.configure("keep")
+    try:
+        yield made
+    finally:
+        airflow.close()
+
+
+def test_archives_good_files_quarantines_the_broken_one_and_adds_nothing_when_run_again(
+    place: Place, clip: Callable[[int], Path]
+) -> None:
+    place.leave("lobby/20260131_100000.mp4", clip(1))
+    place.leave("lobby/20260131_100005.mp4", clip(2))
+    place.leave("gate/20260131_100000 {{ 7 * 7 }}.mp4", clip(3))
+    place.leave("lobby/20260131_100010.mp4", clip(4).read_bytes()[:2000])
+
+    first = place.run()
+
+    assert first.state == "success", first.log[-6000:]
+    states = place.states()
+    assert sorted(states.values()) == ["archived", "archived", "archived", "quarantined"]
+    broken = next(row for row in place.recordings().values() if row.state == "quarantined")
+    assert broken.source_name.endswith("20260131_100010.mp4")
+    assert broken.message
+    assert broken.remedy
+    assert all(path.exists() for path in place.footage.rglob("*.mp4"))
+    assert all("10:00" in name for name in first.names.values()), first.names
+    lobby = next(row for row in place.recordings().values() if row.source_name.endswith("lobby/20260131_100000.mp4"))
+    assert lobby.start_utc == datetime(2026, 1, 31, 3, 0, tzinfo=UTC)
+    assert (place.nas / lobby.copies[0].key).stat().st_size == lobby.copies[0].size_bytes
+    objects = place.objects()
+
+    second = place.run()
+
+    assert second.state == "success", second.log[-6000:]
+    assert second.tasks["batch.compress"] == "skipped"
+    assert second.tasks["verdict"] == "success"
+    assert place.states() == states
+    assert place.objects() == objects
+
+
+def test_source_files_go_only_after_their_time(place: Place, clip: Callable[[int], Path]) -> None:
+    source = place.leave("lobby/20260131_100000.mp4", clip(1))
+    place.configure("1d")
+    assert place.run().state == "success"
+    assert source.exists()
+
+    place.configure("0d")
+    released = place.run()
+
+    assert released.state == "success", released.log[-6000:]
+    assert not source.exists()
+    assert set(place.states().values()) == {"released"}
+    assert place.objects()
+
+
+def test_a_store_that_is_away_makes_the_run_red_and_heals(place: Place, clip: Callable[[int], Path]) -> None:
+    place.leave("lobby/20260131_100000.mp4", clip(1))
+    assert place.run().state == "success"
+    place.leave("lobby/20260131_100005.mp4", clip(2))
+    place.nas.rename(place.nas.with_name("unplugged"))
+
+    away = place.run()
+
+    assert away.state == "failed"
+    assert away.tasks["batch.upload[0]"] == "failed"
+    assert away.tasks["batch.record[0]"] == "success"
+    assert away.tasks["verdict"] == "failed"
+    assert "1 of 1 planned files are neither archived nor quarantined" in away.log
+    assert "20260131_100005" in away.log
+    assert not place.nas.exists()
+
+    place.nas.with_name("unplugged").rename(place.nas)
+    healed = place.run()
+
+    assert healed.state == "success", healed.log[-6000:]
+    assert set(place.states().values()) == {"archived"}
+
+
+def test_a_footage_folder_that_is_away_makes_the_run_red_and_heals(place: Place, clip: Callable[[int], Path]) -> None:
+    place.leave("lobby/20260131_100000.mp4", clip(1))
+    place.footage.rename(place.footage.with_name("unplugged"))
+
+    away = place.run()
+
+    assert away.state == "failed"
+    assert away.tasks["sense"] == "failed"
+    assert away.tasks["release"] == "skipped"
+    assert "could not be looked at" in away.log
+
+    place.footage.with_name("unplugged").rename(place.footage)
+    assert place.run().state == "success"
+    assert set(place.states().values()) == {"archived"}
