@@ -111,7 +111,7 @@ def footage_dag(site: Site) -> DAG:
 
         @task_group
         def batch(batch):
-            # A batch fills all cores by itself and the second fills its tail; more would only wait in the way of others.
+            # A batch fills all cores by itself and a second its tail; more would only be in the way of others.
             made = compress.override(
                 execution_timeout=timedelta(hours=6),
                 priority_weight=1,
