@@ -36,7 +36,7 @@ EVERY = timedelta(minutes=10)
 
 _PRESETS = {
     "av1": [str(number) for number in range(14)],
-    "h264": "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split(),
+    "h264": ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"],
 }
 _DEFAULT_CRF = {"av1": 36, "h264": 28}
 _DEFAULT_PRESET = {"av1": "9", "h264": "medium"}

@@ -1,4 +1,4 @@
-"""What the company wants, as data: sites, stores, profiles and name patterns. `vms.config` reads them from sites.yaml."""
+"""What the company wants, as data: sites, stores, profiles, name patterns. `vms.config` reads them from sites.yaml."""
 
 from __future__ import annotations
 

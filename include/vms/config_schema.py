@@ -1,4 +1,4 @@
-"""Which keys sites.yaml may hold, and of what kind each is (pydantic). `vms.config_check` applies it section by section.
+"""Which keys sites.yaml may hold, and of what kind each is (pydantic). `vms.config_check` applies it by section.
 
 Values arrive as the text in the file; None ("key:" with nothing behind it) counts as not given.
 """
@@ -36,12 +36,17 @@ def _zone(value: Any) -> Any:
     return config_values.time_zone(value) if isinstance(value, str) else value
 
 
+def _home(info: ValidationInfo) -> Path:
+    home: Path = (info.context or {})["home"]
+    return home
+
+
 def _folder(value: Any, info: ValidationInfo) -> Any:
-    return config_values.folder(value, info.context["home"]) if isinstance(value, str) else value
+    return config_values.folder(value, _home(info)) if isinstance(value, str) else value
 
 
 def _url(value: Any, info: ValidationInfo) -> Any:
-    return config_values.store_url(value, info.context["home"]) if isinstance(value, str) else value
+    return config_values.store_url(value, _home(info)) if isinstance(value, str) else value
 
 
 def _keep(value: Any) -> Any:
@@ -65,7 +70,9 @@ def _cameras(value: Any) -> Any:
     if isinstance(value, str) and value.lower() == "auto":
         return []
     if isinstance(value, str):
-        raise ValueError(f'allowed is "auto" or a list of cameras.{config_values.did_you_mean(value, ["auto"])}')
+        raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError only
+            f'allowed is "auto" or a list of cameras.{config_values.did_you_mean(value, ["auto"])}'
+        )
     return value
 
 

@@ -24,7 +24,7 @@ DEFAULT_CAMERA = "camera-1"
 """For a file directly in the footage folder whose name tells no camera."""
 
 FOLD_WITHIN = timedelta(hours=2)
-"""In a repeated hour the mtime decides only when it is this near to one of the two ends; a copied file's mtime is not."""
+"""In a repeated hour the mtime decides only when this near to one of the two ends; that of a copied file is not."""
 
 FUTURE_AFTER = timedelta(minutes=10)
 """Clocks of recorders drift; a start this far ahead of now is marked `future`."""
@@ -39,7 +39,7 @@ _TIME_GROUPS = frozenset({"date", "time", "year", "month", "day", "hour", "minut
 
 @dataclass(frozen=True)
 class NameReading:
-    """What a name tells. camera: an id. Exactly one of local (naive) and utc is set, or neither: no time in the name."""
+    """What a name tells. camera: an id. Of local (naive) and utc one is set, or neither when the name tells no time."""
 
     camera: str
     local: datetime | None
