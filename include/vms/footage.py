@@ -282,7 +282,7 @@ def _look_at(entry: os.DirEntry[str], path: str, real_root: str) -> Found | None
             target = os.path.realpath(entry.path)
             inside = target == real_root or target.startswith(real_root + os.sep)
             leads_to_folder = os.path.isdir(target)  # noqa: PTH112
-            if likely and not name.startswith(".") and not os.path.lexists(target):  # noqa: PTH110
+            if likely and not name.startswith(".") and not os.path.lexists(target):
                 return Found(path, 0, 0, "broken_link", likely)
             if inside or name.startswith(".") or not (likely or leads_to_folder):
                 return None  # what lies inside is listed under its own name

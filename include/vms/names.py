@@ -34,6 +34,9 @@ OLDEST_PLAUSIBLE = datetime(2000, 1, 1, tzinfo=UTC)
 
 _NON_ALNUM = re.compile(r"[^a-z0-9]+")
 _DATE_FOLDER = re.compile(r"\d{4}([-_.]?\d\d){0,2}|\d{6}|\d{8}([AP]M)?|\d{10}")
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,29}")
+_CHANNEL_WORDS = frozenset({"cam", "camera", "ch", "channel"})
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
 _TIME_GROUPS = frozenset({"date", "time", "year", "month", "day", "hour", "minute", "second", "epoch"})
 
 
@@ -111,7 +114,7 @@ def camera_id(token: str, path_text: str, cameras: Sequence[CameraConfig]) -> st
 
 def slug(text: str) -> str:
     """A camera id for any text: `Pos Jaga 2` -> pos-jaga-2. Text without a Latin letter or digit gets a stable hash."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", _ESCAPE.sub(" ", text)).encode("ascii", "ignore").decode().lower()
     made = _NON_ALNUM.sub("-", plain).strip("-")
     if not made:
         return f"camera-{sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}" if text else DEFAULT_CAMERA
@@ -227,14 +230,26 @@ def _token_from_folders(path_text: str, match: re.Match[str], channel: str) -> s
         if not dated and slug(part) not in words and begin < match.start() + 1:
             folder = part
             break
-    extra = channel.strip(" -_.@")
-    if not extra or slug(extra) in words:
+    extra = channel.rstrip(" -_.@")
+    if not _tells_camera(extra, path_text):
         return folder or DEFAULT_CAMERA
     if extra.isdigit():
         return f"{folder or 'camera'}-{extra}"
     if not folder or slug(folder) in slug(extra):
         return extra
-    return folder if slug(extra) in slug(folder) else f"{folder}-{extra}"
+    # beside a camera folder, free text such as "it's him" is a remark and no second name
+    return f"{folder}-{extra}" if _PLAIN_WORD.fullmatch(extra) and slug(extra) not in slug(folder) else folder
+
+
+def _tells_camera(word: str, path_text: str) -> bool:
+    """Whether a word names a camera: not `rec` or `clip12`, and no number unless it is a folder of its own."""
+    if not word or not any(char.isalnum() for char in word):
+        return False
+    if word.isdigit():
+        return f"/{word}/" in f"/{path_text}"
+    base = slug(word).rstrip("0123456789").rstrip("-")
+    numbered = base != slug(word)
+    return base not in words_that_name_no_camera() or (numbered and base in _CHANNEL_WORDS)
 
 
 def _has_word(path_text: str, word: str) -> bool:

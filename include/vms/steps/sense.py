@@ -46,6 +46,11 @@ _ODD: dict[str, tuple[str, str, str]] = {
         "it is a link that leads out of the footage folder and is not followed",
         "Mount or copy the footage into the folder, or add the place it points to as a site of its own.",
     ),
+    "broken_link": (
+        "not_a_file",
+        "it is a link to a file that does not exist",
+        "Remove the link, or put the file where it points.",
+    ),
     "not_a_file": (
         "not_a_file",
         "it is a pipe, socket or device named like a video",
