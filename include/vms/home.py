@@ -6,6 +6,7 @@ wants (sites, stores, profiles) is in sites.yaml, see `vms.config`; here is only
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
     VMS_FFPROBE and VMS_DEMO name. Raises ConfigError when a value does not fit."""
     env = dict(os.environ if environ is None else environ)
     root = Path(env.get("VMS_HOME") or PROJECT_ROOT / ".vms").expanduser().absolute()
-    demo = env.get("VMS_DEMO", "") not in ("", "0")
+    demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else _was_demo(root)
     default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
     return Home(
         root=root,
@@ -117,6 +118,18 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         ffprobe=env.get("VMS_FFPROBE", ""),
         demo=demo,
     )
+
+
+def remember_mode(home: Home) -> None:
+    """Note whether the demonstration runs here, so that later commands work on the same sites."""
+    (home.run / "mode.json").write_text(json.dumps({"demo": home.demo}))
+
+
+def _was_demo(root: Path) -> bool:
+    try:
+        return bool(json.loads((root / "run" / "mode.json").read_text())["demo"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _port(env: dict[str, str], name: str, default: int) -> int:

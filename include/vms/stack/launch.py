@@ -1,0 +1,325 @@
+"""Bringing the whole stack up and down: the order of things, one home at a time, recovering from any earlier end."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import psutil
+import psycopg2
+
+from vms import config
+from vms import home as homes
+from vms.errors import StackError, VmsError
+from vms.home import PROJECT_ROOT, Home
+from vms.stack import postgres, processes
+from vms.stack.airflow_env import airflow_environment, owner_url
+from vms.stack.services import airflow_services, postgres_service, recorder_service, viewer_service
+from vms.stack.state import StackState, as_seen_now, read_state, write_state
+from vms.stack.supervisor import Supervisor, last_line, rotate
+
+DATABASE_S = 90.0
+VIEWER_S = 120.0
+AIRFLOW_S = 180.0
+DOWN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """This process is the launcher of the home, until it ends or `release` is called."""
+
+    file: IO[str]
+
+    def release(self) -> None:
+        self.file.close()
+
+
+def claim(home: Home) -> Claim:
+    """Become the launcher of this home; what an earlier one left running is ended.
+
+    Raises StackError when another launcher runs, or a port is taken.
+    """
+    home.prepare()
+    file = (home.run / "launcher.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        state = read_state(home)
+        who = f"process {state.pid}" if state else "another process"
+        raise StackError(
+            f"The system already runs on {home.root} ({who}).", "See ./vms status; stop it with ./vms down."
+        ) from None
+    try:
+        end_leftovers(home)
+        for port, what, setting in (
+            (home.viewer_port, "viewer", "VMS_VIEWER_PORT"),
+            (home.airflow_port, "Airflow", "VMS_AIRFLOW_PORT"),
+        ):
+            _require_free(port, what, setting)
+    except VmsError:
+        file.close()
+        raise
+    return Claim(file)
+
+
+def start(home: Home, supervisor: Supervisor) -> None:
+    """Start everything and wait until it is usable. Raises VmsError naming what failed; then call stop_all.
+
+    The steps and their times are in the supervisor's state.
+    """
+    homes.remember_mode(home)
+    with _step(supervisor, "Sites"):
+        if not home.demo:
+            config.ensure_sites_file(home)
+    footage = _Footage(home, supervisor) if home.demo else None
+    with _step(supervisor, "Database"):
+        if not home.postgres_url:
+            supervisor.start_service(postgres_service(home))
+            supervisor.wait_ready("postgres", DATABASE_S)
+        postgres.prepare_databases(home)
+    with _step(supervisor, "Catalogue"):
+        from vms.catalogue import migrate  # brings Alembic: only needed here
+
+        migrate.upgrade(owner_url(home))
+    supervisor.start_service(viewer_service(home))
+    if _airflow_is_old(home):
+        with _step(supervisor, "Airflow's database"):
+            _migrate_airflow(home)
+    if footage:
+        footage.wait()
+    parts = airflow_services(home)
+    for part in parts:
+        supervisor.start_service(part)
+    with _step(supervisor, "Viewer"):
+        supervisor.wait_ready("viewer", VIEWER_S)
+    with _step(supervisor, "Airflow"):
+        for part in parts:
+            supervisor.wait_ready(part.name, AIRFLOW_S)
+    if home.demo:
+        supervisor.start_service(recorder_service(home))
+    supervisor.phase("usable")
+
+
+def run(home: Home, *, changed: Callable[[StackState], None]) -> int:
+    """Start, keep running until SIGINT, SIGTERM or SIGHUP, stop. Returns the exit status.
+
+    changed is called with the state about twice a second. Raises StackError before anything was started.
+    """
+    held = claim(home)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    mark = secrets.token_hex(8)
+    os.environ[processes.MARK] = mark  # what the steps of the start run themselves is found by it, too
+    supervisor = Supervisor(home, mark)
+    failure: list[VmsError] = []
+
+    def begin() -> None:
+        try:
+            start(home, supervisor)
+        except VmsError as error:
+            failure.append(error)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, nothing may stay half started
+            failure.append(StackError(f"The start failed: {error!r}.", "This is a fault of the product: report it."))
+
+    starter = threading.Thread(target=begin, daemon=True)
+    starter.start()
+    while not stop.wait(0.3) and not failure:
+        changed(supervisor.state)
+    if failure and not stop.is_set():
+        supervisor.phase("failed", failure[0].message, failure[0].remedy)
+    supervisor.stop_all()
+    changed(supervisor.state)
+    held.release()
+    return 1 if supervisor.state.phase == "failed" else 0
+
+
+def start_detached(home: Home, *, changed: Callable[[StackState], None]) -> StackState:
+    """Start the launcher in the background and wait until all is usable. Raises StackError when it fails."""
+    claim(home).release()
+    log_file = home.logs / "launcher.log"
+    rotate(log_file)
+    environment = os.environ | {"VMS_DEMO": "1" if home.demo else "0"}
+    with log_file.open("ab") as output:
+        launcher = subprocess.Popen(
+            (sys.executable, "-m", "vms.stack.launch"),
+            cwd=PROJECT_ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    while True:
+        ended = launcher.poll() is not None
+        state = read_state(home)
+        if state and state.pid == launcher.pid:
+            changed(state)
+            if state.phase == "usable":
+                return state
+            if state.phase == "failed" and ended:
+                raise StackError(state.error, state.remedy)
+        if ended:
+            raise StackError(f"The launcher ended: {last_line(log_file)}", f"The whole log is in {log_file}.")
+        time.sleep(0.3)
+
+
+def stop(home: Home) -> bool:
+    """Stop the stack of this home from outside. Returns whether anything ran. Raises StackError if we may not."""
+    state = read_state(home)
+    if state is None:
+        return False
+    if not state.launcher_lives:
+        return end_leftovers(home)
+    try:
+        os.kill(state.pid, signal.SIGTERM)
+    except PermissionError as error:
+        raise StackError(
+            f"The system was started by another user (process {state.pid}).", "Stop it as that user, or as root."
+        ) from error
+    give_up = time.monotonic() + DOWN_S
+    while processes.is_same(state.pid, state.started):
+        if time.monotonic() > give_up:
+            os.kill(state.pid, signal.SIGKILL)
+            break
+        time.sleep(0.1)
+    end_leftovers(home)
+    return True
+
+
+def end_leftovers(home: Home) -> bool:
+    """End what a killed launcher left running. Returns whether there was anything."""
+    state = read_state(home)
+    if state is None or state.launcher_lives or state.since < psutil.boot_time():
+        return False
+    left = processes.members(state.mark, state.since, state.sessions)
+    if left:
+        processes.send(processes.running_tasks(left), signal.SIGTERM)
+        processes.end(left, patience_s=5.0)
+        processes.end(processes.members(state.mark, state.since, state.sessions), patience_s=0.5)
+    if state.phase not in ("stopped", "failed"):
+        write_state(home, replace(as_seen_now(state), phase="stopped", error="", remedy=""))
+    return bool(left)
+
+
+@contextmanager
+def _step(supervisor: Supervisor, title: str) -> Iterator[None]:
+    began = time.monotonic()
+    supervisor.step(title)
+    yield
+    supervisor.step(title, time.monotonic() - began)
+
+
+class _Footage:
+    """The demonstration's first footage, made beside the other steps."""
+
+    def __init__(self, home: Home, supervisor: Supervisor) -> None:
+        self._error: VmsError | None = None
+        self._thread = threading.Thread(target=self._make, args=(home, supervisor), daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        self._thread.join()
+        if self._error:
+            raise self._error
+
+    def _make(self, home: Home, supervisor: Supervisor) -> None:
+        from vms import demo
+
+        try:
+            with _step(supervisor, "Demo footage"):
+                demo.prepare(home)
+        except VmsError as error:
+            self._error = error
+        except OSError as error:
+            self._error = StackError(f"The demo footage can't be made: {error}.", "Check free disk space.")
+
+
+def _require_free(port: int, what: str, setting: str) -> None:
+    if postgres.is_free(port):
+        return
+    who = _holder(port)
+    raise StackError(
+        f"Port {port} for the {what} is taken{f' by {who}' if who else ''}.",
+        f"Stop that program, or choose another port: {setting}={postgres.free_port()} ./vms up",
+    )
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == "LISTEN" and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except psutil.Error:
+        return ""
+    return ""
+
+
+def _airflow_is_old(home: Home) -> bool:
+    """Whether Airflow's tables are not those of the installed version: asking Airflow itself takes seconds."""
+    try:
+        return bool(json.loads(_airflow_stamp(home).read_text()) != _airflow_version(home))
+    except (OSError, ValueError, psycopg2.Error):
+        return True
+
+
+def _airflow_version(home: Home) -> list[str]:
+    """The installed version and the revision of the tables that are there. Raises psycopg2.Error without tables."""
+    conn = psycopg2.connect(postgres.role_url(home, "airflow", "airflow"), connect_timeout=10)
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute("SELECT version_num FROM alembic_version")
+            return [importlib.metadata.version("apache-airflow-core"), *(str(row[0]) for row in cursor.fetchall())]
+    finally:
+        conn.close()
+
+
+def _airflow_stamp(home: Home) -> Path:
+    return home.airflow / "migrated.json"
+
+
+def _migrate_airflow(home: Home) -> None:
+    log_file = home.logs / "airflow-migrate.log"
+    home.airflow.mkdir(parents=True, exist_ok=True)
+    with log_file.open("ab") as output:
+        done = subprocess.run(
+            (sys.executable, "-m", "airflow", "db", "migrate"),
+            cwd=PROJECT_ROOT,
+            env=airflow_environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise StackError(
+            f"Airflow's database can't be prepared: {last_line(log_file)}", f"The whole log is in {log_file}."
+        )
+    _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
+
+
+def main() -> int:
+    """The background launcher of `up --detach`: what happens is in run/services.json."""
+    try:
+        return run(homes.from_environment(), changed=lambda _state: None)
+    except VmsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The services of the product: what to run and how each shows that it is ready."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from datetime import datetime
+from typing import Any
+
+from vms.home import PROJECT_ROOT, Home
+from vms.stack.airflow_env import airflow_environment, airflow_url, base_environment, viewer_environment
+from vms.stack.postgres import HOST, is_ready, prepare_server
+from vms.stack.supervisor import Command, Service
+
+PROBE_S = 5.0
+HEALTH_KEPT_S = 0.5
+
+
+def viewer_url(home: Home) -> str:
+    return f"http://{HOST}:{home.viewer_port}"
+
+
+def postgres_service(home: Home) -> Service:
+    def prepare() -> Command:
+        server = prepare_server(home)
+        return Command(server.argv, server.environment, server.folder, server.account)
+
+    return Service("postgres", prepare, lambda: is_ready(home), stop_rank=2, stop_signal=signal.SIGINT)
+
+
+def viewer_service(home: Home) -> Service:
+    def prepare() -> Command:
+        return Command((sys.executable, "-m", "viewer.serve"), viewer_environment(home), PROJECT_ROOT)
+
+    return Service("viewer", prepare, lambda: _get(f"{viewer_url(home)}/_stcore/health") is not None)
+
+
+def recorder_service(home: Home) -> Service:
+    """The demonstration's cameras: a new clip each minute."""
+
+    def prepare() -> Command:
+        return Command((sys.executable, "-m", "vms.demo.recorder"), base_environment(home), PROJECT_ROOT)
+
+    return Service("demo-recorder", prepare, lambda: True)
+
+
+def airflow_services(home: Home) -> tuple[Service, ...]:
+    """API server, scheduler and DAG processor. Nothing defers, so there is no triggerer."""
+    health = AirflowHealth(home)
+
+    def service(name: str, *arguments: str, stop_rank: int = 0) -> Service:
+        def prepare() -> Command:
+            argv = (sys.executable, "-m", "airflow", *arguments)
+            return Command(argv, airflow_environment(home), PROJECT_ROOT)
+
+        part = arguments[0].replace("-", "_")
+        return Service(name, prepare, lambda: health.is_well(part), stop_rank=stop_rank)
+
+    return (
+        service("airflow-api", "api-server", stop_rank=1),
+        service("airflow-scheduler", "scheduler", "--skip-serve-logs"),
+        service("airflow-dag-processor", "dag-processor"),
+    )
+
+
+class AirflowHealth:
+    """What Airflow says about its parts, asked once for all of them. A heartbeat from before `since` does not count."""
+
+    def __init__(self, home: Home, since: float | None = None) -> None:
+        self._url = f"{airflow_url(home)}/api/v2/monitor/health"
+        self._since = time.time() if since is None else since
+        self._asked = 0.0
+        self._answer: dict[str, Any] | None = None
+
+    def is_well(self, part: str) -> bool:
+        """part: api_server, scheduler or dag_processor."""
+        if time.monotonic() - self._asked > HEALTH_KEPT_S:
+            said = _get(self._url)
+            self._answer = json.loads(said) if said else None
+            self._asked = time.monotonic()
+        if self._answer is None:
+            return False
+        if part == "api_server":
+            return bool(self._answer["metadatabase"]["status"] == "healthy")
+        about = self._answer.get(part) or {}
+        beat = about.get(f"latest_{part}_heartbeat")
+        return (
+            about.get("status") == "healthy" and beat != "" and datetime.fromisoformat(beat).timestamp() > self._since
+        )
+
+
+def _get(url: str) -> bytes | None:
+    """The body of a page that answers with 200, else None."""
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_S) as answer:  # noqa: S310 - http on loopback, made by us
+            body: bytes = answer.read()
+            return body if answer.status == 200 else None
+    except (OSError, urllib.error.URLError, ValueError):
+        return None
