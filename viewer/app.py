@@ -1,0 +1,66 @@
+"""The viewer as one ASGI app: Streamlit's pages, the media routes beside them, and the guard around both.
+
+One process only: Streamlit keeps a person's page state in the process that began it.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+from vms.home import from_environment
+
+from viewer import database, media, security
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).resolve().parent
+home = from_environment()
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
+    """Load the pages before the first visitor comes, and take what is loaded out of the garbage collector's sight.
+
+    Streamlit collects in full after every script run; over everything that is imported, that takes most of a rerun.
+    """
+    began = time.monotonic()
+    from viewer.pages import find, sites  # noqa: F401  # here, so that app start-up errors name the lifespan
+
+    gc.collect()
+    gc.freeze()
+    log.info("Viewer ready on port %s after %.1f s", home.viewer_port, time.monotonic() - began)
+    yield {}
+    database.pool(home).close()
+
+
+async def favicon(_request: Request) -> Response:
+    """The icon of the browser tab; Streamlit's own page asks for it under this name."""
+    return FileResponse(FOLDER / "front" / "icon.svg", media_type="image/svg+xml")
+
+
+app = st.App(
+    FOLDER / "script.py",
+    lifespan=lifespan,
+    routes=[
+        *media.routes(home, database.pool(home)),
+        Route("/favicon.png", favicon),
+        Route("/favicon.ico", favicon),
+    ],
+    middleware=[
+        Middleware(
+            security.Guard,
+            frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
+        )
+    ],
+)

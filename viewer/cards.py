@@ -1,0 +1,120 @@
+"""A recording as a card of the list: what is shown, in the person's language and the site's zone. Pure data."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlencode
+
+from vms.catalogue.rows import RecordingRow
+from vms.home import Home
+
+from viewer import formats, query, tokens
+from viewer.i18n import Words
+
+TONES = {"planned": "blue", "archived": "green", "released": "green", "purged": "gray", "quarantined": "orange"}
+
+
+def grouped_cards(home: Home, words: Words, rows: list[RecordingRow], find: query.Find, zone_id: str) -> dict[str, Any]:
+    """The cards under the headings of their days (as days pass in this zone), in the order of the rows."""
+
+    def day(row: RecordingRow) -> str:
+        return formats.day_long(words, row.start_utc.astimezone(formats.zone(zone_id)).date())
+
+    return {
+        "groups": [
+            {"day": name, "cards": [card(home, words, row, find) for row in group]}
+            for name, group in groupby(rows, key=day)
+        ],
+        "words": {"no_picture": words("card.no_picture")},
+    }
+
+
+def card(home: Home, words: Words, row: RecordingRow, find: query.Find) -> dict[str, Any]:
+    """One card."""
+    when = formats.span(words, row.start_utc, end_of(row), row.time_zone)
+    stored = row.state in ("archived", "released")
+    after = row.rendition_bytes or 0
+    return {
+        "id": query.recording_text(row.id, row.start_utc),
+        "href": href(find, row),
+        "camera": row.camera_name,
+        "site": row.site_name,
+        "when": when,
+        "badge": words.one_of("state", row.state),
+        "hint": words.one_of("state", f"{row.state}.hint"),
+        "tone": TONES[row.state],
+        "length": formats.stopwatch(row.duration_s) if row.duration_s > 0 else "",
+        "poster": poster(home, row),
+        "sprite": sprite(home, row),
+        "before": formats.size(words, row.source_bytes),
+        "after": formats.size(words, after) if stored and after else "",
+        "saving": formats.saving(words, row.source_bytes, after) if stored else "",
+        "marks": marks(words, row),
+        "note": note(words, row),
+        "label": words("card.open", camera=f"{row.camera_name}, {row.site_name}", time=when),
+    }
+
+
+def end_of(row: RecordingRow) -> datetime:
+    """When the footage ends."""
+    return max(row.end_utc, row.start_utc)
+
+
+def href(find: query.Find, row: RecordingRow) -> str:
+    """The address of this recording within a search."""
+    return "/?" + urlencode({**query.write(find), "recording": query.recording_text(row.id, row.start_utc)})
+
+
+def poster(home: Home, row: RecordingRow) -> str | None:
+    """The link to the poster, None when there is none."""
+    if not row.has_poster or row.state == "purged":
+        return None
+    return tokens.issue(home, row.id, row.start_utc, "poster")[0]
+
+
+def sprite(home: Home, row: RecordingRow) -> dict[str, Any] | None:
+    """The sprite sheet as the components draw it: link, size of a tile, how many, seconds between two."""
+    info = row.sprite
+    if info is None or row.state == "purged" or min(info.tile_width, info.tile_height, info.columns, info.tiles) < 1:
+        return None
+    return {
+        "url": tokens.issue(home, row.id, row.start_utc, "sprite")[0],
+        "width": info.tile_width,
+        "height": info.tile_height,
+        "columns": info.columns,
+        "tiles": info.tiles,
+        "interval": info.interval_s,
+    }
+
+
+def marks(words: Words, row: RecordingRow) -> list[dict[str, str]]:
+    """What a person should know before trusting it: damaged footage, an unsure clock."""
+    found = []
+    if row.damaged:
+        found.append({"text": words("card.damaged"), "hint": row.damaged})
+    if row.time_marks:
+        hint = "; ".join(words.one_of("mark", mark, mark) for mark in row.time_marks)
+        found.append({"text": words("card.clock"), "hint": hint})
+    return found
+
+
+def note(words: Words, row: RecordingRow) -> str:
+    """Why it is not archived, with the recorder's file name; "" when it is or nothing is known."""
+    if row.state not in ("quarantined", "planned") or not row.reason:
+        return ""
+    name = PurePosixPath(row.source_name).name
+    why = reason(words, row)
+    return f"{name}: {why}" if name else why
+
+
+def reason(words: Words, row: RecordingRow) -> str:
+    """The reason in the person's language; reasons that have no words of their own are told as they were reported."""
+    return words.one_of("reason", row.reason, row.message or words("reason.other"))
+
+
+def remedy(words: Words, row: RecordingRow) -> str:
+    """What to do about it, in the person's language, or as it was reported."""
+    return words.one_of("remedy", row.reason, row.remedy)

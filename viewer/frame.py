@@ -1,0 +1,160 @@
+"""What stands around every page: language, company, header, and the states that any page can be in."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+from vms.catalogue import reads_sites
+from vms.config import load_config
+from vms.errors import ConfigError
+from vms.home import from_environment
+
+from viewer import database, query
+from viewer.database import AWAY
+from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
+
+log = logging.getLogger(__name__)
+
+_FRONT = Path(__file__).resolve().parent / "front"
+_STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"
+_ICON = (_FRONT / "icon.svg").read_text()
+
+
+def language() -> Words:
+    """The language of this visit: the address, then what was chosen before, then the browser's."""
+    asked = st.query_params.get("lang") or st.session_state.get("lang")
+    lang = choose_language(asked, st.context.headers.get("Accept-Language"))
+    if st.query_params.get("lang"):
+        st.session_state["lang"] = lang
+    return Words(lang)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What sites.yaml says, as the pages need it. zone: of its first site. sites: id to (name, zone), in its order.
+
+    faults: (site id or "" for the whole file, message).
+    """
+
+    company: str
+    zone: str
+    sites: dict[str, tuple[str, str]]
+    faults: tuple[tuple[str, str], ...]
+
+
+@st.cache_data(ttl=20, max_entries=1, show_spinner=False)
+def installation() -> Installation:
+    """What sites.yaml says now; a file that can't be read is a fault to show, not an error."""
+    try:
+        config = load_config(from_environment().sites_file)
+    except ConfigError as error:
+        return Installation("", "Asia/Jakarta", {}, (("", str(error)),))
+    sites = {site.id: (site.name, site.time_zone) for site in config.sites}
+    zone = config.sites[0].time_zone if config.sites else "Asia/Jakarta"
+    return Installation(config.company, zone, sites, tuple((one.id, one.message) for one in config.errors))
+
+
+def current_find() -> query.Find:
+    """The search that the address asks for now."""
+    return query.read({key: st.query_params.get_all(key) for key in query.KEYS})
+
+
+def go(find: query.Find) -> None:
+    """Put a search into the address; call it from a widget's callback, the run that follows draws it."""
+    params = query.write(find)
+    if st.session_state.get("lang"):
+        params["lang"] = st.session_state["lang"]
+    st.query_params.from_dict(params)
+
+
+def as_plain_markdown(text: str) -> str:
+    """Text from outside as Markdown that shows it unchanged."""
+    return re.sub(r"([\\`*_{}\[\]()#+.!|~:$<>&-])", r"\\\1", text.replace("\n", " "))
+
+
+@contextmanager
+def came_back() -> Iterator[None]:
+    """Within a fragment: when the catalogue goes away, the whole page is run again and shows that state."""
+    try:
+        yield
+    except AWAY:
+        st.rerun()
+
+
+def header(words: Words, pages: list[tuple[st.Page, str]]) -> None:
+    """The line at the top: company, pages, language."""
+    st.html(_STYLE)
+    name = installation().company or "VMS"
+    with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(
+            f'<div class="brand">{_ICON}<div><b>{html.escape(name)}</b>'
+            f"<small>{html.escape(words('app.subtitle'))}</small></div></div>",
+            width="content",
+        )
+        with st.container(key="nav", horizontal=True, vertical_alignment="center", gap="small", width="content"):
+            for page, key in pages:
+                st.page_link(page, label=words(key))
+        _language_switch(words)
+
+
+def _language_switch(words: Words) -> None:
+    if st.session_state.get("language_choice") != words.lang:
+        st.session_state["language_choice"] = words.lang
+
+    def changed() -> None:
+        chosen = st.session_state["language_choice"] or words.lang
+        st.session_state["lang"] = chosen
+        st.query_params["lang"] = chosen
+
+    st.segmented_control(
+        words("app.language"),
+        options=list(LANGUAGE_NAMES),
+        format_func=str.upper,
+        key="language_choice",
+        on_change=changed,
+        label_visibility="collapsed",
+        width="content",
+        help=None,
+    )
+
+
+def state_box(title: str, text: str, more: str = "", tone: str = "calm") -> None:
+    """A designed state in place of content: empty, away, broken. All texts are escaped here."""
+    extra = f"<p class='more'>{html.escape(more)}</p>" if more else ""
+    st.html(
+        f'<div class="statebox {html.escape(tone)}" role="status"><h2>{html.escape(title)}</h2>'
+        f"<p>{html.escape(text)}</p>{extra}</div>"
+    )
+
+
+def away(words: Words) -> None:
+    """The catalogue does not answer: say so, look again every three seconds, and come back by itself."""
+    state_box(words("app.away.title"), words("app.away.text"), words("app.away.remedy"), "away")
+
+    @st.fragment(run_every=3)
+    def watch() -> None:
+        try:
+            with database.pool().connection() as conn:
+                reads_sites.list_sites(conn)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is still away
+            log.debug("Still away: %s", error)
+            return
+        st.rerun()
+
+    watch()
+
+
+def fault(words: Words, error: Exception) -> None:
+    """Something unforeseen: a number that is also in the log, and a way to try again."""
+    number = secrets.token_hex(4)
+    log.error("Fault %s on a page", number, exc_info=error)
+    state_box(words("app.fault.title"), words("app.fault.text", number=number), tone="away")
+    st.button(words("app.fault.retry"))

@@ -1,0 +1,137 @@
+export default function ({ parentElement, data, setTriggerValue }) {
+  const root = parentElement.querySelector(".root");
+  const w = data.words;
+  let utc = false;
+  const renewAt = data.expires * 1000 - Date.now() - 120000;
+  const timer = data.expires ? setTimeout(() => setTriggerValue("renew", Date.now()), Math.max(5000, renewAt)) : null;
+
+  // New links for the same recording: keep the player where it is.
+  const shown = root.querySelector("video");
+  if (shown && root.recording === data.id && data.src) {
+    if (shown.getAttribute("src") !== data.src) {
+      const at = shown.currentTime, playing = !shown.paused;
+      shown.src = data.src;
+      shown.addEventListener("loadedmetadata", () => { shown.currentTime = at; if (playing) shown.play(); }, { once: true });
+    }
+    const link = root.querySelector("a.download");
+    if (link) link.href = data.download;
+    root.drawn = JSON.stringify(data);
+  } else once(root, data, draw);
+
+  function draw() {
+    root.recording = data.id;
+    root.replaceChildren(head(), h("div", { class: "split" }, h("div", { class: "left" }, player(), actions()), facts()), custody());
+  }
+  function step(to, name, text) {
+    if (!to) return h("span", { class: "button", "aria-disabled": "true" }, name === "back" ? icon(name) : null, text, name === "forth" ? icon(name) : null);
+    return h("a", { class: `button step-${name}`, title: to.when, ...follow(to.href, () => setTriggerValue("open", to.id)) },
+      name === "back" ? icon(name) : null, text, name === "forth" ? icon(name) : null);
+  }
+  function head() {
+    return h("header", {},
+      h("div", { class: "title" }, h("h2", {}, data.camera), h("span", { class: "soft" }, data.site),
+        badge(data.tone, data.badge, data.hint), data.marks.map((mark) => badge("orange", mark.text, mark.hint))),
+      h("div", { class: "steps" }, step(data.previous, "back", w.previous), step(data.next, "forth", w.next)));
+  }
+  function notice(text, more, tone = "orange", button = null) {
+    return h("div", { class: `notice ${tone}`, role: "status" }, icon("warning", 22), h("div", {}, h("p", {}, text), more ? h("p", { class: "soft" }, more) : null, button));
+  }
+  function player() {
+    const frame = h("div", { class: "frame" });
+    if (!data.src) {
+      const box = h("div", { class: "nothing" }, icon("camera", 40), h("p", {}, data.nothing));
+      frame.append(box);
+      if (data.problem) return h("div", {}, frame, notice(data.problem.text, null), h("div", { class: "remedy" },
+        data.problem.detail ? h("p", { class: "soft" }, data.problem.detail) : null,
+        data.problem.remedy ? h("p", {}, h("strong", {}, `${w.remedy}: `), data.problem.remedy) : null));
+      return h("div", {}, frame);
+    }
+    const video = h("video", { controls: true, playsinline: true, preload: "metadata", poster: data.poster, src: data.src,
+      "aria-label": `${data.camera}, ${data.when}`, tabindex: 0 });
+    const clock = h("output", { class: "clock", "aria-live": "off" });
+    const answer = h("div", {});
+    const can = data.mime ? video.canPlayType(data.mime) : "";
+    if (data.mime && can === "") answer.append(notice(w.cannot_play));
+    video.addEventListener("error", async () => {
+      if (answer.firstChild) return;
+      const reply = await fetch(data.src, { method: "HEAD" }).catch(() => null);
+      if (reply && reply.status === 410) { setTriggerValue("renew", Date.now()); return; }
+      const again = h("button", { class: "button", onclick: () => { answer.replaceChildren(); video.load(); } }, w.retry);
+      answer.replaceChildren(reply && reply.ok ? notice(w.cannot_play) : notice(w.broken, null, "orange", again));
+    });
+    const pad = (value) => String(value).padStart(2, "0");
+    const tick = () => {
+      const at = new Date(data.start_ms + video.currentTime * 1000 + data.offset_s * 1000);
+      clock.textContent = `${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}:${pad(at.getUTCSeconds())} ${data.zone}`;
+    };
+    video.addEventListener("timeupdate", tick);
+    video.addEventListener("seeking", tick);
+    tick();
+    frame.append(video, clock);
+    return h("div", {}, frame, strip(video), answer, data.damaged ? notice(w.damaged, data.damaged) : null);
+  }
+  function strip(video) {
+    if (!data.sprite) return null;
+    const line = h("div", { class: "film" });
+    const count = Math.min(data.sprite.tiles, 10);
+    for (let place = 0; place < count; place += 1) {
+      const index = Math.floor((place * data.sprite.tiles) / count);
+      const second = index * data.sprite.interval;
+      line.append(h("button", { type: "button", "aria-label": `${Math.round(second)} s`,
+        style: { ...tile(data.sprite, index, 96), aspectRatio: `${data.sprite.width} / ${data.sprite.height}` },
+        onclick: () => { video.currentTime = second; video.play(); } }));
+    }
+    return line;
+  }
+  function actions() {
+    const copied = h("span", { role: "status" });
+    const link = h("button", { class: "button", type: "button", onclick: async () => {
+      await copyText(new URL(data.href, document.baseURI).href);
+      copied.textContent = w.copied;
+      setTimeout(() => { copied.textContent = ""; }, 2000);
+    } }, icon("link"), w.copy_link);
+    return h("div", { class: "actions" },
+      data.download ? h("a", { class: "button first download", href: data.download, download: data.name }, icon("down"), `${w.download} · ${data.size}`) : null,
+      link, copied, data.src ? h("p", { class: "keys soft" }, w.keys) : null);
+  }
+  function facts() {
+    const list = h("dl", {}, data.facts.map((fact) => [h("dt", {}, fact.label),
+      h("dd", { class: fact.long ? "long" : null, "data-utc": fact.utc || null, "data-local": fact.utc ? fact.value : null }, fact.value,
+        fact.note ? h("span", { class: "soft" }, ` ${fact.note}`) : null)]));
+    const flip = h("button", { class: "flip", type: "button", "aria-pressed": "false", onclick: () => {
+      utc = !utc;
+      root.querySelectorAll("[data-utc]").forEach((node) => { node.textContent = utc ? node.dataset.utc : node.dataset.local; });
+      flip.textContent = utc ? w.hide_utc : w.show_utc;
+      flip.setAttribute("aria-pressed", String(utc));
+    } }, w.show_utc);
+    return h("aside", { class: "panel" }, h("div", { class: "panel-head" }, h("h3", {}, w.facts), flip), list);
+  }
+  function custody() {
+    return h("section", { class: "panel" }, h("h3", {}, w.custody),
+      data.custody.length === 0 ? h("p", { class: "soft" }, w.custody_none) : null,
+      h("ol", { class: "custody" }, data.custody.map((event) => h("li", { class: event.tone },
+        h("div", { class: "event" }, h("strong", {}, event.title), h("time", { class: "soft", "data-utc": event.utc, "data-local": event.when }, event.when)),
+        event.by ? h("div", { class: "soft small" }, event.by) : null,
+        event.text ? h("div", { class: "small long" }, event.text) : null,
+        event.hashes.map((hash) => h("div", { class: "hash" }, h("span", { class: "soft small" }, hash.label),
+          h("code", {}, hash.value), h("button", { type: "button", class: "copy", title: w.copy_hash, "aria-label": `${w.copy_hash}: ${hash.label}`,
+            onclick: async (mouse) => { const button = mouse.currentTarget; await copyText(hash.value); button.classList.add("done"); setTimeout(() => button.classList.remove("done"), 1500); } }, icon("copy", 16))))))));
+  }
+
+  const onKey = (event) => {
+    const target = event.composedPath()[0];
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable) return;
+    const video = root.querySelector("video");
+    const key = event.key.toLowerCase();
+    if (key === "n" && data.next) setTriggerValue("open", data.next.id);
+    else if (key === "p" && data.previous) setTriggerValue("open", data.previous.id);
+    else if (!video) return;
+    else if (key === " " && !/^(BUTTON|A|VIDEO|SUMMARY)$/.test(target.tagName)) { if (video.paused) video.play(); else video.pause(); }
+    else if ((key === "arrowleft" || key === "arrowright") && target.tagName !== "VIDEO") video.currentTime += key === "arrowleft" ? -5 : 5;
+    else if (key === "," || key === ".") { video.pause(); video.currentTime += (key === "," ? -1 : 1) / (data.fps || 15); }
+    else return;
+    event.preventDefault();
+  };
+  document.addEventListener("keydown", onKey);
+  return () => { document.removeEventListener("keydown", onKey); clearTimeout(timer); };
+}

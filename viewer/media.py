@@ -1,0 +1,150 @@
+"""Delivery of renditions, posters and sprites under `/m/<token>`, straight from the store by byte range.
+
+Never through st.video or st.download_button: those hold whole files in memory. Here a request costs one chunk at a
+time, whatever the file's size. The token says what may be had; where it lies is asked of the catalogue at each
+request, so that a purged recording is gone at once.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import psycopg2
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from vms.catalogue import reads
+from vms.errors import ConfigError, StoreError
+from vms.home import Home
+from vms.stores import ObjectMissing, open_store
+
+from viewer import ranges, tokens
+from viewer.database import AWAY, Pool
+from viewer.i18n import Words, choose_language
+
+log = logging.getLogger(__name__)
+
+_MEDIA_TYPE = re.compile(r"(?:video|image|audio)/[a-z0-9.+-]{1,60}\Z")
+_UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+@dataclass(frozen=True)
+class Refusal(Exception):
+    """An answer without footage: the HTTP status and the key of its words."""
+
+    status: int
+    key: str
+
+
+def routes(home: Home, pool: Pool) -> list[Route]:
+    """The routes that deliver media of this installation."""
+
+    async def media(request: Request) -> Response:
+        try:
+            grant = tokens.check(home, request.path_params["token"])
+            return await run_in_threadpool(_answer, pool, grant, request)
+        except tokens.Forged:
+            return refuse(request, Refusal(403, "media.forged"))
+        except tokens.Expired:
+            return refuse(request, Refusal(410, "media.expired"))
+        except Refusal as refusal:
+            return refuse(request, refusal)
+        except (*AWAY, psycopg2.Error) as error:
+            log.warning("The catalogue does not answer: %s", error)
+            return refuse(request, Refusal(503, "media.catalogue_away"))
+
+    return [Route("/m/{token}", media, methods=["GET", "HEAD"])]
+
+
+def refuse(request: Request, refusal: Refusal) -> Response:
+    """The refusal in the person's language: as a page for a browser, else as text."""
+    words = Words(choose_language(None, request.headers.get("accept-language")))
+    headers = {"Cache-Control": "no-store"}
+    if refusal.status == 503:
+        headers["Retry-After"] = "30"
+    if "text/html" in request.headers.get("accept", ""):
+        page = _PAGE.format(lang=words.lang, text=html.escape(words(refusal.key)), home=html.escape(words("app.find")))
+        return HTMLResponse(page, refusal.status, headers)
+    return PlainTextResponse(words(refusal.key) + "\n", refusal.status, headers)
+
+
+def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
+    with pool.connection() as conn:
+        places = reads.locate(conn, grant.recording_id, grant.start_utc, grant.part)
+    if not places:
+        raise Refusal(404, "media.missing")
+    size, kind = places[0].size_bytes, places[0].media_type
+    etag = f'"{grant.recording_id:x}-{tokens.microseconds(grant.start_utc):x}-{grant.part}-{size:x}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Type": kind if _MEDIA_TYPE.match(kind) else "application/octet-stream",
+        "Content-Disposition": _disposition(grant.disposition, places[0].download_name),
+        "Cache-Control": "private, no-store" if grant.part == "rendition" else "private, max-age=3600, immutable",
+    }
+    if _matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    wanted = request.headers.get("range") if request.method == "GET" else None
+    if request.headers.get("if-range", etag) != etag:
+        wanted = None
+    try:
+        part = ranges.parse(wanted, size)
+    except ranges.Unsatisfiable:
+        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+    start, length = (part.start, part.length) if part else (0, size)
+    headers["Content-Length"] = str(length)
+    if part:
+        headers["Content-Range"] = part.content_range(size)
+    status = 206 if part else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    body = _open(places, start, length)
+    if grant.disposition == "attachment" and start == 0:
+        with pool.connection() as conn:
+            address = request.client.host if request.client else ""
+            reads.log_view(conn, "local", "download", grant.recording_id, grant.start_utc, {"from": address})
+    return StreamingResponse(body, status, headers)
+
+
+def _open(places: tuple[Any, ...], start: int, length: int) -> Iterator[bytes]:
+    """The bytes from the first store that can give them. Raises Refusal when none can."""
+    away = False
+    for place in places:
+        try:
+            store = open_store(place.store_name, place.store_url)
+            if place.store_identity:
+                store.identify(place.store_identity)
+            return store.open_range(place.key, start, length)
+        except ObjectMissing:
+            log.warning("Store %s has no object %s", place.store_name, place.key)
+        except (StoreError, ConfigError, OSError) as error:
+            away = True
+            log.warning("Store %s can't deliver %s: %s", place.store_name, place.key, error)
+    raise Refusal(503, "media.away") if away else Refusal(404, "media.missing")
+
+
+def _disposition(how: str, name: str) -> str:
+    """The Content-Disposition header: an ASCII name for every browser, the true one beside it when it differs."""
+    plain = _UNSAFE_IN_NAME.sub("_", name).strip("._")[:150] or "recording.mp4"
+    header = f'{how}; filename="{plain}"'
+    if plain != name and name.isprintable():
+        header += f"; filename*=UTF-8''{quote(name[:150].replace('/', '_').lstrip('.'), safe='')}"
+    return header
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    return header is not None and etag in (one.strip().removeprefix("W/") for one in header.split(","))
+
+
+_PAGE = """<!doctype html><html lang="{lang}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{text}</title><style>
+:root{{color-scheme:light dark}}
+body{{font:17px/1.5 system-ui,sans-serif;margin:18vh auto;max-width:32rem;padding:0 1.5rem}}
+a{{color:inherit}}</style><p>{text}</p><p><a href="/">{home}</a></p></html>"""

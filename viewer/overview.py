@@ -1,0 +1,163 @@
+"""The state of the sites: what a panel of the Sites page shows. Pure data for the component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from vms.catalogue.rows import RecordingRow, SiteOverview, SiteRow
+
+from viewer import cards, formats, query
+from viewer.i18n import Words
+
+DAY = timedelta(hours=24)
+MOST_PROBLEMS = 8
+MOST_CAMERAS = 32
+
+Interval = tuple[datetime, datetime]
+
+
+def panel(
+    words: Words,
+    site: SiteOverview,
+    cameras: SiteRow | None,
+    day: dict[str, list[Interval]],
+    problems: list[RecordingRow],
+    now: datetime,
+) -> dict[str, Any]:
+    """One site. day: what each camera has of the last 24 hours. problems: its newest quarantined files."""
+    counts = site.counts
+    archived = counts.get("archived", 0) + counts.get("released", 0)
+    waiting, quarantined = counts.get("planned", 0), counts.get("quarantined", 0)
+    local = now.astimezone(formats.zone(site.time_zone))
+    tone, state = _state(site, quarantined, now)
+    since = (
+        words("sites.waiting.since", age=formats.age(words, site.oldest_waiting, now)) if site.oldest_waiting else ""
+    )
+    saving = formats.saving(words, site.bytes_in, site.bytes_out)
+    stored = f"{formats.size(words, site.bytes_in)} → {formats.size(words, site.bytes_out)}"
+    return {
+        "id": site.site,
+        "name": site.name,
+        "tone": tone,
+        "badge": words(state),
+        "hint": "",
+        "local": words("sites.local_time", time=f"{local:%H:%M} {formats.zone_name(local)}"),
+        "facts": [
+            {"label": words("sites.last_footage"), "value": _ago(words, site.last_footage, now)},
+            {"label": words("sites.last_look"), "value": _ago(words, site.last_sensed, now)},
+            {
+                "label": words("sites.storage"),
+                "value": stored if site.bytes_in else words("sites.storage.none"),
+                "note": f"\N{MINUS SIGN}{saving}" if saving else "",
+            },
+        ],
+        "numbers": [
+            _number(words, archived, "sites.archived", "", "green" if archived else "", _search(site.site)),
+            _number(words, waiting, "sites.waiting", since, "blue" if waiting else "", _search(site.site, "planned")),
+            _number(
+                words,
+                quarantined,
+                "sites.quarantined",
+                "",
+                "orange" if quarantined else "",
+                _search(site.site, "quarantined"),
+            ),
+        ],
+        "day_title": words("sites.day"),
+        "day_label": words("sites.day.cameras"),
+        "ticks": _ticks(words, local),
+        "cameras": _bars(words, site, cameras, day, now),
+        "problems_title": words("sites.problems", count=formats.number(words, quarantined)),
+        "problems": [_problem(words, row) for row in problems[:MOST_PROBLEMS]],
+        "all_problems": (
+            {
+                "text": words("sites.show_quarantined", count=formats.number(words, quarantined)),
+                **_search(site.site, "quarantined"),
+            }
+            if quarantined > min(len(problems), MOST_PROBLEMS)
+            else None
+        ),
+        "footage": {"text": words("sites.show"), **_search(site.site, period="")},
+    }
+
+
+def covered(intervals: Iterable[Interval], start: datetime, end: datetime) -> list[Interval]:
+    """The intervals cut to [start, end), those that touch or overlap (5 s of slack) joined, in order."""
+    joined: list[Interval] = []
+    for first, last in sorted(intervals):
+        first, last = max(first, start), min(last, end)
+        if first >= last:
+            continue
+        if joined and first <= joined[-1][1] + timedelta(seconds=5):
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _bars(
+    words: Words, site: SiteOverview, cameras: SiteRow | None, day: dict[str, list[Interval]], now: datetime
+) -> list[dict[str, Any]]:
+    begin = now - DAY
+    bars = []
+    for camera in (cameras.cameras if cameras else ())[:MOST_CAMERAS]:
+        parts = covered(day.get(camera.id, ()), begin, now)
+        seconds = sum((last - first).total_seconds() for first, last in parts)
+        bars.append(
+            {
+                "name": camera.name,
+                "label": words("sites.day.covered", camera=camera.name, length=formats.length(words, seconds)),
+                "parts": [[round(100 * ((at - begin) / DAY), 2) for at in part] for part in parts],
+                **_search(site.site, camera=camera.id, period=""),
+            }
+        )
+    return bars
+
+
+def _state(site: SiteOverview, quarantined: int, now: datetime) -> tuple[str, str]:
+    """Tone and words: running when it was looked at within the hour, attention when a file needs a person."""
+    if quarantined:
+        return "orange", "sites.attention"
+    if site.last_sensed is None or now - site.last_sensed > timedelta(hours=1):
+        return "gray", "sites.quiet"
+    return "green", "sites.ok"
+
+
+def _ticks(words: Words, local: datetime) -> list[str]:
+    return [f"{local - DAY * (4 - step) / 4:%H:%M}" for step in range(4)] + [words("sites.now")]
+
+
+def _ago(words: Words, then: datetime | None, now: datetime) -> str:
+    return formats.age(words, then, now) if then else words("sites.never")
+
+
+def _number(words: Words, count: int, key: str, note: str, tone: str, target: dict[str, str]) -> dict[str, Any]:
+    return {
+        "count": formats.number(words, count),
+        "label": words(key),
+        "note": note,
+        "tone": tone,
+        "target": target if count else None,
+    }
+
+
+def _problem(words: Words, row: RecordingRow) -> dict[str, str]:
+    said = cards.reason(words, row)
+    show = urlencode({"recording": query.recording_text(row.id, row.start_utc)})
+    return {
+        "file": row.source_name or row.camera_name,
+        "text": said,
+        "detail": row.message if row.message != said else "",
+        "remedy": cards.remedy(words, row),
+        "show": show,
+        "href": f"/?{show}",
+    }
+
+
+def _search(site: str, state: str = "", camera: str = "", period: str = "all") -> dict[str, str]:
+    made = {"site": site, "camera": f"{site}/{camera}" if camera else "", "state": state, "from": period}
+    show = urlencode({key: value for key, value in made.items() if value})
+    return {"show": show, "href": f"/?{show}"}

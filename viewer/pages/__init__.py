@@ -1,0 +1,1 @@
+"""The pages: each draws itself from the address and the catalogue."""

@@ -1,0 +1,61 @@
+"""One recording: play it, download it, see where it comes from. A view of the Find page, with an address of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+from vms.catalogue import reads
+from vms.catalogue.rows import RecordingFilter, RecordingRow
+from vms.home import from_environment
+
+from viewer import components, database, details, frame, query
+from viewer.i18n import Words
+
+
+def draw(words: Words, find: query.Find) -> None:
+    """The recording that the search has opened. Seeing it is logged, once a visit."""
+    assert find.recording is not None  # noqa: S101  # the caller has looked
+    st.button(
+        words("recording.back"),
+        icon=":material/arrow_back:",
+        type="tertiary",
+        on_click=lambda: frame.go(find.list_only()),
+    )
+    with database.pool().connection() as conn:
+        row = reads.get_recording(conn, *find.recording)
+        if row is None:
+            frame.state_box(words("find.none.title"), words("recording.missing"))
+            return
+        lineage = reads.lineage_of(conn, row.id, row.start_utc)
+        before, after = _neighbours(conn, row, find)
+        _log_once(conn, row)
+
+    def opened() -> None:
+        chosen = query.read({"recording": [st.session_state["recording"].open or ""]}).recording
+        if chosen:
+            frame.go(replace(frame.current_find(), recording=chosen))
+
+    components.recording(
+        details.detail(from_environment(), words, row, lineage, find, before, after), "recording", opened
+    )
+
+
+def _neighbours(
+    conn: database.Connection, row: RecordingRow, find: query.Find
+) -> tuple[RecordingRow | None, RecordingRow | None]:
+    """The same camera's recordings before and after this one, in the states that the search shows."""
+    states = query.STATES[find.state]
+    wanted = RecordingFilter(cameras=((row.site, row.camera),), states=states if row.state in states else ())
+    here = (row.start_utc, row.id)
+    before = reads.find_recordings(conn, wanted, limit=1, after=here, newest_first=True)
+    after = reads.find_recordings(conn, wanted, limit=1, after=here, newest_first=False)
+    return (before[0] if before else None), (after[0] if after else None)
+
+
+def _log_once(conn: database.Connection, row: RecordingRow) -> None:
+    seen: set[tuple[int, float]] = st.session_state.setdefault("seen", set())
+    mark = (row.id, row.start_utc.timestamp())
+    if mark not in seen:
+        reads.log_view(conn, "local", "view", row.id, row.start_utc, {"state": row.state})
+        seen.add(mark)

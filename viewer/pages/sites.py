@@ -1,0 +1,93 @@
+"""The sites at a glance: newest footage, what waits, what needs a person, and the last 24 hours of each camera."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+import streamlit as st
+from vms.catalogue import reads, reads_sites
+from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteOverview, SiteRow
+
+from viewer import components, database, formats, frame, overview
+from viewer.i18n import Words
+
+MOST_RECORDINGS = 5000
+"""Of one site in 24 hours: 16 cameras with a file each five minutes, and some."""
+
+
+def draw(words: Words, goto: Callable[[dict[str, str]], None]) -> None:
+    """The whole page; it renews itself every ten seconds."""
+    st.html(f'<h1 class="visually-hidden">{words("sites.title")}</h1>')
+
+    @st.fragment(run_every=10)
+    def panels() -> None:
+        if "sites.goto" in st.session_state:
+            goto(dict(parse_qsl(st.session_state.pop("sites.goto"))))
+        with frame.came_back():
+            _panels(words)
+
+    panels()
+
+
+def _panels(words: Words) -> None:
+    now = datetime.now(UTC)
+    with database.pool().connection() as conn:
+        overviews = reads_sites.site_overviews(conn)
+        cameras = {one.id: one for one in reads_sites.list_sites(conn)}
+    installation = frame.installation()
+    known = {one.site: one for one in overviews}
+    order = [*installation.sites, *(one for one in known if one not in installation.sites)]
+    for site_id, (name, zone) in installation.sites.items():
+        known.setdefault(site_id, SiteOverview(site_id, name, zone, {}, 0, 0, None, None, None, None))
+    if not known and not installation.faults:
+        frame.state_box(words("sites.none"), words("sites.none.text"))
+        return
+    data = {
+        "faults": [
+            {
+                "title": title or "sites.yaml",
+                "badge": words("sites.attention"),
+                "text": words("sites.faulty") if title else words("sites.faulty_file"),
+                "message": message,
+            }
+            for title, message in installation.faults
+        ],
+        "sites": [_site(words, known[site_id], cameras.get(site_id), now) for site_id in order],
+        "updated": words(
+            "sites.updated", time=formats.moment(words, now.replace(second=0, microsecond=0), installation.zone)
+        ),
+    }
+
+    def asked() -> None:
+        st.session_state["sites.goto"] = st.session_state["sites"].show or ""
+
+    components.site_panels(data, "sites", asked)
+
+
+def _site(words: Words, site: SiteOverview, cameras: SiteRow | None, now: datetime) -> dict[str, Any]:
+    problems = _problems(site.site) if site.counts.get("quarantined") else []
+    day = _day(site.site) if site.counts else {}
+    return overview.panel(words, site, cameras, day, problems, now)
+
+
+@st.cache_data(ttl=10, max_entries=300, show_spinner=False)
+def _problems(site: str) -> list[RecordingRow]:
+    with database.pool().connection() as conn:
+        wanted = RecordingFilter(sites=(site,), states=("quarantined",))
+        return reads.find_recordings(conn, wanted, limit=overview.MOST_PROBLEMS)
+
+
+@st.cache_data(ttl=30, max_entries=300, show_spinner=False)
+def _day(site: str) -> dict[str, list[overview.Interval]]:
+    """What each camera has archived of the last 24 hours."""
+    now = datetime.now(UTC)
+    wanted = RecordingFilter(sites=(site,), from_utc=now - overview.DAY, to_utc=now, states=("archived", "released"))
+    found: dict[str, list[overview.Interval]] = defaultdict(list)
+    with database.pool().connection() as conn:
+        for row in reads.find_recordings(conn, wanted, limit=MOST_RECORDINGS):
+            found[row.camera].append((row.start_utc, row.end_utc))
+    return dict(found)

@@ -1,0 +1,43 @@
+"""What Streamlit runs for every visit: header, then the page that the address names."""
+
+from __future__ import annotations
+
+import logging
+
+import psycopg2
+import streamlit as st
+
+from viewer import frame
+from viewer.database import AWAY
+from viewer.pages import find, sites
+
+
+def main() -> None:
+    words = frame.language()
+    st.set_page_config(
+        page_title=f"{frame.installation().company or 'VMS'} · {words('app.subtitle')}",
+        page_icon="/favicon.png",
+        layout="wide",
+        initial_sidebar_state="collapsed",
+    )
+
+    def show(draw) -> None:  # type: ignore[no-untyped-def]
+        try:
+            draw(words, goto)
+        except (*AWAY, psycopg2.errors.AdminShutdown, psycopg2.errors.UndefinedTable) as error:
+            logging.getLogger(__name__).warning("The catalogue does not answer: %s", error)
+            frame.away(words)
+        except Exception as error:  # noqa: BLE001  # a person sees a designed page, the log has the trace
+            frame.fault(words, error)
+
+    def goto(params: dict[str, str]) -> None:
+        st.switch_page(find_page, query_params=params)
+
+    find_page = st.Page(lambda: show(find.draw), title=words("app.find"), url_path="find", default=True)
+    sites_page = st.Page(lambda: show(sites.draw), title=words("app.sites"), url_path="sites")
+    page = st.navigation([find_page, sites_page], position="hidden")
+    frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites")])
+    page.run()
+
+
+main()

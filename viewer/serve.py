@@ -1,0 +1,48 @@
+"""Start the viewer: `python -m viewer.serve`. It listens on loopback, at the port of VMS_VIEWER_PORT, until stopped."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+from streamlit.web import bootstrap
+from vms.errors import VmsError
+from vms.home import Home, from_environment
+
+from viewer.theme import OPTIONS
+
+
+def main() -> int:
+    """Serve until SIGTERM or Ctrl-C. Returns the exit status."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        home = from_environment()
+        home.prepare()
+    except VmsError as error:
+        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  # the message says it all
+        return 1
+    configure(home)
+    from viewer.app import app  # after configure: the app reads Streamlit's options while it is built
+
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=home.viewer_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        ws_ping_interval=20,
+    )
+    return 0
+
+
+def configure(home: Home) -> None:
+    """Set Streamlit's options: our look, no telemetry, no developer tools, no file watching."""
+    options = {**OPTIONS, "server.port": home.viewer_port, "browser.serverPort": home.viewer_port}
+    bootstrap.load_config_options(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Signed links to one part of one recording: what `/m/<token>` accepts.
+
+A token says which recording, which part (rendition, poster, sprite), whether it is shown or saved, and until when. The
+expiry is rounded, so that a page that is drawn again within a quarter of an hour gives the same links and the browser
+keeps what it has already loaded.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Literal
+
+from itsdangerous import BadData, URLSafeSerializer
+from vms.home import Home
+
+Part = Literal["rendition", "poster", "sprite"]
+Disposition = Literal["inline", "attachment"]
+
+LIFETIME_S = 3600
+STEP_S = 900
+
+_PARTS: dict[str, Part] = {"r": "rendition", "p": "poster", "s": "sprite"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Forged(Exception):
+    """The token was not made by this installation, or was changed."""
+
+
+class Expired(Exception):
+    """The token was good once."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token allows. expires: seconds since 1970."""
+
+    recording_id: int
+    start_utc: datetime
+    part: Part
+    disposition: Disposition
+    expires: int
+
+
+def issue(
+    home: Home, recording_id: int, start_utc: datetime, part: Part, disposition: Disposition = "inline"
+) -> tuple[str, int]:
+    """(path of the link, its expiry in seconds since 1970): good for at least an hour."""
+    expires = (int(time.time()) // STEP_S + 1) * STEP_S + LIFETIME_S
+    token = _signer(home).dumps([recording_id, microseconds(start_utc), part[0], disposition == "attachment", expires])
+    return f"/m/{token}", expires
+
+
+def check(home: Home, token: str) -> Grant:
+    """What this token allows. Raises Forged or Expired."""
+    try:
+        recording_id, start, part, attachment, expires = _signer(home).loads(token[:1000])
+    except (BadData, ValueError, TypeError) as error:
+        raise Forged from error
+    if time.time() > expires:
+        raise Expired
+    return Grant(
+        recording_id,
+        EPOCH + timedelta(microseconds=start),
+        _PARTS[part],
+        "attachment" if attachment else "inline",
+        expires,
+    )
+
+
+def microseconds(at: datetime) -> int:
+    """Whole microseconds since 1970, exact (a float of seconds would not be)."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+@lru_cache(maxsize=8)
+def _signer(home: Home) -> URLSafeSerializer:
+    return URLSafeSerializer(home.secret("viewer_media"), salt="media")
