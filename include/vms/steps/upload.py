@@ -6,19 +6,16 @@ sends no byte twice: an object that is there and equal is only proven anew, even
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from vms.config import Site
 from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable, VmsError
@@ -26,40 +23,29 @@ from vms.home import Home
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
-from vms.stores import FileRotted, Store, StoredObject, open_store
+from vms.steps.copying import Piece, holds, pieces_of, put, put_preview
+from vms.stores import FileRotted, Store, open_store
+from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
 
 FILES_IN_FLIGHT = 4
-
-Part = Literal["rendition", "poster", "sprite"]
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """One file that is to lie in the stores."""
-
-    part: Part
-    file: Path
-    key: str
-    size_bytes: int
-    sha256: str
+_MOST_CHANGES = 2
 
 
 @dataclass
 class _Upload:
-    """What the files of one batch share while they are in flight."""
+    """What the files of one batch share while they are in flight. out: stores that take no more, by id, and why."""
 
     site: Site
     home: Home
     staging: Path
-    total: int
     report: Callable[[str], None]
-    stores: dict[int, Store]
     targets: dict[int, StoreTarget]
-    identities: dict[str, str]
-    out: dict[int, Fault]
-    making: threading.Lock = field(default_factory=threading.Lock)
+    stores: dict[int, Store] = field(default_factory=dict)
+    identities: dict[str, str] = field(default_factory=dict)
+    out: dict[int, Fault] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
     telling: threading.Lock = field(default_factory=threading.Lock)
 
     def tell(self, line: str) -> None:
@@ -67,33 +53,56 @@ class _Upload:
             self.report(line)
 
 
+@dataclass(frozen=True)
+class _File:
+    """One file of the batch on its way. place goes in front of its lines, such as "5 of 12: "."""
+
+    work: _Upload
+    item: BatchItem
+    place: str
+
+    @property
+    def label(self) -> str:
+        start = self.item.start_utc.astimezone(self.work.site.zone)
+        return f"{self.place}{self.item.camera} {start:%Y-%m-%d %H:%M:%S %Z}"
+
+    def tell(self, words: str) -> None:
+        self.work.tell(f"{self.label}  {words}")
+
+    def sent(self, _: int) -> None:
+        if self.work.stop.is_set():
+            raise Stopped
+
+    def pieces(self, receipt: Receipt) -> list[Piece]:
+        return pieces_of(self.item, receipt, self.work.staging)
+
+
 def upload_batch(
     batch: Batch, receipts: Sequence[Receipt], site: Site, home: Home, *, report: Callable[[str], None]
 ) -> tuple[Receipt, ...]:
     """The receipts of `compress`, in their order, with copies, store_identities and store_faults (by store name).
 
-    Receipts with a fault come back as they are. Never raises for a store or a file: see `unreached`.
+    Receipts with a fault come back as they are. Never raises for a store or a file: see `unreached`. When the caller
+    is interrupted, what is in flight is given up at once; a rerun goes on from there.
     """
-    work = _Upload(
-        site=site,
-        home=home,
-        staging=site.staging or home.site_staging(site.id),
-        total=len(receipts),
-        report=report,
-        stores={},
-        targets={target.store_id: target for target in batch.stores},
-        identities={},
-        out={},
-    )
+    staging = site.staging or home.site_staging(site.id)
+    work = _Upload(site, home, staging, report, {target.store_id: target for target in batch.stores})
     for target in batch.stores:
         _meet(work, target)
     items = {item.recording_id: item for item in batch.items}
     with ThreadPoolExecutor(max_workers=FILES_IN_FLIGHT, thread_name_prefix="upload") as pool:
-        jobs = [
-            pool.submit(_upload, work, number, items.get(receipt.recording_id), receipt)
-            for number, receipt in enumerate(receipts, 1)
-        ]
-        return tuple(job.result() for job in jobs)
+        try:
+            jobs = [
+                pool.submit(
+                    _upload, _File(work, items[receipt.recording_id], f"{number} of {len(receipts)}: "), receipt
+                )
+                for number, receipt in enumerate(receipts, 1)
+            ]
+            return tuple(job.result() for job in jobs)
+        except BaseException:
+            work.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def unreached(receipts: Iterable[Receipt]) -> list[str]:
@@ -118,91 +127,85 @@ def _meet(work: _Upload, target: StoreTarget) -> None:
         work.tell(f"{target.name} can't be used now: {error}")
 
 
-def _upload(work: _Upload, number: int, item: BatchItem | None, receipt: Receipt) -> Receipt:
-    if receipt.fault is not None or item is None:
+def _upload(file: _File, receipt: Receipt) -> Receipt:
+    if receipt.fault is not None:
         return receipt
-    label = f"{number} of {work.total}: {item.camera} {item.start_utc.astimezone(work.site.zone):%Y-%m-%d %H:%M:%S %Z}"
     try:
-        return _upload_file(work, label, item, receipt)
+        receipt = _with_staged_file(file, receipt)
+        changes = 0
+        while receipt.fault is None:
+            receipt, finished = _to_stores(file, receipt, may_change=changes < _MOST_CHANGES)
+            if finished:
+                _write_sidecar(file, receipt)
+                return receipt
+            changes += 1
     except VmsError as error:
-        work.tell(f"{label}: {error}")
-        fault = Fault(_code(error), error.message, error.remedy, permanent=False)
+        fault = _fault(error)
     except OSError as error:
-        logger.exception("Upload of recording %s failed", item.recording_id)
-        fault = Fault("staging_failed", f"{label}: {error}", "Check the disk of the staging folder.", permanent=False)
+        logger.exception("%s failed", file.label)
+        fault = Fault("staging_failed", f"{file.label}: {error}.", "Check the disk of the staging folder.", False)
+    else:
+        return receipt
+    file.tell(f"not uploaded: {fault.message} {fault.remedy}")
     return replace(receipt, fault=fault, finished_at=datetime.now(UTC))
 
 
-def _upload_file(work: _Upload, label: str, item: BatchItem, receipt: Receipt) -> Receipt:
-    receipt = _with_staged_file(work, label, item, receipt)
-    if receipt.fault is not None:
-        return receipt
-    copies: dict[tuple[int, Part], CopyReceipt] = {}
-    faults = {work.targets[store_id].name: fault for store_id, fault in dict(work.out).items()}
-    adopted = False
-    for store_id in _holders_first(work, item, receipt):
+def _to_stores(file: _File, receipt: Receipt, *, may_change: bool) -> tuple[Receipt, bool]:
+    """The receipt with what each store now holds or why it does not, and True.
+
+    When may_change: a receipt of another rendition and False, as soon as it shows that the staged one is no good (it
+    was made again) or that an earlier try has stored its own (that one is taken over).
+    """
+    work = file.work
+    copies: dict[int, list[CopyReceipt]] = {}
+    out = dict(work.out)
+    faults = {work.targets[store_id].name: fault for store_id, fault in out.items()}
+    for store_id in _holders_first(file, receipt, [one for one in work.stores if one not in out]):
         store = work.stores[store_id]
-        for attempt in (1, 2):
-            rendition = _pieces(work, item, receipt)[0]
-            try:
-                copies[store_id, "rendition"] = _put(work, label, store_id, store, rendition)
-                break
-            except StoreConflict as conflict:
-                if attempt == 2 or adopted or copies:
-                    _note_fault(work, label, store_id, faults, conflict)
-                    break
+        rendition, *previews = file.pieces(receipt)
+        try:
+            copies[store_id] = [put(store, store_id, rendition, file.tell, file.sent)]
+            for preview in previews:
+                copies[store_id] += put_preview(store, store_id, preview, file.tell, file.sent)
+        except FileRotted:
+            if not may_change:
+                raise
+            return _made_again(file, receipt), False
+        except StoreConflict as conflict:
+            error: VmsError = conflict
+            if may_change and not copies:
                 try:
-                    receipt = adopt_rendition(store, rendition.key, item, receipt, work.site, work.home)
+                    taken = adopt_rendition(store, rendition.key, file.item, receipt, work.site, work.home)
                 except StoreConflict as refusal:
-                    both = StoreConflict(f"{conflict.message} {refusal.message}", conflict.remedy)
-                    _note_fault(work, label, store_id, faults, both)
-                    break
-                except VmsError as error:
-                    _note_fault(work, label, store_id, faults, error)
-                    break
-                adopted = True
-                work.tell(f"{label}: {store.name} already holds this recording from an earlier try; that one is kept")
-            except FileRotted:
-                if attempt == 2:
-                    raise
-                receipt = _made_again(work, label, item, receipt)
-                if receipt.fault is not None:
-                    return receipt
-            except VmsError as error:
-                _note_fault(work, label, store_id, faults, error)
-                break
-        if (store_id, "rendition") not in copies:
-            continue
-        for preview in _pieces(work, item, receipt)[1:]:
-            try:
-                copies[store_id, preview.part] = _put_preview(work, label, store_id, store, preview)
-            except FileRotted as error:
-                work.tell(f"{label}: {preview.part} is left out: {error.message}")
-            except VmsError as error:
-                _note_fault(work, label, store_id, faults, error)
-                break
+                    error = StoreConflict(f"{conflict.message} {refusal.message}", conflict.remedy)
+                except StoreError as unread:
+                    error = unread
+                else:
+                    file.tell(f"{store.name} already holds this recording from an earlier try; that one is kept")
+                    return taken, False
+            _note_fault(file, store_id, faults, error)
+        except StoreError as error:
+            _note_fault(file, store_id, faults, error)
     done = replace(
         receipt,
-        copies=tuple(copies.values()),
+        copies=tuple(copy for some in copies.values() for copy in some),
         store_faults=faults,
         store_identities=dict(work.identities),
         finished_at=datetime.now(UTC),
     )
-    write_sidecar(work.staging, item, done)
-    return done
+    return done, True
 
 
-def _holders_first(work: _Upload, item: BatchItem, receipt: Receipt) -> list[int]:
-    """Stores in the order in which they are filled: those that hold something under the key come first.
+def _holders_first(file: _File, receipt: Receipt, ready: list[int]) -> list[int]:
+    """These stores in the order in which they are filled: those that hold something under the key come first.
 
-    So an earlier try's rendition is found before a new one has been written anywhere.
+    So an earlier try's rendition is found before another one has been written anywhere.
     """
-    key = _pieces(work, item, receipt)[0].key
-    ready = [store_id for store_id in work.stores if store_id not in work.out]
+    key = file.pieces(receipt)[0].key
 
     def lacks(store_id: int) -> bool:
         try:
-            return work.stores[store_id].head(key) is None
+            return file.work.stores[store_id].head(key) is None
         except StoreConflict:
             return False
         except StoreError:
@@ -211,135 +214,37 @@ def _holders_first(work: _Upload, item: BatchItem, receipt: Receipt) -> list[int
     return sorted(ready, key=lacks)
 
 
-def _pieces(work: _Upload, item: BatchItem, receipt: Receipt) -> list[_Piece]:
-    """The rendition, then the previews."""
-    rendition = receipt.rendition
-    if rendition is None:
-        raise FileRotted(f"Recording {item.recording_id} has no rendition.", "Run compress again.")
-    pieces = [
-        _Piece(
-            "rendition",
-            work.staging / rendition.file,
-            item.key_stem + rendition.suffix,
-            rendition.size_bytes,
-            rendition.sha256,
-        )
-    ]
-    for preview in receipt.previews:
-        pieces.append(
-            _Piece(
-                preview.kind,
-                work.staging / preview.file,
-                item.key_stem + preview.suffix,
-                preview.size_bytes,
-                preview.sha256,
-            )
-        )
-    return pieces
-
-
-def _with_staged_file(work: _Upload, label: str, item: BatchItem, receipt: Receipt) -> Receipt:
+def _with_staged_file(file: _File, receipt: Receipt) -> Receipt:
     """The receipt whose rendition is staged, or lies in every store already; made again when it is neither."""
+    if receipt.rendition is None:
+        return _made_again(file, receipt)
+    piece = file.pieces(receipt)[0]
+    if piece.file.is_file() and piece.file.stat().st_size == piece.size_bytes:
+        return receipt
+    ready = [store for store_id, store in file.work.stores.items() if store_id not in file.work.out]
+    if all(holds(store, piece) for store in ready):  # also when no store is ready: then nothing can be done now
+        return receipt
+    return _made_again(file, receipt)
+
+
+def _made_again(file: _File, receipt: Receipt) -> Receipt:
+    file.tell("its rendition is not staged as it should be; it is made again")
+    work, stem = file.work, file.item.staging_stem
     if receipt.rendition is not None:
-        piece = _pieces(work, item, receipt)[0]
-        if piece.file.is_file() and piece.file.stat().st_size == piece.size_bytes:
-            return receipt
-        ready = [store for store_id, store in work.stores.items() if store_id not in work.out]
-        if all(_holds(store, piece) for store in ready):  # also when no store is ready: then there is nothing to do
-            return receipt
-    return _made_again(work, label, item, receipt)
+        (work.staging / receipt.rendition.file).unlink(missing_ok=True)
+    (work.staging / f"{stem}.receipt.json").unlink(missing_ok=True)
+    return compress_item(file.item, work.site, work.home, report=work.tell, place=file.place, stop=work.stop)
 
 
-def _made_again(work: _Upload, label: str, item: BatchItem, receipt: Receipt) -> Receipt:
-    with work.making:
-        work.tell(f"{label}: its rendition is not staged as it should be; it is made again")
-        if receipt.rendition is not None:
-            (work.staging / receipt.rendition.file).unlink(missing_ok=True)
-        (work.staging / f"{item.staging_stem}.receipt.json").unlink(missing_ok=True)
-        return compress_item(item, work.site, work.home, report=work.tell)
-
-
-def _holds(store: Store, piece: _Piece) -> bool:
-    try:
-        return _proven_there(store, piece) is not None
-    except StoreError:
-        return False
-
-
-def _proven_there(store: Store, piece: _Piece) -> StoredObject | None:
-    """The store's object when it has the piece's bytes, read back where the store does not know the hash."""
-    there = store.head(piece.key)
-    if there is None or there.size_bytes != piece.size_bytes:
-        return None
-    sha256 = there.sha256 or _hash_of(store.open_range(piece.key))
-    return (
-        replace(there, sha256=sha256, checksum=there.checksum or f"sha256:{sha256}", bytes_sent=0)
-        if (sha256 == piece.sha256)
-        else None
-    )
-
-
-def _hash_of(chunks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _put(work: _Upload, label: str, store_id: int, store: Store, piece: _Piece) -> CopyReceipt:
-    began = time.monotonic()
-    there = None if piece.file.is_file() else _proven_there(store, piece)
-    if there is None:
-        there = store.put(piece.file, piece.key, sha256=piece.sha256, size_bytes=piece.size_bytes)
-    found = store.head(piece.key)
-    if found is None or found.size_bytes != piece.size_bytes:
-        raise StoreUnreachable(
-            f"Store {store.name} does not show {piece.key} as it was written.", "Check the store; it is tried again."
-        )
-    if piece.part == "rendition":
-        size = f"{piece.size_bytes / 1e6:.1f} MB"
-        if there.bytes_sent:
-            work.tell(f"{label} ... {size} to {store.name} in {time.monotonic() - began:.1f} s, verified")
-        else:
-            work.tell(f"{label} ... {size} already on {store.name}, verified, nothing sent")
-    return CopyReceipt(
-        store_id=store_id,
-        part=piece.part,
-        key=piece.key,
-        size_bytes=piece.size_bytes,
-        sha256=piece.sha256,
-        checksum=there.checksum,
-        verified_at=datetime.now(UTC),
-        bytes_sent=there.bytes_sent,
-    )
-
-
-def _put_preview(work: _Upload, label: str, store_id: int, store: Store, piece: _Piece) -> CopyReceipt:
-    """Like `_put`; a preview is no evidence, so another one under its key is taken as it is."""
-    try:
-        return _put(work, label, store_id, store, piece)
-    except StoreConflict:
-        there = store.head(piece.key)
-        if there is None:
-            raise
-        kept = replace(piece, size_bytes=there.size_bytes, sha256=there.sha256 or _hash_of(store.open_range(piece.key)))
-        work.tell(f"{label}: {store.name} already holds another {piece.part} of it; that one is kept")
-        return _put(work, label, store_id, store, replace(kept, file=Path(os.devnull)))
-
-
-def _note_fault(work: _Upload, label: str, store_id: int, faults: dict[str, Fault], error: VmsError) -> None:
-    name = work.targets[store_id].name
+def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: VmsError) -> None:
+    name = file.work.targets[store_id].name
     faults[name] = _fault(error)
     if isinstance(error, (StoreUnreachable, StoreFull)):
-        work.out[store_id] = faults[name]
-    work.tell(f"{label}: not on {name}: {error}")
+        file.work.out[store_id] = faults[name]
+    file.tell(f"not on {name}: {error}")
 
 
 def _fault(error: VmsError) -> Fault:
-    return Fault(_code(error), error.message, error.remedy, permanent=False)
-
-
-def _code(error: VmsError) -> str:
     codes: list[tuple[type[VmsError], str]] = [
         (StoreUnreachable, "store_unreachable"),
         (StoreFull, "store_full"),
@@ -347,14 +252,15 @@ def _code(error: VmsError) -> str:
         (FileRotted, "staging_failed"),
         (StoreError, "store_refused"),
     ]
-    return next((code for kind, code in codes if isinstance(error, kind)), "upload_failed")
+    reason = next((code for kind, code in codes if isinstance(error, kind)), "upload_failed")
+    return Fault(reason, error.message, error.remedy, permanent=False)
 
 
-def write_sidecar(staging: Path, item: BatchItem, receipt: Receipt) -> None:
+def _write_sidecar(file: _File, receipt: Receipt) -> None:
     """Keep the receipt beside its staged rendition, so that a rerun knows what was done."""
-    if receipt.rendition is None or not (staging / receipt.rendition.file).is_file():
+    if receipt.rendition is None or not (file.work.staging / receipt.rendition.file).is_file():
         return
-    final = staging / f"{item.staging_stem}.receipt.json"
-    fresh = final.with_name(f"{final.name}.{os.getpid()}.{threading.get_ident()}.new")
+    final = file.work.staging / f"{file.item.staging_stem}.receipt.json"
+    fresh = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.new")
     fresh.write_text(json.dumps(dump(receipt), indent=1))
     fresh.replace(final)
