@@ -81,12 +81,12 @@ def migrate(environment: dict[str, str]) -> None:
 
 
 def _serve() -> None:
-    from airflow.dag_processing.dagbag import DagBag
+    from airflow.dag_processing.dagbag import BundleDagBag
 
-    folder = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
+    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     for line in sys.stdin:
         asked: dict[str, Any] = json.loads(line)
-        dag = DagBag(folder).dags[asked["dag"]]
+        dag = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder").dags[asked["dag"]]
         for task in dag.tasks:
             task.retry_delay = timedelta(0)
         run = dag.test(logical_date=datetime.fromisoformat(asked["at"]))

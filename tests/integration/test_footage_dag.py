@@ -13,13 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from airflow_runs import AirflowRuns, DagRunResult, migrate
 from vms.catalogue.connection import connect
 from vms.catalogue.reads import RecordingFilter, RecordingRow, find_recordings
 from vms.home import Home
 from vms.stack.airflow_env import airflow_environment
 from vms.video.binaries import binaries
-
-from tests.integration.airflow_runs import AirflowRuns, DagRunResult, migrate
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +112,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 def place(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[Place]:
     home, owner_url = catalogue
     environment = airflow_environment(home)
+    # Airflow's own tables in a file of this test: made in seconds, and no run of another test is in them.
+    environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{tmp_path}/airflow.db"
     migrate(environment)
     footage, nas = tmp_path / "nvr", tmp_path / "nas"
     footage.mkdir()
