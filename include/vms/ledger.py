@@ -94,14 +94,6 @@ class Ledger:
             rows = db.execute("select path, first_look, changed, settled, result, examined from seen").fetchall()
         return {path: _seen(*rest) for path, *rest in rows}
 
-    def known(self) -> dict[str, tuple[SourceSeen, Seen]]:
-        """All that is remembered, without noting anything."""
-        with self._connection() as db:
-            rows = db.execute(
-                "select path, size_bytes, mtime_ns, first_look, changed, settled, result, examined from seen"
-            ).fetchall()
-        return {path: (SourceSeen(path, size, mtime), _seen(*rest)) for path, size, mtime, *rest in rows}
-
     def keep(self, results: Iterable[Sighting | Rejection], now: float) -> None:
         """Remember what examining files gave, so that it is done once for each size and mtime."""
         rows = []
