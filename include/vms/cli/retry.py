@@ -32,7 +32,7 @@ def retry(
         int | None, typer.Option("--id", min=1, help="Only this recording; `vms recordings` shows the ids.")
     ] = None,
     every_site: Annotated[bool, typer.Option("--all", help="The quarantined files of every site.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line: site, camera, asked.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, one for each site.")] = False,
 ) -> None:
     """Have quarantined files tried again by the next run. They are still where the recorder left them."""
     if (site is None) != every_site or (every_site and (camera is not None or recording is not None)):
@@ -44,21 +44,25 @@ def retry(
         filters(
             known, sites=[site] if site else [], cameras=[camera] if camera else [], begin=None, end=None, states=[]
         )
-        asked = {one.id: _ask(conn, home, one.id, camera, recording) for one in known if site is None or one.id == site}
+        answers = {
+            one.id: _ask(conn, home, one.id, camera, recording) for one in known if site is None or one.id == site
+        }
     finally:
         conn.close()
-    _tell(asked, camera, recording, as_json=as_json)
+    _tell(answers, camera, recording, as_json=as_json)
 
 
-def _ask(conn: Connection, home: Home, site: str, camera: str | None, recording: int | None) -> int:
+def _ask(conn: Connection, home: Home, site: str, camera: str | None, recording: int | None) -> tuple[int, int]:
+    """How many are quarantined, and how many of them were asked for now and not before."""
     wanted = RecordingFilter(
         sites=(site,), cameras=((site, camera),) if camera is not None else (), states=("quarantined",)
     )
     names = [row.source_name for row in stream(conn, [wanted], None) if recording in (None, row.id)]
     if not names:
-        return 0
+        return 0, 0
     _look_again(home, site, names)
-    return ask_retry(conn, site, camera, recording, f"{getpass.getuser()}@{socket.gethostname()}", datetime.now(UTC))
+    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    return len(names), ask_retry(conn, site, camera, recording, who, datetime.now(UTC))
 
 
 def _look_again(home: Home, site: str, names: list[str]) -> None:
@@ -72,22 +76,23 @@ def _look_again(home: Home, site: str, names: list[str]) -> None:
         Ledger(staging).forget(names)
 
 
-def _tell(asked: dict[str, int], camera: str | None, recording: int | None, *, as_json: bool) -> None:
-    total = sum(asked.values())
-    if recording is not None and not total:
+def _tell(answers: dict[str, tuple[int, int]], camera: str | None, recording: int | None, *, as_json: bool) -> None:
+    quarantined = sum(found for found, _ in answers.values())
+    if recording is not None and not quarantined:
         raise CatalogueError(
-            f"Recording {recording} is not quarantined at this site.",
-            "`vms recordings --state quarantined` lists what is.",
+            f"Recording {recording} is not quarantined there.", "`vms recordings --state quarantined` lists what is."
         )
     if as_json:
-        for site, number in asked.items():
-            typer.echo(json.dumps({"site": site, "camera": camera, "asked": number}))
+        for site, (found, asked) in answers.items():
+            told = {"site": site, "camera": camera, "recording": recording, "quarantined": found, "asked": asked}
+            typer.echo(json.dumps(told))
         return
     console = Console(highlight=False)
-    if not total:
+    if not quarantined:
         console.print("Nothing is quarantined there; nothing to try again.")
         return
-    for site, number in asked.items():
-        if number:
-            console.print(f"{site}: {number} {'file is' if number == 1 else 'files are'} tried again by the next run.")
-    console.print(f"[dim]To start it now: vms run {next(iter(asked)) if len(asked) == 1 else '--all'}[/]")
+    for site, (found, asked) in answers.items():
+        before = f" ({found - asked} were asked for before)" if found > asked else ""
+        if found:
+            console.print(f"{site}: {found} {'file' if found == 1 else 'files'} tried again by the next run{before}.")
+    console.print(f"[dim]To start it now: vms run {next(iter(answers)) if len(answers) == 1 else '--all'}[/]")

@@ -35,6 +35,7 @@ def clips_of(minute: datetime) -> tuple[Clip, ...]:
 def record_until(stop: threading.Event, home: Home) -> None:
     """Record until `stop` is set. A clip that fails is logged and the next one is made."""
     sweep(home, SITES)
+    log.info("Recording a clip of each site every minute, into %s.", home.demo_footage)
     while not stop.wait(60 - time.time() % 60):
         for clip in clips_of(datetime.now(UTC).replace(second=0, microsecond=0)):
             if shutil.disk_usage(footage_folder(home, clip.site)).free < _FREE_FLOOR_BYTES:

@@ -1,0 +1,171 @@
+"""The demonstration's footage: names, times and contents agree, and its recorders stop cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from vms.config import load_config
+from vms.demo import prepare
+from vms.demo.cameras import SITES, DemoSite
+from vms.demo.clips import Clip, footage_folder, record, sweep
+from vms.demo.first_set import first_clips, make_first_set
+from vms.demo.recorder import clips_of
+from vms.errors import SourceRejected
+from vms.home import Home, from_environment
+from vms.names import patterns_for, read_name, settle_start
+from vms.steps.sense import sense
+from vms.video.ffmpeg import Stopped
+from vms.video.probe import probe
+
+EVENING = datetime(2026, 11, 24, 11, 52, 7, tzinfo=UTC)  # after six in all three zones
+PATTERNS = {"ho": "hikvision", "makassar": "dahua-camera", "jayapura": "reolink-ftp"}
+
+
+def small(site: DemoSite) -> DemoSite:
+    return replace(site, cameras=tuple(replace(one, width=256, height=144) for one in site.cameras))
+
+
+SMALL = tuple(small(site) for site in SITES)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("VMS_HOME", str(tmp_path / "home"))
+    made = from_environment({"VMS_HOME": str(tmp_path / "home"), "VMS_DEMO": "1"})
+    made.prepare()
+    return made
+
+
+def test_first_set_is_what_its_names_say_and_is_sensed(home: Home) -> None:
+    made = make_first_set(home, EVENING, SMALL)
+    clips = first_clips(EVENING, SMALL)
+    assert len(made) == len(clips) + 1 == 13
+    for clip, path in zip(clips, made, strict=False):
+        folder = footage_folder(home, clip.site)
+        reading = read_name(path.relative_to(folder).as_posix(), patterns_for("auto", ()))
+        found = probe(path)
+        assert reading is not None
+        assert reading.pattern == PATTERNS[clip.site.id]
+        assert reading.camera == clip.camera.word
+        mtime = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        start = settle_start(
+            reading,
+            clip.site.zone,
+            duration_s=found.duration_s,
+            mtime=mtime,
+            container_time=found.creation_time,
+            now=EVENING,
+        )
+        assert (start.utc, start.basis, start.marks) == (clip.start_utc, "name", ())
+        assert mtime == clip.start_utc + timedelta(seconds=clip.duration_s)
+        assert found.duration_s == pytest.approx(clip.duration_s, abs=0.3)
+        assert found.video.codec == clip.camera.encoding.removesuffix("+g711")
+        assert (found.audio.codec if found.audio else None) == (
+            "pcm_alaw" if clip.camera.encoding == "h264+g711" else None
+        )
+    with pytest.raises(SourceRejected) as refused:
+        probe(made[-1])
+    assert refused.value.reason == "no_moov"
+
+    prepare_without_footage(home)
+    config = load_config(home.root / "demo-sites.yaml")
+    sensed = {site.id: sense(site, config, home, now=EVENING) for site in config.sites}
+    assert {site: len(one.sightings) for site, one in sensed.items()} == {"ho": 4, "makassar": 4, "jayapura": 4}
+    assert {site: [r.fault.reason for r in one.rejections] for site, one in sensed.items()} == {
+        "ho": ["no_moov"],
+        "makassar": [],
+        "jayapura": [],
+    }
+    assert not any(one.waiting for one in sensed.values())
+
+
+def prepare_without_footage(home: Home) -> None:
+    home.demo_footage.mkdir(exist_ok=True)
+    (home.demo_footage / "first-set.json").write_text("[]")
+    assert prepare(home) is False
+
+
+def test_demo_sites_load_and_the_persons_changes_stay(home: Home) -> None:
+    prepare_without_footage(home)
+    config = load_config(home.root / "demo-sites.yaml")
+    assert config.errors == ()
+    assert [(one.id, one.name, one.time_zone) for one in config.sites] == [
+        (one.id, one.name, one.time_zone) for one in SITES
+    ]
+    assert [one.footage for one in config.sites] == [footage_folder(home, one) for one in SITES]
+    (home.root / "demo-sites.yaml").write_text("company: Mine\nsites: []\n")
+    prepare_without_footage(home)
+    assert (home.root / "demo-sites.yaml").read_text().startswith("company: Mine")
+
+
+def test_every_first_set_has_day_and_night_whatever_the_hour() -> None:
+    for hour in range(24):
+        now = EVENING.replace(hour=hour)
+        for site in SITES:
+            clips = [clip for clip in first_clips(now) if clip.site is site]
+            ends = [clip.start_utc + timedelta(seconds=clip.duration_s) for clip in clips]
+            assert all(end < now - timedelta(minutes=2) for end in ends), "closed at the first look"
+            assert {6 <= clip.start_utc.astimezone(site.zone).hour < 18 for clip in clips} == {True, False}
+            assert len({clip.name for clip in clips}) == 4
+
+
+def test_each_camera_gets_its_turn() -> None:
+    minutes = [EVENING.replace(second=0) + timedelta(minutes=number) for number in range(2)]
+    words = {clip.camera.word for minute in minutes for clip in clips_of(minute)}
+    assert words == {camera.word for site in SITES for camera in site.cameras}
+    assert all(clip.start_utc + timedelta(seconds=clip.duration_s) == minutes[0] for clip in clips_of(minutes[0]))
+
+
+def test_stopped_recorder_leaves_nothing_half_made(home: Home) -> None:
+    stop = threading.Event()
+    stop.set()
+    for site in SMALL:
+        with pytest.raises(Stopped):
+            record(Clip(site, site.cameras[0], EVENING.replace(microsecond=0), 5), home, live=True, stop=stop)
+    assert [path for path in home.demo_footage.rglob("*") if path.is_file()] == []
+    assert list(home.cache.glob("*")) == []
+
+
+def test_file_that_grows_in_place_is_whole_at_the_end(home: Home) -> None:
+    site = SMALL[2]
+    assert site.unfinished == ""
+    path = record(Clip(site, site.cameras[0], EVENING, 2), home, live=True)
+    assert probe(path).duration_s == pytest.approx(2, abs=0.3)
+
+
+def test_sweep_takes_away_what_a_killed_recorder_left(home: Home) -> None:
+    whole = footage_folder(home, SITES[0]) / "lobi_20261124080000_20261124080020.mp4"
+    whole.parent.mkdir(parents=True)
+    whole.write_bytes(b"x")
+    left = whole.with_name("jalan_20261124080000_20261124080020.mp4.tmp")
+    left.write_bytes(b"x")
+    sweep(home, SITES)
+    assert whole.exists()
+    assert not left.exists()
+
+
+def test_recorder_process_ends_on_sigterm(home: Home) -> None:
+    environment = {**os.environ, "VMS_HOME": str(home.root), "VMS_DEMO": "1", "PYTHONPATH": "include"}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "vms.demo.recorder"],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stderr is not None
+        assert "Recording a clip of each site every minute" in child.stderr.readline()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == 0
+    finally:
+        child.kill()
+        child.wait()
