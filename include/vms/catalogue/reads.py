@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from psycopg2.extras import Json
@@ -27,6 +27,7 @@ from vms.catalogue.rows import (
     CopyRow,
     LineageRow,
     Located,
+    Part,
     RecordingFilter,
     RecordingRow,
     SiteOverview,
@@ -122,9 +123,7 @@ def get_recording(conn: Connection, recording_id: int, start_utc: datetime | Non
     return rows[0] if rows else None
 
 
-def locate(
-    conn: Connection, recording_id: int, start_utc: datetime, part: Literal["rendition", "poster", "sprite"]
-) -> tuple[Located, ...]:
+def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part) -> tuple[Located, ...]:
     """Every store that holds this part, in the order in which they were first used. Empty when there is none."""
     found = fetch_all(
         conn,

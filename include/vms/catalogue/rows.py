@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from vms.model import State
 
@@ -16,7 +16,9 @@ CUSTODY: dict[State, int] = {"planned": 0, "archived": 1, "released": 2, "purged
 
 STATES: dict[int, State] = {number: state for state, number in CUSTODY.items()}
 
-PARTS = {"rendition": 0, "poster": 1, "sprite": 2}
+Part = Literal["rendition", "poster", "sprite"]
+
+PARTS: dict[Part, int] = {"rendition": 0, "poster": 1, "sprite": 2}
 """How copy.part spells what an object is."""
 
 

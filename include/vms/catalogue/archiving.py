@@ -1,0 +1,206 @@
+"""The step that everything rests on: a recording becomes archived when, and only when, its rendition is proven in every
+store of its batch. Only what a store itself confirmed, for exactly the rendition of the receipt, counts as proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
+from psycopg2.extras import Json
+
+from vms.catalogue.batching import end_of
+from vms.catalogue.events import Actor, Known, note
+from vms.catalogue.orders import load_items
+from vms.catalogue.places import load_stores, set_store_identity
+from vms.catalogue.rollup import rebuild_days
+from vms.catalogue.rows import PARTS
+from vms.errors import CatalogueError
+from vms.model import Batch, CopyReceipt, Fault, Receipt, Rendition
+
+
+@dataclass(frozen=True)
+class Work:
+    """One call of record_receipts: the batch, what the catalogue stored of it, and who acts."""
+
+    actor: Actor
+    batch: Batch
+    camera_id: int
+    zone: ZoneInfo
+    store_ids: tuple[int, ...]
+
+
+def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault | None:
+    """Write the proven copies, and the custody when they suffice; else the fault that says what is missing.
+
+    Raises CatalogueError when the receipt contradicts itself or the catalogue.
+    """
+    rendition = receipt.rendition
+    if rendition is None:
+        return Fault(
+            "incomplete",
+            f"{receipt.source.path}: its receipt tells of no rendition and of no fault.",
+            "Clear the batch's compress task in Airflow.",
+            permanent=False,
+        )
+    _check(cursor, work, receipt, rendition, known)
+    keep_copies(cursor, work, receipt, known)
+    missing = _missing(cursor, work, receipt, rendition)
+    if missing is not None:
+        return missing
+    _write(cursor, work, receipt, rendition, known)
+    note(
+        cursor,
+        work.actor,
+        "compressed",
+        known,
+        source=receipt.source.path,
+        source_bytes=receipt.source.size_bytes,
+        source_sha256=receipt.source_sha256,
+        rendition_bytes=rendition.size_bytes,
+        rendition_sha256=rendition.sha256,
+        kind=rendition.kind,
+        profile=rendition.profile,
+        why_kept=rendition.why_kept,
+        damaged=rendition.damaged,
+        duration_s=rendition.duration_s,
+        frames=rendition.frames,
+        argv=list(rendition.argv),
+        ffmpeg=rendition.ffmpeg,
+        wall_s=rendition.wall_s,
+        cpu_s=rendition.cpu_s,
+        host=receipt.host,
+        started_at=receipt.started_at.isoformat(),
+        finished_at=receipt.finished_at.isoformat(),
+    )
+    cursor.execute(
+        "DELETE FROM quarantine WHERE recording_id = %s AND start_at = %s RETURNING reason",
+        (known.recording_id, known.start_utc),
+    )
+    for (reason,) in cursor.fetchall():
+        note(cursor, work.actor, "resolved", known, why=f"it could be archived this time (before: {reason})")
+    note(cursor, work.actor, "archived", known, stores=list(work.store_ids), rendition_bytes=rendition.size_bytes)
+    end = end_of(known.start_utc, rendition.duration_s)
+    rebuild_days(cursor, known.camera_id, work.zone, known.start_utc, end)
+    return None
+
+
+def confirm(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
+    """A receipt for what is archived already: it must tell of the same bytes, and may add copies in further stores."""
+    rendition = receipt.rendition
+    if rendition is None:
+        return
+    cursor.execute(
+        "SELECT encode(source_sha256, 'hex'), encode(rendition_sha256, 'hex') FROM recording"
+        " WHERE recording_id = %s AND start_at = %s",
+        (known.recording_id, known.start_utc),
+    )
+    if cursor.fetchone() != (receipt.source_sha256, rendition.sha256):
+        raise contradiction(work, receipt, "it is archived already, from other bytes or as another rendition")
+    _check(cursor, work, receipt, rendition, known)
+    keep_copies(cursor, work, receipt, known)
+
+
+def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
+    """A row for each copy that a store confirmed, and an event for each row that is new or changed."""
+    for copy in receipt.copies:
+        cursor.execute(
+            "INSERT INTO copy AS old (recording_id, start_at, store_id, part, key, size_bytes, sha256, checksum,"
+            " stored_at, verified_at) VALUES (%s, %s, %s, %s, %s, %s, decode(%s, 'hex'), %s, %s, %s)"
+            " ON CONFLICT (recording_id, store_id, part, start_at) DO UPDATE"
+            " SET key = excluded.key, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,"
+            " checksum = excluded.checksum, stored_at = excluded.stored_at, verified_at = excluded.verified_at"
+            " WHERE (old.key, old.size_bytes, old.sha256) IS DISTINCT FROM"
+            " (excluded.key, excluded.size_bytes, excluded.sha256) RETURNING 1",
+            (
+                *(known.recording_id, known.start_utc, copy.store_id, PARTS[copy.part], copy.key, copy.size_bytes),
+                *(copy.sha256, copy.checksum, work.actor.now, copy.verified_at),
+            ),
+        )
+        if cursor.fetchone() is not None:
+            note(
+                cursor,
+                work.actor,
+                "copied",
+                known,
+                store=copy.store_id,
+                part=copy.part,
+                key=copy.key,
+                bytes=copy.size_bytes,
+                bytes_sent=copy.bytes_sent,
+                sha256=copy.sha256,
+                checksum=copy.checksum,
+            )
+
+
+def contradiction(work: Work, receipt: Receipt, what: str) -> CatalogueError:
+    """The refusal of a receipt that does not fit; nothing of it is written."""
+    return CatalogueError(
+        f"{work.batch.site}/{work.batch.camera}: {receipt.source.path}: {what}.",
+        "Nothing was changed for this file and its sources stay; compare its lineage with the logs of the batch.",
+    )
+
+
+def _check(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, known: Known) -> None:
+    for store_id, identity in sorted(receipt.store_identities.items()):
+        set_store_identity(cursor, int(store_id), identity)
+    if len(receipt.source_sha256) != 64 or len(rendition.sha256) != 64:
+        raise contradiction(work, receipt, "its receipt lacks a SHA-256")
+    (item,) = load_items(cursor, [(known.recording_id, known.start_utc)])
+    for copy in receipt.copies:
+        what = f"its copy {copy.key} ({copy.part}) in store {copy.store_id}"
+        if copy.store_id not in work.store_ids:
+            raise contradiction(work, receipt, f"{what} lies outside the batch's stores")
+        if not copy.key.startswith(item.key_stem):
+            raise contradiction(work, receipt, f"{what} lies under another recording's key")
+        if copy.part == "rendition" and (copy.sha256, copy.size_bytes) != (rendition.sha256, rendition.size_bytes):
+            raise contradiction(work, receipt, f"{what} is not the rendition that was made")
+
+
+def _missing(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition) -> Fault | None:
+    """What keeps it from being archived: the first store of the batch without a proven copy of this rendition."""
+    proven = {copy.store_id for copy in receipt.copies if copy.part == "rendition" and _is_proof(copy, rendition)}
+    stores = load_stores(cursor)
+    for store_id in work.store_ids:
+        if store_id not in proven:
+            name = stores[store_id].name
+            unknown = Fault(
+                "not_proven",
+                f"{receipt.source.path}: the store {name} has not confirmed its copy.",
+                "Clear the batch's upload task in Airflow, or wait for the next run.",
+                permanent=False,
+            )
+            # whatever is wrong with a store, it is no reason to give up the source file
+            return replace(receipt.store_faults.get(name, unknown), permanent=False)
+    return None
+
+
+def _is_proof(copy: CopyReceipt, rendition: Rendition) -> bool:
+    same = (copy.sha256, copy.size_bytes) == (rendition.sha256, rendition.size_bytes)
+    return same and copy.checksum != ""
+
+
+def _write(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, known: Known) -> None:
+    sprite = next((one for one in receipt.previews if one.kind == "sprite"), None)
+    geometry = sprite and {
+        "tile_width": sprite.tile_width,
+        "tile_height": sprite.tile_height,
+        "columns": sprite.columns,
+        "tiles": sprite.tiles,
+        "interval_s": sprite.interval_s,
+    }
+    stored = any(copy.part == "sprite" for copy in receipt.copies)
+    cursor.execute(
+        "UPDATE recording SET custody = 1, archived_at = %s, source_bytes = %s, source_sha256 = decode(%s, 'hex'),"
+        " rendition_bytes = %s, rendition_sha256 = decode(%s, 'hex'), duration_s = %s, end_at = %s, codec = %s,"
+        " audio_codec = %s, width = %s, height = %s, fps = %s, kind = %s, profile = %s, damaged = nullif(%s, ''),"
+        " sprite = %s WHERE recording_id = %s AND start_at = %s",
+        (
+            *(work.actor.now, receipt.source.size_bytes, receipt.source_sha256),
+            *(rendition.size_bytes, rendition.sha256, rendition.duration_s),
+            *(end_of(known.start_utc, rendition.duration_s), rendition.codec, rendition.audio_codec),
+            *(rendition.width, rendition.height, rendition.fps, rendition.kind, rendition.profile, rendition.damaged),
+            *(Json(geometry) if geometry and stored else None, known.recording_id, known.start_utc),
+        ),
+    )

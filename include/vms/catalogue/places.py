@@ -1,0 +1,85 @@
+"""Sites, cameras and stores: the small tables that everything else points at."""
+
+from __future__ import annotations
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
+
+from vms.config import Site, StoreConfig
+from vms.errors import CatalogueError
+from vms.model import StoreTarget
+
+_LOCK_SPACE = 7_302  # of advisory locks: (this, site_id) is held while a site is planned
+
+
+def keep_site(cursor: Cursor, site: Site) -> int:
+    """The number of this site, made or brought up to date."""
+    cursor.execute(
+        "INSERT INTO site (slug, name, tz) VALUES (%s, %s, %s) ON CONFLICT (slug) DO UPDATE"
+        " SET name = excluded.name, tz = excluded.tz"
+        " WHERE (site.name, site.tz) IS DISTINCT FROM (excluded.name, excluded.tz)",
+        (site.id, site.name, site.time_zone),
+    )
+    cursor.execute("SELECT site_id FROM site WHERE slug = %s", (site.id,))
+    return _number(cursor)
+
+
+def hold_site(cursor: Cursor, site: str) -> None:
+    """Let no other transaction plan this site until this one ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, site_id) FROM site WHERE slug = %s", (_LOCK_SPACE, site))
+
+
+def keep_cameras(cursor: Cursor, site_id: int, site: Site, seen: set[str]) -> dict[str, int]:
+    """The numbers of the site's configured cameras and of those seen in its folder, by camera id."""
+    names = {camera: camera for camera in sorted(seen)} | {camera.id: camera.name for camera in site.cameras}
+    numbers = {}
+    for camera, name in names.items():
+        cursor.execute(
+            "INSERT INTO camera (site_id, slug, name) VALUES (%s, %s, %s) ON CONFLICT (site_id, slug) DO UPDATE"
+            " SET name = excluded.name WHERE camera.name <> excluded.name",
+            (site_id, camera, name),
+        )
+        cursor.execute("SELECT camera_id FROM camera WHERE site_id = %s AND slug = %s", (site_id, camera))
+        numbers[camera] = _number(cursor)
+    return numbers
+
+
+def keep_stores(cursor: Cursor, stores: tuple[StoreConfig, ...]) -> list[int]:
+    """The numbers of these stores, in their order. A store that moved keeps its number and its identity."""
+    numbers = []
+    for store in stores:
+        cursor.execute(
+            "INSERT INTO store (name, url) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE"
+            " SET url = excluded.url WHERE store.url <> excluded.url",
+            (store.name, store.url),
+        )
+        cursor.execute("SELECT store_id FROM store WHERE name = %s", (store.name,))
+        numbers.append(_number(cursor))
+    return numbers
+
+
+def load_stores(cursor: Cursor) -> dict[int, StoreTarget]:
+    """Every store with the identity that is expected of it, by number."""
+    cursor.execute("SELECT store_id, name, url, identity FROM store")
+    return {row[0]: StoreTarget(*row) for row in cursor.fetchall()}
+
+
+def set_store_identity(cursor: Cursor, store_id: int, identity: str) -> None:
+    """Remember what a store's identity file says. Raises CatalogueError when it said something else before."""
+    cursor.execute("UPDATE store SET identity = %s WHERE store_id = %s AND identity IS NULL", (identity, store_id))
+    cursor.execute("SELECT name, url, identity FROM store WHERE store_id = %s", (store_id,))
+    found = cursor.fetchone()
+    if found is None:
+        raise CatalogueError(f"There is no store number {store_id}.", "Run the site's plan task again.")
+    if found[2] != identity:
+        raise CatalogueError(
+            f"The store {found[0]} at {found[1]} says it is {identity}, but the catalogue knows it as {found[2]}.",
+            "Mount the right storage there. If this really is a new store, give it a new name in sites.yaml.",
+        )
+
+
+def _number(cursor: Cursor) -> int:
+    row = cursor.fetchone()
+    if row is None:
+        raise CatalogueError("A row just written to the catalogue is not there.", "Run the task again.")
+    number: int = row[0]
+    return number

@@ -1,0 +1,159 @@
+"""Planning: what a run of a site will do, from what its footage folder showed and what the catalogue knows.
+
+A run is planned once. Asked again for the same run (its plan task was cleared, or killed after the commit), the
+catalogue answers with the batches it stored then, however the folder looks by now; files that appeared since are the
+next run's. So batch 3 of a run always means the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
+
+from vms.catalogue.batching import Candidate, cut, title
+from vms.catalogue.connection import Connection
+from vms.catalogue.events import Actor
+from vms.catalogue.orders import Place, load_items, load_orders, select_due
+from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
+from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores
+from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
+from vms.catalogue.rows import CUSTODY
+from vms.config import Site
+from vms.model import Batch, Plan, Rejection, RunRef, Sensed, Sighting, SourceSeen
+
+FILES_PER_RUN = 500
+"""Most recordings that one run takes on, the newest first; the rest is next run's."""
+
+
+def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: datetime) -> Plan:
+    """Register what was seen, cut everything that waits into batches, and say what is due for release.
+
+    One transaction; now: UTC. The work of earlier runs that failed is taken on again, and so is what somebody asked to
+    retry. Raises CatalogueError when the catalogue contradicts itself, psycopg2.Error when it is away.
+    """
+    ensure_partitions(conn, months_ahead(now) | {month_of(each.start_utc) for each in _files(sensed)})
+    actor = Actor(run, now)
+    with conn, conn.cursor() as cursor:
+        site_id = keep_site(cursor, site)
+        hold_site(cursor, site.id)
+        cursor.execute(
+            "UPDATE site SET last_sensed = greatest(last_sensed, %s) WHERE site_id = %s", (sensed.looked_at, site_id)
+        )
+        run_no, planned_at = _planned_before(cursor, run) or (0, now)
+        if not run_no:
+            _register(cursor, actor, site, site_id, sensed)
+            _take_up_retries(cursor, site_id)
+            run_no = _store_batches(cursor, actor, site, site_id)
+        settled, back = _standing(cursor, site_id, sensed)
+        due: list[Place] = []
+        if site.keep_source is not None:
+            due = select_due(cursor, site_id, site.keep_source, now, planned_at)
+            due += [place for place, archived_at in back if archived_at + site.keep_source <= now]
+        return Plan(
+            site=site.id,
+            batches=load_batches(cursor, run_no),
+            due=load_orders(cursor, due, site.keep_source),
+            settled=settled,
+        )
+
+
+def load_batches(cursor: Cursor, run_no: int) -> tuple[Batch, ...]:
+    """The batches of a planned run in their order; recordings withdrawn since are left out of them."""
+    stores = load_stores(cursor)
+    cursor.execute(
+        "SELECT b.batch_id, s.slug, c.slug, b.title, b.store_ids FROM batch b JOIN camera c USING (camera_id)"
+        " JOIN site s USING (site_id) WHERE b.run_no = %s ORDER BY b.position",
+        (run_no,),
+    )
+    batches = []
+    for batch_id, site, camera, name, store_ids in cursor.fetchall():
+        cursor.execute(
+            "SELECT recording_id, start_at FROM batch_item WHERE batch_id = %s ORDER BY position", (batch_id,)
+        )
+        items = tuple(load_items(cursor, cursor.fetchall()))
+        batches.append(Batch(batch_id, site, camera, name, tuple(stores[store_id] for store_id in store_ids), items))
+    return tuple(batches)
+
+
+def _files(sensed: Sensed) -> Iterable[Sighting | Rejection]:
+    yield from sensed.sightings
+    yield from sensed.rejections
+
+
+def _planned_before(cursor: Cursor, run: RunRef) -> tuple[int, datetime] | None:
+    cursor.execute("SELECT run_no, planned_at FROM run WHERE dag_id = %s AND run_id = %s", (run.dag_id, run.run_id))
+    row = cursor.fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def _register(cursor: Cursor, actor: Actor, site: Site, site_id: int, sensed: Sensed) -> None:
+    cameras = keep_cameras(cursor, site_id, site, {each.camera for each in _files(sensed)})
+    for sighting in sensed.sightings:
+        register_sighting(cursor, actor, site_id, cameras[sighting.camera], sighting)
+    for rejection in sensed.rejections:
+        register_rejection(cursor, actor, site_id, cameras[rejection.camera], rejection)
+
+
+def _take_up_retries(cursor: Cursor, site_id: int) -> None:
+    cursor.execute("SELECT recording_id, start_at FROM quarantine WHERE retry_asked_at IS NOT NULL")
+    for place in cursor.fetchall():
+        known = lock(
+            cursor,
+            "r.recording_id = %s AND r.start_at = %s AND r.site_id = %s AND r.custody = 4",
+            (*place, site_id),
+        )
+        if known is not None:
+            set_custody(cursor, known, "planned")
+
+
+def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> int:
+    store_ids = keep_stores(cursor, site.stores)
+    cursor.execute(
+        "INSERT INTO run (dag_id, run_id, site_id, planned_at) VALUES (%s, %s, %s, %s) RETURNING run_no",
+        (actor.run.dag_id, actor.run.run_id, site_id, actor.now),
+    )
+    (run_no,) = cursor.fetchone() or (0,)
+    cursor.execute(
+        "SELECT r.recording_id, r.start_at, r.camera_id, c.slug, r.duration_s::float8, r.source_bytes"
+        " FROM recording r JOIN camera c USING (camera_id) WHERE r.site_id = %s AND r.custody = 0"
+        " ORDER BY r.start_at DESC, r.recording_id DESC LIMIT %s",
+        (site_id, FILES_PER_RUN),
+    )
+    candidates = [Candidate(*row) for row in cursor.fetchall()]
+    for position, batch in enumerate(cut(candidates)):
+        cursor.execute(
+            "INSERT INTO batch (run_no, position, camera_id, title, store_ids, made_at)"
+            " VALUES (%s, %s, %s, %s, %s::smallint[], %s) RETURNING batch_id",
+            (run_no, position, batch[0].camera_id, title(batch, site.zone), store_ids, actor.now),
+        )
+        (batch_id,) = cursor.fetchone() or (0,)
+        for place, one in enumerate(batch):
+            cursor.execute(
+                "INSERT INTO batch_item (batch_id, position, recording_id, start_at) VALUES (%s, %s, %s, %s)",
+                (batch_id, place, one.recording_id, one.start_utc),
+            )
+    return int(run_no)
+
+
+def _standing(
+    cursor: Cursor, site_id: int, sensed: Sensed
+) -> tuple[tuple[SourceSeen, ...], list[tuple[Place, datetime]]]:
+    """Names that need no further look, and recordings already released of which a source lies there again."""
+    settled: list[SourceSeen] = []
+    back: dict[Place, datetime] = {}
+    for each in _files(sensed):
+        cursor.execute(
+            "SELECT r.recording_id, r.start_at, r.custody, r.archived_at"
+            " FROM recording_source n JOIN recording r ON r.recording_id = n.recording_id AND r.start_at = n.start_at"
+            " WHERE n.site_id = %s AND n.path_hash = hashtextextended(%s, 0) AND n.path = %s"
+            " AND n.size_bytes = %s AND n.mtime_ns = %s AND n.released_at IS NULL AND n.replaced_at IS NULL",
+            (site_id, each.source.path, each.source.path, each.source.size_bytes, each.source.mtime_ns),
+        )
+        for recording_id, start, custody, archived_at in cursor.fetchall():
+            if custody != CUSTODY["planned"]:
+                settled.append(each.source)
+            if custody == CUSTODY["released"]:
+                back[recording_id, start] = archived_at
+    return tuple(settled), list(back.items())
