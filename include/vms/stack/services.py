@@ -88,9 +88,9 @@ class AirflowHealth:
             return bool(self._answer["metadatabase"]["status"] == "healthy")
         about = self._answer.get(part) or {}
         beat = about.get(f"latest_{part}_heartbeat")
-        return (
-            about.get("status") == "healthy" and beat != "" and datetime.fromisoformat(beat).timestamp() > self._since
-        )
+        if about.get("status") != "healthy" or not beat:
+            return False
+        return datetime.fromisoformat(str(beat)).timestamp() > self._since
 
 
 def _get(url: str) -> bytes | None:

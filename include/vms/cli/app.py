@@ -1,0 +1,78 @@
+"""The `vms` command: which commands there are, and how errors reach a person or a script.
+
+Only the module of the command that was asked for is imported, so that `vms status` starts at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from vms.errors import VmsError
+
+COMMANDS = {
+    "up": "vms.cli.up",
+    "down": "vms.cli.down",
+    "status": "vms.cli.status",
+    "doctor": "vms.cli.doctor",
+    "sites": "vms.cli.sites",
+    "run": "vms.cli.run",
+    "recordings": "vms.cli.recordings",
+    "retry": "vms.cli.retry",
+    "test": "vms.cli.test",
+}
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The application, with the one command that the arguments name, or all of them (for the help text)."""
+    app = typer.Typer(name="vms", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_about)
+    asked = next((word for word in arguments if not word.startswith("-")), "")
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        module = importlib.import_module(COMMANDS[name])
+        if hasattr(module, "register"):
+            module.register(app)
+        else:
+            app.add_typer(module.app, name=name)
+    return app
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command. Returns the exit status: 0 fine, 1 refused or failed, 2 wrong usage."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        build(arguments)(args=list(arguments), prog_name="vms")
+    except VmsError as error:
+        _show(error, as_json="--json" in arguments)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough: no further words
+        return 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    return 0
+
+
+def _about() -> None:
+    """Backs up the footage of your cameras: compressed, proven in the store, findable, playable.
+
+    Start with: ./vms up --demo
+    """
+
+
+def _show(error: VmsError, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"error": error.message, "remedy": error.remedy}, ensure_ascii=False) + "\n")
+        return
+    console = Console(stderr=True)
+    console.print(Text(error.message, style="bold red"))
+    if error.remedy:
+        console.print(Text(error.remedy))

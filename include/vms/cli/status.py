@@ -1,0 +1,205 @@
+"""`vms status`: what runs, what each site has, and what waits for what."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vms.catalogue.connection import connect, url
+from vms.catalogue.reads_sites import site_overviews
+from vms.catalogue.rows import SiteOverview
+from vms.cli.wording import clock_text, plain, size_text, utc_text
+from vms.config import load_config
+from vms.errors import VmsError
+from vms.home import Home, from_environment
+from vms.model import State
+from vms.stack.airflow_env import airflow_url
+from vms.stack.services import viewer_url
+from vms.stack.state import StackState, as_seen_now, read_state
+
+_COLORS = {"ready": "green", "starting": "cyan", "waiting": "cyan", "stopped": "dim"}
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that `status` tells. sites: those of the catalogue and of sites.yaml. waiting: why a site can't go on."""
+
+    home: Home
+    stack: StackState | None
+    sites: tuple[SiteOverview, ...]
+    site_errors: Mapping[str, str]
+    waiting: tuple[Mapping[str, Any], ...]
+    problems: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        return bool(self.stack and self.stack.phase == "usable")
+
+
+def register(app: typer.Typer) -> None:
+    """Mount `status`."""
+    app.command("status")(status)
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object, all times UTC.")] = False) -> None:
+    """Services and sites. Exit status 0 when the system is usable, else 1."""
+    seen = look(from_environment())
+    if as_json:
+        sys.stdout.write(json.dumps(as_object(seen), ensure_ascii=False) + "\n")
+    else:
+        _show(Console(), seen)
+    raise typer.Exit(0 if seen.usable else 1)
+
+
+def look(home: Home) -> Overview:
+    """Ask everything once. What can't be reached is among the problems; nothing raises."""
+    written = read_state(home)
+    stack = as_seen_now(written) if written else None
+    problems = []
+    known: dict[str, SiteOverview] = {}
+    errors: dict[str, str] = {}
+    if stack and stack.phase != "stopped":
+        try:
+            conn = connect(url(home, "viewer"))
+            try:
+                known = {one.site: one for one in site_overviews(conn)}
+            finally:
+                conn.close()
+        except VmsError as error:
+            problems.append(str(error))
+    try:
+        config = load_config(home.sites_file)
+        for site in config.sites:
+            known.setdefault(site.id, _untouched(site.id, site.name, site.time_zone))
+        errors = {error.id: error.message for error in config.errors}
+    except VmsError as error:
+        problems.append(str(error))
+    sites = tuple(known[name] for name in sorted(known))
+    return Overview(home, stack, sites, errors, _waiting(home), tuple(problems))
+
+
+def as_object(seen: Overview) -> dict[str, Any]:
+    """The overview as scripts get it."""
+    stack = seen.stack
+    return {
+        "state": stack.phase if stack else "stopped",
+        "error": (stack.error or None) if stack else None,
+        "remedy": (stack.remedy or None) if stack else None,
+        "demo": seen.home.demo,
+        "home": str(seen.home.root),
+        "sites_file": str(seen.home.sites_file),
+        "viewer_url": viewer_url(seen.home),
+        "airflow_url": airflow_url(seen.home),
+        "launcher_pid": stack.pid if stack and stack.launcher_lives else None,
+        "services": [
+            {
+                "name": one.name,
+                "state": one.state,
+                "pid": one.pid or None,
+                "since": _epoch(one.since),
+                "restarts": one.restarts,
+                "detail": one.detail,
+            }
+            for one in (stack.services if stack else ())
+        ],
+        "sites": [_site_object(one) for one in seen.sites],
+        "site_errors": [{"site": site or None, "message": message} for site, message in seen.site_errors.items()],
+        "waiting": list(seen.waiting),
+        "problems": list(seen.problems),
+    }
+
+
+def _site_object(site: SiteOverview) -> dict[str, Any]:
+    def time(at: datetime | None) -> str | None:
+        return utc_text(at) if at else None
+
+    return {
+        "id": site.site,
+        "name": site.name,
+        "time_zone": site.time_zone,
+        "counts": {state: site.counts.get(state, 0) for state in get_args(State)},
+        "bytes_in": site.bytes_in,
+        "bytes_out": site.bytes_out,
+        "newest_archived": time(site.newest_archived),
+        "oldest_waiting": time(site.oldest_waiting),
+        "last_footage": time(site.last_footage),
+        "last_sensed": time(site.last_sensed),
+    }
+
+
+def _untouched(site: str, name: str, time_zone: str) -> SiteOverview:
+    return SiteOverview(site, name, time_zone, {}, 0, 0, None, None, None, None)
+
+
+def _waiting(home: Home) -> tuple[Mapping[str, Any], ...]:
+    found = []
+    for file in sorted(home.run.glob("waiting-*.json")):
+        try:
+            found.append(json.loads(file.read_text()))
+        except (OSError, ValueError):
+            continue  # it was just taken away, or is just being made
+    return tuple(found)
+
+
+def _epoch(seconds: float) -> str | None:
+    return utc_text(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)) if seconds else None
+
+
+def _show(console: Console, seen: Overview) -> None:
+    stack = seen.stack
+    phase = stack.phase if stack else "stopped"
+    color = "green" if phase == "usable" else "red" if phase == "failed" else "yellow"
+    words = {"usable": "running", "stopped": "not running"}
+    console.print(
+        f"[bold {color}]{words.get(phase, phase)}[/]  [dim]{seen.home.root}{' (demo)' if seen.home.demo else ''}[/]"
+    )
+    if stack and stack.error:
+        console.print(f"[red]{plain(stack.error)}[/] {plain(stack.remedy)}")
+    if phase == "usable":
+        console.print(f"Viewer {viewer_url(seen.home)}   Airflow {airflow_url(seen.home)}")
+    if stack and stack.services:
+        console.print(_services_table(stack))
+    if seen.sites:
+        console.print(_sites_table(seen.sites))
+    for message in seen.site_errors.values():
+        console.print(f"[red]{plain(message)}[/]")
+    for one in seen.waiting:
+        console.print(f"[yellow]{plain(str(one.get('why', '')))}[/]")
+    for problem in seen.problems:
+        console.print(f"[red]{plain(problem)}[/]")
+    if phase in ("stopped", "failed"):
+        console.print("Start it with [bold]./vms up[/].")
+
+
+def _services_table(stack: StackState) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("service", "state", "pid", "since", "restarts", ""):
+        table.add_column(title, justify="right" if title in ("pid", "restarts") else "left")
+    for one in stack.services:
+        color = _COLORS.get(one.state, "yellow")
+        since = datetime.fromtimestamp(one.since).astimezone().strftime("%d %b %H:%M:%S") if one.since else ""
+        pid = str(one.pid) if one.pid else ""
+        table.add_row(one.name, f"[{color}]{one.state}[/]", pid, since, str(one.restarts), plain(one.detail))
+    return table
+
+
+def _sites_table(sites: tuple[SiteOverview, ...]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    states: tuple[State, ...] = get_args(State)
+    for title in ("site", *states, "size", "last footage", "last looked at"):
+        table.add_column(title, justify="right" if title in (*states, "size") else "left")
+    for one in sites:
+        counts = [str(one.counts.get(state, 0)) for state in states]
+        size = f"{size_text(one.bytes_in)} → {size_text(one.bytes_out)}" if one.bytes_in else ""
+        last = clock_text(one.last_footage, one.time_zone) if one.last_footage else "none yet"
+        looked = clock_text(one.last_sensed, one.time_zone) if one.last_sensed else "never"
+        table.add_row(plain(f"{one.name} ({one.site})"), *counts, size, last, looked)
+    return table

@@ -1,0 +1,49 @@
+"""`vms test`: what a change must pass: style, types, the rules of who may import whom, and the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vms.home import PROJECT_ROOT
+
+
+def register(app: typer.Typer) -> None:
+    """Mount `test`."""
+    app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run_tests)
+
+
+def run_tests(
+    context: typer.Context,
+    fast: Annotated[bool, typer.Option("--fast", help="Style and unit tests only, under a minute.")] = False,
+) -> None:
+    """Check the code and run the tests. Further words go to pytest, which then runs alone."""
+    python = sys.executable
+    checks: list[tuple[str, list[str]]] = [
+        ("ruff", [python, "-m", "ruff", "check", "."]),
+        ("ruff format", [python, "-m", "ruff", "format", "--check", "."]),
+    ]
+    if not fast:
+        checks.append(("mypy", [python, "-m", "mypy"]))
+        if "[tool.importlinter]" in (PROJECT_ROOT / "pyproject.toml").read_text():
+            lint = "from importlinter.cli import lint_imports_command as lint; lint()"
+            checks.append(("import rules", [python, "-c", lint]))
+    if context.args:
+        checks = []
+    unit = ["-m", "not slow", "tests/unit"] if fast and not context.args else []
+    checks.append(("tests", [python, "-m", "pytest", *unit, *context.args]))
+    console = Console()
+    failed = []
+    for name, argv in checks:
+        began = time.monotonic()
+        if subprocess.run(argv, cwd=PROJECT_ROOT, check=False).returncode != 0:
+            failed.append(name)
+        console.print(f"[{'red' if name in failed else 'green'}]{name}[/] {time.monotonic() - began:.0f} s")
+    if failed:
+        console.print(f"[bold red]Failed: {', '.join(failed)}[/]")
+        raise typer.Exit(1)

@@ -1,0 +1,105 @@
+"""`vms up`: start everything, show how far it is, and keep it running."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vms.errors import StackError
+from vms.home import Home, from_environment
+from vms.stack import launch
+from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
+from vms.stack.services import viewer_url
+from vms.stack.state import ServiceState, StackState
+
+
+def register(app: typer.Typer) -> None:
+    """Mount `up`."""
+    app.command("up")(up)
+
+
+def up(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="With three made-up sites and footage that keeps coming.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all is usable; it runs on.")] = False,
+) -> None:
+    """Start the system and keep it running until Ctrl-C."""
+    # Said in the environment, so that whatever is started here works on the same sites.
+    os.environ["VMS_DEMO"] = "1" if demo or os.environ.get("VMS_DEMO", "0") not in ("", "0") else "0"
+    home = from_environment()
+    console = Console()
+    began = time.monotonic()
+    told = _Told(console)
+    if detach:
+        state = launch.start_detached(home, changed=told.follow)
+        _welcome(console, home, state, time.monotonic() - began)
+        console.print("Stop it with [bold]./vms down[/]; see [bold]./vms status[/].")
+        return
+
+    def changed(state: StackState) -> None:
+        told.follow(state)
+        if state.phase == "usable" and not told.welcomed:
+            told.welcomed = True
+            _welcome(console, home, state, time.monotonic() - began)
+            console.print("It runs until Ctrl-C. What changes is shown here:")
+
+    status = launch.run(home, changed=changed)
+    if status:
+        raise StackError(told.error or "The start failed.", told.remedy)
+    console.print("Everything is stopped.")
+
+
+class _Told:
+    """What was already said, so that each step and each change of a service is said once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun: set[str] = set()
+        self._done: set[str] = set()
+        self._services: dict[str, ServiceState] = {}
+        self.welcomed = False
+        self.error = ""
+        self.remedy = ""
+
+    def follow(self, state: StackState) -> None:
+        if state.error:
+            self.error, self.remedy = state.error, state.remedy
+        for step in state.steps:
+            if step.seconds is None and step.title not in self._begun and self._console.is_terminal:
+                self._console.print(f"  [dim]{step.title} ...[/]")
+            self._begun.add(step.title)
+            if step.seconds is not None and step.title not in self._done:
+                self._done.add(step.title)
+                self._console.print(f"  [green]✓[/] {step.title} [dim]{step.seconds:.1f} s[/]")
+        for service in state.services:
+            before = self._services.get(service.name)
+            self._services[service.name] = service
+            if before and before.state != service.state and state.phase in ("starting", "usable"):
+                self._say(before, service)
+        if state.phase == "stopping" and "stopping" not in self._done:
+            self._done.add("stopping")
+            self._console.print("Stopping ...")
+
+    def _say(self, before: ServiceState, service: ServiceState) -> None:
+        at = time.strftime("%H:%M:%S")
+        if service.state in ("restarting", "unwell"):
+            self._console.print(f"  {at} [yellow]{service.name}: {service.state}[/]", service.detail, markup=True)
+        elif service.state == "ready" and (before.restarts or before.state == "unwell"):
+            self._console.print(f"  {at} [green]{service.name}: ready again[/]")
+
+
+def _welcome(console: Console, home: Home, state: StackState, seconds: float) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Viewer", f"[bold cyan]{viewer_url(home)}[/]")
+    table.add_row("Airflow", f"[bold cyan]{airflow_url(home)}[/]")
+    table.add_row("", f"user [bold]{ADMIN_USER}[/], password in {password_file(home)}")
+    table.add_row("Sites", str(home.sites_file))
+    console.print(f"\n[bold green]Ready[/] after {seconds:.0f} s{' (demo)' if state.demo else ''}.")
+    console.print(table, soft_wrap=True)
+    console.print()
