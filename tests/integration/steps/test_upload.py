@@ -1,0 +1,336 @@
+"""Upload with real renditions and real store folders: what each way of going wrong leaves behind, and how it heals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from vms.config import Profile, Site
+from vms.footage import fingerprint
+from vms.home import Home, from_environment
+from vms.model import Batch, BatchItem, Fault, Receipt, SourceSeen, StoreTarget, load
+from vms.steps.compress import compress_batch
+from vms.steps.upload import unreached, upload_batch
+from vms.stores import open_store
+from vms.video.binaries import binaries
+
+START = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
+PROFILE = Profile("h264-test", "h264", "ultrafast", 40, 2.0, "yuv420p")
+FILES = 2
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two different short clips that are well worth compressing."""
+    folder = tmp_path_factory.mktemp("clips")
+    made = []
+    for number in range(FILES):
+        made.append(folder / f"{number}.mp4")
+        source = f"testsrc2=size=320x240:rate=10:duration=4,noise=alls=20:allf=t:all_seed={number}"
+        coding = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "12", "-pix_fmt", "yuv420p"]
+        command = [binaries().ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *coding, str(made[-1])]
+        subprocess.run(command, check=True)
+    return made
+
+
+@dataclass
+class Ground:
+    """A compressed batch and two stores, nas and san."""
+
+    root: Path
+    site: Site
+    home: Home
+    batch: Batch
+    receipts: tuple[Receipt, ...]
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def staging(self) -> Path:
+        return self.home.site_staging("ho")
+
+    def upload(self, receipts: tuple[Receipt, ...] | None = None) -> tuple[Receipt, ...]:
+        self.said.clear()
+        given = self.receipts if receipts is None else receipts
+        return upload_batch(self.batch, given, self.site, self.home, report=self.said.append)
+
+    def compress(self, **changes: object) -> tuple[Receipt, ...]:
+        site = replace(self.site, **changes)
+        return compress_batch(self.batch, site, self.home, report=self.said.append)
+
+    def objects(self, store: str) -> dict[str, bytes]:
+        root = self.root / store
+        files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".vms"))
+        return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+    def rendition(self, number: int = 0) -> str:
+        return f"{self.batch.items[number].key_stem}.mp4"
+
+    def clear_staging(self) -> None:
+        for path in self.staging.iterdir():
+            path.unlink()
+
+
+@pytest.fixture(scope="module")
+def compressed(clips: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """Compressed once for all tests, which work on copies."""
+    root = tmp_path_factory.mktemp("compressed")
+    ground = _ground_in(root, tuple(_item(number, clip) for number, clip in enumerate(clips)))
+    for number, clip in enumerate(clips):
+        shutil.copy2(clip, ground.site.footage / f"lobby {number}.mp4")
+    receipts = ground.compress()
+    assert [(one.fault, one.rendition and one.rendition.kind) for one in receipts] == [(None, "encoded")] * FILES
+    return replace(ground, receipts=receipts)
+
+
+@pytest.fixture
+def ground(tmp_path: Path, compressed: Ground) -> Ground:
+    for folder in ("home", "footage"):
+        shutil.copytree(compressed.root / folder, tmp_path / folder)
+    return replace(_ground_in(tmp_path, compressed.batch.items), receipts=compressed.receipts)
+
+
+def _item(number: int, clip: Path) -> BatchItem:
+    found = clip.stat()
+    seen = SourceSeen(f"lobby {number}.mp4", found.st_size, found.st_mtime_ns)
+    return BatchItem(
+        recording_id=number + 1,
+        site="ho",
+        camera="lobby",
+        start_utc=START + timedelta(minutes=number),
+        fingerprint=fingerprint(clip),
+        duration_s=4.0,
+        time_basis="name",
+        sources=(seen,),
+    )
+
+
+def _ground_in(root: Path, items: tuple[BatchItem, ...]) -> Ground:
+    home = from_environment({"VMS_HOME": str(root / "home")})
+    home.prepare()
+    (root / "footage").mkdir(exist_ok=True)
+    targets = []
+    for number, name in enumerate(("nas", "san"), 1):
+        url = f"file://{root}/{name}"
+        targets.append(StoreTarget(number, name, url, open_store(name, url).identify(None)))
+    site = Site(
+        id="ho",
+        name="Head office",
+        time_zone="Asia/Jakarta",
+        footage=root / "footage",
+        cameras=(),
+        pattern="auto",
+        stores=(),
+        profile=PROFILE,
+        keep_source=None,
+        retention=timedelta(days=180),
+        every=timedelta(minutes=10),
+        enabled=True,
+        staging=None,
+    )
+    return Ground(root, site, home, Batch(1, "ho", "lobby", "lobby", tuple(targets), items), ())
+
+
+def assert_whole(ground: Ground, receipts: tuple[Receipt, ...], stores: tuple[str, ...] = ("nas", "san")) -> None:
+    """Each store holds exactly what each receipt says, and the receipt says it of each store."""
+    names = {target.store_id: target.name for target in ground.batch.stores}
+    for store in stores:
+        expected = {copy.key: copy.sha256 for one in receipts for copy in one.copies if names[copy.store_id] == store}
+        held = {key: hashlib.sha256(data).hexdigest() for key, data in ground.objects(store).items()}
+        assert held == expected
+    for one in receipts:
+        assert one.fault is None
+        assert one.rendition is not None
+        renditions = [copy for copy in one.copies if copy.part == "rendition"]
+        assert {names[copy.store_id] for copy in renditions} == set(stores)
+        assert {copy.sha256 for copy in renditions} == {one.rendition.sha256}
+        assert {copy.checksum for copy in renditions} == {f"sha256:{one.rendition.sha256}"}
+
+
+def test_each_store_gets_and_proves_everything(ground: Ground) -> None:
+    done = ground.upload()
+    assert_whole(ground, done)
+    assert [len(one.copies) for one in done] == [6] * FILES
+    assert {copy.part for copy in done[0].copies} == {"rendition", "poster", "sprite"}
+    assert unreached(done) == []
+    assert done[0].store_identities == {str(one.store_id): one.identity for one in ground.batch.stores}
+    assert all(copy.bytes_sent == copy.size_bytes for one in done for copy in one.copies)
+    lines = "\n".join(ground.said)
+    assert "1 of 2: lobby 2026-02-01 06:59:59 WIB  " in lines
+    assert " MB to nas in " in lines
+    assert ", verified" in lines
+
+
+def test_rerun_sends_nothing(ground: Ground) -> None:
+    ground.upload()
+    before = ground.objects("nas")
+    again = ground.upload()
+    assert_whole(ground, again)
+    assert [copy.bytes_sent for one in again for copy in one.copies] == [0] * 6 * FILES
+    assert ground.objects("nas") == before
+    assert "nothing sent" in "\n".join(ground.said)
+    kept = ground.compress()
+    assert [one.copies for one in kept] == [one.copies for one in again]
+
+
+def test_rerun_after_source_and_staging_are_gone(ground: Ground) -> None:
+    first = ground.upload()
+    ground.clear_staging()
+    for path in ground.site.footage.iterdir():
+        path.unlink()
+    again = ground.upload()
+    assert_whole(ground, again)
+    assert [one.rendition for one in again] == [one.rendition for one in first]
+    assert [copy.bytes_sent for one in again for copy in one.copies] == [0] * 6 * FILES
+
+
+def test_one_store_away_does_not_keep_the_other(ground: Ground) -> None:
+    (ground.root / "nas").rename(ground.root / "unplugged")
+    (ground.root / "nas").mkdir()
+    done = ground.upload()
+    assert_whole(ground, done, ("san",))
+    assert [list(one.store_faults) for one in done] == [["nas"]] * FILES
+    assert {one.store_faults["nas"].reason for one in done} == {"store_unreachable"}
+    assert not any(one.store_faults["nas"].permanent for one in done)
+    (line,) = unreached(done)
+    assert line.startswith("nas: 2 files not there.")
+    assert ground.objects("nas") == {}
+
+    (ground.root / "nas").rmdir()
+    (ground.root / "unplugged").rename(ground.root / "nas")
+    healed = ground.upload()
+    assert_whole(ground, healed)
+    assert unreached(healed) == []
+
+
+def test_no_store_there_makes_nothing_again(ground: Ground) -> None:
+    for name in ("nas", "san"):
+        (ground.root / name).rename(ground.root / f"{name} unplugged")
+    ground.clear_staging()
+    done = ground.upload()
+    assert [(one.fault, one.copies, sorted(one.store_faults)) for one in done] == [(None, (), ["nas", "san"])] * FILES
+    assert len(unreached(done)) == 2
+
+
+def test_unknown_store_url_is_a_store_fault(ground: Ground) -> None:
+    nas, san = ground.batch.stores
+    ground.batch = replace(ground.batch, stores=(nas, replace(san, url="smb://nas/x")))
+    done = ground.upload()
+    assert_whole(ground, done, ("nas",))
+    assert "smb" in done[0].store_faults["san"].message
+
+
+@pytest.mark.parametrize("damage", ["flipped", "missing", "cut"])
+def test_staged_file_that_rotted_is_made_again(ground: Ground, damage: str) -> None:
+    rendition = ground.receipts[0].rendition
+    assert rendition is not None
+    staged = ground.staging / rendition.file
+    if damage == "missing":
+        staged.unlink()
+    elif damage == "cut":
+        staged.write_bytes(staged.read_bytes()[:-1])
+    else:
+        data = bytearray(staged.read_bytes())
+        data[len(data) // 2] ^= 1
+        staged.write_bytes(data)
+    done = ground.upload()
+    assert_whole(ground, done)
+    assert unreached(done) == []
+    assert "made again" in "\n".join(ground.said)
+
+
+def test_rendition_of_an_earlier_try_is_taken_over(ground: Ground) -> None:
+    ground.upload()
+    before = {store: ground.objects(store) for store in ("nas", "san")}
+    ground.clear_staging()
+    fresh = ground.compress(profile=replace(PROFILE, crf=30))
+    assert fresh[0].rendition is not None
+    assert hashlib.sha256(before["nas"][ground.rendition()]).hexdigest() != fresh[0].rendition.sha256
+    done = ground.upload(fresh)
+    assert {store: ground.objects(store) for store in ("nas", "san")} == before
+    assert_whole(ground, done)
+    assert unreached(done) == []
+    taken = done[0].rendition
+    assert taken is not None
+    assert hashlib.sha256((ground.staging / taken.file).read_bytes()).hexdigest() == taken.sha256
+    assert (taken.frames, taken.codec, taken.kind) == (40, "h264", "encoded")
+    assert load(Receipt, json.loads(next(ground.staging.glob("*.receipt.json")).read_text())) in done
+    assert not list(ground.staging.glob(".adopt*"))
+
+
+def test_earlier_try_is_found_before_another_store_gets_a_new_one(ground: Ground) -> None:
+    ground.upload()
+    store = open_store("nas", ground.batch.stores[0].url)
+    store.identify(None)
+    store.delete([one.key for one in list(store.list())])
+    before = ground.objects("san")
+    ground.clear_staging()
+    done = ground.upload(ground.compress(profile=replace(PROFILE, crf=30)))
+    assert ground.objects("san") == before
+    assert_whole(ground, done)
+    assert ground.objects("nas")[ground.rendition()] == before[ground.rendition()]
+
+
+@pytest.mark.parametrize("foreign", ["noise", "other recording"])
+def test_foreign_object_under_our_key_stays_and_is_named(ground: Ground, foreign: str) -> None:
+    second = ground.receipts[1].rendition
+    assert second is not None
+    data = b"not a video" if foreign == "noise" else (ground.staging / second.file).read_bytes()
+    place = ground.root / "nas" / ground.rendition()
+    place.parent.mkdir(parents=True)
+    place.write_bytes(data)
+    done = ground.upload()
+    assert place.read_bytes() == data
+    fault = done[0].store_faults["nas"]
+    assert fault.reason == "store_conflict"
+    assert not fault.permanent
+    assert hashlib.sha256(data).hexdigest() in fault.message or f"{len(data)} bytes" in fault.message
+    assert "can't be taken over" in fault.message
+    assert [copy.store_id for copy in done[0].copies if copy.part == "rendition"] == [2]
+    assert done[1].store_faults == {}
+    assert len(unreached(done)) == 1
+
+
+def test_source_itself_stored_by_an_earlier_try_is_taken_over(ground: Ground) -> None:
+    source = (ground.site.footage / "lobby 0.mp4").read_bytes()
+    place = ground.root / "nas" / ground.rendition()
+    place.parent.mkdir(parents=True)
+    place.write_bytes(source)
+    done = ground.upload()
+    assert_whole(ground, done)
+    assert done[0].rendition is not None
+    assert done[0].rendition.kind == "original"
+    assert done[0].rendition.sha256 == done[0].source_sha256
+
+
+def test_other_preview_is_kept_as_it_is(ground: Ground) -> None:
+    place = ground.root / "nas" / f"{ground.batch.items[0].key_stem}.poster.jpg"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"another poster")
+    done = ground.upload()
+    assert place.read_bytes() == b"another poster"
+    assert_whole(ground, done)
+    assert unreached(done) == []
+    assert "another poster" in "\n".join(ground.said)
+
+
+def test_faults_pass_through_and_block_nobody(ground: Ground) -> None:
+    fault = Fault("zero_bytes", "empty", "none", permanent=True)
+    broken = replace(ground.receipts[0], rendition=None, previews=(), fault=fault)
+    done = ground.upload((broken, ground.receipts[1]))
+    assert done[0] == broken
+    assert_whole(ground, done[1:])
+
+
+def test_interrupt_gives_up_what_is_in_flight(ground: Ground) -> None:
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upload_batch(ground.batch, ground.receipts, ground.site, ground.home, report=interrupt)
+    assert_whole(ground, ground.upload())
