@@ -41,6 +41,8 @@ _PRESETS = {
 _DEFAULT_CRF = {"av1": 36, "h264": 28}
 _DEFAULT_PRESET = {"av1": "9", "h264": "medium"}
 
+_PASSWORD = re.compile(r"://[^/@]*@")  # must not end up in a log
+
 T = TypeVar("T")
 S = TypeVar("S", bound=schema.Section)
 
@@ -103,7 +105,9 @@ class _Check:
             if site is not None and not mistakes:
                 sites.append(site)
             else:
-                errors.append(SiteError(_error_id(site_id, number, ids), self._report(f'site "{site_id}"', mistakes)))
+                errors.append(
+                    SiteError(_error_id(site_id, number, ids), self._report(_title(site_id, number), mistakes))
+                )
         if only_site is None:
             self._unused()
             if self.beside:
@@ -384,7 +388,7 @@ def _explain(detail: Any, kind: type[schema.Section]) -> str:
         return f"{shown}; allowed are keys, each with its value: {', '.join(kind.model_fields)}."
     if code in ("list_type", "too_short"):
         return f"{shown}; allowed is a list with at least one name."
-    if code == "string_type" and not isinstance(found, str):
+    if code in ("string_type", "path_type") and not isinstance(found, str):
         return f"{shown}; allowed is a text."
     return f"{shown}; {detail['msg'][:1].lower()}{detail['msg'][1:]}."
 
@@ -399,12 +403,16 @@ def _found(value: Any) -> str:
         return "keys and values"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
-    return "nothing" if value is None else f'"{value}"'
+    return "nothing" if value is None else f'"{_PASSWORD.sub("://***@", str(value))}"'
 
 
 def _id_of(located: Located) -> str:
     value = located.data.get("id") if isinstance(located.data, dict) else None
     return value if isinstance(value, str) else ""
+
+
+def _title(site_id: str, number: int) -> str:
+    return f'site "{site_id}"' if site_id else f"site number {number + 1}"
 
 
 def _error_id(site_id: str, number: int, ids: list[str]) -> str:

@@ -6,6 +6,7 @@ gives a sighting, a rejection, or the reason why it waits. `vms.steps.sense` and
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,15 @@ from pathlib import Path
 
 from vms import footage, names
 from vms.config import Config, NamePattern, Site
-from vms.errors import SourceRejected
+from vms.errors import SourceRejected, VmsError
 from vms.footage import Found, Look
 from vms.ledger import Seen
 from vms.model import Fault, Rejection, Sighting, SourceSeen
 from vms.names import NameReading
 from vms.paths import from_text
 from vms.video.probe import Probe, probe
+
+log = logging.getLogger(__name__)
 
 _ODD: dict[str, tuple[str, str, str]] = {
     "directory": (
@@ -103,7 +106,20 @@ def judge(
 
 
 def examine(one: Judged, site: Site, now: datetime) -> Sighting | Rejection | Unfit:
-    """Open a closed file: a sighting, or why it can't become a recording, or why it waits after all."""
+    """Open a closed file: a sighting, or why it can't become a recording, or why it waits after all.
+
+    Raises VmsError only for what concerns all files, such as a missing ffprobe.
+    """
+    try:
+        return _open(one, site, now)
+    except VmsError:
+        raise
+    except Exception as error:
+        log.exception("%s: %s could not be looked into", site.id, one.found.path)
+        return Unfit(one.found, f"it could not be looked into ({type(error).__name__}); the log says more")
+
+
+def _open(one: Judged, site: Site, now: datetime) -> Sighting | Rejection | Unfit:
     found = one.found
     if found.kind != "file":
         reason, message, remedy = _ODD[found.kind]
@@ -234,5 +250,5 @@ def mtime_of(found: Found, now: datetime) -> datetime:
 
 
 def _stream(path: str, camera: str) -> str:
-    """What writes one file after the other: a camera's main and sub stream differ in folder or ending."""
+    """What writes one file after the other: recorders give a camera's second kind of file another ending."""
     return f"{camera}\n{Path(path).suffix.lower()}"

@@ -188,7 +188,7 @@ def look_again(root: Path, path: str) -> tuple[int, int] | None:
 def with_newer_sibling(files: Iterable[tuple[str, str, float, int]]) -> set[str]:
     """Of (path, stream, named or guessed start, mtime_ns): the paths after which the same stream wrote a newer file.
 
-    A stream is one camera in one folder with one ending. The newer file must be newer by name and not older by mtime:
+    A stream is one camera's files of one ending. The newer file must be newer by name and not older by mtime:
     a set that is being copied backwards proves nothing.
     """
     followed: set[str] = set()

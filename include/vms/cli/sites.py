@@ -174,7 +174,7 @@ def _show_check(file: str, sites: list[Site], errors: list[dict[str, str]]) -> N
 
 def _is_there(site: Site) -> bool:
     try:
-        return within(_FOLDER_S, lambda alive: site.footage.is_dir())
+        return within(_FOLDER_S, lambda _: site.footage.is_dir())
     except Hung:
         return False
 

@@ -23,7 +23,10 @@ EXAMINE_AGAIN_S = 3600.0
 """A refused file is looked into again this often: a corrected permission changes neither size nor mtime."""
 
 EXAMINE_STALL_S = 90.0
-"""Longer than one probe may take; when no file at all gets done in this time, the share hangs."""
+"""Longer than one probe of a usual file may take; when no file at all gets done in this time, the share hangs."""
+
+SLOWEST_READ = 10_000_000
+"""Bytes a second. Raw streams tell no length and are read whole, so the largest file adds its size over this."""
 
 
 def sense(site: Site, config: Config, home: Home, *, now: datetime, limit: int = 500) -> Sensed:
@@ -100,10 +103,11 @@ def _results(
             to_open.append(one)
     work: Callable[[Judged], Sighting | Rejection | Unfit] = lambda one: examine(one, site, now)  # noqa: E731
     try:
-        results.extend(each_within(EXAMINE_STALL_S, os.cpu_count() or 1, to_open, work))
+        stall_s = EXAMINE_STALL_S + max((one.found.size_bytes for one in to_open), default=0) / SLOWEST_READ
+        results.extend(each_within(stall_s, os.cpu_count() or 1, to_open, work))
     except Hung:
         raise FootageUnreachable(
-            f"Site {site.id}: files in {site.footage} could not be read for {EXAMINE_STALL_S:.0f} s.",
+            f"Site {site.id}: files in {site.footage} could not be read for minutes.",
             "The share or disk hangs: check the network and the recorder, then mount it again. Other sites go on.",
         ) from None
     return results
