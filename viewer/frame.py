@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 _FRONT = Path(__file__).resolve().parent / "front"
 _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"
-_ICON = (_FRONT / "icon.svg").read_text()
 
 
 def language() -> Words:
@@ -95,7 +94,7 @@ def header(words: Words, pages: list[tuple[st.Page, str]]) -> None:
     name = installation().company or "VMS"
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(
-            f'<div class="brand">{_ICON}<div><b>{html.escape(name)}</b>'
+            f'<div class="brand"><img src="/favicon.png" alt="" width="36" height="36"><div><b>{html.escape(name)}</b>'
             f"<small>{html.escape(words('app.subtitle'))}</small></div></div>",
             width="content",
         )

@@ -22,6 +22,7 @@ def main() -> int:
     except VmsError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  # the message says it all
         return 1
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     configure(home)
     from viewer.app import app  # after configure: the app reads Streamlit's options while it is built
 

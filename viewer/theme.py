@@ -36,6 +36,7 @@ OPTIONS: dict[str, Any] = {
     "server.runOnSave": False,
     "server.maxUploadSize": 1,
     "server.enableStaticServing": False,
+    "global.disableWidgetStateDuplicationWarning": True,  # widgets are always set from the address
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": False,

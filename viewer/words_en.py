@@ -178,7 +178,6 @@ TEXT: dict[str, str] = {
     "sites.waiting": "waiting",
     "sites.waiting.since": "oldest: {age}",
     "sites.quarantined": "quarantined",
-    "sites.purged": "purged",
     "sites.storage": "From the recorder → in storage",
     "sites.storage.none": "nothing stored yet",
     "sites.day": "Last 24 hours",

@@ -178,7 +178,6 @@ TEXT: dict[str, str] = {
     "sites.waiting": "menunggu",
     "sites.waiting.since": "tertua: {age}",
     "sites.quarantined": "dikarantina",
-    "sites.purged": "dihapus",
     "sites.storage": "Dari perekam → di penyimpanan",
     "sites.storage.none": "belum ada yang tersimpan",
     "sites.day": "24 jam terakhir",

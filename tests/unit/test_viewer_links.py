@@ -1,0 +1,152 @@
+"""What the address and a signed link may say: everything that does not fit is refused or dropped."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from vms.home import Home, from_environment
+
+from viewer import query, ranges, tokens
+
+AT = datetime(2026, 1, 31, 1, 2, 3, 456789, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return from_environment({"VMS_HOME": str(tmp_path)})
+
+
+def _token(link: str) -> str:
+    return link.removeprefix("/m/")
+
+
+@pytest.mark.parametrize("part", ["rendition", "poster", "sprite"])
+@pytest.mark.parametrize("disposition", ["inline", "attachment"])
+def test_a_token_says_exactly_what_it_was_issued_for(
+    home: Home, part: tokens.Part, disposition: tokens.Disposition
+) -> None:
+    link, expires = tokens.issue(home, 42, AT, part, disposition)
+    grant = tokens.check(home, _token(link))
+    assert (grant.recording_id, grant.start_utc, grant.part, grant.disposition) == (42, AT, part, disposition)
+    assert 3600 <= expires - time.time() <= 3600 + tokens.STEP_S
+
+
+def test_links_stay_the_same_while_a_page_is_drawn_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 900.0 * 1_000_000)
+    first = tokens.issue(home, 1, AT, "poster")
+    monkeypatch.setattr(time, "time", lambda: 900.0 * 1_000_000 + 899)
+    assert tokens.issue(home, 1, AT, "poster") == first
+
+
+def test_an_old_token_is_expired(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, expires = tokens.issue(home, 1, AT, "rendition")
+    monkeypatch.setattr(time, "time", lambda: expires + 1.0)
+    with pytest.raises(tokens.Expired):
+        tokens.check(home, _token(link))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t[:-2] + ("AA" if t[-2:] != "AA" else "BB"),
+        lambda t: "X" + t,
+        lambda _: "",
+        lambda _: "....",
+        lambda _: "a" * 5000,
+    ],
+)
+def test_a_changed_token_is_forged(home: Home, change) -> None:  # type: ignore[no-untyped-def]
+    link, _ = tokens.issue(home, 1, AT, "rendition")
+    with pytest.raises(tokens.Forged):
+        tokens.check(home, change(_token(link)))
+
+
+def test_a_token_of_another_installation_is_forged(home: Home, tmp_path: Path) -> None:
+    link, _ = tokens.issue(from_environment({"VMS_HOME": str(tmp_path / "other")}), 1, AT, "rendition")
+    with pytest.raises(tokens.Forged):
+        tokens.check(home, _token(link))
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        query.Find(),
+        query.Find(
+            sites=("ho", "makassar"), cameras=(("ho", "lobby"),), first=date(2026, 1, 1), last=date(2026, 1, 31)
+        ),
+        query.Find(everything=True, state="quarantined"),
+        query.Find(run=("footage_ho", "scheduled__2026-01-31T00:00:00+00:00"), state="all"),
+        query.Find(recording=(7, AT)),
+        query.Find(recording=(7, datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC))),
+    ],
+)
+def test_an_address_reads_back_as_the_search_that_wrote_it(find: query.Find) -> None:
+    assert query.read({key: [value] for key, value in query.write(find).items()}) == find
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"site": ["<script>", "../..", "A B", ""]},
+        {"camera": ["ho/", "/x", "a/b/c", "'; DROP TABLE recording; --"]},
+        {"from": ["2026-13-40", "x"], "to": ["0000-00-00"]},
+        {"state": ["everything"]},
+        {"run": ["no-slash"]},
+        {"recording": ["1.99999999999999999999", "x"]},
+        {"recording": ["-1.5"]},
+    ],
+)
+def test_nonsense_in_the_address_is_dropped(params: dict[str, list[str]]) -> None:
+    assert query.read(params) == query.Find()
+
+
+def test_dates_in_the_wrong_order_are_turned_round() -> None:
+    find = query.read({"from": ["2026-02-01"], "to": ["2026-01-01"]})
+    assert (find.first, find.last) == (date(2026, 1, 1), date(2026, 2, 1))
+
+
+def test_a_camera_may_be_named_alone_when_there_is_one_site() -> None:
+    assert query.read({"site": ["ho"], "camera": ["lobby"]}).cameras == (("ho", "lobby"),)
+
+
+def test_a_run_shows_every_state_unless_one_is_asked_for() -> None:
+    assert query.read({"run": ["footage_ho/manual__1"]}).state == "all"
+    assert query.read({"run": ["footage_ho/manual__1"], "state": ["purged"]}).state == "purged"
+
+
+def test_the_filter_covers_whole_days_of_the_zone() -> None:
+    wanted = query.as_filter(query.Find(first=date(2026, 1, 31), last=date(2026, 1, 31)), "Asia/Jakarta")
+    assert wanted.from_utc == datetime(2026, 1, 30, 17, tzinfo=UTC)
+    assert wanted.to_utc == datetime(2026, 1, 31, 17, tzinfo=UTC)
+    assert wanted.states == ("archived", "released")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, None),
+        ("bytes=0-", (0, 100)),
+        ("bytes=0-0", (0, 1)),
+        ("bytes=90-200", (90, 10)),
+        ("bytes=-10", (90, 10)),
+        ("bytes=-1000", (0, 100)),
+        ("BYTES=5-9", (5, 5)),
+        ("bytes=0-1,5-6", None),
+        ("bytes=9-5", None),
+        ("bytes=-", None),
+        ("items=0-5", None),
+        ("bytes=a-b", None),
+    ],
+)
+def test_ranges(header: str | None, expected: tuple[int, int] | None) -> None:
+    found = ranges.parse(header, 100)
+    assert (None if found is None else (found.start, found.length)) == expected
+
+
+@pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)])
+def test_a_range_outside_the_object_is_unsatisfiable(header: str, size: int) -> None:
+    with pytest.raises(ranges.Unsatisfiable):
+        ranges.parse(header, size)
