@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,21 +20,25 @@ TONES = {"planned": "blue", "archived": "green", "released": "green", "purged": 
 def grouped_cards(home: Home, words: Words, rows: list[RecordingRow], find: query.Find, zone_id: str) -> dict[str, Any]:
     """The cards under the headings of their days (as days pass in this zone), in the order of the rows."""
 
-    def day(row: RecordingRow) -> str:
-        return formats.day_long(words, row.start_utc.astimezone(formats.zone(zone_id)).date())
+    def day(row: RecordingRow) -> date:
+        return row.start_utc.astimezone(formats.zone(zone_id)).date()
 
     return {
         "groups": [
-            {"day": name, "cards": [card(home, words, row, find) for row in group]}
-            for name, group in groupby(rows, key=day)
+            {"day": formats.day_long(words, heading), "cards": [card(home, words, row, find, heading) for row in group]}
+            for heading, group in groupby(rows, key=day)
         ],
+        "lang": words.lang,
         "words": {"no_picture": words("card.no_picture")},
     }
 
 
-def card(home: Home, words: Words, row: RecordingRow, find: query.Find) -> dict[str, Any]:
-    """One card."""
+def card(home: Home, words: Words, row: RecordingRow, find: query.Find, heading: date) -> dict[str, Any]:
+    """One card. heading: the day under which it stands; where the site's own day is another, the card says so."""
     when = formats.span(words, row.start_utc, end_of(row), row.time_zone)
+    local_day = row.start_utc.astimezone(formats.zone(row.time_zone)).date()
+    if local_day != heading:
+        when = f"{formats.day_short(words, local_day)} {when}"
     stored = row.state in ("archived", "released")
     after = row.rendition_bytes or 0
     return {

@@ -72,6 +72,7 @@ def detail(
         "custody": [event(words, row, one) for one in lineage if one.detail.get("part") in (None, "rendition")],
         "previous": neighbour(words, previous, find),
         "next": neighbour(words, following, find),
+        "lang": words.lang,
         "words": {
             "previous": words("recording.previous"),
             "next": words("recording.next"),
@@ -89,7 +90,8 @@ def detail(
             "remedy": words("recording.remedy"),
             "custody": words("custody.title"),
             "custody_none": words("custody.none"),
-            "keys": words("recording.hours"),
+            "keys": words("recording.keys"),
+            "clock": words("recording.clock"),
         },
     }
 
@@ -118,8 +120,12 @@ def facts(words: Words, row: RecordingRow) -> list[dict[str, Any]]:
     doubts = "; ".join(words.one_of("mark", mark, mark) for mark in row.time_marks)
     made: list[dict[str, Any]] = [
         _moment(words, "recording.start", row, row.start_utc),
-        _moment(words, "recording.end", row, end),
-        {"label": words("recording.length"), "value": formats.length(words, row.duration_s)},
+        *([_moment(words, "recording.end", row, end)] if end > row.start_utc else []),
+        *(
+            [{"label": words("recording.length"), "value": formats.length(words, row.duration_s)}]
+            if row.duration_s > 0
+            else []
+        ),
         {"label": words("recording.basis"), "value": basis, "note": f"({doubts})" if doubts else ""},
         {
             "label": words("recording.source"),

@@ -95,6 +95,8 @@ def moment(words: Words, utc: datetime, zone_id: str) -> str:
 def span(words: Words, start: datetime, end: datetime, zone_id: str) -> str:
     """08:00:00-08:05:00 WIB; the end carries its day when that is another one."""
     first, last = start.astimezone(zone(zone_id)), end.astimezone(zone(zone_id))
+    if first == last:
+        return f"{clock(first)} {zone_name(first)}"
     if first.date() == last.date():
         return f"{clock(first)}\N{EN DASH}{clock(last)} {zone_name(first)}"
     return f"{clock(first)} \N{EN DASH} {day_short(words, last.date())} {clock(last)} {zone_name(first)}"

@@ -95,7 +95,8 @@ TEXT: dict[str, str] = {
     "recording.not_stored": "Tidak ada yang dapat diputar.",
     "recording.remedy": "Yang perlu dilakukan",
     "recording.unnamed": "Berkas perekam tidak tercatat",
-    "recording.hours": "Tombol: spasi putar atau jeda, ← → 5 detik, , . satu bingkai, "
+    "recording.clock": "Waktu pada gambar",
+    "recording.keys": "Tombol: spasi putar atau jeda, ← → 5 detik, , . satu bingkai, "
     "N P rekaman berikutnya atau sebelumnya",
     "basis.name": "nama berkas",
     "basis.name_end": "nama berkas (waktu selesai)",

@@ -9,7 +9,7 @@ function h(tag, props = {}, ...kids) {
     else if (name === "style") Object.assign(node.style, value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  for (const kid of kids.flat()) if (kid !== null && kid !== undefined && kid !== false && kid !== "") node.append(kid);
+  for (const kid of kids.flat(Infinity)) if (kid !== null && kid !== undefined && kid !== false && kid !== "") node.append(kid);
   return node;
 }
 const ICONS = {
@@ -41,6 +41,7 @@ function follow(href, tell) {
 }
 // Draw only when something changed: Streamlit calls this at every rerun.
 function once(root, data, draw) {
+  document.documentElement.lang = data.lang;
   const text = JSON.stringify(data);
   if (root.drawn === text && root.firstElementChild) return;
   root.drawn = text;

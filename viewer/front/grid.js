@@ -12,8 +12,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
       picture.append(h("img", { src: card.poster, alt: "", loading: "lazy", decoding: "async",
         onerror: (event) => event.target.replaceWith(empty(card, words)) }));
     } else picture.append(empty(card, words));
-    picture.append(h("span", { class: "state" }, badge(card.tone, card.badge, card.hint),
-      card.marks.map((mark) => badge("orange", mark.text, mark.hint))));
     if (card.length) picture.append(h("span", { class: "length" }, card.length));
     if (card.sprite) hoverSprite(picture, card.sprite);
     return h("a", { class: "card", "data-recording": card.id, "aria-label": card.label,
@@ -23,8 +21,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
         h("div", { class: "names" }, h("strong", {}, card.camera), h("span", { class: "soft" }, card.site)),
         h("div", { class: "when" }, card.when),
         card.note ? h("div", { class: "note" }, card.note) : null,
-        card.before ? h("div", { class: "sizes soft" }, card.after ? `${card.before} → ${card.after}` : card.before,
-          card.saving ? h("span", { class: "saving" }, `−${card.saving}`) : null) : null));
+        h("div", { class: "last" },
+          h("div", { class: "sizes soft" }, card.after ? `${card.before} → ${card.after}` : card.before,
+            card.saving ? h("span", { class: "saving" }, `−${card.saving}`) : null),
+          h("span", { class: "state" }, card.marks.map((mark) => badge("orange", mark.text, mark.hint)),
+            badge(card.tone, card.badge, card.hint)))));
   }
   function empty(card, words) {
     return h("div", { class: "empty" }, icon(card.tone === "orange" ? "warning" : "camera", 34), h("span", {}, words.no_picture));

@@ -48,7 +48,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     }
     const video = h("video", { controls: true, playsinline: true, preload: "metadata", poster: data.poster, src: data.src,
       "aria-label": `${data.camera}, ${data.when}`, tabindex: 0 });
-    const clock = h("output", { class: "clock", "aria-live": "off" });
+    const clock = h("output", { class: "clock", "aria-live": "off", "aria-label": w.clock });
     const answer = h("div", {});
     const can = data.mime ? video.canPlayType(data.mime) : "";
     if (data.mime && can === "") answer.append(notice(w.cannot_play));
@@ -62,18 +62,20 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const pad = (value) => String(value).padStart(2, "0");
     const tick = () => {
       const at = new Date(data.start_ms + video.currentTime * 1000 + data.offset_s * 1000);
-      clock.textContent = `${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}:${pad(at.getUTCSeconds())} ${data.zone}`;
+      clock.textContent = `${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}:${pad(at.getUTCSeconds())}`;
     };
     video.addEventListener("timeupdate", tick);
     video.addEventListener("seeking", tick);
     tick();
-    frame.append(video, clock);
+    frame.append(video);
+    root.clock = clock;
     return h("div", {}, frame, strip(video), answer, data.damaged ? notice(w.damaged, data.damaged) : null);
   }
   function strip(video) {
     if (!data.sprite) return null;
     const line = h("div", { class: "film" });
-    const count = Math.min(data.sprite.tiles, 10);
+    const width = root.clientWidth > 820 ? root.clientWidth * 0.63 : root.clientWidth;
+    const count = Math.max(2, Math.min(data.sprite.tiles, Math.floor((width || 360) / 100)));
     for (let place = 0; place < count; place += 1) {
       const index = Math.floor((place * data.sprite.tiles) / count);
       const second = index * data.sprite.interval;
@@ -92,7 +94,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     } }, icon("link"), w.copy_link);
     return h("div", { class: "actions" },
       data.download ? h("a", { class: "button first download", href: data.download, download: data.name }, icon("down"), `${w.download} · ${data.size}`) : null,
-      link, copied, data.src ? h("p", { class: "keys soft" }, w.keys) : null);
+      link, copied, data.src ? h("div", { class: "clock-line" }, root.clock, h("span", { class: "soft" }, data.zone)) : null, data.src ? h("p", { class: "keys soft" }, w.keys) : null);
   }
   function facts() {
     const list = h("dl", {}, data.facts.map((fact) => [h("dt", {}, fact.label),

@@ -1,9 +1,9 @@
 export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   once(root, data, () => {
-    const open = new Set([...root.querySelectorAll("details[open]")].map((node) => node.dataset.key));
+    const closed = new Set([...root.querySelectorAll("details:not([open])")].map((node) => node.dataset.key));
     root.replaceChildren(h("div", { class: "sites" }, data.faults.map(fault), data.sites.map(site)), h("p", { class: "soft updated" }, data.updated));
-    root.querySelectorAll("details").forEach((node) => { if (open.has(node.dataset.key)) node.open = true; });
+    root.querySelectorAll("details").forEach((node) => { node.open = !closed.has(node.dataset.key); });
   });
   function fault(one) {
     return h("section", { class: "site bad" }, h("div", { class: "top" }, h("h2", {}, one.title), badge("orange", one.badge)), h("p", {}, one.text), h("pre", {}, one.message));

@@ -47,6 +47,7 @@ def _panels(words: Words) -> None:
         frame.state_box(words("sites.none"), words("sites.none.text"))
         return
     data = {
+        "lang": words.lang,
         "faults": [
             {
                 "title": title or "sites.yaml",
