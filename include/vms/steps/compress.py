@@ -263,7 +263,7 @@ def _settle_previews(made: Made, found: Probe, item: BatchItem, staging: Path) -
         name, size_bytes, sha256 = f"{item.staging_stem}.{kind}.jpg", path.stat().st_size, sha256_of(path)
         path.replace(staging / name)
         if kind == "poster":
-            previews.append(Preview("poster", name, ".poster.jpg", "image/jpeg", size_bytes, sha256, width, height))
+            previews.append(Preview("poster", name, ".poster.jpg", "image/jpeg", size_bytes, sha256))
             continue
         sheet = sheet_for(found.duration_s)
         previews.append(
@@ -342,4 +342,4 @@ def _outcome(source_bytes: int, rendition: Rendition, found: Probe) -> str:
 
 
 def _mb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB"
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"

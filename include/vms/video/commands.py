@@ -46,10 +46,11 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Targets:
-    """The files that one command writes."""
+    """The files that the commands of one rendition write. tiles: the pictures of the sprite sheet, uncompressed."""
 
     rendition: Path
     poster: Path
+    tiles: Path
     sprite: Path
 
 
@@ -111,10 +112,12 @@ def previews(program: str, source: Path, probe: Probe, targets: Targets) -> list
     return _placed(program, _with_previews(counted, frames[1], frames[2], probe), source, targets)
 
 
-def first_picture(program: str, source: Path, probe: Probe, targets: Targets) -> list[str]:
-    """The first frame that decodes, as a poster."""
-    picture = _scaled(_input(probe)[str(probe.video.index)], POSTER_WIDTH)
-    return _placed(program, [ffmpeg.output(picture, _POSTER, **_JPEG)], source, targets)
+def sheet(program: str, probe: Probe, targets: Targets) -> list[str]:
+    """The sprite sheet from its tiles."""
+    layout = sheet_for(probe.duration_s)
+    tiles = ffmpeg.input(_SOURCE, threads=1, protocol_whitelist="file", format_whitelist="nut")["v:0"]
+    node = ffmpeg.output(tiles.filter("tile", f"{layout.columns}x{layout.rows}"), _SPRITE, **_JPEG)
+    return _placed(program, [node], targets.tiles, targets)
 
 
 def decode_all(program: str, rendition: Path) -> list[str]:
@@ -130,7 +133,8 @@ def decode_sound(program: str, source: Path, probe: Probe) -> list[str]:
     return _placed(program, [ffmpeg.output(_input(probe)[str(index)], _NULL, f="null")], source, None)
 
 
-_SOURCE, _RENDITION, _POSTER, _SPRITE, _NULL = "vms-source", "vms-rendition", "vms-poster", "vms-sprite", "vms-null"
+_SOURCE, _NULL = "vms-source", "vms-null"
+_RENDITION, _POSTER, _TILES, _SPRITE = "vms-rendition", "vms-poster", "vms-tiles", "vms-sprite"
 
 _JPEG: dict[str, Any] = {
     "frames:v": 1,
@@ -178,11 +182,22 @@ def _rendition(
 
 
 def _with_previews(first: Any, for_poster: Any, for_sprite: Any, probe: Probe) -> list[Any]:
-    sheet = sheet_for(probe.duration_s)
-    poster = _scaled(for_poster.filter("select", f"gte(t,{probe.duration_s / 4:.3f})"), POSTER_WIDTH)
-    tiles = _scaled(for_sprite.filter("fps", f"1/{sheet.interval_s}", eof_action="pass"), TILE_WIDTH)
-    sprite = tiles.filter("tile", f"{sheet.columns}x{sheet.rows}")
-    return [first, ffmpeg.output(poster, _POSTER, **_JPEG), ffmpeg.output(sprite, _SPRITE, **_JPEG)]
+    """The poster is the frame a quarter in; the first frame is written before it, for footage that ends earlier.
+
+    The tiles are put together by `sheet` afterwards: FFmpeg reports no progress until each of its outputs has begun,
+    and a sheet begins at the end.
+    """
+    quarter_s = f"{probe.duration_s / 4:.3f}"
+    first_and_quarter = f"eq(n,0)+gte(t,{quarter_s})*lt(prev_selected_t,{quarter_s})"
+    poster = _scaled(for_poster.filter("select", first_and_quarter), POSTER_WIDTH)
+    tiles = _scaled(
+        for_sprite.filter("fps", f"1/{sheet_for(probe.duration_s).interval_s}", eof_action="pass"), TILE_WIDTH
+    )
+    return [
+        first,
+        ffmpeg.output(poster, _POSTER, **{**_JPEG, "frames:v": 2, "fps_mode": "passthrough"}),
+        ffmpeg.output(tiles, _TILES, **{"c:v": "rawvideo", "pix_fmt": "yuv420p", "f": "nut"}),
+    ]
 
 
 def _scaled(picture: Any, width: int) -> Any:
@@ -200,6 +215,7 @@ def _placed(
         names |= {
             _RENDITION: file_url(targets.rendition),
             _POSTER: file_url(targets.poster),
+            _TILES: file_url(targets.tiles),
             _SPRITE: file_url(targets.sprite),
         }
     compiled = ffmpeg.merge_outputs(*outputs).compile() if len(outputs) > 1 else outputs[0].compile()

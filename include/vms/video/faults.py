@@ -41,6 +41,11 @@ def sound_faults(stderr: Sequence[str]) -> tuple[str, ...]:
     return tuple(line for line in stderr if not _is_harmless(line) and _is_sound(line))
 
 
+def is_cut_off(faults: Sequence[str]) -> bool:
+    """Whether they say that the file ends too early, so that what decodes is its beginning."""
+    return any("partial file" in line or "ended prematurely" in line for line in faults)
+
+
 def short(line: str) -> str:
     """A line of FFmpeg without the brackets and addresses in front."""
     return re.sub(r"^(\[[^\]]*\]\s*)+", "", line)[:200]

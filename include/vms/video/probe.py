@@ -60,7 +60,7 @@ class Probe:
     """What the file says of itself. duration_s is the picture's where it is known; creation_time is UTC.
 
     container is FFmpeg's first name for it, such as "mov", "matroska", "mpegts", "h264". bit_rate is of the whole
-    file in bits per second.
+    file in bits per second. unreadable_audio: the codec of sound that is there but can't be read at all.
     """
 
     container: str
@@ -69,6 +69,7 @@ class Probe:
     bit_rate: int
     video: VideoStream
     audio: AudioStream | None
+    unreadable_audio: str = ""
 
     @property
     def pixels(self) -> int:
@@ -105,13 +106,15 @@ def probe(path: Path, *, timeout_s: float = 30, home: Home | None = None) -> Pro
     if not duration_s:
         video = _count(path, video, timeout_s, size, home)
         duration_s = video.duration_s or 0.0
+    audio = _choose_audio(streams)
     return Probe(
         container=container,
         duration_s=duration_s,
         creation_time=_creation_time(form, streams),
         bit_rate=int(size * 8 / duration_s) if duration_s else 0,
         video=video,
-        audio=_choose_audio(streams),
+        audio=audio,
+        unreadable_audio="" if audio else _any_audio(streams),
     )
 
 
@@ -279,6 +282,10 @@ def _choose_audio(streams: list[dict[str, Any]]) -> AudioStream | None:
         ),
     )
     return AudioStream(int(best["index"]), str(best["codec_name"]), int(best["channels"]), int(best["sample_rate"]))
+
+
+def _any_audio(streams: list[dict[str, Any]]) -> str:
+    return next((str(one.get("codec_name", "unknown")) for one in streams if one.get("codec_type") == "audio"), "")
 
 
 def _count_raw(path: Path, video: VideoStream, timeout_s: float, size: int, home: Home | None) -> VideoStream:

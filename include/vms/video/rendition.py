@@ -19,7 +19,7 @@ from vms.paths import to_text
 from vms.video import commands
 from vms.video.binaries import Binaries, version
 from vms.video.commands import SoundMode, Targets
-from vms.video.faults import picture_faults, short, sound_faults
+from vms.video.faults import is_cut_off, picture_faults, short, sound_faults
 from vms.video.ffmpeg import Finished, Progress, run, wall_limit_s
 from vms.video.identity import Identity
 from vms.video.probe import Probe, probe
@@ -96,14 +96,22 @@ def make(
     Raises SourceRejected when no picture in it decodes, EncodeFailed when FFmpeg failed for a reason that is not the
     file's (limits, killed), Stopped when `stop` is set.
     """
-    targets = Targets(folder / "rendition.mp4", folder / "poster.jpg", folder / "sprite.jpg")
+    targets = Targets(folder / "rendition.mp4", folder / "poster.jpg", folder / "tiles.nut", folder / "sprite.jpg")
     size_bytes = source.stat().st_size
     work = _Work(
         source, size_bytes, found, identity, profile, targets, programs, stop, told or (lambda _: None), "none", "", []
     )
     work = _with_sound(work)
-    made = _with_poster(work, _made(work))
-    return replace(made, wall_s=sum(one.wall_s for one in work.runs), cpu_s=sum(one.cpu_s for one in work.runs))
+    made = _made(work)
+    if _there(targets.tiles):
+        _run(work, commands.sheet(programs.ffmpeg, found, targets))
+    return replace(
+        made,
+        poster=made.poster if _there(targets.poster) else None,
+        sprite=made.sprite if _there(targets.sprite) else None,
+        wall_s=sum(one.wall_s for one in work.runs),
+        cpu_s=sum(one.cpu_s for one in work.runs),
+    )
 
 
 def bits_per_pixel(found: Probe, size_bytes: int) -> float:
@@ -131,7 +139,8 @@ def _with_sound(work: _Work) -> _Work:
     """Decide what becomes of the sound by decoding it first: broken sound must not cost the picture an encode."""
     audio = work.found.audio
     if audio is None:
-        return work
+        lost = work.found.unreadable_audio
+        return replace(work, sound_note=f"its sound ({lost}) can't be read and is left out") if lost else work
     done = _run(work, commands.decode_sound(work.programs.ffmpeg, work.source, work.found))
     faults = sound_faults(done.stderr)
     if done.returncode != 0 or done.progress.out_time_s == 0:
@@ -244,14 +253,11 @@ def _damage(work: _Work, done: Finished) -> str:
     faults, found = picture_faults(done.stderr), work.found
     decoded_s = min(found.duration_s, done.progress.frame * work.frame_s)
     complete = found.video.frames is not None and done.progress.frame >= found.video.frames - 1
-    slack_s = work.frame_s + _SLACK_S
-    missing = not complete and found.duration_s - decoded_s > slack_s
-    if missing and (faults or done.progress.out_time_s < found.duration_s - slack_s):
-        said = f" ({short(faults[0])})" if faults else ""
-        return f"first {decoded_s:.1f} s of {found.duration_s:.1f} s decode{said}"
-    if faults:
-        return f"some of the picture is broken: {len(faults)} errors while decoding ({short(faults[0])})"
-    return ""
+    missing = not complete and found.duration_s - decoded_s > work.frame_s + _SLACK_S
+    said = f" ({short(faults[0])})" if faults else ""
+    if missing and (faults or found.video.frames is not None):
+        return f"{'first ' if is_cut_off(faults) else ''}{decoded_s:.1f} s of {found.duration_s:.1f} s decode{said}"
+    return f"some of the picture is broken: {len(faults)} errors while decoding{said}" if faults else ""
 
 
 def _check(work: _Work, written: Finished) -> tuple[Probe | None, str]:
@@ -314,14 +320,6 @@ def _as_original(work: _Work, done: Finished, argv: list[str], why: str, damage:
 def _suffix(source: Path) -> str:
     """The source's ending where it can be part of an object's key."""
     return source.suffix.lower() if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", source.suffix) else ".bin"
-
-
-def _with_poster(work: _Work, made: Made) -> Made:
-    """Very short and cut-off footage has no frame a quarter in: its first frame is the poster then."""
-    poster, sprite = work.targets.poster, work.targets.sprite
-    if not _there(poster):
-        _run(work, commands.first_picture(work.programs.ffmpeg, work.source, work.found, work.targets))
-    return replace(made, poster=poster if _there(poster) else None, sprite=sprite if _there(sprite) else None)
 
 
 def _there(path: Path) -> bool:
