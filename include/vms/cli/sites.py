@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console
 from rich.table import Table
+
 from vms import footage, names
 from vms.cli.wording import clock_text, plain, utc_text
 from vms.config import Site, load_config

@@ -1,0 +1,282 @@
+"""sites.yaml: what is right is loaded with its defaults, what is wrong is named with its place and the nearest word."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from vms.config import EXAMPLE, ensure_sites_file, load_config
+from vms.errors import ConfigError
+from vms.home import from_environment
+
+SITE = "- {id: ho, footage: /mnt/ho, time_zone: WIB}\n"
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMS_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "sites.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def messages(path: Path) -> dict[str, list[str]]:
+    prefix = f"{path}:"
+    return {
+        error.id: [line.removeprefix(prefix) for line in error.message.splitlines()]
+        for error in load_config(path).errors
+    }
+
+
+def test_the_example_is_valid_and_works_at_once(tmp_path):
+    config = load_config(EXAMPLE)
+    assert config.errors == ()
+    (site,) = config.sites
+    assert site.footage == tmp_path / "home/footage/ho"
+    assert [store.url for store in site.stores] == [f"file://{tmp_path}/home/nas"]
+    assert (site.retention, site.every, site.keep_source) == (timedelta(days=180), timedelta(minutes=10), None)
+    assert site.profile.codec == "av1"
+
+
+def test_every_commented_line_of_the_example_is_valid_too(write):
+    lines = []
+    for line in EXAMPLE.read_text().splitlines():
+        text = line.lstrip()
+        if (
+            text.startswith("# ")
+            and ":" in text
+            and not text.startswith(("# A ", "# Dur", "# What", "# Where", "# Your", "# File"))
+        ):
+            line = line.replace("# ", "", 1)
+        elif text.startswith("#"):
+            continue
+        lines.append(line)
+    text = "\n".join(line for line in lines if not line.startswith("  vms "))
+    config = load_config(write(text))
+    assert config.errors == ()
+    makassar = config.site("makassar")
+    assert makassar.time_zone == "Asia/Makassar"
+    assert [camera.match for camera in makassar.cameras] == ["ch01", "ch02"]
+    assert makassar.keep_source == timedelta(days=7)
+    assert "sharp" in [profile.name for profile in config.profiles]
+    assert "old-dvr" in [pattern.name for pattern in config.patterns]
+
+
+def test_defaults_fill_what_a_site_does_not_say(write):
+    config = load_config(
+        write(
+            "defaults: {time_zone: WIT, keep_source: 7d, retention: 30d, every: 1h, profile: copy, stores: [b]}\n"
+            "stores: {a: {url: file:///mnt/a}, b: {url: file:///mnt/b}}\n"
+            "sites:\n- {id: one, footage: /f}\n"
+            "- {id: two, footage: /f, keep_source: keep, retention: 2w, stores: [a, b], time_zone: Europe/Berlin}\n"
+        )
+    )
+    one, two = config.sites
+    assert (one.time_zone, one.keep_source, one.every) == ("Asia/Jayapura", timedelta(days=7), timedelta(hours=1))
+    assert (one.profile.name, [store.name for store in one.stores], one.name) == ("copy", ["b"], "one")
+    assert (two.keep_source, two.retention, two.time_zone) == (None, timedelta(days=14), "Europe/Berlin")
+    assert [store.name for store in two.stores] == ["a", "b"]
+
+
+def test_zero_days_is_not_for_ever(write):
+    config = load_config(write("sites:\n- {id: ho, footage: /f, time_zone: WIB, keep_source: 0d}\n"))
+    assert config.site("ho").keep_source == timedelta(0)
+
+
+def test_words_that_yaml_would_turn_into_numbers_stay_words(write):
+    path = write("sites:\n- {id: no, name: on, footage: /f, time_zone: WIB, cameras: [{id: 007, match: 1_0}]}\n")
+    site = load_config(path).site("no")
+    assert (site.name, site.cameras[0].id, site.cameras[0].match) == ("on", "007", "1_0")
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "said"),
+    [
+        ("keep_sorce: 7d", "4:3", ['unknown key "keep_sorce"', 'Did you mean "keep_source"?']),
+        ("every: 10x", "4:10", ['found "10x"', "allowed is a whole number with s, m, h, d or w"]),
+        ("time_zone: Asia/Jakrta", "4:14", ['found "Asia/Jakrta"', 'Did you mean "Asia/Jakarta"?']),
+        ("time_zone: Jakarta", "4:14", ['Did you mean "Asia/Jakarta"?']),
+        ("profile: h265", "4:12", ['found "h265"', "av1, h264-seed, copy"]),
+        ("stores: [nass]", "4:11", ['found "nass"', 'Did you mean "nas"?']),
+        ("pattern: hikvison", "4:12", ['Did you mean "hikvision"?']),
+        ("cameras: atuo", "4:12", ['allowed is "auto" or a list', 'Did you mean "auto"?']),
+        ("cameras: [{id: Lobby 1}]", "4:18", ['found "Lobby 1"', "a-z, 0-9 and -"]),
+        ("cameras: [{id: a}, {id: a}]", "4:27", ['the id "a" is given to two cameras']),
+        ("enabled: maybe", "4:12", ['found "maybe"', "true or false"]),
+        ("retention: 1h", "4:14", ["1d or more"]),
+        ("staging: tmp", "4:12", ["absolute path"]),
+        ("staging: /mnt/ho/staging", "3:12", ["lies inside this footage folder"]),
+        ("staging: ${HOME}/x", "4:12", ["only ${VMS_HOME} is"]),
+        ("name: [a]", "4:9", ["found a list", "a text"]),
+        ("id: ho", "4:3", ['"id" is given twice', "line 2"]),
+    ],
+)
+def test_a_mistake_in_a_site_names_place_find_and_nearest_word(write, line, place, said):
+    path = write(f"sites:\n- id: ho\n  footage: /mnt/ho\n  {line}\ndefaults: {{time_zone: WIB}}\n")
+    (message,) = messages(path)["ho"]
+    assert message.startswith(place + ":"), message
+    for part in said:
+        assert part in message
+
+
+def test_all_mistakes_of_a_site_are_told_together_and_the_other_sites_load(write):
+    path = write(f"sites:\n{SITE}- id: bad\n  footage: rel\n  time_zone: WIBB\n  every: 1\n  profile: av2\n")
+    assert len(messages(path)["bad"]) == 4
+    assert [site.id for site in load_config(path).sites] == ["ho"]
+
+
+def test_a_mistake_in_defaults_leaves_out_only_the_sites_that_use_it(write):
+    path = write(f"defaults: {{every: soon}}\nsites:\n{SITE}- {{id: b, footage: /b, time_zone: WIB, every: 5m}}\n")
+    assert messages(path) == {"ho": [messages(path)["ho"][0]]}
+    assert "defaults.every" in messages(path)["ho"][0]
+    assert [site.id for site in load_config(path).sites] == ["b"]
+
+
+def test_a_misspelt_defaults_stops_all_sites_because_their_retention_would_be_another(write):
+    path = write(f"defalts: {{retention: 400d}}\nsites:\n{SITE}")
+    assert 'Did you mean "defaults"?' in messages(path)["ho"][0]
+
+
+def test_a_broken_store_stops_its_sites_only(write):
+    path = write(
+        "stores: {s: {url: 'https://x/y'}, ok: {url: file:///mnt/ok}}\ndefaults: {time_zone: WIB}\n"
+        "sites:\n- {id: a, footage: /a, stores: s}\n- {id: b, footage: /b, stores: ok}\n"
+    )
+    assert list(messages(path)) == ["a"]
+    assert "file:///absolute/folder" in messages(path)["a"][0]
+
+
+def test_a_broken_store_that_no_site_uses_is_told_beside_the_sites(write):
+    path = write(f"stores: {{a: {{url: 'file:///a'}}, b: {{ulr: x}}}}\ndefaults: {{stores: a}}\nsites:\n{SITE}")
+    assert 'Did you mean "url"?' in " ".join(messages(path)[""])
+    assert [site.id for site in load_config(path).sites] == ["ho"]
+
+
+def test_a_password_in_a_url_is_refused_and_never_shown(write):
+    path = write(
+        f"stores: {{a: {{url: 's3://key:hunter2@bucket'}}}}\nsites:\n{SITE}"
+        "- {id: b, footage: 'smb://u:hunter2@nvr/x', time_zone: WIB}\n"
+    )
+    text = str(messages(path))
+    assert "must not hold a user name or password" in text
+    assert "hunter2" not in text
+
+
+def test_a_repeated_site_id_stops_both_because_nobody_knows_which_is_meant(write):
+    path = write(f"sites:\n{SITE}{SITE}- {{id: b, footage: /b, time_zone: WIB}}\n")
+    assert [line.split(":")[0] for line in messages(path)["ho"]] == ["2", "3"]
+    assert [site.id for site in load_config(path).sites] == ["b"]
+
+
+def test_a_store_inside_the_footage_folder_is_refused(write):
+    path = write(f"stores: {{a: {{url: 'file:///mnt/ho/archive'}}}}\nsites:\n{SITE}")
+    assert "lies inside this footage folder" in messages(path)["ho"][0]
+
+
+def test_several_stores_and_none_chosen_is_a_question_not_a_guess(write):
+    path = write(f"stores: {{a: {{url: 'file:///a'}}, b: {{url: 'file:///b'}}}}\nsites:\n{SITE}")
+    assert "allowed are a, b" in messages(path)["ho"][0]
+
+
+@pytest.mark.parametrize(
+    ("regex", "said"),
+    [
+        ("(?P<camra>.*)", 'Did you mean "camera"?'),
+        ("(?P<camera>", "no regular expression"),
+        ("(?P<camera>.*)", "it needs groups for date and time"),
+    ],
+)
+def test_an_own_pattern_must_be_readable(write, regex, said):
+    path = write(
+        f"patterns: {{p: {{regex: '{regex}'}}}}\nsites:\n- {{id: ho, footage: /f, time_zone: WIB, pattern: p}}\n"
+    )
+    assert said in messages(path)["ho"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "place"),
+    [
+        (b"", "is empty", ""),
+        (b"# only a comment\n", "is empty", ""),
+        (b"- a\n", "Found a list on top", ":1:1:"),
+        (b"company: X\n", '"sites" is missing', ""),
+        (b"sites:\n\t- id: ho\n", "tab", ":2:1:"),
+        (b"company: caf\xe9\nsites: []\n", "not UTF-8", ":1:13:"),
+        (b"sites: {a: b}\n", "not a list", ":1:8:"),
+        (b"sites: []\nsites: []\n", "given twice", ":2:1:"),
+        (b"company: a: b\n", "No valid YAML", ":1:"),
+        (b"a: &x [*x]\nsites: []\nb: \x00\n", "no valid YAML", ""),
+    ],
+)
+def test_a_file_that_is_no_configuration_says_so_with_a_remedy(write, text, said, place):
+    path = write(text)
+    with pytest.raises(ConfigError) as raised:
+        load_config(path)
+    assert said in str(raised.value)
+    assert f"{path}{place}" in str(raised.value)
+    assert raised.value.remedy
+
+
+def test_a_missing_file_is_told_with_a_remedy(tmp_path):
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_an_alias_that_contains_itself_ends(write):
+    path = write(f"patterns: &x {{a: *x}}\nsites:\n{SITE}")
+    assert "nested too deeply" in " ".join(messages(path)[""])
+
+
+def test_an_edit_takes_effect_without_a_restart_and_an_unchanged_file_is_not_read_again(write):
+    path = write(f"sites:\n{SITE}")
+    first = load_config(path)
+    assert load_config(path) is first
+    write(f"sites:\n{SITE}- {{id: b, footage: /b, time_zone: WIB}}\n")
+    assert [site.id for site in load_config(path).sites] == ["ho", "b"]
+
+
+def test_one_site_alone_can_be_asked_for(write):
+    path = write(f"sites:\n{SITE}- {{id: b, footage: rel}}\n")
+    assert [site.id for site in load_config(path, only_site="ho").sites] == ["ho"]
+    assert load_config(path, only_site="ho").errors == ()
+    with pytest.raises(ConfigError, match="The sites are: ho"):
+        load_config(path, only_site="hoo").site("hoo")
+
+
+def test_asking_for_a_broken_site_tells_its_mistakes(write):
+    path = write(f"sites:\n{SITE}- {{id: b, footage: rel, time_zone: WIB}}\n")
+    with pytest.raises(ConfigError, match="absolute path"):
+        load_config(path).site("b")
+
+
+def test_a_thousand_sites_load_whole(write):
+    text = "defaults: {time_zone: WIB}\nsites:\n" + "".join(
+        f"- {{id: s{number}, footage: /mnt/{number}, cameras: [{{id: a}}, {{id: b}}]}}\n" for number in range(1000)
+    )
+    assert len(load_config(write(text)).sites) == 1000
+
+
+def test_the_first_start_makes_the_users_file_and_never_overwrites_it(tmp_path):
+    home = from_environment({"VMS_HOME": str(tmp_path), "VMS_SITES": str(tmp_path / "new/sites.yaml")})
+    assert ensure_sites_file(home)
+    assert home.sites_file.read_text() == EXAMPLE.read_text()
+    home.sites_file.write_text("mine")
+    assert not ensure_sites_file(home)
+    assert home.sites_file.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_place_for_the_users_file_is_told(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    home = from_environment({"VMS_HOME": str(tmp_path), "VMS_SITES": str(tmp_path / "locked/sites.yaml")})
+    with pytest.raises(ConfigError, match="can't be made"):
+        ensure_sites_file(home)
