@@ -49,8 +49,12 @@ def moment(text: str) -> Moment:
     try:
         whole_day = len(text) == 10
         at = datetime.combine(date.fromisoformat(text), datetime.min.time()) if whole_day else _instant(text)
+        # the first and the last days that Python knows have no room for a zone
         for zone in (ZoneInfo("Pacific/Pago_Pago"), ZoneInfo("Pacific/Kiritimati")):
-            Moment(at, whole_day).ends(zone)  # the first and the last day that Python knows have no room for a zone
+            Moment(at, whole_day).begins(zone), Moment(at, whole_day).ends(zone)
+                Moment(at, whole_day).begins(zone),
+                Moment(at, whole_day).ends(zone),
+            )  # the first and the last day that Python knows have no room for a zone
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text!r} is no time; write 2026-11-24, 2026-11-24T08:00 or, with an offset, 2026-11-24T08:00+07:00."
@@ -143,9 +147,5 @@ def _all_known(kind: str, words: Sequence[str], known: Sequence[str], where: str
     for word in words:
         if word not in known:
             listed = ", ".join(sorted(set(known))[:20])
-            raise CatalogueError(
-                f'There is no {kind} "{word}"{where}.{nearest(word, known)}',
-                f"Known: {listed}."
-                if listed
-                else "None is known yet: `vms sites check` shows sites.yaml, `vms run SITE` archives.",
-            )
+            remedy = f"Known: {listed}." if listed else f"No {kind} is known yet: `vms run SITE` archives its footage."
+            raise CatalogueError(f'There is no {kind} "{word}"{where}.{nearest(word, known)}', remedy)
