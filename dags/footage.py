@@ -40,7 +40,7 @@ SHARDS = 8
 DEFAULTS = {
     "owner": "vms",
     "retries": 2,
-    "retry_delay": timedelta(seconds=30),
+    "retry_delay": timedelta(seconds=15),
     "retry_policy": ExceptionRetryPolicy(
         [RetryRule(ConfigError, RetryAction.FAIL, reason="sites.yaml has to be corrected first")]
     ),
@@ -103,7 +103,6 @@ def footage_dag(site: Site) -> DAG:
         sensed = FootageSensor(
             task_id="sense",
             site=site.id,
-            retries=1,
             execution_timeout=timedelta(minutes=10),
             doc_md=FootageSensor.__doc__,
         )
@@ -122,6 +121,7 @@ def footage_dag(site: Site) -> DAG:
             sent = upload.override(
                 execution_timeout=timedelta(hours=12),
                 priority_weight=5,
+                retry_delay=timedelta(minutes=1),
                 max_active_tis_per_dag=2,
                 map_index_template=BATCH_TITLE,
             )(site=site.id, batch=batch, receipts=made)
