@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from psycopg2.extras import Json
 
+from vms.catalogue.batching import local
 from vms.catalogue.connection import Connection, Params, fetch_all, fetch_one
 from vms.catalogue.reads_sites import camera_days, first_and_last, list_sites, site_overviews
 from vms.catalogue.rows import (
@@ -142,7 +143,7 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
     located = []
     for name, url, identity, key, size, site, camera, zone, start in found:
         suffix = PurePosixPath(key).suffix.lower()
-        local = start.astimezone(ZoneInfo(zone))
+        begin = local(start, ZoneInfo(zone))
         located.append(
             Located(
                 store_name=name,
@@ -151,7 +152,7 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
                 key=key,
                 size_bytes=size,
                 media_type=_MEDIA_TYPES.get(suffix, "application/octet-stream"),
-                download_name=f"{site}_{camera}_{local:%Y-%m-%d_%H-%M-%S}_{local:%Z}{suffix}",
+                download_name=f"{site}_{camera}_{begin:%Y-%m-%d_%H-%M-%S}_{begin:%Z}{suffix}",
             )
         )
     return tuple(located)

@@ -24,7 +24,11 @@ def rebuild_days(cursor: Cursor, camera_id: int, zone: ZoneInfo, start: datetime
     """Make the days right that this recording touches (start, end: UTC). Counting up would count a rerun twice."""
     day, last = local(start, zone).date(), local(end, zone).date()
     while day <= last:
-        _rebuild(cursor, camera_id, day, _midnight(day, zone), _midnight(day + timedelta(days=1), zone))
+        try:
+            begin, following = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+        except OverflowError:  # a clock at the very edge of the calendar: no day that could be shown
+            return
+        _rebuild(cursor, camera_id, day, begin, following)
         day += timedelta(days=1)
 
 

@@ -1,0 +1,288 @@
+"""Planning on a real Postgres: identity, names, reruns, batches, and many planners at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from catalogue_world import (
+    NOW,
+    START,
+    a_run,
+    a_site,
+    ask,
+    events,
+    five_minute_files,
+    opened,
+    picture,
+    receipt_for,
+    receipts_for,
+    refused,
+    seen,
+    sensed,
+)
+from vms.catalogue.connection import Connection
+from vms.catalogue.custody import close_run, record_receipts
+from vms.catalogue.planning import FILES_PER_RUN, plan_run
+from vms.config import CameraConfig, StoreConfig
+from vms.errors import CatalogueError
+from vms.home import Home
+from vms.model import Plan, Rejection, Sighting, dump, load
+
+KEEP = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
+    with opened(catalogue[1]) as connection:
+        yield connection
+
+
+def planned(conn: Connection, *files: Sighting | Rejection, run: int = 1, now: datetime = NOW, **site: Any) -> Plan:
+    return plan_run(conn, a_site(**site), sensed(*files), a_run(run), now)
+
+
+def recordings(conn: Connection) -> int:
+    return int(ask(conn, "SELECT count(*) FROM recording")[0][0])
+
+
+def names(plan: Plan) -> list[list[str]]:
+    return [[item.sources[0].path for item in batch.items] for batch in plan.batches]
+
+
+def archive_all(conn: Connection, plan: Plan, now: datetime = NOW) -> None:
+    for batch in plan.batches:
+        record_receipts(conn, batch, receipts_for(batch), a_run(), now, KEEP)
+
+
+def test_a_plan_names_camera_files_and_stores_newest_first(conn: Connection) -> None:
+    files = [*five_minute_files(9), *five_minute_files(2, "gate", START - HOUR)]
+    plan = planned(conn, *files)
+    assert [batch.title for batch in plan.batches] == [
+        "lobby 31 Jan 08:00-08:45 WIB, 9 files",
+        "gate 31 Jan 07:00-07:10 WIB, 2 files",
+    ]
+    assert names(plan)[1] == ["gate/001.mp4", "gate/000.mp4"]
+    assert [(store.name, store.url, store.identity) for store in plan.batches[0].stores] == [
+        ("nas", "file:///nas", None)
+    ]
+    assert load(Plan, dump(plan)) == plan
+    assert ask(conn, "SELECT slug, name FROM camera ORDER BY slug") == [("gate", "gate"), ("lobby", "Lobby")]
+
+
+def test_the_same_run_again_gives_the_same_batches_however_the_folder_looks(conn: Connection) -> None:
+    first = planned(conn, *five_minute_files(3))
+    before = picture(conn)
+    other = [refused("lobby/000.mp4"), seen("lobby/new.mp4", start=START + HOUR)]
+    assert planned(conn, *other, now=NOW + HOUR).batches == first.batches
+    assert picture(conn) == before
+    assert names(planned(conn, other[1], run=2)) == [
+        ["lobby/new.mp4", "lobby/002.mp4", "lobby/001.mp4", "lobby/000.mp4"]
+    ]
+
+
+def test_a_run_planned_with_nothing_stays_empty(conn: Connection) -> None:
+    assert planned(conn).batches == ()
+    assert planned(conn, seen("lobby/a.mp4")).batches == ()
+    assert close_run(conn, a_run()).planned == 0
+    with pytest.raises(CatalogueError, match="never planned"):
+        close_run(conn, a_run(99))
+
+
+def test_the_same_files_in_a_later_run_are_planned_again_but_registered_once(conn: Connection) -> None:
+    files = five_minute_files(3)
+    first, second = planned(conn, *files), planned(conn, *files, run=2)
+    assert names(first) == names(second)
+    assert recordings(conn) == 3
+    assert ask(conn, "SELECT count(*) FROM lineage") == [(3,)]
+
+
+def test_what_is_archived_is_settled_and_not_planned_again(conn: Connection) -> None:
+    files = five_minute_files(3)
+    archive_all(conn, planned(conn, *files))
+    again = planned(conn, *files, run=2)
+    assert again.batches == ()
+    assert again.settled == tuple(each.source for each in files)
+
+
+def test_the_same_content_under_two_names_is_one_recording_with_two_sources(conn: Connection) -> None:
+    plan = planned(conn, seen("lobby/a.mp4", content="x"), seen("lobby/copy of a.mp4", content="x"))
+    (item,) = plan.batches[0].items
+    assert {source.path for source in item.sources} == {"lobby/a.mp4", "lobby/copy of a.mp4"}
+    assert events(conn, item.recording_id) == ["planned", "source_seen"]
+
+
+def test_two_starts_that_were_named_are_two_recordings(conn: Connection) -> None:
+    planned(conn, seen("lobby/a.mp4", content="x"), seen("lobby/b.mp4", content="x", start=START + HOUR))
+    assert recordings(conn) == 2
+
+
+def test_a_guessed_start_never_makes_known_content_a_second_recording(conn: Connection) -> None:
+    archive_all(conn, planned(conn, seen("lobby/a.mp4", content="x")))
+    again = planned(conn, seen("lobby/strange.mp4", content="x", start=START + HOUR, basis="mtime"), run=2)
+    assert (again.batches, recordings(conn)) == ((), 1)
+    archive_all(conn, planned(conn, seen("lobby/b.mp4", content="y", basis="container"), run=3))
+    assert planned(conn, seen("lobby/c.mp4", content="y", start=START + HOUR), run=4).batches == ()
+    assert recordings(conn) == 2
+
+
+def test_the_recorder_s_own_start_replaces_a_guess_while_nothing_is_archived(conn: Connection) -> None:
+    planned(conn, seen("lobby/a.mp4", content="x", start=START + HOUR, basis="mtime"))
+    (item,) = planned(conn, seen("lobby/b.mp4", content="x"), run=2).batches[0].items
+    assert (item.start_utc, item.time_basis) == (START, "name")
+    assert {source.path for source in item.sources} == {"lobby/a.mp4", "lobby/b.mp4"}
+    assert recordings(conn) == 1
+
+
+def test_other_content_under_the_same_name_is_a_new_recording_and_the_planned_one_is_withdrawn(
+    conn: Connection,
+) -> None:
+    (old,) = planned(conn, seen("lobby/a.mp4", content="x")).batches[0].items
+    (new,) = planned(conn, seen("lobby/a.mp4", content="y"), run=2).batches[0].items
+    assert new.recording_id != old.recording_id
+    assert events(conn, old.recording_id) == ["planned", "withdrawn"]
+    assert close_run(conn, a_run(1)).withdrawn == 1
+    assert [len(batch.items) for batch in planned(conn).batches] == [0]
+
+
+def test_other_content_under_the_same_name_leaves_the_archived_one(conn: Connection) -> None:
+    first = planned(conn, seen("lobby/a.mp4", content="x"))
+    archive_all(conn, first)
+    planned(conn, seen("lobby/a.mp4", content="y"), run=2)
+    assert recordings(conn) == 2
+    (order,) = planned(conn, run=3, now=NOW + 2 * KEEP).due
+    assert (order.recording_id, order.sources) == (first.batches[0].items[0].recording_id, ())
+
+
+def test_a_refused_file_is_quarantined_once_and_settled(conn: Connection) -> None:
+    bad = refused("lobby/bad.mp4")
+    for run in (1, 2):
+        plan = planned(conn, bad, run=run)
+        assert (plan.batches, plan.settled) == ((), (bad.source,))
+    assert ask(conn, "SELECT reason, path, stage FROM quarantine") == [("no_video_stream", "lobby/bad.mp4", "sense")]
+    assert ask(conn, "SELECT event FROM lineage") == [("quarantined",)]
+
+
+def test_a_refused_file_without_a_fingerprint_is_quarantined_once(conn: Connection) -> None:
+    bad = replace(refused("lobby/bad.mp4", basis="mtime"), fingerprint="")
+    planned(conn, bad)
+    planned(conn, replace(bad, start_utc=START + HOUR), run=2)
+    assert recordings(conn) == 1
+
+
+@pytest.mark.parametrize("content", ["lobby/a.mp4", "repaired"])
+def test_a_refused_file_that_became_good_is_resolved(conn: Connection, content: str) -> None:
+    planned(conn, refused("lobby/a.mp4"))
+    plan = planned(conn, seen("lobby/a.mp4", content=content), run=2)
+    assert names(plan) == [["lobby/a.mp4"]]
+    assert ask(conn, "SELECT count(*) FROM quarantine") == [(0,)]
+    assert ("resolved",) in ask(conn, "SELECT event FROM lineage")
+    assert recordings(conn) == 1
+
+
+def test_a_refused_file_with_other_wrong_content_is_one_quarantined_file(conn: Connection) -> None:
+    planned(conn, refused("lobby/a.mp4", content="x"))
+    planned(conn, refused("lobby/a.mp4", content="y"), run=2)
+    assert recordings(conn) == 1
+    assert ask(conn, "SELECT count(*) FROM quarantine") == [(1,)]
+
+
+def test_a_run_takes_on_a_bounded_number_of_files_and_the_next_one_the_rest(conn: Connection) -> None:
+    files = five_minute_files(FILES_PER_RUN + 10)
+    assert sum(len(batch.items) for batch in planned(conn, *files).batches) == FILES_PER_RUN
+    archive_all(conn, planned(conn, run=1))
+    assert sum(len(batch.items) for batch in planned(conn, run=2).batches) == 10
+
+
+def test_any_clock_finds_its_partition(conn: Connection) -> None:
+    years = (1, 1970, 1999, 2038, 9999)
+    for run, year in enumerate(years):
+        starts = [datetime(year, month, day, 23, 59, tzinfo=UTC) for month, day in ((1, 1), (12, 31))]
+        files = [seen(f"lobby/{start:%Y%m}.mp4", start=start, duration_s=30 * 3600.0) for start in starts]
+        archive_all(conn, planned(conn, *files, run=run))
+    assert ask(conn, "SELECT count(*) FROM recording WHERE custody = 1") == [(2 * len(years),)]
+
+
+def test_odd_names_keep_their_text(conn: Connection) -> None:
+    odd = ["'; DROP TABLE recording; --.mp4", "%00%0A .mp4", "\U0001f3a5.mp4", "-i.mp4", "d/" * 2000 + "%FF" * 255]
+    plan = planned(conn, *(seen(name, start=START + number * HOUR) for number, name in enumerate(odd)))
+    assert names(plan) == [list(reversed(odd))]
+
+
+def test_a_renamed_site_store_or_camera_stays_itself(conn: Connection) -> None:
+    planned(conn, seen("lobby/a.mp4"))
+    cameras = (CameraConfig("lobby", "Main lobby", "lobby"),)
+    plan = planned(conn, run=2, name="HQ", cameras=cameras, stores=(StoreConfig("nas", "file:///mnt/nas"),))
+    assert plan.batches[0].stores[0].url == "file:///mnt/nas"
+    assert ask(conn, "SELECT s.name, c.name FROM site s JOIN camera c USING (site_id)") == [("HQ", "Main lobby")]
+    assert ask(conn, "SELECT count(*) FROM store") == [(1,)]
+
+
+def test_many_planners_and_recorders_at_once_give_every_file_one_recording(catalogue: tuple[Home, str]) -> None:
+    _, url = catalogue
+    files = [*five_minute_files(12), *five_minute_files(12, "gate")]
+    barrier = threading.Barrier(4)
+    wrong: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            with opened(url) as conn:
+                barrier.wait()
+                plan = planned(conn, *files, run=number % 2)  # two tries of each of two runs
+                archive_all(conn, plan)
+        except Exception as error:  # noqa: BLE001 (told by the main thread)
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    with opened(url) as conn:
+        assert ask(conn, "SELECT count(*), count(*) FILTER (WHERE custody = 1) FROM recording") == [(24, 24)]
+        assert ask(conn, "SELECT count(*) FROM lineage WHERE event = 'archived'") == [(24,)]
+        assert ask(conn, "SELECT sum(archived) FROM camera_day") == [(24,)]
+
+
+def test_a_plan_that_is_rolled_back_leaves_nothing(catalogue: tuple[Home, str]) -> None:
+    _, url = catalogue
+    with opened(url) as conn:
+        files = five_minute_files(3)
+        with pytest.raises(KeyError):  # a camera that nobody registered, after the others were
+            plan_run(conn, a_site(), replace(sensed(*files), sightings=(*files, _Nameless(files[0]))), a_run(), NOW)
+        assert recordings(conn) == 0
+        assert ask(conn, "SELECT count(*) FROM run") == [(0,)]
+
+
+class _Nameless(Sighting):
+    """Says another camera each time it is asked."""
+
+    def __init__(self, like: Sighting) -> None:
+        for name, value in vars(like).items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "asked", [])
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "camera":
+            asked = object.__getattribute__(self, "asked")
+            asked.append(1)
+            return f"camera{len(asked)}"
+        return object.__getattribute__(self, name)
+
+
+def test_receipts_of_a_killed_first_try_count_in_the_next_run(conn: Connection) -> None:
+    first = planned(conn, *five_minute_files(2))
+    record_receipts(
+        conn, first.batches[0], [receipt_for(first.batches[0].items[0], first.batches[0])], a_run(), NOW, KEEP
+    )
+    second = planned(conn, *five_minute_files(2), run=2)
+    assert names(second) == [["lobby/000.mp4"]]
+    assert len(close_run(conn, a_run(1)).unfinished) == 1
+    archive_all(conn, second)
+    assert close_run(conn, a_run(1)).archived == 2
