@@ -52,9 +52,6 @@ def moment(text: str) -> Moment:
         # the first and the last days that Python knows have no room for a zone
         for zone in (ZoneInfo("Pacific/Pago_Pago"), ZoneInfo("Pacific/Kiritimati")):
             Moment(at, whole_day).begins(zone), Moment(at, whole_day).ends(zone)
-                Moment(at, whole_day).begins(zone),
-                Moment(at, whole_day).ends(zone),
-            )  # the first and the last day that Python knows have no room for a zone
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text!r} is no time; write 2026-11-24, 2026-11-24T08:00 or, with an offset, 2026-11-24T08:00+07:00."
