@@ -116,7 +116,7 @@ def test_an_end_time_in_the_name_gives_the_start():
 
 
 def test_a_repeated_hour_takes_the_one_whose_end_is_near_the_mtime():
-    local = datetime(2025, 10, 26, 2, 30)
+    local = datetime.fromisoformat("2025-10-26 02:30")
     first, second = datetime(2025, 10, 26, 0, 30, tzinfo=UTC), datetime(2025, 10, 26, 1, 30, tzinfo=UTC)
     length = timedelta(minutes=5)
     assert local_to_utc(local, BERLIN, length, first + length) == (first, "dst_repeated")
@@ -126,7 +126,7 @@ def test_a_repeated_hour_takes_the_one_whose_end_is_near_the_mtime():
 
 
 def test_a_skipped_hour_moves_forward_by_the_gap():
-    local = datetime(2025, 3, 30, 2, 30)
+    local = datetime.fromisoformat("2025-03-30 02:30")
     assert local_to_utc(local, BERLIN, timedelta(0), NOW) == (datetime(2025, 3, 30, 1, 30, tzinfo=UTC), "dst_skipped")
     assert local_to_utc(local + timedelta(hours=1), BERLIN, timedelta(0), NOW)[1] is None
 

@@ -6,6 +6,7 @@ opened once for each size and mtime. Everything that is found has an outcome; no
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,8 @@ from vms.home import Home
 from vms.ledger import Ledger, Seen
 from vms.model import Rejection, Sensed, Sighting, Waiting
 from vms.time_limit import Hung, each_within
+
+log = logging.getLogger(__name__)
 
 EXAMINE_AGAIN_S = 3600.0
 """A refused file is looked into again this often: a corrected permission changes neither size nor mtime."""
@@ -52,6 +55,7 @@ def sense(site: Site, config: Config, home: Home, *, now: datetime, limit: int =
     no_footage = sum(1 for one in unfit if not one.wait) + sum(1 for one in seen.values() if one.ignored)
     again = {one.found.path for one in closed if seen[one.found.path].settled}
     reported = [one for one in rejections if one.source.path not in again or _is_news(one, seen[one.source.path])]
+    _tell_strangers(site, sightings)
     return Sensed(
         site=site.id,
         looked_at=now,
@@ -111,6 +115,17 @@ def _results(
             "The share or disk hangs: check the network and the recorder, then mount it again. Other sites go on.",
         ) from None
     return results
+
+
+def _tell_strangers(site: Site, sightings: Sequence[Sighting]) -> None:
+    listed = {camera.id for camera in site.cameras}
+    strangers = sorted({one.camera for one in sightings} - listed) if listed else []
+    if strangers:
+        log.warning(
+            "%s: footage of cameras that sites.yaml does not list is archived under its own name: %s",
+            site.id,
+            ", ".join(strangers),
+        )
 
 
 def _needs_look(seen: Seen, now: datetime) -> bool:
