@@ -105,7 +105,7 @@ def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
     status = 206 if part else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    body = _open(places, start, length)
+    body = open_bytes(places, start, length)
     if grant.disposition == "attachment" and start == 0:
         with pool.connection() as conn:
             address = request.client.host if request.client else ""
@@ -113,7 +113,7 @@ def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
     return StreamingResponse(body, status, headers)
 
 
-def _open(places: tuple[Any, ...], start: int, length: int) -> Iterator[bytes]:
+def open_bytes(places: tuple[Any, ...], start: int, length: int) -> Iterator[bytes]:
     """The bytes from the first store that can give them. Raises Refusal when none can."""
     away = False
     for place in places:

@@ -1,0 +1,203 @@
+"""Media delivery against a real catalogue and a real store: byte ranges, refusals, names, and the log of downloads."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+from viewer_world import Clip, World, build, make_clip, owner
+from vms.catalogue import connection, reads
+from vms.catalogue.rows import RecordingRow
+from vms.home import Home, from_environment
+
+from viewer import media, tokens
+from viewer.database import Pool
+from viewer.security import Guard
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], clip: Clip) -> World:
+    return build(catalogue[0], clip)
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[TestClient]:
+    pool = Pool(world.home)
+    app = Starlette(routes=media.routes(world.home, pool), middleware=[Middleware(Guard)])
+    with TestClient(app, base_url="http://127.0.0.1:5000") as made:
+        yield made
+    pool.close()
+
+
+@pytest.fixture
+def row(world: World) -> RecordingRow:
+    return next(one for one in world.rows() if one.camera == "lobby" and one.state == "archived")
+
+
+def _link(world: World, row: RecordingRow, part: tokens.Part = "rendition", how: tokens.Disposition = "inline") -> str:
+    return tokens.issue(world.home, row.id, row.start_utc, part, how)[0]
+
+
+def _ask(world: World, sql: str) -> list[tuple[object, ...]]:
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+def test_the_whole_file_is_the_stored_bytes(client: TestClient, world: World, row: RecordingRow) -> None:
+    answer = client.get(_link(world, row), headers={"Accept-Encoding": "gzip"})
+    assert answer.status_code == 200
+    assert answer.content == world.clip.video.read_bytes()
+    assert answer.headers["content-type"] == "video/mp4"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "content-encoding" not in answer.headers
+
+
+def test_a_range_is_answered_with_exactly_its_bytes(client: TestClient, world: World, row: RecordingRow) -> None:
+    whole = world.clip.video.read_bytes()
+    for asked in ("0-", "0-0", "100-199", "-50", "1000-999999999"):
+        answer = client.get(_link(world, row), headers={"Range": f"bytes={asked}"})
+        first, _, last = asked.partition("-")
+        start = int(first) if first else len(whole) - int(last)
+        end = min(int(last), len(whole) - 1) if first and last else len(whole) - 1
+        assert answer.status_code == 206
+        assert answer.headers["content-range"] == f"bytes {start}-{end}/{len(whole)}"
+        assert answer.content == whole[start : end + 1]
+
+
+def test_other_range_semantics(client: TestClient, world: World, row: RecordingRow) -> None:
+    link, whole = _link(world, row), world.clip.video.read_bytes()
+    outside = client.get(link, headers={"Range": f"bytes={len(whole)}-"})
+    assert (outside.status_code, outside.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+    several = client.get(link, headers={"Range": "bytes=0-1,5-6"})
+    assert (several.status_code, several.content) == (200, whole)
+    head = client.head(link)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(whole)))
+    etag = head.headers["etag"]
+    assert client.get(link, headers={"If-None-Match": etag}).status_code == 304
+    same = client.get(link, headers={"Range": "bytes=0-9", "If-Range": etag})
+    assert (same.status_code, same.content) == (206, whole[:10])
+    changed = client.get(link, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
+    assert (changed.status_code, changed.content) == (200, whole)
+    assert client.post(link).status_code == 405
+
+
+def test_previews_may_be_kept_by_the_browser(client: TestClient, world: World, row: RecordingRow) -> None:
+    for part, file in (("poster", world.clip.poster), ("sprite", world.clip.sprite)):
+        answer = client.get(_link(world, row, part))  # type: ignore[arg-type]
+        assert answer.content == file.read_bytes()
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert answer.headers["cache-control"].startswith("private, max-age=")
+
+
+def test_a_download_has_a_human_name_and_is_logged_once(client: TestClient, world: World, row: RecordingRow) -> None:
+    link = _link(world, row, how="attachment")
+    client.head(link)
+    client.get(link, headers={"Range": "bytes=10-"})
+    assert _ask(world, "SELECT 1 FROM view_log") == []
+    answer = client.get(link)
+    name = f"ho_lobby_2026-01-31_{row.start_utc.hour + 7:02}-{row.start_utc:%M}-00_WIB.mp4"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+    assert _ask(world, "SELECT who, action, recording_id FROM view_log") == [("local", "download", row.id)]
+
+
+def test_an_original_is_not_called_mp4(client: TestClient, world: World) -> None:
+    dav = next(one for one in world.rows() if one.kind == "original")
+    answer = client.get(_link(world, dav, how="attachment"))
+    assert answer.headers["content-disposition"].endswith('.dav"')
+    assert answer.headers["content-type"] != "video/mp4"
+    assert answer.content == world.clip.video.read_bytes()
+
+
+def test_refusals(client: TestClient, world: World, row: RecordingRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, expires = tokens.issue(world.home, row.id, row.start_utc, "rendition")
+    assert client.get(link[:-3] + "abc").status_code == 403
+    assert client.get("/m/anything").status_code == 403
+    assert client.get("/m/..%2f..%2fetc%2fpasswd").status_code in (403, 404)
+    gone = tokens.issue(world.home, row.id + 1000, row.start_utc, "rendition")[0]
+    assert client.get(gone).status_code == 404
+    bad = next(one for one in world.rows() if one.state == "quarantined")
+    assert client.get(_link(world, bad)).status_code == 404
+    with monkeypatch.context() as later:
+        later.setattr(time, "time", lambda: expires + 1.0)
+        answer = client.get(link, headers={"Accept": "text/html", "Accept-Language": "id"})
+    assert answer.status_code == 410
+    assert "kedaluwarsa" in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_store_that_is_away_is_said_to_be_away(client: TestClient, world: World, row: RecordingRow) -> None:
+    link = _link(world, row)
+    world.nas.rename(world.nas.with_name("unmounted"))
+    answer = client.get(link)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    world.nas.mkdir()
+    assert client.get(link).status_code == 503, "an empty mount point is not the store"
+    world.nas.rmdir()
+    world.nas.with_name("unmounted").rename(world.nas)
+    assert client.get(link).status_code == 200
+
+
+def test_an_object_that_is_gone_is_not_found(client: TestClient, world: World, row: RecordingRow) -> None:
+    (world.nas / row.copies[0].key).unlink()
+    assert client.get(_link(world, row)).status_code == 404
+
+
+def test_a_catalogue_that_is_away_is_said_to_be_away_and_comes_back(
+    client: TestClient, world: World, row: RecordingRow
+) -> None:
+    link = _link(world, row)
+    address = world.home.run / "postgres.json"
+    aside = address.rename(address.with_suffix(".aside"))
+    assert client.get(link).status_code == 503
+    aside.rename(address)
+    assert client.get(link).status_code == 200
+    with closing(connection.connect(connection.url(world.home, "viewer"))) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()"
+        )
+        assert cursor.rowcount == 1
+    assert client.get(link).status_code == 200, "a connection that was cut is replaced"
+
+
+def test_only_local_names_are_served(client: TestClient, world: World, row: RecordingRow) -> None:
+    link = _link(world, row)
+    for host in ("evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::2]"):
+        assert client.head(link, headers={"Host": host}).status_code == 421, host
+    for host in ("localhost", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000"):
+        assert client.head(link, headers={"Host": host}).status_code == 200, host
+
+
+def test_a_large_file_is_never_in_memory(world: World, row: RecordingRow) -> None:
+    """64 MB through the route, read piece by piece: the process holds a few chunks at most."""
+    size = 64 << 20
+    large = world.nas / row.copies[0].key
+    large.unlink()
+    with large.open("wb") as file:
+        file.truncate(size)
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE copy SET size_bytes = %s WHERE key = %s", (size, row.copies[0].key))
+    with Pool(world.home).connection() as conn:
+        places = reads.locate(conn, row.id, row.start_utc, "rendition")
+    tracemalloc.start()
+    total = sum(len(chunk) for chunk in media.open_bytes(places, 0, size))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total == size
+    assert peak < 16 << 20
