@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -16,7 +17,7 @@ from rich.table import Table
 from vms.catalogue.connection import connect, url
 from vms.catalogue.reads_sites import site_overviews
 from vms.catalogue.rows import SiteOverview
-from vms.cli.wording import clock_text, plain, size_text, utc_text
+from vms.cli.wording import plain, size_text, utc_text
 from vms.config import load_config
 from vms.errors import VmsError
 from vms.home import Home, from_environment
@@ -55,7 +56,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     if as_json:
         sys.stdout.write(json.dumps(as_object(seen), ensure_ascii=False) + "\n")
     else:
-        _show(Console(), seen)
+        _show(Console(soft_wrap=True), seen)
     raise typer.Exit(0 if seen.usable else 1)
 
 
@@ -66,7 +67,7 @@ def look(home: Home) -> Overview:
     problems = []
     known: dict[str, SiteOverview] = {}
     errors: dict[str, str] = {}
-    if stack and stack.phase != "stopped":
+    if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url:
         try:
             conn = connect(url(home, "viewer"))
             try:
@@ -193,13 +194,22 @@ def _services_table(stack: StackState) -> Table:
 
 def _sites_table(sites: tuple[SiteOverview, ...]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    states: tuple[State, ...] = get_args(State)
-    for title in ("site", *states, "size", "last footage", "last looked at"):
-        table.add_column(title, justify="right" if title in (*states, "size") else "left")
+    for title in ("site", "planned", "archived", "quarantined", "size", "last footage", "looked at"):
+        table.add_column(title, justify="right" if title in ("planned", "archived", "quarantined") else "left")
     for one in sites:
-        counts = [str(one.counts.get(state, 0)) for state in states]
+        kept = one.counts.get("archived", 0) + one.counts.get("released", 0)
         size = f"{size_text(one.bytes_in)} → {size_text(one.bytes_out)}" if one.bytes_in else ""
-        last = clock_text(one.last_footage, one.time_zone) if one.last_footage else "none yet"
-        looked = clock_text(one.last_sensed, one.time_zone) if one.last_sensed else "never"
-        table.add_row(plain(f"{one.name} ({one.site})"), *counts, size, last, looked)
+        table.add_row(
+            plain(one.site),
+            str(one.counts.get("planned", 0)),
+            str(kept),
+            str(one.counts.get("quarantined", 0)),
+            size,
+            _short(one.last_footage, one.time_zone),
+            _short(one.last_sensed, one.time_zone),
+        )
     return table
+
+
+def _short(at: datetime | None, time_zone: str) -> str:
+    return f"{at.astimezone(ZoneInfo(time_zone)):%d %b %H:%M %Z}" if at else "never"

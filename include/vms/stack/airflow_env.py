@@ -47,10 +47,14 @@ FIXED = {
     "CORE__DAGBAG_IMPORT_TIMEOUT": "60",
     "SCHEDULER__PARSING_CLEANUP_INTERVAL": "30",
     "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
+    # Tasks that start before the API server does, or while two encodes load the machine, wait for its answer.
+    "WORKERS__EXECUTION_API_TIMEOUT": "30",
+    "WORKERS__EXECUTION_API_RETRIES": "10",
+    "WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",
     # A long encode must survive a restart of the API server, and a killed machine must not wait 5 minutes to go on.
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
     "WORKERS__MAX_FAILED_HEARTBEATS": "20",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "180",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib.metadata
 import json
+import logging
 import os
 import secrets
 import signal
@@ -30,6 +31,8 @@ from vms.stack.airflow_env import airflow_environment, owner_url
 from vms.stack.services import airflow_services, postgres_service, recorder_service, viewer_service
 from vms.stack.state import StackState, as_seen_now, read_state, write_state
 from vms.stack.supervisor import Supervisor, last_line, rotate
+
+log = logging.getLogger(__name__)
 
 DATABASE_S = 90.0
 VIEWER_S = 120.0
@@ -100,16 +103,20 @@ def start(home: Home, supervisor: Supervisor) -> None:
         with _step(supervisor, "Airflow's database"):
             _migrate_airflow(home)
     if footage:
-        footage.wait()
-    parts = airflow_services(home)
-    for part in parts:
-        supervisor.start_service(part)
+        footage.wait_sites()
+    api, scheduler, dag_processor = airflow_services(home)
+    supervisor.start_service(api)
+    supervisor.start_service(dag_processor)
     with _step(supervisor, "Viewer"):
         supervisor.wait_ready("viewer", VIEWER_S)
     with _step(supervisor, "Airflow"):
-        for part in parts:
+        # Tasks can't run without the API server, and their encodes would only slow its start down.
+        supervisor.wait_ready(api.name, AIRFLOW_S)
+        supervisor.start_service(scheduler)
+        for part in (scheduler, dag_processor):
             supervisor.wait_ready(part.name, AIRFLOW_S)
-    if home.demo:
+    if footage:
+        footage.wait()
         supervisor.start_service(recorder_service(home))
     supervisor.phase("usable")
 
@@ -142,7 +149,9 @@ def run(home: Home, *, changed: Callable[[StackState], None]) -> int:
         changed(supervisor.state)
     if failure and not stop.is_set():
         supervisor.phase("failed", failure[0].message, failure[0].remedy)
+    began = time.monotonic()
     supervisor.stop_all()
+    log.info("All is stopped after %.1f s.", time.monotonic() - began)
     changed(supervisor.state)
     held.release()
     return 1 if supervisor.state.phase == "failed" else 0
@@ -228,21 +237,30 @@ class _Footage:
     """The demonstration's first footage, made beside the other steps."""
 
     def __init__(self, home: Home, supervisor: Supervisor) -> None:
+        self._home = home
         self._error: VmsError | None = None
-        self._thread = threading.Thread(target=self._make, args=(home, supervisor), daemon=True)
+        self._thread = threading.Thread(target=self._make, args=(supervisor,), daemon=True)
         self._thread.start()
 
+    def wait_sites(self) -> None:
+        """Return when the sites file is there, which comes first."""
+        while self._thread.is_alive() and not self._home.sites_file.exists():
+            time.sleep(0.05)
+        if self._error:
+            raise self._error
+
     def wait(self) -> None:
+        """Return when all of it is there."""
         self._thread.join()
         if self._error:
             raise self._error
 
-    def _make(self, home: Home, supervisor: Supervisor) -> None:
+    def _make(self, supervisor: Supervisor) -> None:
         from vms import demo
 
         try:
             with _step(supervisor, "Demo footage"):
-                demo.prepare(home)
+                demo.prepare(self._home)
         except VmsError as error:
             self._error = error
         except OSError as error:
@@ -314,6 +332,7 @@ def _migrate_airflow(home: Home) -> None:
 
 def main() -> int:
     """The background launcher of `up --detach`: what happens is in run/services.json."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         return run(homes.from_environment(), changed=lambda _state: None)
     except VmsError as error:

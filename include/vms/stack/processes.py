@@ -17,7 +17,8 @@ import psutil
 
 MARK = "VMS_STACK"
 _PR_SET_CHILD_SUBREAPER = 36
-_TASK_TITLE = "airflow supervisor:"
+_TASK_TITLES = ("airflow supervisor:", "airflow worker -- LocalExecutor:")
+_IDLE = "<idle>"
 
 
 def adopt_orphans() -> None:
@@ -86,7 +87,8 @@ def reap_adopted(sessions: Iterable[int], own: Iterable[int]) -> None:
 
 def running_tasks(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Those that watch over a running Airflow task: on SIGTERM they end the task, which reports before it goes."""
-    return [process for process in processes if _title(process).startswith(_TASK_TITLE)]
+    titled = ((process, _title(process)) for process in processes)
+    return [process for process, title in titled if title.startswith(_TASK_TITLES) and _IDLE not in title]
 
 
 def send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

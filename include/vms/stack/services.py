@@ -48,7 +48,7 @@ def recorder_service(home: Home) -> Service:
     return Service("demo-recorder", prepare, lambda: True)
 
 
-def airflow_services(home: Home) -> tuple[Service, ...]:
+def airflow_services(home: Home) -> tuple[Service, Service, Service]:
     """API server, scheduler and DAG processor. Nothing defers, so there is no triggerer."""
     health = AirflowHealth(home)
 

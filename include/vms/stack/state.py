@@ -94,4 +94,7 @@ def as_seen_now(state: StackState) -> StackState:
         else replace(one, state="stopped", pid=0, detail="it ended with the launcher")
         for one in state.services
     )
-    return replace(state, phase="stopped", error="The launcher was killed.", remedy="./vms up", services=services)
+    if any(one.pid for one in services):
+        error, remedy = "The launcher was killed; what it had started runs on unwatched.", "./vms up or ./vms down"
+        return replace(state, phase="failed", error=error, remedy=remedy, services=services)
+    return replace(state, phase="stopped", error="", remedy="", services=services)

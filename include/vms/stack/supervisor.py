@@ -32,7 +32,7 @@ STEADY_S = 120.0
 ASK_STARTING_S = 0.3
 ASK_READY_S = 5.0
 UNWELL_AFTER = 3
-STOP_PATIENCE_S = (6.0, 3.0, 3.0)
+STOP_PATIENCE_S = (5.0, 2.0, 3.0)
 REAP_S = 5.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOGS_KEPT = 3
@@ -85,11 +85,11 @@ class Supervisor:
         self._ending = threading.Event()
         now = time.time()
         self._state = StackState(mark, os.getpid(), processes.started_at(os.getpid()), now, home.demo)
-        self._threads = [threading.Thread(target=loop, daemon=True) for loop in (self._watch, self._ask)]
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
         processes.adopt_orphans()
         self._write()
-        for thread in self._threads:
-            thread.start()
+        self._watcher.start()
+        threading.Thread(target=self._ask, daemon=True).start()
 
     @property
     def state(self) -> StackState:
@@ -137,8 +137,7 @@ class Supervisor:
         """Stop everything within 15 seconds, running tasks first while they can still report."""
         self.phase("stopping")
         self._ending.set()
-        for thread in self._threads:
-            thread.join(5.0)
+        self._watcher.join(5.0)
         with self._lock:
             for running in self._services.values():
                 running.wanted = False
@@ -201,7 +200,7 @@ class Supervisor:
             self._plan_restart(running, f"it ended with {why}: {last_line(self._log_file(running.service.name))}")
 
     def _plan_restart(self, running: _Running, why: str) -> None:
-        log.warning("%s: %s. Starting it again in %.0f s.", running.service.name, why, running.back_off_s)
+        log.info("%s: %s. Starting it again in %.0f s.", running.service.name, why, running.back_off_s)
         running.not_before = time.monotonic() + running.back_off_s
         running.back_off_s = min(running.back_off_s * 2, LONGEST_BACK_OFF_S)
         restarts = running.state.restarts + 1
