@@ -25,7 +25,7 @@ DUE = "due"
 SETTLED = "settled"
 
 
-@task
+@task(show_return_value_in_logs=False)
 def plan(site: str, sensed: Any) -> Any:
     """Subtract what the catalogue knows, cut the rest into batches, and say what is due for release."""
     from vms.catalogue.planning import plan_run
@@ -43,7 +43,7 @@ def plan(site: str, sensed: Any) -> Any:
     return dump(made.batches)
 
 
-@task
+@task(show_return_value_in_logs=False)
 def compress(site: str, batch: Any) -> Any:
     """Make rendition and previews of each file of the batch. A file that can't be used never stops the others."""
     from vms.steps.compress import compress_batch
@@ -53,7 +53,7 @@ def compress(site: str, batch: Any) -> Any:
     return dump(receipts)
 
 
-@task
+@task(show_return_value_in_logs=False)
 def upload(site: str, batch: Any, receipts: Any) -> Any:
     """Put each rendition into each store and have the store confirm it. Goes on where an earlier try was stopped.
 
@@ -67,7 +67,7 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     _refuse_missing_copies(done, unreached(done))
 
 
-@task
+@task(show_return_value_in_logs=False)
 def record(site: str, batch: Any, receipts: Any) -> Any:
     """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file."""
     from vms.catalogue.custody import record_receipts
@@ -85,7 +85,7 @@ def record(site: str, batch: Any, receipts: Any) -> Any:
     return dump(recorded)
 
 
-@task
+@task(show_return_value_in_logs=False)
 def release(site: str) -> Any:
     """Remove source and staging files of recordings that the catalogue has committed as archived, when it is time."""
     from vms.steps.release import release as release_sources
