@@ -88,8 +88,9 @@ class Store(Protocol):
         """Put the file under the key, once, and return when the store has proven that it holds these very bytes.
 
         sha256 and size_bytes are what the file must have; FileRotted when it has not, and nothing is left under the
-        key. An equal object under the key is proven anew and no byte is sent (bytes_sent 0); a different one is
-        StoreConflict and stays untouched. Idempotent; killed at any instruction, the key has the whole object or none.
+        key. An equal object under the key is proven anew and no byte is sent (bytes_sent 0, the file is not read and
+        may be gone); a different one is StoreConflict and stays untouched. Idempotent; killed at any instruction, the
+        key has the whole object or none.
         """
 
     def head(self, key: str) -> StoredObject | None:
@@ -105,7 +106,7 @@ class Store(Protocol):
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Every object whose key begins with the text `prefix`, in key order, lazily. Unfinished puts are not listed.
 
-        Never ends early in silence: a store that goes away while it is listed raises StoreUnreachable.
+        Never ends early in silence: a store that goes away before all is read raises StoreUnreachable.
         """
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:
@@ -117,7 +118,8 @@ class Store(Protocol):
     def check(self) -> builtins.list[Finding]:
         """What works and what does not, found by really doing it with a small probe object that is removed again.
 
-        Never raises: an unreachable store is a finding.
+        Never raises: an unreachable store is a finding. Call `identify` first where the store's identity is known;
+        without, a new store gets its identity here.
         """
 
     def free_bytes(self) -> int | None:

@@ -118,11 +118,7 @@ class FileStore:
         return self._stream(FileIO(handle, "rb"), key, start, length)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        with self._doing("listing"), self._checked_root():
-            pass
-        yield from self._walk("", prefix)
-        with self._doing("listing"), self._checked_root():
-            pass
+        return self._walk("", prefix)
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:
         wanted = [valid_key(key) for key in keys]

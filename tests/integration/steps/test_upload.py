@@ -276,6 +276,17 @@ def test_earlier_try_is_found_before_another_store_gets_a_new_one(ground: Ground
     assert ground.objects("nas")[ground.rendition()] == before[ground.rendition()]
 
 
+def test_rendition_of_other_source_bytes_is_not_taken_over(ground: Ground) -> None:
+    ground.upload()
+    before = ground.objects("nas")
+    ground.clear_staging()
+    fresh = tuple(replace(one, source_sha256="0" * 64) for one in ground.compress(profile=replace(PROFILE, crf=30)))
+    done = ground.upload(fresh)
+    assert ground.objects("nas") == before
+    assert [one.store_faults["nas"].reason for one in done] == ["store_conflict"] * FILES
+    assert "its source_sha256 is" in done[0].store_faults["nas"].message
+
+
 @pytest.mark.parametrize("foreign", ["noise", "other recording"])
 def test_foreign_object_under_our_key_stays_and_is_named(ground: Ground, foreign: str) -> None:
     second = ground.receipts[1].rendition

@@ -113,6 +113,8 @@ def test_equal_object_is_not_sent_again(store: Store, tmp_path: Path) -> None:
     second = put(store, tmp_path, KEY, b"same bytes")
     assert (first.bytes_sent, second.bytes_sent) == (10, 0)
     assert second.sha256 == first.sha256
+    gone = store.put(tmp_path / "cleared away", KEY, sha256=sha256(b"same bytes"), size_bytes=10)
+    assert gone.bytes_sent == 0
     assert [one.key for one in store.list()] == [KEY]
 
 
