@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from vms import config_schema as schema
 from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
-from vms.config_values import did_you_mean
+from vms.config_values import did_you_mean, store_folder, store_url
 from vms.config_yaml import Document, Located, Mistake, Where
 from vms.errors import ConfigError
 from vms.recorders import built_in_pattern_names
@@ -80,7 +80,7 @@ class _Check:
         self.defaults, self.default_mistakes = self._defaults()
         self.stores = self._named("stores", schema.StoreSection, lambda name, s: StoreConfig(name, s.url))
         if "stores" not in document.sections or document.sections["stores"].data is None:
-            self.stores.right["nas"] = StoreConfig("nas", f"file://{home}/nas")
+            self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
         self.profiles = self._named("profiles", schema.ProfileSection, _profile)
         for name, profile in BUILT_IN_PROFILES.items():
             if name not in self.profiles.wrong:
@@ -291,7 +291,7 @@ class _Check:
         self, section: schema.SiteSection, stores: tuple[StoreConfig, ...], located: Located, mistakes: list[Mistake]
     ) -> None:
         """A store or staging folder inside the footage folder would be archived as footage, again and again."""
-        inside = [(f'store "{store.name}"', Path(store.url.removeprefix("file://"))) for store in stores]
+        inside = [(f'store "{store.name}"', store_folder(store.url)) for store in stores]
         if section.staging is not None:
             inside.append(("staging folder", section.staging))
         for what, folder in inside:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 ZONE_ALIASES = {"WIB": "Asia/Jakarta", "WITA": "Asia/Makassar", "WIT": "Asia/Jayapura"}
@@ -53,7 +53,7 @@ def time_zone(text: str) -> str:
 
 def folder(text: str, home: Path) -> Path:
     """An absolute folder. ${VMS_HOME} stands for the state folder and a leading ~ for the home of this user."""
-    path = Path(_expand(text, home)).expanduser()
+    path = Path(_expand(text, str(home))).expanduser()
     if not path.is_absolute() or "\0" in text:
         raise ValueError("allowed is an absolute path such as /mnt/nvr1, or one that begins with ${VMS_HOME}/.")
     return path
@@ -61,7 +61,7 @@ def folder(text: str, home: Path) -> Path:
 
 def store_url(text: str, home: Path) -> str:
     """A store's URL. Only file:///absolute/folder so far."""
-    expanded = _expand(text, home)
+    expanded = _expand(text, quote(str(home)))
     parts = urlsplit(expanded)
     if parts.password is not None or (parts.username and parts.scheme != "file"):
         raise ValueError("a URL must not hold a user name or password: take it out and change that password.")
@@ -77,8 +77,13 @@ def store_url(text: str, home: Path) -> str:
     return "file://" + parts.path.rstrip("/")
 
 
-def _expand(text: str, home: Path) -> str:
+def store_folder(url: str) -> Path:
+    """The folder that a file:// URL means."""
+    return Path(unquote(urlsplit(url).path))
+
+
+def _expand(text: str, home: str) -> str:
     for match in _VARIABLE.finditer(text):
         if match.group(0) != "${VMS_HOME}":
             raise ValueError(f"{match.group(0)} is not known here; only ${{VMS_HOME}} is.")
-    return text.replace("${VMS_HOME}", str(home))
+    return text.replace("${VMS_HOME}", home)

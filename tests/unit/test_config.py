@@ -182,6 +182,15 @@ def test_a_store_inside_the_footage_folder_is_refused(write):
     assert "lies inside this footage folder" in messages(path)["ho"][0]
 
 
+def test_a_state_folder_with_odd_letters_gives_a_store_that_lies_in_it(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("VMS_HOME", str(tmp_path / "a b#c?d%20"))
+    (site,) = load_config(write(f"sites:\n{SITE}")).sites
+    assert site.stores[0].url == f"file://{tmp_path}/a%20b%23c%3Fd%2520/nas"
+    (site,) = load_config(EXAMPLE).sites
+    assert site.stores[0].url == f"file://{tmp_path}/a%20b%23c%3Fd%2520/nas"
+    assert site.footage == tmp_path / "a b#c?d%20/footage/ho"
+
+
 def test_several_stores_and_none_chosen_is_a_question_not_a_guess(write):
     path = write(f"stores: {{a: {{url: 'file:///a'}}, b: {{url: 'file:///b'}}}}\nsites:\n{SITE}")
     assert "allowed are a, b" in messages(path)["ho"][0]
