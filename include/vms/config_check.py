@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from vms import config_schema as schema
 from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
 from vms.config_values import did_you_mean, store_folder, store_url
+from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
 from vms.errors import ConfigError
 from vms.recorders import built_in_pattern_names
@@ -40,8 +41,6 @@ _PRESETS = {
 }
 _DEFAULT_CRF = {"av1": 36, "h264": 28}
 _DEFAULT_PRESET = {"av1": "9", "h264": "medium"}
-
-_PASSWORD = re.compile(r"://[^/@]*@")  # must not end up in a log
 
 T = TypeVar("T")
 S = TypeVar("S", bound=schema.Section)
@@ -131,12 +130,12 @@ class _Check:
         company = self.document.sections.get("company")
         if company is not None and isinstance(company.data, (list, dict)):
             self.beside.append(
-                Mistake(*company.place(()), f"company: found {_found(company.data)}; allowed is a text.")
+                Mistake(*company.place(()), f"company: found {found_text(company.data)}; allowed is a text.")
             )
         for key in self.document.top.data:
             if key not in TOP_KEYS:
                 place = self.document.top.place((key,), key=True)
-                mistake = Mistake(*place, _unknown_key(key, TOP_KEYS), (key,))
+                mistake = Mistake(*place, unknown_key(key, TOP_KEYS), (key,))
                 meant_defaults = '"defaults"' in did_you_mean(key, TOP_KEYS)
                 (self.for_all if meant_defaults else self.beside).append(mistake)
 
@@ -168,7 +167,7 @@ class _Check:
         if located is None or located.data is None:
             return named
         if not isinstance(located.data, dict):
-            text = f"{section}: found {_found(located.data)}; allowed is a name for each, with its keys below."
+            text = f"{section}: found {found_text(located.data)}; allowed is a name for each, with its keys below."
             self.beside.append(Mistake(*located.place(()), text))
             return named
         self.beside.extend(mistake for mistake in located.mistakes if len(mistake.where) < 2)
@@ -310,7 +309,7 @@ class _Check:
             for detail in error.errors(include_url=False):
                 where = (*at, *detail["loc"])
                 key = detail["type"] == "extra_forbidden"
-                text = _explain(detail, kind)
+                text = explain(detail, kind)
                 prefix = ".".join(str(step) for step in (title, *where) if step != "" and not isinstance(step, int))
                 mistakes.append(Mistake(*located.place(where, key), f"{prefix}: {text}" if prefix else text, where))
             return None, mistakes
@@ -361,49 +360,6 @@ def _profile(name: str, section: schema.ProfileSection) -> Profile:
         keyframes,
         section.pixel_format,
     )
-
-
-def _explain(detail: Any, kind: type[schema.Section]) -> str:
-    """One pydantic error in our words: what was found, what is allowed, the nearest valid word."""
-    code, loc, found = detail["type"], detail["loc"], detail["input"]
-    context = detail.get("ctx", {})
-    shown = f"found {_found(found)}"
-    if code == "extra_forbidden":
-        owner: type[schema.Section] = schema.CameraSection if "cameras" in loc[:-1] else kind
-        return _unknown_key(str(loc[-1]), owner.model_fields)
-    if code == "missing":
-        return "this key is missing."
-    if code == "value_error":
-        secret = loc[-1:] == ("url",)  # a password must not end up in a log
-        return f"{context['error']}" if secret else f"{shown}; {context['error']}"
-    if code == "literal_error":
-        words = re.findall(r"'([^']*)'", context["expected"])
-        near = did_you_mean(found, words) if isinstance(found, str) else ""
-        return f"{shown}; allowed are {', '.join(words)}.{near}"
-    if code.startswith("bool"):
-        return f"{shown}; allowed is true or false."
-    if code in ("greater_than_equal", "less_than_equal", "int_parsing", "int_type", "int_from_float"):
-        return f"{shown}; allowed is a whole number from 0 to 63."
-    if code in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{shown}; allowed are keys, each with its value: {', '.join(kind.model_fields)}."
-    if code in ("list_type", "too_short"):
-        return f"{shown}; allowed is a list with at least one name."
-    if code in ("string_type", "path_type") and not isinstance(found, str):
-        return f"{shown}; allowed is a text."
-    return f"{shown}; {detail['msg'][:1].lower()}{detail['msg'][1:]}."
-
-
-def _unknown_key(key: str, known: Any) -> str:
-    names = list(known)
-    return f'unknown key "{key}"; allowed are {", ".join(names)}.{did_you_mean(key, names)}'
-
-
-def _found(value: Any) -> str:
-    if isinstance(value, dict):
-        return "keys and values"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    return "nothing" if value is None else f'"{_PASSWORD.sub("://***@", str(value))}"'
 
 
 def _id_of(located: Located) -> str:
