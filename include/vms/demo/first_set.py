@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from datetime import UTC, datetime, time, timedelta
 from itertools import cycle
 from pathlib import Path
 
 from vms.demo.cameras import SITES, DemoSite
 from vms.demo.clips import Clip, footage_folder, record
+from vms.errors import VmsError
 from vms.home import Home
 
 RECENT_S = 15
@@ -26,11 +27,33 @@ def first_clips(now: datetime, sites: tuple[DemoSite, ...] = SITES) -> tuple[Cli
 
 def make_first_set(home: Home, now: datetime, sites: tuple[DemoSite, ...] = SITES) -> tuple[Path, ...]:
     """Make the first clips and the broken file, and return where they lie. Raises EncodeFailed, OSError."""
-    workers = min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers, thread_name_prefix="demo") as pool:
-        made = list(pool.map(lambda clip: record(clip, home, live=False), first_clips(now, sites)))
+    clips = first_clips(now, sites)
+    made: dict[int, Path] = {}
+    failed: list[Exception] = []
+    numbers = iter(range(len(clips)))
+    turn = threading.Lock()
+
+    def work() -> None:
+        while not failed:
+            with turn:
+                number = next(numbers, None)
+            if number is None:
+                return
+            try:
+                made[number] = record(clips[number], home, live=False)
+            except (VmsError, OSError) as error:
+                failed.append(error)
+
+    # Daemons, unlike a pool's threads, don't keep a process alive that is told to stop; their FFmpeg ends with it.
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(min(4, os.cpu_count() or 1))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if failed:
+        raise failed[0]
     broken = break_one(home, sites[0], made[0], now)
-    return (*made, broken)
+    return (*(made[number] for number in range(len(clips))), broken)
 
 
 def break_one(home: Home, site: DemoSite, whole: Path, now: datetime) -> Path:

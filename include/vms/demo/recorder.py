@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 from vms.demo.cameras import SITES
-from vms.demo.clips import Clip, footage_folder, record, sweep
+from vms.demo.clips import Clip, record, sweep
 from vms.errors import EncodeFailed
 from vms.home import Home, from_environment
 from vms.video.ffmpeg import Stopped
@@ -34,11 +34,12 @@ def clips_of(minute: datetime) -> tuple[Clip, ...]:
 
 def record_until(stop: threading.Event, home: Home) -> None:
     """Record until `stop` is set. A clip that fails is logged and the next one is made."""
+    home.prepare()
     sweep(home, SITES)
     log.info("Recording a clip of each site every minute, into %s.", home.demo_footage)
     while not stop.wait(60 - time.time() % 60):
         for clip in clips_of(datetime.now(UTC).replace(second=0, microsecond=0)):
-            if shutil.disk_usage(footage_folder(home, clip.site)).free < _FREE_FLOOR_BYTES:
+            if shutil.disk_usage(home.root).free < _FREE_FLOOR_BYTES:
                 log.warning("Less than 1 GiB is free below %s: the demo cameras pause.", home.root)
                 break
             try:
