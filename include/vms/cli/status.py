@@ -56,7 +56,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     if as_json:
         sys.stdout.write(json.dumps(as_object(seen), ensure_ascii=False) + "\n")
     else:
-        _show(Console(soft_wrap=True), seen)
+        console = Console()
+        _show(console if console.is_terminal else Console(width=120), seen)
     raise typer.Exit(0 if seen.usable else 1)
 
 

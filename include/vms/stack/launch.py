@@ -270,14 +270,15 @@ class _Footage:
 def _require_free(port: int, what: str, setting: str) -> None:
     if postgres.is_free(port):
         return
-    who = _holder(port)
+    who = port_holder(port)
     raise StackError(
         f"Port {port} for the {what} is taken{f' by {who}' if who else ''}.",
         f"Stop that program, or choose another port: {setting}={postgres.free_port()} ./vms up",
     )
 
 
-def _holder(port: int) -> str:
+def port_holder(port: int) -> str:
+    """Who listens on this port, as far as this user may see it; else an empty text."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.status == "LISTEN" and connection.pid:

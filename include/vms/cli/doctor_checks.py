@@ -1,0 +1,266 @@
+"""What `vms doctor` looks at, ordered by what people come with: a page that is not reachable, nothing that appears, a
+full store, a slow upload; then the machine itself. Each check ends as findings; none of them changes anything."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from vms.cli.status import Overview
+from vms.cli.wording import size_text
+from vms.config import Config, Site, load_config
+from vms.errors import VmsError
+from vms.home import Home
+from vms.stack import postgres
+from vms.stack.airflow_env import airflow_url
+from vms.stack.launch import port_holder
+from vms.stack.services import AirflowHealth, viewer_url
+from vms.stores import open_store
+from vms.video.binaries import binaries, version
+
+HOME_FLOOR_BYTES = 2_000_000_000
+STORE_FLOOR_BYTES = 20_000_000_000
+FOLDER_PATIENCE_S = 10.0
+SLOW_STORE_S = 10.0
+BUSY_RUN = timedelta(hours=2)
+_STA_UNSYNC = 0x0040
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. group: the trouble that it explains. remedy: what to do next, "" when ok."""
+
+    group: str
+    ok: bool
+    what: str
+    remedy: str = ""
+
+
+def examine(home: Home, seen: Overview) -> Iterator[Finding]:
+    """All findings, one after the other."""
+    config, problem = _config(home)
+    yield from _page(home, seen)
+    yield from _nothing_appears(home, seen, config, problem)
+    yield from _storage(home, config)
+    yield from _upload(seen, config)
+    yield from _machine(home)
+
+
+def _page(home: Home, seen: Overview) -> Iterator[Finding]:
+    group = "Page not reachable"
+    stack = seen.stack
+    if stack is None or stack.phase != "usable":
+        phase = stack.phase if stack else "stopped"
+        yield Finding(
+            group, False, f"The system is not running ({phase}). {stack.error if stack else ''}".strip(), "./vms up"
+        )
+        for port, setting in ((home.viewer_port, "VMS_VIEWER_PORT"), (home.airflow_port, "VMS_AIRFLOW_PORT")):
+            free = postgres.is_free(port)
+            yield Finding(
+                group,
+                free or bool(stack and stack.launcher_lives),
+                f"Port {port} is free."
+                if free
+                else f"Port {port} is taken by {port_holder(port) or 'another program'}.",
+                "" if free else f"Stop that program, or set {setting} to another port.",
+            )
+        return
+    for service in stack.services:
+        well = service.state == "ready"
+        log_file = home.logs / f"{service.name}.log"
+        yield Finding(
+            group,
+            well,
+            f"{service.name} is {service.state}{f' ({service.restarts} restarts)' if service.restarts else ''}.",
+            "" if well else f"{service.detail} It is restarted by itself; the log is in {log_file}.".strip(),
+        )
+    yield Finding(
+        group,
+        True,
+        f"The pages are {viewer_url(home)} and {airflow_url(home)}; they listen on this machine only. From another"
+        f" machine: ssh -L {home.viewer_port}:127.0.0.1:{home.viewer_port} USER@{platform.node()}",
+    )
+
+
+def _nothing_appears(home: Home, seen: Overview, config: Config | None, problem: Finding | None) -> Iterator[Finding]:
+    group = "Nothing appears"
+    if problem:
+        yield problem
+    if config:
+        yield Finding(group, True, f"{home.sites_file} is readable; {len(config.sites)} sites are in use.")
+        for error in config.errors:
+            yield Finding(group, False, error.message, f"Correct {home.sites_file}, then: ./vms sites check")
+        for site in config.sites:
+            yield _folder(group, site)
+            yield from _sensed(group, site, seen)
+    if seen.usable:
+        well = AirflowHealth(home, since=time.time() - 120)
+        for part in ("scheduler", "dag_processor"):
+            ok = well.is_well(part)
+            words = f"Airflow's {part.replace('_', ' ')} {'works' if ok else 'gives no sign of life'}."
+            yield Finding(group, ok, words, "" if ok else f"Look into {home.logs}; ./vms down and ./vms up restart it.")
+    for text in seen.problems:
+        yield Finding(group, False, text, "See above.")
+
+
+def _folder(group: str, site: Site) -> Finding:
+    """A hung mount must not hang the doctor: whoever asks it waits in a thread of its own."""
+    answer: list[str] = []
+
+    def look() -> None:
+        try:
+            with os.scandir(site.footage) as entries:
+                answer.append("" if next(entries, None) else "empty")
+        except OSError as error:
+            answer.append(error.strerror or str(error))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(FOLDER_PATIENCE_S)
+    if not answer:
+        remedy = "The mount hangs: check the recorder or NAS, then remount it."
+        return Finding(group, False, f"{site.id}: {site.footage} does not answer in {FOLDER_PATIENCE_S:.0f} s.", remedy)
+    if answer[0] == "empty":
+        remedy = "Is it mounted, and does the recorder write there?"
+        return Finding(group, False, f"{site.id}: the footage folder {site.footage} is empty.", remedy)
+    if answer[0]:
+        remedy = "Correct the path in sites.yaml, mount it, or give this user the right to read it."
+        return Finding(
+            group, False, f"{site.id}: the footage folder {site.footage} can't be read ({answer[0]}).", remedy
+        )
+    return Finding(group, True, f"{site.id}: the footage folder {site.footage} is readable.")
+
+
+def _sensed(group: str, site: Site, seen: Overview) -> Iterator[Finding]:
+    if not seen.usable or not site.enabled:
+        return
+    known = next((one for one in seen.sites if one.site == site.id), None)
+    last = known.last_sensed if known else None
+    if known is None or last is None:
+        yield Finding(group, False, f"{site.id}: its folder was never looked at.", f"./vms run {site.id} --wait")
+        return
+    age = datetime.now(UTC) - last
+    working = known.counts.get("planned", 0)
+    if age > 3 * site.every + timedelta(minutes=5):
+        words = f"{site.id}: its folder was last looked at {age.total_seconds() / 60:.0f} minutes ago"
+        if working and age < BUSY_RUN:
+            yield Finding(group, True, f"{words}; {working} recordings are being worked on.")
+        else:
+            remedy = f"Look at its runs in Airflow (footage_{site.id}), or: ./vms run {site.id} --wait"
+            yield Finding(group, False, f"{words}.", remedy)
+    if known.counts.get("quarantined"):
+        yield Finding(
+            group,
+            True,
+            f"{site.id}: {known.counts['quarantined']} files could not be archived; "
+            f"./vms recordings --site {site.id} --state quarantined says why.",
+        )
+
+
+def _storage(home: Home, config: Config | None) -> Iterator[Finding]:
+    group = "Storage full"
+    yield _space(group, "the state folder", home.root, HOME_FLOOR_BYTES, "Free some space, or set VMS_HOME elsewhere.")
+    if config is None:
+        return
+    for folder in sorted({site.staging for site in config.sites if site.staging and site.staging.exists()}):
+        yield _space(
+            group, "staging", folder, HOME_FLOOR_BYTES, "Free some space, or set another `staging` in sites.yaml."
+        )
+    for store in config.stores:
+        try:
+            free = open_store(store.name, store.url).free_bytes()
+        except VmsError as error:
+            yield Finding(group, False, error.message, error.remedy)
+            continue
+        if free is not None:
+            ok = free >= STORE_FLOOR_BYTES
+            words = f"Store {store.name} has {size_text(free)} free."
+            remedy = "" if ok else "Give it more space, add a store, or shorten `retention` in sites.yaml."
+            yield Finding(group, ok, words, remedy)
+
+
+def _upload(seen: Overview, config: Config | None) -> Iterator[Finding]:
+    group = "Slow upload"
+    for one in seen.waiting:
+        yield Finding(group, False, str(one.get("why", "A site waits.")), "See the finding about that disk.")
+    waiting = sum(site.counts.get("planned", 0) for site in seen.sites)
+    yield Finding(group, True, f"{waiting} recordings wait for their compression or upload.")
+    for store in config.stores if config else ():
+        began = time.monotonic()
+        try:
+            findings = open_store(store.name, store.url).check()
+        except VmsError as error:
+            yield Finding(group, False, error.message, error.remedy)
+            continue
+        seconds = time.monotonic() - began
+        for found in findings:
+            yield Finding(group, found.ok, f"Store {store.name}: {found.what}", found.remedy)
+        if seconds > SLOW_STORE_S:
+            remedy = "Check the network to it and its load; uploads go on by themselves, only slowly."
+            yield Finding(group, False, f"Store {store.name} took {seconds:.0f} s for a few small objects.", remedy)
+    load = os.getloadavg()[1] / (os.cpu_count() or 1)
+    remedy = "Compression sets the pace: more cores, a faster profile, or `codec: copy` for a site in sites.yaml."
+    yield Finding(
+        group,
+        True,
+        f"The processors are {'busy' if load > 1 else 'not busy'} (load {load:.1f} per core)."
+        + (f" {remedy}" if load > 2 else ""),
+    )
+
+
+def _machine(home: Home) -> Iterator[Finding]:
+    group = "This machine"
+    yield Finding(group, True, f"Python {platform.python_version()} in {sys.prefix}")
+    try:
+        found = binaries(home)
+        yield Finding(group, True, f"FFmpeg {version(found.ffmpeg)}, ffprobe {version(found.ffprobe)}")
+    except VmsError as error:
+        yield Finding(group, False, error.message, error.remedy)
+    yield _clock(group)
+    try:
+        address = postgres.read_address(home)
+    except VmsError:
+        yield Finding(group, True, "There is no database yet: it is made at the first start.")
+    else:
+        ok = postgres.is_ready(home)
+        words = f"PostgreSQL at {address[0]}:{address[1]} {'answers' if ok else 'does not answer'}."
+        yield Finding(group, ok, words, "" if ok else f"./vms up starts it; its log is {home.logs / 'postgres.log'}.")
+
+
+def _clock(group: str) -> Finding:
+    """Times of footage are compared with this clock; the kernel knows whether something keeps it right."""
+    try:
+        buffer = (ctypes.c_byte * 512)()  # struct timex with modes 0: only asks
+        ctypes.CDLL(None).adjtimex(buffer)
+        status = int.from_bytes(bytes(buffer)[40:44], "little")
+    except (OSError, AttributeError):
+        return Finding(group, True, "Whether the clock is kept right is not known on this system.")
+    words = f"The clock says {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if status & _STA_UNSYNC:  # no fault by itself: in a virtual machine or container the host may keep it
+        return Finding(group, True, f"{words}; nothing on this machine keeps it right.", "timedatectl set-ntp true")
+    return Finding(group, True, f"{words} and is synchronized.")
+
+
+def _space(group: str, what: str, folder: Path, floor: int, remedy: str) -> Finding:
+    try:
+        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+    except OSError as error:
+        return Finding(group, False, f"{folder} ({what}) can't be read ({error.strerror}).", remedy)
+    ok = free >= floor
+    return Finding(group, ok, f"{size_text(free)} are free in {folder} ({what}).", "" if ok else remedy)
+
+
+def _config(home: Home) -> tuple[Config | None, Finding | None]:
+    try:
+        return load_config(home.sites_file), None
+    except VmsError as error:
+        return None, Finding("Nothing appears", False, error.message, error.remedy)
