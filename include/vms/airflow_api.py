@@ -20,6 +20,7 @@ from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
 
 ACTIVE = ("queued", "running")
 _PAGE = 100
+_LOG_IN = "POST /auth/token"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class AirflowApi:
     def __init__(self, home: Home, *, timeout_s: float = 15.0) -> None:
         self._home = home
         self._url = airflow_url(home)
-        self._client = httpx.Client(base_url=self._url, timeout=timeout_s)
+        # Airflow is on this machine: a proxy of the environment must never get the password.
+        self._client = httpx.Client(base_url=self._url, timeout=timeout_s, trust_env=False)
         self._token = ""
 
     def __enter__(self) -> Self:
@@ -183,7 +185,7 @@ class AirflowApi:
                 f"Airflow at {self._url} refuses the user {ADMIN_USER} of this home.",
                 "Is it the Airflow of another home? Check VMS_HOME and VMS_AIRFLOW_PORT with ./vms status.",
             )
-        self._token = str(self._told(answer, "POST /auth/token").get("access_token", ""))
+        self._token = str(self._told(answer, _LOG_IN).get("access_token", ""))
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -210,7 +212,7 @@ class AirflowApi:
             told = None
         if answer.is_success and isinstance(told, dict):
             return told
-        if answer.is_success:
+        if answer.is_success or (asked == _LOG_IN and answer.status_code == 404):
             raise StackError(
                 f"What answers at {self._url} is not Airflow's API.",
                 "Check VMS_AIRFLOW_PORT; another program may have that port.",

@@ -145,3 +145,21 @@ def test_airflow_hangs(airflow: FakeAirflow, home: Home) -> None:
     with AirflowApi(home, timeout_s=0.3) as api, pytest.raises(StackError, match="did not answer in time"):
         api.dag("d")
     release.set()
+
+
+def test_another_program_on_the_port(airflow: FakeAirflow, home: Home) -> None:
+    airflow.answers["POST /auth/token"] = (404, {"detail": "Not Found"})
+    with AirflowApi(home) as api, pytest.raises(StackError, match=r"not Airflow's API.*VMS_AIRFLOW_PORT"):
+        api.dags()
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    airflow: FakeAirflow, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    airflow.answers["GET /api/v2/dags"] = (200, {"dags": [], "total_entries": 0})
+    with AirflowApi(home) as api:
+        assert api.dags() == []
