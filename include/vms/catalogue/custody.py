@@ -122,7 +122,11 @@ def close_run(conn: Connection, run: RunRef) -> Verdict:
         JOIN batch_item i USING (batch_id)
         JOIN camera c USING (camera_id)
         JOIN site s ON s.site_id = run.site_id
-        LEFT JOIN recording r ON r.recording_id = i.recording_id AND r.start_at = i.start_at
+        LEFT JOIN LATERAL (
+            SELECT custody, source_name FROM recording
+            WHERE recording.recording_id = i.recording_id AND recording.start_at = i.start_at
+            OFFSET 0  -- one by one by key, never by reading months into a hash
+        ) AS r ON true
         WHERE run.dag_id = %s AND run.run_id = %s
         ORDER BY b.position, i.position
         """,

@@ -33,20 +33,20 @@ def select_due(
     """
     cursor.execute(
         """
-        WITH due AS (
-            SELECT recording_id, start_at FROM recording
-            WHERE site_id = %s AND custody = 1 AND archived_at <= %s
-              AND (release_tried_at IS NULL OR release_tried_at <= %s OR release_tried_at = %s)
-            ORDER BY release_tried_at NULLS FIRST, archived_at
-            LIMIT %s FOR UPDATE
-        )
-        UPDATE recording r SET release_tried_at = %s FROM due
-        WHERE r.recording_id = due.recording_id AND r.start_at = due.start_at
-        RETURNING r.recording_id, r.start_at
+        SELECT recording_id, start_at FROM recording
+        WHERE site_id = %s AND custody = 1 AND archived_at <= %s
+          AND (release_tried_at IS NULL OR release_tried_at <= %s OR release_tried_at = %s)
+        ORDER BY release_tried_at NULLS FIRST, archived_at
+        LIMIT %s FOR UPDATE
         """,
-        (site_id, now - keep_source, now - AGAIN_AFTER, planned_at, DUE_LIMIT, planned_at),
+        (site_id, now - keep_source, now - AGAIN_AFTER, planned_at, DUE_LIMIT),
     )
-    return sorted(cursor.fetchall(), key=lambda place: (place[1], place[0]))
+    places: list[Place] = sorted(cursor.fetchall(), key=lambda place: (place[1], place[0]))
+    for place in places:
+        cursor.execute(
+            "UPDATE recording SET release_tried_at = %s WHERE recording_id = %s AND start_at = %s", (planned_at, *place)
+        )
+    return places
 
 
 def load_orders(cursor: Cursor, places: Sequence[Place], keep_source: timedelta | None) -> tuple[ReleaseOrder, ...]:
@@ -99,8 +99,12 @@ def load_items(cursor: Cursor, places: Sequence[Place]) -> list[BatchItem]:
         """
         SELECT n.recording_id, n.path, n.size_bytes, n.mtime_ns
         FROM unnest(%s::bigint[], %s::timestamptz[]) AS wanted (recording_id, start_at)
-        JOIN recording_source n ON n.recording_id = wanted.recording_id AND n.start_at = wanted.start_at
-        WHERE n.released_at IS NULL AND n.replaced_at IS NULL
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording_source s
+            WHERE s.recording_id = wanted.recording_id AND s.start_at = wanted.start_at
+              AND s.released_at IS NULL AND s.replaced_at IS NULL
+            OFFSET 0  -- one by one by key, never by reading months into a hash
+        ) AS n
         ORDER BY n.first_seen DESC, n.path
         """,
         wanted,
@@ -113,7 +117,11 @@ def load_items(cursor: Cursor, places: Sequence[Place]) -> list[BatchItem]:
         SELECT r.recording_id, s.slug, c.slug, r.start_at, replace(r.fingerprint::text, '-', ''),
                r.duration_s::float8, r.time_basis
         FROM unnest(%s::bigint[], %s::timestamptz[]) WITH ORDINALITY AS wanted (recording_id, start_at, position)
-        JOIN recording r ON r.recording_id = wanted.recording_id AND r.start_at = wanted.start_at
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording
+            WHERE recording.recording_id = wanted.recording_id AND recording.start_at = wanted.start_at
+            OFFSET 0
+        ) AS r
         JOIN camera c ON c.camera_id = r.camera_id
         JOIN site s ON s.site_id = r.site_id
         ORDER BY wanted.position

@@ -217,7 +217,11 @@ def _source(wanted: RecordingFilter, where: str, params: Params, tail: str, limi
                 FROM run JOIN batch b USING (run_no) JOIN batch_item i USING (batch_id)
                 WHERE run.dag_id = %s AND run.run_id = %s
             ) AS item
-            JOIN recording r ON r.recording_id = item.recording_id AND r.start_at = item.start_at
+            CROSS JOIN LATERAL (
+                SELECT * FROM recording
+                WHERE recording.recording_id = item.recording_id AND recording.start_at = item.start_at
+                OFFSET 0  -- one by one by key, never by reading months into a hash
+            ) AS r
             JOIN camera c ON c.camera_id = r.camera_id JOIN site s ON s.site_id = c.site_id
             WHERE {heads} AND {where} {tail}) AS r
         """
@@ -288,7 +292,6 @@ def _copies(conn: Connection, wanted: list[tuple[int, datetime]]) -> tuple[dict[
     posters: set[int] = set()
     if not wanted:
         return copies, posters
-    starts = [start for _, start in wanted]
     found = fetch_all(
         conn,
         """
@@ -297,12 +300,13 @@ def _copies(conn: Connection, wanted: list[tuple[int, datetime]]) -> tuple[dict[
         CROSS JOIN LATERAL (
             SELECT * FROM copy
             WHERE copy.recording_id = page.recording_id AND copy.start_at = page.start_at
-              AND copy.start_at BETWEEN %s AND %s AND part IN (0, 1) AND state = 0
+              AND part IN (0, 1) AND state = 0
+            OFFSET 0
         ) AS k
         JOIN store st USING (store_id)
         ORDER BY k.store_id
         """,
-        [[one for one, _ in wanted], starts, min(starts), max(starts)],
+        [[one for one, _ in wanted], [start for _, start in wanted]],
     )
     for recording_id, part, *row in found:
         if part == PARTS["rendition"]:

@@ -21,7 +21,7 @@ def list_sites(conn: Connection) -> list[SiteRow]:
     found = fetch_all(
         conn,
         "SELECT s.slug, s.name, s.tz, c.slug, c.name FROM site s LEFT JOIN camera c USING (site_id)"
-        " ORDER BY s.name, s.slug, c.name, c.slug",
+        " ORDER BY lower(s.name), s.slug, lower(c.name), c.slug",
         [],
     )
     sites: dict[str, SiteRow] = {}
@@ -54,7 +54,7 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
             SELECT end_at FROM recording WHERE site_id = s.site_id AND custody <> 4
             ORDER BY start_at DESC, recording_id DESC LIMIT 1
         ) AS newest ON true
-        ORDER BY s.name, s.slug
+        ORDER BY lower(s.name), s.slug
         """,
         [],
     )
