@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import stat
@@ -35,6 +36,8 @@ from vms.video.rendition import Made, make
 from vms.video.slots import cores, encode_slot
 
 logger = logging.getLogger(__name__)
+
+_PASSING = ("unreadable", "missing")  # a share that hangs or goes away says nothing about the file
 
 
 def compress_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], None]) -> tuple[Receipt, ...]:
@@ -88,6 +91,7 @@ def compress_item(
     )
     try:
         staging.mkdir(parents=True, exist_ok=True)
+        sweep(staging)
         kept = _staged_receipt(item, site, staging)
         if kept is not None:
             report(f"{label}  is staged already ({_mb(kept.rendition.size_bytes if kept.rendition else 0)})")
@@ -120,7 +124,6 @@ def _compress(
     report: Callable[[str], None],
     stop: threading.Event | None,
 ) -> Receipt:
-    sweep(staging, item.staging_stem)
     found = probe(path, home=home)
     wait_for_space(staging, begun.source.size_bytes, site, home, report, stop)
     with encode_slot(home, found.pixels, stop), work_folder(staging, item.staging_stem) as folder:
@@ -277,7 +280,7 @@ def _settle_previews(made: Made, found: Probe, item: BatchItem, staging: Path) -
                 tile_width=width // sheet.columns,
                 tile_height=height // sheet.rows,
                 columns=sheet.columns,
-                tiles=sheet.tiles,
+                tiles=max(1, min(sheet.tiles, math.ceil(made.duration_s / sheet.interval_s))),
                 interval_s=sheet.interval_s,
             )
         )
@@ -323,7 +326,7 @@ def _staged_receipt(item: BatchItem, site: Site, staging: Path) -> Receipt | Non
 
 def _fault(error: VmsError) -> Fault:
     if isinstance(error, SourceRejected):
-        return Fault(error.reason, error.message, error.remedy, permanent=True)
+        return Fault(error.reason, error.message, error.remedy, permanent=error.reason not in _PASSING)
     codes = {SourceChanged: "source_changed", StagingFull: "staging_full", FootageUnreachable: "footage_unreachable"}
     reason = next((code for kind, code in codes.items() if isinstance(error, kind)), "compress_failed")
     return Fault(reason, error.message, error.remedy, permanent=False)

@@ -55,19 +55,17 @@ def durable_folder(path: Path) -> None:
 def work_folder(staging: Path, stem: str) -> Iterator[Path]:
     """A folder beside the results for what is not finished, on the same disk so that a rename is enough. It is locked
     while it is in use, see `sweep`."""
-    folder = Path(mkdtemp(prefix=f".{stem}.", suffix=_WORK, dir=staging))
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    folder, handle = _locked_folder(staging, stem)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
 
 
-def sweep(staging: Path, stem: str) -> None:
-    """Remove what a process that is no more has left unfinished of this file."""
-    for folder in staging.glob(f".{stem}.*{_WORK}"):
+def sweep(staging: Path) -> None:
+    """Remove what processes that are no more have left unfinished."""
+    for folder in staging.glob(f".*{_WORK}"):
         with contextlib.suppress(OSError):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -75,6 +73,17 @@ def sweep(staging: Path, stem: str) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(handle)
+
+
+def _locked_folder(staging: Path, stem: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(mkdtemp(prefix=f".{stem}.", suffix=_WORK, dir=staging))
+        with contextlib.suppress(FileNotFoundError):  # swept up by another before it was locked
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, handle
+            os.close(handle)
 
 
 def jpeg_size(path: Path) -> tuple[int, int]:

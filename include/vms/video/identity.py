@@ -72,7 +72,7 @@ def _meta_body(meta: bytes) -> bytes:
 def _values(meta: bytes) -> Iterator[bytes]:
     for keys in _boxes(meta, b"keys"):
         names, at = [], 8
-        for _ in range(struct.unpack(">I", keys[4:8])[0]):
+        while at + 8 <= len(keys):
             (size,) = struct.unpack(">I", keys[at : at + 4])
             if size < 8:
                 return
