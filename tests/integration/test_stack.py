@@ -1,0 +1,152 @@
+"""The supervisor with real processes: restarts, no orphans, recovery from the launcher's death, taken ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import pytest
+from vms.errors import StackError
+from vms.home import PROJECT_ROOT, Home, from_environment
+from vms.stack import launch, postgres, processes
+from vms.stack.state import ServiceState, StackState, as_seen_now, read_state
+from vms.stack.supervisor import rotate
+
+T = TypeVar("T")
+TINY = Path(__file__).with_name("tiny_stack.py")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    ports = (postgres.free_port(), postgres.free_port())
+    home = from_environment(
+        {"VMS_HOME": str(tmp_path / "home"), "VMS_VIEWER_PORT": str(ports[0]), "VMS_AIRFLOW_PORT": str(ports[1])}
+    )
+    yield home
+    state = read_state(home)
+    if state and state.launcher_lives:
+        os.kill(state.pid, signal.SIGKILL)
+        _until(lambda: not state.launcher_lives)
+    launch.end_leftovers(home)
+
+
+def test_a_crashing_service_is_restarted_later_each_time_and_says_why(home: Home) -> None:
+    _start(home)
+    state = _until(lambda: _seen(home, lambda state: _service(state, "crashing").restarts >= 2))
+
+    assert state
+    crashing = _service(state, "crashing")
+    assert "no room in here" in crashing.detail
+    assert _service(state, "parent").state == "ready"
+    assert _service(state, "parent").restarts == 0
+
+
+def test_stopping_leaves_no_process_not_even_one_that_ignores_it_in_its_own_session(home: Home) -> None:
+    _start(home)
+    everyone = _until(lambda: _everyone(home, at_least=2))
+    assert everyone
+
+    assert launch.stop(home)
+
+    assert processes.wait_gone(everyone, 0) == []
+    state = read_state(home)
+    assert state
+    assert state.phase == "stopped"
+
+
+def test_after_kill_9_of_the_launcher_the_next_start_ends_what_was_left(home: Home) -> None:
+    launcher = _start(home)
+    everyone = _until(lambda: _everyone(home, at_least=2))
+    assert everyone
+    launcher.kill()
+    launcher.wait()
+    assert processes.wait_gone(everyone, 0), "the services must outlive a killed launcher for this test"
+    seen = read_state(home)
+    assert seen
+    assert as_seen_now(seen).phase == "failed"
+
+    launch.claim(home).release()
+
+    assert processes.wait_gone(everyone, 0) == []
+
+
+def test_a_second_start_on_a_running_home_is_refused(home: Home) -> None:
+    launcher = _start(home)
+    with pytest.raises(StackError, match=rf"already runs.*process {launcher.pid}"):
+        launch.claim(home)
+
+
+def test_a_taken_port_is_named_with_its_holder_and_the_setting(home: Home) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", home.airflow_port))
+        taken.listen()
+        with pytest.raises(StackError, match=rf"Port {home.airflow_port} .*{os.getpid()}") as refused:
+            launch.claim(home)
+    assert "VMS_AIRFLOW_PORT=" in refused.value.remedy
+    launch.claim(home).release()
+
+
+def test_stopping_what_does_not_run_says_so(home: Home) -> None:
+    assert launch.stop(home) is False
+
+
+def test_large_logs_are_moved_aside_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vms.stack.supervisor.LOG_LIMIT_BYTES", 10)
+    log = tmp_path / "viewer.log"
+    for number in range(6):
+        log.write_text(f"log number {number}")
+        rotate(log)
+    log.write_text("small")
+    rotate(log)
+
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == {
+        "viewer.log": "small",
+        "viewer.log.1": "log number 5",
+        "viewer.log.2": "log number 4",
+        "viewer.log.3": "log number 3",
+    }
+
+
+def _start(home: Home) -> subprocess.Popen[bytes]:
+    home.prepare()
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT / "include")}
+    argv = [sys.executable, str(TINY), str(home.root), str(home.viewer_port), str(home.airflow_port)]
+    launcher = subprocess.Popen(argv, env=environment)
+    _until(lambda: _seen(home, lambda state: state.pid == launcher.pid and state.phase == "usable"))
+    return launcher
+
+
+def _everyone(home: Home, at_least: int) -> list[psutil.Process]:
+    """The service `parent` and its child, once both are there."""
+    state = read_state(home)
+    if not state:
+        return []
+    found = processes.tree(_service(state, "parent").pid)
+    return found if len(found) >= at_least else []
+
+
+def _seen(home: Home, fits: Callable[[StackState], bool]) -> StackState | None:
+    state = read_state(home)
+    return state if state and fits(state) else None
+
+
+def _service(state: StackState, name: str) -> ServiceState:
+    return next(one for one in state.services if one.name == name)
+
+
+def _until(ask: Callable[[], T]) -> T:
+    """Ask until the answer is true; a test that waits longer than this is stuck."""
+    give_up = time.monotonic() + 60
+    while not (answer := ask()):
+        assert time.monotonic() < give_up, "it never came"
+        time.sleep(0.05)
+    return answer

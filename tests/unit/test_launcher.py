@@ -1,0 +1,153 @@
+"""./vms before Python runs: its syntax in a strict shell, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from vms.home import PROJECT_ROOT
+
+LAUNCHER = PROJECT_ROOT / "vms"
+TOOLS = (
+    "sh",
+    "cksum",
+    "tr",
+    "sed",
+    "dirname",
+    "readlink",
+    "mkdir",
+    "df",
+    "awk",
+    "date",
+    "cat",
+    "grep",
+    "tail",
+    "env",
+    "rm",
+)
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """A PATH with the tools that every system has, and no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in TOOLS:
+        program = shutil.which(name)
+        assert program, name
+        (folder / name).symlink_to(program)
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The launcher and what it reads, in a folder with a space in its name."""
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    shutil.copy(LAUNCHER, folder)
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        shutil.copy(PROJECT_ROOT / name, folder)
+    return folder
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+def test_every_shell_reads_it(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell} here")
+    subprocess.run([shell, "-n", str(LAUNCHER)], check=True)
+    assert os.access(LAUNCHER, os.X_OK)
+
+
+def test_without_python_it_names_what_to_install(checkout: Path, tools: Path) -> None:
+    done = _run(checkout / "vms", tools)
+    assert done.returncode == 1
+    assert "No Python 3.11 to 3.13 was found." in done.stderr
+    assert "apt install python3 python3-venv" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_does_not_count(checkout: Path, tools: Path) -> None:
+    _program(tools / "python3", "exit 1")  # it does not pass the version question
+    assert "No Python 3.11" in _run(checkout / "vms", tools).stderr
+
+
+def test_a_python_without_venv_names_the_missing_package(checkout: Path, tools: Path) -> None:
+    _program(tools / "python3", 'case "$2" in *"import venv"*) exit 1 ;; *print*) echo 3.12 ;; esac')
+    done = _run(checkout / "vms", tools)
+    assert done.returncode == 1
+    assert "apt install python3.12-venv" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(checkout: Path, tools: Path) -> None:
+    _program(tools / "python3", "exit 0")
+    (checkout / "a file").touch()
+    done = _run(checkout / "vms", tools, VMS_VENV=str(checkout / "a file" / "venv"))
+    assert done.returncode == 1
+    assert "can't be made" in done.stderr
+    assert "VMS_VENV" in done.stderr
+
+
+def test_too_little_space_is_said_before_anything_is_written(checkout: Path, tools: Path) -> None:
+    _program(tools / "python3", "exit 0")
+    (tools / "df").unlink()
+    _program(tools / "df", "echo head; echo /dev/disk 100 50 2048 50% /")
+    done = _run(checkout / "vms", tools)
+    assert done.returncode == 1
+    assert "Only 2 MB are free" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_no_network_is_one_sentence(checkout: Path, tools: Path) -> None:
+    """A Python whose pip finds nobody: the words are those of pip without a network."""
+    _program(
+        tools / "python3",
+        'case "$*" in *"-m venv"*) mkdir -p "$3/bin"; echo "version = 3.11.7" >"$3/pyvenv.cfg";'
+        ' cp "$0" "$3/bin/python" ;;'
+        ' *"-m pip"*) echo "Temporary failure in name resolution" >&2; exit 1 ;; esac',
+    )
+    (tools / "cp").symlink_to(str(shutil.which("cp")))
+    done = _run(checkout / "vms", tools)
+    assert done.returncode == 1
+    assert "no connection to the package index" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_installed_it_goes_on_at_once_from_anywhere_and_through_a_link(
+    checkout: Path, tools: Path, tmp_path: Path
+) -> None:
+    venv = checkout / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").write_text("version = 3.11.7\n")
+    _program(venv / "bin" / "python", 'echo "$PYTHONPATH" "$@"')
+    sums = subprocess.run(
+        ["cksum"], stdin=(checkout / "requirements.txt").open(), capture_output=True, text=True, check=True
+    )
+    (venv / ".requirements.stamp").write_text(sums.stdout.replace(" ", "").strip() + " 3.11.7\n")
+    link = tmp_path / "link to vms"
+    link.symlink_to(checkout / "vms")
+
+    done = _run(link, tools, "recordings", "--site", "two words")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.strip().endswith("-m vms.cli recordings --site two words")
+    assert done.stdout.startswith(f"{checkout}/include:{checkout}/plugins")
+
+
+def _run(launcher: Path, tools: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(launcher), *words],
+        env={"PATH": str(tools), **environment},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _program(path: Path, body: str) -> None:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
