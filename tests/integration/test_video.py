@@ -377,10 +377,12 @@ def _wait_for(question: object) -> psutil.Process:
 
 
 def test_a_configured_ffmpeg_that_lacks_what_is_needed_is_refused(tmp_path: Path) -> None:
-    poor = tmp_path / "ffmpeg"
+    poor, old = tmp_path / "ffmpeg", tmp_path / "old"
     poor.write_text("#!/bin/sh\necho ' V..... libx264 x'\n")
+    old.write_text("#!/bin/sh\necho 'ffmpeg version 5.1.9-0+deb12u1 Copyright'\n")
     poor.chmod(0o755)
-    for path in (poor, tmp_path / "absent"):
+    old.chmod(0o755)
+    for path in (poor, old, tmp_path / "absent"):
         home = from_environment({"VMS_HOME": str(tmp_path), "VMS_FFMPEG": str(path)})
         with pytest.raises(ConfigError, match="VMS_FFMPEG") as caught:
             binaries(home)

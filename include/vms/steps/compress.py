@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import socket
-import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +21,9 @@ from pathlib import Path
 from pydantic import ValidationError
 from vms.config import Site
 from vms.errors import ConfigError, FootageUnreachable, SourceChanged, SourceRejected, StagingFull, VmsError
-from vms.footage import fingerprint
 from vms.home import Home
-from vms.model import Batch, BatchItem, Fault, Preview, Receipt, Rendition, SourceSeen, dump, load
-from vms.paths import from_text
+from vms.model import Batch, BatchItem, Fault, Preview, Receipt, Rendition, dump, load
+from vms.steps.source import find_source, path_of, refuse_changed
 from vms.steps.space import wait_for_space
 from vms.steps.staged import copy_file, durable, durable_folder, jpeg_size, sha256_of, sweep, work_folder
 from vms.video.binaries import binaries
@@ -96,7 +94,7 @@ def compress_item(
         if kept is not None:
             report(f"{label}  is staged already ({_mb(kept.rendition.size_bytes if kept.rendition else 0)})")
             return kept
-        source, path = _find_source(item, site)
+        source, path = find_source(item, site)
         begun = replace(begun, source=source)
         return _compress(item, site, home, staging, begun, path, label, report, stop)
     except ConfigError:
@@ -131,7 +129,7 @@ def _compress(
         identity = Identity(item, begun.source, source_sha256, site.profile)
         tick = _Ticker(label, found, report)
         made = make(path, found, identity, site.profile, folder, binaries(home), stop=stop, told=tick)
-        _refuse_changed(path, begun.source)
+        refuse_changed(path, begun.source)
         rendition = _settle(made, item, site, staging, folder, found, source_sha256)
         previews = _settle_previews(made, found, item, staging)
         receipt = replace(
@@ -160,59 +158,6 @@ class _Ticker:
         if self.long and self.said < tenths < 10:
             self.said = tenths
             self.report(f"{self.label}  {tenths * 10} %")
-
-
-def _find_source(item: BatchItem, site: Site) -> tuple[SourceSeen, Path]:
-    """The first of the item's names that still holds this content. Raises SourceRejected (none is left),
-    SourceChanged (a name holds something else), FootageUnreachable."""
-    if not site.footage.is_dir():
-        raise FootageUnreachable(
-            f"{site.id}: the footage folder {site.footage} is not there.", "Is the disk or share mounted?"
-        )
-    changed = ""
-    for source in item.sources:
-        path = _inside(site, source)
-        try:
-            status = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        if not stat.S_ISREG(status.st_mode):
-            changed = changed or f"{source.path} is no ordinary file any more"
-        elif fingerprint(path) != item.fingerprint:
-            changed = changed or f"{source.path} holds other footage than when it was planned"
-        else:
-            return replace(source, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns), path
-    if changed:
-        raise SourceChanged(
-            f"{site.id}/{item.camera}: {changed}.", "It is looked at again; nothing has to be done unless it repeats."
-        )
-    raise SourceRejected(
-        "source_gone",
-        f"{site.id}/{item.camera}: {item.sources[0].path} was there when it was planned and is gone now.",
-        "Does the recorder overwrite its oldest files before they are archived? Give it more disk or archive more "
-        "often. It is archived if it is seen again.",
-    )
-
-
-def _inside(site: Site, source: SourceSeen) -> Path:
-    """Where the source lies. Raises SourceRejected when that is not below the footage folder."""
-    path = site.footage / from_text(source.path)
-    if not path.resolve().is_relative_to(site.footage.resolve()) or ".." in path.parts:
-        raise SourceRejected(
-            "outside_footage",
-            f"{site.id}: {source.path} leads out of the footage folder; it was not read.",
-            "Put the footage itself there, not a link to another place.",
-        )
-    return path
-
-
-def _refuse_changed(path: Path, source: SourceSeen) -> None:
-    status = path.stat()
-    if (status.st_size, status.st_mtime_ns) != (source.size_bytes, source.mtime_ns):
-        raise SourceChanged(
-            f"{source.path} was written to while it was being compressed; what was made of it is not used.",
-            "It is looked at again; nothing has to be done unless it repeats.",
-        )
 
 
 def _settle(
@@ -317,7 +262,7 @@ def _staged_receipt(item: BatchItem, site: Site, staging: Path) -> Receipt | Non
         if not path.is_file() or path.stat().st_size != size_bytes or sha256_of(path) != sha256:
             return None
     try:
-        status = _inside(site, receipt.source).stat()
+        status = path_of(site, receipt.source).stat()
     except FileNotFoundError:
         return receipt
     same = (status.st_size, status.st_mtime_ns) == (receipt.source.size_bytes, receipt.source.mtime_ns)

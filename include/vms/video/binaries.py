@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import lru_cache
 from vms.errors import ConfigError
 from vms.home import Home, from_environment
 
+_OLDEST = (6, 1)  # the first that keeps a source's own time base when it encodes
 _NEEDED = {
     "-encoders": (("libsvtav1",), ("libx264",), ("aac",), ("mjpeg",)),
     "-decoders": (("libdav1d", "libaom-av1", "libgav1"), ("h264",), ("hevc",)),
@@ -45,6 +47,12 @@ def version(program: str) -> str:
 def _ffmpeg(configured: str) -> str:
     if configured:
         path = _which("VMS_FFMPEG", configured)
+        number = re.match(r"n?(\d+)\.(\d+)", version(path))
+        if number and (int(number[1]), int(number[2])) < _OLDEST:
+            raise ConfigError(
+                f"VMS_FFMPEG is {path}, and that is version {version(path)}; 6.1 or newer is needed.",
+                "Unset VMS_FFMPEG to use the one that comes with this product, or name a newer build.",
+            )
         for question, groups in _NEEDED.items():
             offered = {line.split()[1] for line in _ask(path, question).splitlines() if len(line.split()) > 1}
             for names in groups:
