@@ -1,0 +1,240 @@
+"""The viewer in a real Chromium: found, played, downloaded; both languages, phone, hostile names, no catalogue."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from viewer_world import World, build, make_clip
+from vms.home import PROJECT_ROOT, Home
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+WAIT_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A served viewer over a world."""
+
+    world: World
+    url: str
+
+
+@pytest.fixture
+def viewer(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[Viewer]:
+    home = catalogue[0]
+    world = build(home, make_clip(tmp_path, home))
+    port = _free_port()
+    environment = os.environ | {
+        "VMS_HOME": str(home.root),
+        "VMS_SITES": str(home.sites_file),
+        "VMS_VIEWER_PORT": str(port),
+        "PYTHONPATH": f"{PROJECT_ROOT / 'include'}{os.pathsep}{PROJECT_ROOT / 'plugins'}",
+    }
+    log = tmp_path / "viewer.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "viewer.serve"], cwd=PROJECT_ROOT, env=environment, stdout=file, stderr=file
+        )
+    try:
+        _wait_until_served(process, f"http://127.0.0.1:{port}/_stcore/health", log)
+        yield Viewer(world, f"http://127.0.0.1:{port}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM), log.read_text()
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def _page(browser: Any, width: int = 1280, **options: Any) -> Any:
+    """A page that fails the test on any script error or dialog."""
+    page = browser.new_context(viewport={"width": width, "height": 900}, **options).new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("dialog", lambda dialog: page.errors.append(f"dialog: {dialog.message}"))
+    return page
+
+
+def test_found_played_and_downloaded(viewer: Viewer, browser: Any) -> None:
+    page = _page(browser, locale="id-ID")
+    page.goto(viewer.url)
+    page.wait_for_selector(".card")
+    assert page.locator(".card").count() == 5
+    assert "Sabtu, 31 Januari 2026" in page.locator(".day").first.inner_text()
+    lobby = page.locator(".card", has_text="Lobi").first
+    assert "08:10:00" in lobby.inner_text()
+    assert "WIB" in lobby.inner_text()
+    assert lobby.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
+
+    lobby.click()
+    video = page.locator("video")
+    video.wait_for()
+    assert "recording=" in page.url
+    video.evaluate("video => { video.muted = true; return video.play(); }")
+    _eventually(lambda: video.evaluate("video => video.currentTime > 0.3 && video.videoWidth === 320"))
+    assert "SHA-256" in page.locator(".custody").inner_text()
+    assert page.locator(".hash code").first.inner_text().strip() != ""
+
+    with page.expect_download() as download:
+        page.locator("a.download").click()
+    assert download.value.suggested_filename == "ho_lobby_2026-01-31_08-10-00_WIB.mp4"
+    assert Path(download.value.path()).read_bytes() == viewer.world.clip.video.read_bytes()
+
+    page.locator(".step-back").click()
+    _eventually(lambda: "08:05:00" in _text(page, "video", "aria-label"))
+    page.go_back()
+    _eventually(lambda: "08:10:00" in _text(page, "video", "aria-label"))
+    page.go_back()
+    page.wait_for_selector(".card")
+    assert page.errors == []
+
+
+def test_english_sites_links_and_what_needs_a_person(viewer: Viewer, browser: Any) -> None:
+    page = _page(browser, locale="en-GB", color_scheme="dark")
+    page.goto(f"{viewer.url}/sites")
+    page.wait_for_selector(".site")
+    ho = page.locator('[data-site="ho"]').inner_text()
+    assert "Needs attention" in ho
+    assert "lost power" in ho
+    assert "sites.yaml: this site is left out" in page.locator(".site.bad").inner_text()
+    page.locator('[data-site="makassar"] a.button').click()
+    page.wait_for_selector(".card")
+    assert page.locator(".card").count() == 1
+    assert "WITA" in page.locator(".card").inner_text()
+    assert "site=makassar" in page.url
+
+    page.goto(f"{viewer.url}/?run=footage_ho/scheduled__2026-02-01T03:00:00%2B00:00")
+    page.wait_for_selector(".card")
+    _eventually(lambda: page.locator(".card").count() == 5)
+    page.goto(f"{viewer.url}/?from=2020-01-01&to=2020-01-02&lang=id")
+    page.get_by_text("Rekaman terbaru dari Sabtu, 31 Januari 2026").wait_for()
+    page.get_by_role("button", name=re.compile("Buka 31 Jan")).click()
+    page.wait_for_selector(".card")
+    assert page.errors == []
+
+
+def test_hostile_names_are_only_text(viewer: Viewer, browser: Any) -> None:
+    page = _page(browser, locale="en-GB")
+    for address in (
+        "/",
+        "/sites",
+        "/?state=all&from=all",
+        "/?run=footage_ho/%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E",
+    ):
+        page.goto(viewer.url + address)
+        page.wait_for_selector(".card, .site, .statebox")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("window.hacked") is None, address
+    page.goto(f"{viewer.url}/?state=quarantined")
+    page.wait_for_selector(".card")
+    assert "<img src=x" in page.locator(".card").inner_text()
+    page.locator(".card").click()
+    page.wait_for_selector(".remedy")
+    assert "lost power" in page.locator(".notice").inner_text()
+    assert page.evaluate("window.hacked") is None
+    assert page.errors == []
+
+
+def test_what_no_browser_plays_is_offered_for_download(viewer: Viewer, browser: Any) -> None:
+    page = _page(browser, locale="id-ID")
+    page.goto(f"{viewer.url}/?camera=ho/gate")
+    page.wait_for_selector(".card")
+    page.locator(".card").click()
+    page.get_by_text("tidak dapat memutar rekaman ini").wait_for()
+    assert page.locator("a.download").is_visible()
+
+
+@pytest.mark.parametrize("address", ["/", "/sites", "recording"])
+def test_a_phone_needs_no_sideways_scrolling(viewer: Viewer, browser: Any, address: str) -> None:
+    page = _page(browser, width=360, locale="id-ID", has_touch=True, is_mobile=True)
+    page.goto(viewer.url + ("/" if address == "recording" else address))
+    page.wait_for_selector(".card, .site")
+    if address == "recording":
+        page.locator(".card").first.tap()
+        page.wait_for_selector("video")
+    wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= 360
+    assert wide[1] == 360
+
+
+def test_keyboard_alone(viewer: Viewer, browser: Any) -> None:
+    page = _page(browser, locale="id-ID")
+    page.goto(viewer.url)
+    page.wait_for_selector(".card")
+    page.locator(".card").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("video")
+    first = page.url
+
+    def goes_back() -> bool:
+        page.keyboard.press("p")
+        return bool(page.url != first)
+
+    _eventually(goes_back)
+
+
+def test_the_page_says_that_the_catalogue_is_away_and_comes_back(viewer: Viewer, browser: Any) -> None:
+    address = viewer.world.home.run / "postgres.json"
+    aside = address.rename(address.with_suffix(".aside"))
+    page = _page(browser, locale="id-ID")
+    page.goto(viewer.url)
+    page.get_by_text("Katalog tidak menjawab").wait_for()
+    aside.rename(address)
+    page.wait_for_selector(".card")
+    assert not page.get_by_text("Katalog tidak menjawab").is_visible()
+
+
+def _text(page: Any, selector: str, attribute: str) -> str:
+    found = page.locator(selector)
+    return found.first.get_attribute(attribute) or "" if found.count() else ""
+
+
+def _eventually(true: Any) -> None:
+    """Wait until it is true; the limit only ends a hang."""
+    end = time.monotonic() + WAIT_MS / 1000
+    while not true():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_served(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + 120
+    while True:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own loopback address
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.2)
