@@ -50,7 +50,7 @@ async def favicon(_request: Request) -> Response:
 
 
 app = st.App(
-    FOLDER / "script.py",
+    FOLDER / "entry" / "script.py",
     lifespan=lifespan,
     routes=[
         *media.routes(home, database.pool(home)),

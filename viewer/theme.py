@@ -37,6 +37,7 @@ OPTIONS: dict[str, Any] = {
     "server.maxUploadSize": 1,
     "server.enableStaticServing": False,
     "global.disableWidgetStateDuplicationWarning": True,  # widgets are always set from the address
+    "runner.magicEnabled": False,
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "client.showErrorLinks": False,

@@ -1,4 +1,7 @@
-"""What Streamlit runs for every visit: header, then the page that the address names."""
+"""What Streamlit runs for every visit: header, then the page that the address names.
+
+It lies in a folder of its own because Streamlit takes a folder `pages` beside its script for scripts of its own.
+"""
 
 from __future__ import annotations
 
