@@ -33,6 +33,11 @@ def viewer_pages() -> list[dict[str, Any]]:
     """The viewer in Airflow's menu, and a tab on every run. Airflow itself quotes what it puts into the braces."""
     address = viewer_address()
     return [
-        {"name": "Recordings", "href": address, "destination": "nav", "category": "browse"},
-        {"name": "Recordings", "href": f"{address}/?run={{DAG_ID}}%2F{{RUN_ID}}", "destination": "dag_run"},
+        {"name": "Viewer", "href": address, "destination": "nav", "category": "browse"},
+        {
+            "name": "Recordings",
+            "href": f"{address}/?run={{DAG_ID}}%2F{{RUN_ID}}",
+            "destination": "dag_run",
+            "url_route": "recordings",  # Airflow makes no tab without one, and takes a page of the same name instead
+        },
     ]

@@ -43,3 +43,10 @@ def test_the_tab_on_a_run_leads_where_the_link_leads(monkeypatch: pytest.MonkeyP
     (page,) = [one for one in viewer_pages() if one["destination"] == "dag_run"]
     filled = page["href"].replace("{DAG_ID}", "footage_ho").replace("{RUN_ID}", "scheduled__20260131T100000Z")
     assert filled == run_address("footage_ho", "scheduled__20260131T100000Z")
+
+
+def test_airflow_tells_the_pages_apart() -> None:
+    """It finds a page by its route, and by its name where it has none."""
+    pages = viewer_pages()
+    assert len({page["name"] for page in pages}) == len(pages)
+    assert all("url_route" in page for page in pages if page["destination"] != "nav")
