@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg2
 import pytest
@@ -337,3 +340,32 @@ def test_days_count_overlapping_footage_once_and_split_at_midnight(conn: Connect
         ("2026-01-31", 2, 200, 100_000_000),
         ("2026-02-01", 0, 200, 0),
     ]
+
+
+def test_two_tasks_that_record_one_day_at_once_leave_nothing_out_of_it(catalogue: tuple[Home, str]) -> None:
+    _, url = catalogue
+    paused, resume = threading.Event(), threading.Event()
+
+    class Pausing(psycopg2.extensions.cursor):
+        """Stops between rebuilding the day and the commit."""
+
+        def execute(self, sql: Any, params: Any = None) -> None:
+            super().execute(sql, params)
+            if "INSERT INTO camera_day" in str(sql):
+                paused.set()
+                assert resume.wait(30)
+
+    with opened(url) as first, opened(url) as second, opened(url) as watching:
+        one, other = planned(watching, *five_minute_files(13)).batches
+        record_receipts(watching, one, receipts_for(one)[1:2], a_run(), NOW, KEEP)  # the store is known from here on
+        first.cursor_factory = Pausing
+        with ThreadPoolExecutor() as pool:
+            slow = pool.submit(record_receipts, first, other, receipts_for(other)[:1], a_run(), NOW, KEEP)
+            assert paused.wait(30)
+            quick = pool.submit(record_receipts, second, one, receipts_for(one)[:1], a_run(), NOW, KEEP)
+            while not quick.done() and not ask(watching, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+                pass
+            resume.set()
+            slow.result()
+            quick.result()
+        assert ask(watching, "SELECT archived FROM camera_day") == [(3,)]
