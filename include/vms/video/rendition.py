@@ -233,7 +233,10 @@ def _run(work: _Work, argv: list[str], on_progress: Callable[[Progress], bool] |
 
 
 def _worth_it(work: _Work) -> Callable[[Progress], bool]:
-    """Whether to go on encoding. Bytes are written a group of pictures at a time: judged only when one is complete."""
+    """Whether to go on encoding. Bytes are written a group of pictures at a time: judged only when one is complete.
+
+    libx264 begins a group where the scene changes, so its frames are all counted as written: that errs to go on.
+    """
     gop = commands.gop_frames(work.found, work.profile)
     seen = 0
 
@@ -242,7 +245,8 @@ def _worth_it(work: _Work) -> Callable[[Progress], bool]:
         if progress.total_size <= seen:
             return True
         seen = progress.total_size
-        part = progress.frame // gop * gop / work.frames_expected
+        written = progress.frame // gop * gop if work.profile.codec == "av1" else progress.frame
+        part = written / work.frames_expected
         return part < _TRIAL or part > _TOO_LATE or seen / part <= WORST_RATIO * work.size_bytes
 
     return worth_it
