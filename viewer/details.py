@@ -20,6 +20,7 @@ _HASHES = (
     ("sha256", "custody.rendition_hash"),
 )
 _EVENT_TEXTS = ("message", "why", "why_kept", "key", "source")
+_ORDER = {"compressed": 1, "copied": 2, "archived": 3, "released": 4}
 _EVENT_TONES = {"archived": "green", "released": "green", "quarantined": "orange", "failed": "orange", "purged": "gray"}
 
 
@@ -69,7 +70,7 @@ def detail(
         "nothing": f"{words('recording.not_stored')} {words.one_of('state', f'{row.state}.hint')}.",
         "problem": problem(words, row),
         "facts": facts(words, row),
-        "custody": [event(words, row, one) for one in lineage if one.detail.get("part") in (None, "rendition")],
+        "custody": [event(words, row, one) for one in told(lineage)],
         "previous": neighbour(words, previous, find),
         "next": neighbour(words, following, find),
         "lang": words.lang,
@@ -156,6 +157,15 @@ def facts(words: Words, row: RecordingRow) -> list[dict[str, Any]]:
         )
         made.append({"label": words("recording.copies"), "value": text})
     return made
+
+
+def told(lineage: list[LineageRow]) -> list[LineageRow]:
+    """The events that are shown, in the order in which they happened.
+
+    Copies of previews are left out. What one task reports at once carries one time and is put into its natural order.
+    """
+    shown = [one for one in lineage if one.detail.get("part") in (None, "rendition")]
+    return sorted(shown, key=lambda one: (one.at, _ORDER.get(one.event, 0)))
 
 
 def event(words: Words, row: RecordingRow, happened: LineageRow) -> dict[str, Any]:

@@ -22,7 +22,6 @@ def main() -> int:
     except VmsError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  # the message says it all
         return 1
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     configure(home)
     from viewer.app import app  # after configure: the app reads Streamlit's options while it is built
 
@@ -31,6 +30,7 @@ def main() -> int:
         host="127.0.0.1",
         port=home.viewer_port,
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,

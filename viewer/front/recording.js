@@ -74,13 +74,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
   function strip(video) {
     if (!data.sprite) return null;
     const line = h("div", { class: "film" });
-    const width = root.clientWidth > 820 ? root.clientWidth * 0.63 : root.clientWidth;
-    const count = Math.max(2, Math.min(data.sprite.tiles, Math.floor((width || 360) / 100)));
+    const room = root.clientWidth > 820 ? ((root.clientWidth - 16) * 1.75) / 2.75 : root.clientWidth || 330;
+    const count = Math.max(2, Math.min(data.sprite.tiles, Math.floor(room / 96)));
+    const width = Math.min(160, Math.floor((room - 3 * (count - 1)) / count));
     for (let place = 0; place < count; place += 1) {
       const index = Math.floor((place * data.sprite.tiles) / count);
       const second = index * data.sprite.interval;
       line.append(h("button", { type: "button", "aria-label": `${Math.round(second)} s`,
-        style: { ...tile(data.sprite, index, 96), aspectRatio: `${data.sprite.width} / ${data.sprite.height}` },
+        style: { ...tile(data.sprite, index, width), width: `${width}px`, aspectRatio: `${data.sprite.width} / ${data.sprite.height}` },
         onclick: () => { video.currentTime = second; video.play(); } }));
     }
     return line;

@@ -116,7 +116,9 @@ def _filters(
 
     def dates_changed() -> None:
         dates = state["w.dates"]
-        if len(dates) == 2:
+        if not dates:
+            frame.go(replace(frame.current_find(), first=None, last=None, everything=True))
+        elif len(dates) == 2:
             frame.go(replace(frame.current_find(), first=dates[0], last=dates[1], everything=False))
 
     def quick_changed() -> None:

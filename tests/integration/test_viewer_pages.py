@@ -1,0 +1,80 @@
+"""The pages as Streamlit runs them, over a real catalogue: totals, filters, states, and what is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from viewer_world import World, build, make_clip, owner
+from vms.home import Home, from_environment
+
+from viewer import database, query
+
+SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    home = catalogue[0]
+    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
+        monkeypatch.setenv(name, str(value))
+    st.cache_data.clear()
+    made = build(from_environment(), make_clip(tmp_path, home))
+    yield made
+    database.pool(made.home).close()
+
+
+def _run(**params: str) -> AppTest:
+    app = AppTest.from_file(str(SCRIPT), default_timeout=120)
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def _html(app: AppTest) -> str:
+    return " ".join(str(element.proto.body) for element in app.get("html"))
+
+
+@pytest.mark.usefixtures("world")
+def test_the_newest_day_is_shown_with_its_totals() -> None:
+    app = _run(lang="en")
+    assert "5 recordings" in _html(app)
+    assert "Days are counted in WIB." in _html(app)
+    assert "&lt;img src=x" in _html(app), "the company's name is shown as text"
+    assert "<img src=x" not in _html(app)
+
+
+@pytest.mark.usefixtures("world")
+def test_filters_write_the_address() -> None:
+    app = _run(lang="id")
+    app.multiselect(key="w.sites").set_value(["makassar"]).run()
+    assert app.query_params["site"] == "makassar"
+    assert "1 rekaman" in _html(app)
+    app.selectbox(key="w.state").set_value("quarantined").run()
+    assert app.query_params["state"] == "quarantined"
+    assert "Tidak ada yang ditemukan" in _html(app)
+
+
+def test_a_recording_that_is_opened_is_logged_once(world: World) -> None:
+    row = next(one for one in world.rows() if one.camera == "lobby")
+    app = _run(lang="en", recording=query.recording_text(row.id, row.start_utc))
+    app.run()
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT who, action, recording_id FROM view_log")
+        assert cursor.fetchall() == [("local", "view", row.id)]
+
+
+@pytest.mark.usefixtures("world")
+def test_a_recording_that_never_was_is_said_to_be_missing() -> None:
+    assert "not in the catalogue" in _html(_run(lang="en", recording="99.1769821200000000"))
+
+
+def test_a_catalogue_that_is_away_is_a_designed_state(world: World) -> None:
+    (world.home.run / "postgres.json").unlink()
+    assert "does not answer" in _html(_run(lang="en"))
