@@ -26,7 +26,8 @@ from vms.errors import EncodeFailed
 NICE = 10
 MEMORY_BYTES = 8 << 30  # address space, not use: threads' stacks and file mappings count; a 4K encode maps about 3 GB
 STALL_LIMIT_S = 180.0
-_STDERR_LINES = 200
+_STDERR_FIRST = 100  # lines kept of each end: the first faults matter as much as the last words
+_STDERR_LAST = 200
 _STDERR_LINE_CHARS = 500
 _KILL_PATIENCE_S = 10.0
 _STDOUT_BYTES = 16 << 20
@@ -56,7 +57,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a child ended. stderr: its last lines. cut_short: `on_progress` answered False and it was killed for that."""
+    """How a child ended. stderr: its first and last lines. cut_short: ended because `on_progress` answered False."""
 
     returncode: int
     stdout: bytes
@@ -112,7 +113,8 @@ class _Child:
     argv: Sequence[str]
     keep_stdout: bool
     stdout: bytearray = field(default_factory=bytearray)
-    stderr: deque[str] = field(default_factory=lambda: deque(maxlen=_STDERR_LINES))
+    first_words: list[str] = field(default_factory=list)
+    stderr: deque[str] = field(default_factory=lambda: deque(maxlen=_STDERR_LAST))
     progress: Progress = field(default_factory=Progress)
     cut_short: bool = False
     cpu_s: float = 0.0
@@ -201,7 +203,7 @@ class _Child:
         return Finished(
             -signal.SIGKILL if self._process.returncode is None else self._process.returncode,
             bytes(self.stdout),
-            tuple(self.stderr),
+            (*self.first_words, *self.stderr),
             self.progress,
             self.cut_short,
             self.wall_s,
@@ -235,7 +237,8 @@ class _Child:
         self._half_error = rest[-_STDERR_LINE_CHARS:]
         for line in lines:
             if line.strip():
-                self.stderr.append(line.decode("utf-8", "replace").strip()[:_STDERR_LINE_CHARS])
+                keep = self.first_words if len(self.first_words) < _STDERR_FIRST else self.stderr
+                keep.append(line.decode("utf-8", "replace").strip()[:_STDERR_LINE_CHARS])
 
 
 def _read(pipe: object) -> bytes | None:
