@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from catalogue_world import (
 )
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import close_run, record_receipts
+from vms.catalogue.partitions import ensure_partitions
 from vms.catalogue.planning import FILES_PER_RUN, plan_run
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError
@@ -248,6 +250,25 @@ def test_many_planners_and_recorders_at_once_give_every_file_one_recording(catal
         assert ask(conn, "SELECT count(*), count(*) FILTER (WHERE custody = 1) FROM recording") == [(24, 24)]
         assert ask(conn, "SELECT count(*) FROM lineage WHERE event = 'archived'") == [(24,)]
         assert ask(conn, "SELECT sum(archived) FROM camera_day") == [(24,)]
+
+
+def test_many_at_once_make_each_partition_once(catalogue: tuple[Home, str]) -> None:
+    _, url = catalogue
+    barrier = threading.Barrier(4)
+
+    def make() -> None:
+        with opened(url) as conn:
+            for year in range(2000, 2008):
+                barrier.wait(60)
+                ensure_partitions(conn, [(year, 1)])
+
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(make) for _ in range(4)]:
+            each.result()
+    with opened(url) as conn:
+        assert ask(conn, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'recording_200%%'") == [
+            (8,)
+        ]
 
 
 def test_a_plan_that_is_rolled_back_leaves_nothing(catalogue: tuple[Home, str]) -> None:

@@ -77,9 +77,13 @@ def ensure_partitions(conn: Connection, months: Iterable[Month]) -> None:
 
 
 def _missing(conn: Connection, names: list[str]) -> list[str]:
+    """Asked of pg_class as a table: to_regclass may answer from a cache older than what the lock has waited for."""
     with conn.cursor() as cursor:
-        cursor.execute("SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NULL ORDER BY name", (names,))
-        return [name for (name,) in cursor.fetchall()]
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY(%s)", (names,)
+        )
+        there = {name for (name,) in cursor.fetchall()}
+    return sorted(set(names) - there)
 
 
 def _first_day(month: Month) -> str:
