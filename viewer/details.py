@@ -50,6 +50,8 @@ def detail(
         "camera": row.camera_name,
         "site": row.site_name,
         "when": formats.span(words, row.start_utc, cards.end_of(row), row.time_zone),
+        "moment": f"{formats.day_short(words, start.date())} · "
+        f"{formats.span(words, row.start_utc, cards.end_of(row), row.time_zone)}",
         "badge": words.one_of("state", row.state),
         "hint": words.one_of("state", f"{row.state}.hint"),
         "tone": cards.TONES[row.state],

@@ -6,12 +6,14 @@ It lies in a folder of its own because Streamlit takes a folder `pages` beside i
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import psycopg2
 import streamlit as st
 
 from viewer import frame
 from viewer.database import AWAY
+from viewer.i18n import Words
 from viewer.pages import find, sites
 
 
@@ -24,7 +26,7 @@ def main() -> None:
         initial_sidebar_state="collapsed",
     )
 
-    def show(draw) -> None:  # type: ignore[no-untyped-def]
+    def show(draw: Callable[[Words, Callable[[dict[str, str]], None]], None]) -> None:
         try:
             draw(words, goto)
         except (*AWAY, psycopg2.errors.AdminShutdown, psycopg2.errors.UndefinedTable) as error:

@@ -29,7 +29,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   }
   function head() {
     return h("header", {},
-      h("div", { class: "title" }, h("h2", {}, data.camera), h("span", { class: "soft" }, data.site),
+      h("div", { class: "title" }, h("h2", {}, data.camera), h("span", { class: "soft" }, data.site), h("span", { class: "moment" }, data.moment),
         badge(data.tone, data.badge, data.hint), data.marks.map((mark) => badge("orange", mark.text, mark.hint))),
       h("div", { class: "steps" }, step(data.previous, "back", w.previous), step(data.next, "forth", w.next)));
   }

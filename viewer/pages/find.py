@@ -142,7 +142,7 @@ def _filters(
         )
         columns = st.columns([1.2, 1.4, 1.6, 1], gap="small")
         columns[0].date_input(
-            words("find.dates"), value=(), key="w.dates", format="DD/MM/YYYY", on_change=dates_changed
+            words("find.dates"), value=[], key="w.dates", format="DD/MM/YYYY", on_change=dates_changed
         )
         columns[1].multiselect(
             words("find.sites"),
