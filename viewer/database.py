@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
 from vms.catalogue import connection
 from vms.catalogue.connection import Connection
 from vms.errors import CatalogueError
@@ -18,8 +20,8 @@ from vms.home import Home, from_environment
 
 __all__ = ["AWAY", "Connection", "Pool", "pool"]
 
-AWAY = (CatalogueError, psycopg2.OperationalError, psycopg2.InterfaceError)
-"""What a catalogue that can't be reached raises; pages show a waiting state for these and come back by themselves."""
+AWAY = (CatalogueError, psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable)
+"""What a catalogue that can't be reached, or is not set up yet, raises; pages wait for it and come back by themselves."""
 
 _PATIENCE_S = 10.0
 

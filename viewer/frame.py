@@ -80,12 +80,14 @@ def as_plain_markdown(text: str) -> str:
 
 
 @contextmanager
-def came_back() -> Iterator[None]:
+def guarded(words: Words) -> Iterator[None]:
     """Within a fragment: when the catalogue goes away, the whole page is run again and shows that state."""
     try:
         yield
     except AWAY:
         st.rerun()
+    except Exception as error:  # noqa: BLE001  # a person sees a designed state, the log has the trace
+        fault(words, error)
 
 
 def header(words: Words, pages: list[tuple[st.Page, str]]) -> None:

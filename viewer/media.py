@@ -89,6 +89,8 @@ def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
         "Content-Disposition": _disposition(grant.disposition, places[0].download_name),
         "Cache-Control": "private, no-store" if grant.part == "rendition" else "private, max-age=3600, immutable",
     }
+    if not _MEDIA_TYPE.match(kind):
+        headers["Content-Encoding"] = "identity"  # else the layer around would compress it and lose its length
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     wanted = request.headers.get("range") if request.method == "GET" else None

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.testclient import TestClient
 from viewer_world import Clip, World, build, make_clip, owner
 from vms.catalogue import connection, reads
@@ -34,7 +35,7 @@ def world(catalogue: tuple[Home, str], clip: Clip) -> World:
 @pytest.fixture
 def client(world: World) -> Iterator[TestClient]:
     pool = Pool(world.home)
-    app = Starlette(routes=media.routes(world.home, pool), middleware=[Middleware(Guard)])
+    app = Starlette(routes=media.routes(world.home, pool), middleware=[Middleware(Guard), Middleware(GZipMiddleware)])
     with TestClient(app, base_url="http://127.0.0.1:5000") as made:
         yield made
     pool.close()
@@ -120,6 +121,7 @@ def test_an_original_is_not_called_mp4(client: TestClient, world: World) -> None
     answer = client.get(_link(world, dav, how="attachment"))
     assert answer.headers["content-disposition"].endswith('.dav"')
     assert answer.headers["content-type"] != "video/mp4"
+    assert answer.headers["content-length"] == str(len(answer.content)), "a browser shows how far it is"
     assert answer.content == world.clip.video.read_bytes()
 
 

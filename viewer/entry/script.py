@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import psycopg2
 import streamlit as st
 
 from viewer import frame
@@ -29,7 +28,7 @@ def main() -> None:
     def show(draw: Callable[[Words, Callable[[dict[str, str]], None]], None]) -> None:
         try:
             draw(words, goto)
-        except (*AWAY, psycopg2.errors.AdminShutdown, psycopg2.errors.UndefinedTable) as error:
+        except AWAY as error:
             logging.getLogger(__name__).warning("The catalogue does not answer: %s", error)
             frame.away(words)
         except Exception as error:  # noqa: BLE001  # a person sees a designed page, the log has the trace

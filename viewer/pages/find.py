@@ -43,7 +43,7 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
     def results() -> None:
         if frame.current_find() != find:
             st.rerun()
-        with frame.came_back():
+        with frame.guarded(words):
             _results(words, find, _with_period(find, _newest_day(find, zone)), zone)
 
     results()

@@ -27,7 +27,7 @@ def draw(words: Words, goto: Callable[[dict[str, str]], None]) -> None:
     def panels() -> None:
         if "sites.goto" in st.session_state:
             goto(dict(parse_qsl(st.session_state.pop("sites.goto"))))
-        with frame.came_back():
+        with frame.guarded(words):
             _panels(words)
 
     panels()
