@@ -98,6 +98,25 @@ def test_stopping_what_does_not_run_says_so(home: Home) -> None:
     assert launch.stop(home) is False
 
 
+def test_a_start_that_fails_keeps_saying_why(home: Home, tmp_path: Path) -> None:
+    environment = os.environ | {
+        "PYTHONPATH": str(PROJECT_ROOT / "include"),
+        "VMS_HOME": str(home.root),
+        "VMS_SITES": str(tmp_path / "sites.yaml"),
+        "VMS_VIEWER_PORT": str(home.viewer_port),
+        "VMS_AIRFLOW_PORT": str(home.airflow_port),
+        "VMS_POSTGRES_URL": f"postgresql://nobody@127.0.0.1:{postgres.free_port()}/postgres",
+    }
+    done = subprocess.run([sys.executable, "-m", "vms.stack.launch"], env=environment, check=False)
+
+    state = read_state(home)
+    assert done.returncode == 1
+    assert state
+    assert state.phase == "failed"
+    assert "Connection refused" in state.error
+    assert "VMS_POSTGRES_URL" in state.remedy
+
+
 def test_large_logs_are_moved_aside_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vms.stack.supervisor.LOG_LIMIT_BYTES", 10)
     log = tmp_path / "viewer.log"

@@ -79,7 +79,7 @@ def prepare_server(home: Home) -> Server:
     port = _kept_port(home)
     here = {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": _socket_folder(place)}
     options = [word for name, value in (SETTINGS | here).items() for word in ("-c", f"{name}={value}")]
-    write_address(home, HOST, port)
+    write_address(home, HOST, port, ours=True)
     return Server(
         argv=(str(programs.folder / "postgres"), "-D", str(place.data), *options),
         folder=place.folder,
@@ -221,10 +221,11 @@ def read_address(home: Home) -> tuple[str, int]:
         raise StackError(f"No database is known in {home.root}.", "Start the system first: ./vms up") from error
 
 
-def write_address(home: Home, host: str, port: int) -> None:
+def write_address(home: Home, host: str, port: int, *, ours: bool = False) -> None:
+    """Note where the home's server is. ours: it is the one that we run, whose port is kept between starts."""
     home.prepare()
     fresh = home.run / f"postgres.json.{os.getpid()}.new"
-    fresh.write_text(json.dumps({"host": host, "port": port}))
+    fresh.write_text(json.dumps({"host": host, "port": port, "ours": ours}))
     fresh.replace(_address_file(home))
 
 
@@ -251,10 +252,11 @@ def _address_file(home: Home) -> Path:
 
 def _kept_port(home: Home) -> int:
     try:
-        _, port = read_address(home)
-    except StackError:
-        return free_port()
-    return port if is_free(port) else free_port()
+        said = json.loads(_address_file(home).read_text())
+        port = int(said["port"]) if said["ours"] else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        port = 0
+    return port if port and is_free(port) else free_port()
 
 
 def _initdb(home: Home, place: Place, program: Path) -> None:

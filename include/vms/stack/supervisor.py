@@ -135,7 +135,7 @@ class Supervisor:
 
     def stop_all(self) -> None:
         """Stop everything within 15 seconds, running tasks first while they can still report."""
-        self.phase("stopping")
+        self.phase("stopping", self._state.error, self._state.remedy)
         self._ending.set()
         self._watcher.join(5.0)
         with self._lock:
@@ -298,4 +298,5 @@ def last_line(file: Path) -> str:
     except OSError:
         return "no log was written"
     said = [line for line in lines if any(char.isalpha() for char in line)]
-    return said[-1][:300] if said else "it wrote nothing"
+    telling = [line for line in said[-6:] if "FATAL" in line]  # Postgres says after it that it is shut down
+    return (telling or said or ["it wrote nothing"])[-1][:300]
