@@ -201,15 +201,17 @@ def test_keyboard_alone(viewer: Viewer, browser: Any) -> None:
     _eventually(goes_back)
 
 
-def test_the_page_says_that_the_catalogue_is_away_and_comes_back(viewer: Viewer, browser: Any) -> None:
+def test_the_pages_say_that_the_catalogue_is_away_and_come_back(viewer: Viewer, browser: Any) -> None:
     address = viewer.world.home.run / "postgres.json"
     aside = address.rename(address.with_suffix(".aside"))
-    page = _page(browser, locale="id-ID")
-    page.goto(viewer.url)
-    page.get_by_text("Katalog tidak menjawab").wait_for()
+    pages = [_page(browser, locale="id-ID") for _ in range(2)]
+    for page, path in zip(pages, ("/", "/sites"), strict=True):
+        page.goto(viewer.url + path)
+        page.get_by_text("Katalog tidak menjawab").wait_for()
     aside.rename(address)
-    page.wait_for_selector(".card")
-    assert not page.get_by_text("Katalog tidak menjawab").is_visible()
+    for page in pages:
+        page.wait_for_selector(".card, .site")
+        page.get_by_text("Katalog tidak menjawab").wait_for(state="hidden")
 
 
 def _text(page: Any, selector: str, attribute: str) -> str:

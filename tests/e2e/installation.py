@@ -1,0 +1,94 @@
+"""A real installation for the end-to-end tests: `./vms up --demo` on free ports in a temporary home."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One running installation and how a user speaks to it."""
+
+    home: Path
+    viewer_port: int
+    airflow_port: int
+
+    @property
+    def environ(self) -> dict[str, str]:
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(("VMS_", "AIRFLOW"))}
+        return keep | {
+            "VMS_HOME": str(self.home),
+            "VMS_VIEWER_PORT": str(self.viewer_port),
+            "VMS_AIRFLOW_PORT": str(self.airflow_port),
+        }
+
+    @property
+    def viewer_url(self) -> str:
+        return f"http://127.0.0.1:{self.viewer_port}"
+
+    def vms(self, *args: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [ROOT / "vms", *args],
+            cwd=ROOT,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"vms {' '.join(args)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def recordings(self, *args: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.vms("recordings", "--json", *args).stdout.splitlines()]
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.vms("status", "--json", check=False).stdout)
+        return answer
+
+    def processes(self) -> Iterator[int]:
+        """Every process whose environment says that it belongs to this home."""
+        marker = f"VMS_HOME={self.home}".encode()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal() and int(entry.name) != os.getpid():
+                try:
+                    variables = (entry / "environ").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if marker in variables:
+                    yield int(entry.name)
+
+
+def wait_for(what: str, ready: Callable[[], Any], timeout_s: float, every_s: float = 1.0) -> Any:
+    """The first true answer of `ready`, or an assertion that says what did not come."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        answer = ready()
+        if answer:
+            return answer
+        time.sleep(every_s)
+    raise AssertionError(f"{what} did not come within {timeout_s:.0f} s")

@@ -1,0 +1,236 @@
+"""The main job as a user sees it: footage lands, real Airflow archives it, a browser plays it, a kill loses nothing."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from installation import ROOT, Stack, sha256, wait_for
+from vms.video.binaries import binaries
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+DEMO_SITES = {"ho", "makassar", "jayapura"}
+
+
+def counts(stack: Stack, *args: str) -> dict[str, collections.Counter[str]]:
+    by_site: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for row in stack.recordings(*args):
+        by_site[row["site"]][row["state"]] += 1
+    return by_site
+
+
+def test_all_three_sites_are_archived_and_the_broken_file_is_explained(stack: Stack) -> None:
+    def arrived() -> bool:
+        by_site = counts(stack)
+        return {site for site in by_site if by_site[site]["archived"]} == DEMO_SITES and any(
+            by_site[site]["quarantined"] for site in by_site
+        )
+
+    wait_for("an archived recording of each site, and the broken file", arrived, 240, every_s=3)
+    broken = stack.recordings("--state", "quarantined")
+    assert all(row["reason"] for row in broken)
+
+
+def test_every_service_runs(stack: Stack) -> None:
+    states = {service["name"]: service["state"] for service in stack.status()["services"]}
+    assert states.keys() >= {"postgres", "airflow-api", "airflow-scheduler", "airflow-dag-processor", "viewer"}
+    assert set(states.values()) == {"ready"}
+
+
+def test_the_hash_chain_holds_from_source_to_copy(stack: Stack) -> None:
+    archived = stack.recordings("--state", "archived", "--limit", "12")
+    assert archived
+    on_disk = {sha256(path) for path in (stack.home / "demo").rglob("*") if path.is_file()}
+    for row in archived:
+        assert row["source_sha256"] in on_disk, f"{row['source_name']} is archived, kept, and gone from disk"
+        (copy,) = row["copies"]
+        assert copy["checksum"] == f"sha256:{sha256(stack.home / 'nas' / copy['key'])}"
+        assert copy["size_bytes"] == row["rendition_bytes"] <= row["source_bytes"]
+
+
+def make_clip(path: Path, seconds: float, size: str = "640x360", rate: int = 10) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    picture = f"testsrc2=size={size}:rate={rate}:duration={seconds},noise=alls=12:allf=t"
+    codec = f"-c:v libx264 -preset ultrafast -b:v 4M -g {2 * rate} -bf 0 -pix_fmt yuv420p -f mp4".split()
+    subprocess.run(
+        [
+            binaries().ffmpeg,
+            "-nostdin",
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            picture,
+            *codec,
+            f"file:{unfinished}",
+        ],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    os.utime(unfinished, (time.time() - 600, time.time() - 600))
+    unfinished.rename(path)
+
+
+@pytest.fixture(scope="module")
+def warehouse(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of one's own, added to the running installation; its clips are named as two recorders would name them."""
+    footage = tmp_path_factory.mktemp("warehouse")
+    for number, clip in enumerate(sorted((ROOT.parent / "shared" / "footage").glob("*.[am][vp][i4]"))[:2]):
+        target = footage / "lobby" / f"2026010{number + 1}_080000{clip.suffix}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(clip, target)
+        os.utime(target, (time.time() - 600, time.time() - 600))
+    make_clip(footage / "gate" / "2026-01-03_09-30-00.mp4", 6)
+    (footage / "gate" / "2026-01-03_09-40-00.mp4").write_bytes(b"this is no video at all, whatever its name says\n")
+    sites_file = stack.home / "demo-sites.yaml"
+    content = yaml.safe_load(sites_file.read_text())
+    content["sites"].append(
+        {"id": "gudang", "name": "Gudang", "time_zone": "WITA", "footage": str(footage), "every": "1h"}
+    )
+    sites_file.write_text(yaml.safe_dump(content, allow_unicode=True))
+    return footage
+
+
+def test_a_site_of_ones_own_is_archived_without_a_restart(stack: Stack, warehouse: Path) -> None:
+    stack.vms("sites", "check")
+    files = [path for path in warehouse.rglob("*") if path.is_file()]
+    stack.vms("run", "gudang", "--wait", timeout_s=400)
+    rows = stack.recordings("--site", "gudang")
+    assert len(rows) == len(files)
+    refused = [row for row in rows if row["state"] == "quarantined"]
+    assert [row["source_name"] for row in refused] == ["gate/2026-01-03_09-40-00.mp4"]
+    gate = next(row for row in rows if row["camera"] == "gate" and row["state"] == "archived")
+    assert gate["start_utc"].startswith("2026-01-03T01:30:00")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+@pytest.mark.usefixtures("warehouse")
+def test_a_recording_plays_in_a_browser_and_downloads_whole(stack: Stack, tmp_path: Path) -> None:
+    row = next(row for row in stack.recordings("--site", "gudang", "--camera", "gate") if row["state"] == "archived")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(locale="id-ID")
+        page.set_default_timeout(60_000)
+        page.goto(f"{stack.viewer_url}/?site=gudang&camera=gudang/gate&from=2026-01-03&to=2026-01-03")
+        page.locator(".card").first.click()
+        video = page.locator("video")
+        video.evaluate("element => { element.muted = true; return element.play(); }")
+        page.wait_for_function("document.querySelector('video').currentTime > 1")
+        assert video.evaluate("element => element.videoWidth") == 640
+        with page.expect_download() as download:
+            page.locator("a.download").click()
+        saved = tmp_path / "saved"
+        download.value.save_as(saved)
+        browser.close()
+    assert f"sha256:{sha256(saved)}" == row["copies"][0]["checksum"]
+
+
+def ancestors(pid: int) -> list[int]:
+    chain = []
+    while pid > 1:
+        chain.append(pid)
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return chain
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def one_of_each(stack: Stack, name: str) -> dict[str, Any]:
+    """The one archived recording of this source with its one object: nothing lost, nothing doubled."""
+    rows = [row for row in stack.recordings("--site", "gudang") if row["source_name"] == name]
+    assert [row["state"] for row in rows] == ["archived"]
+    stem = Path(rows[0]["copies"][0]["key"])
+    objects = [path.name for path in (stack.home / "nas" / stem.parent).glob(f"{stem.stem}*.mp4")]
+    assert objects == [stem.name]
+    return rows[0]
+
+
+def test_a_task_killed_while_it_compresses_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
+    source = warehouse / "gate" / "2026-01-04_10-00-00.mp4"
+    make_clip(source, 60, size="1280x720", rate=15)
+    stack.vms("run", "gudang")
+
+    def encoder() -> int | None:
+        return next(
+            (pid for pid in stack.processes() if "libsvtav1" in command_line(pid) and "gate_" in command_line(pid)),
+            None,
+        )
+
+    ffmpeg = wait_for("FFmpeg at work on the new file", encoder, 120, every_s=0.1)
+    task = ancestors(ffmpeg)[1]
+    os.kill(task, signal.SIGKILL)
+    wait_for("the end of the orphaned FFmpeg", lambda: not Path(f"/proc/{ffmpeg}").exists(), 10, every_s=0.2)
+    stack.vms("run", "gudang", "--wait", check=False, timeout_s=500)
+    wait_for(
+        "the recording after the kill",
+        lambda: any(
+            row["source_name"].endswith("10-00-00.mp4") and row["state"] == "archived"
+            for row in stack.recordings("--site", "gudang")
+        ),
+        300,
+        every_s=3,
+    )
+    row = one_of_each(stack, "gate/2026-01-04_10-00-00.mp4")
+    assert row["source_sha256"] == sha256(source)
+
+
+def test_a_task_killed_while_it_uploads_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
+    source = warehouse / "gate" / "2026-01-05_10-00-00.mp4"
+    make_clip(source, 20, size="1280x720", rate=15)
+    killed: list[int] = []
+
+    def kill_the_writer() -> None:
+        """An upload takes a moment: stop the first process that opens a file of the store for writing."""
+        nas = str(stack.home / "nas")
+        for _ in itertools.repeat(None):
+            for pid in stack.processes():
+                try:
+                    opened = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+                except OSError:
+                    continue
+                if any(name.startswith(nas) and ".tmp" in name for name in opened):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                    return
+            if time.monotonic() > end:
+                return
+
+    end = time.monotonic() + 200
+    hunter = threading.Thread(target=kill_the_writer)
+    hunter.start()
+    stack.vms("run", "gudang")
+    hunter.join()
+    assert killed, "no process was seen writing to the store"
+    stack.vms("run", "gudang", "--wait", check=False, timeout_s=500)
+    wait_for(
+        "the recording after the kill",
+        lambda: any(
+            row["source_name"].endswith("05_10-00-00.mp4") and row["state"] == "archived"
+            for row in stack.recordings("--site", "gudang")
+        ),
+        300,
+        every_s=3,
+    )
+    row = one_of_each(stack, "gate/2026-01-05_10-00-00.mp4")
+    assert row["source_sha256"] == sha256(source)
