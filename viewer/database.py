@@ -21,7 +21,7 @@ from vms.home import Home, from_environment
 __all__ = ["AWAY", "Connection", "Pool", "pool"]
 
 AWAY = (CatalogueError, psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable)
-"""What a catalogue that can't be reached, or is not set up yet, raises; pages wait for it and come back by themselves."""
+"""What a catalogue that can't be reached, or is not set up yet, raises; pages wait for it and come back themselves."""
 
 _PATIENCE_S = 10.0
 
@@ -52,6 +52,11 @@ class Pool:
                     conn.close()
         finally:
             self._slots.release()
+
+    def ping(self) -> None:
+        """Raises one of AWAY when the catalogue does not answer or is not set up yet."""
+        with self.connection() as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT FROM site LIMIT 1")
 
     def _alive(self) -> Connection:
         while True:

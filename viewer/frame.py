@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
-from vms.catalogue import reads_sites
 from vms.config import load_config
 from vms.errors import ConfigError
 from vms.home import from_environment
@@ -81,10 +80,14 @@ def as_plain_markdown(text: str) -> str:
 
 @contextmanager
 def guarded(words: Words) -> Iterator[None]:
-    """Within a fragment: when the catalogue goes away, the whole page is run again and shows that state."""
+    """Within a fragment: when the catalogue goes away, the whole page is run again and shows that state.
+
+    The page itself must ask the catalogue before it draws the fragment, or it would run for ever.
+    """
     try:
         yield
-    except AWAY:
+    except AWAY as error:
+        log.warning("The catalogue went away: %s", error)
         st.rerun()
     except Exception as error:  # noqa: BLE001  # a person sees a designed state, the log has the trace
         fault(words, error)
@@ -143,8 +146,7 @@ def away(words: Words) -> None:
     @st.fragment(run_every=3)
     def watch() -> None:
         try:
-            with database.pool().connection() as conn:
-                reads_sites.list_sites(conn)
+            database.pool().ping()
         except Exception as error:  # noqa: BLE001  # whatever it is, it is still away
             log.debug("Still away: %s", error)
             return

@@ -29,7 +29,7 @@ def main() -> None:
         try:
             draw(words, goto)
         except AWAY as error:
-            logging.getLogger(__name__).warning("The catalogue does not answer: %s", error)
+            logging.getLogger("viewer").warning("The catalogue does not answer: %s", error)
             frame.away(words)
         except Exception as error:  # noqa: BLE001  # a person sees a designed page, the log has the trace
             frame.fault(words, error)

@@ -21,6 +21,7 @@ MOST_RECORDINGS = 5000
 
 def draw(words: Words, goto: Callable[[dict[str, str]], None]) -> None:
     """The whole page; it renews itself every ten seconds."""
+    database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     st.html(f'<h1 class="visually-hidden">{words("sites.title")}</h1>')
 
     @st.fragment(run_every=10)
