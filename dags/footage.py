@@ -26,6 +26,7 @@ from airflow.sdk import (
     task_group,
 )
 from airflow.sdk.exceptions import AirflowFailException
+
 from vms.config import Config, Site, SiteError, load_config
 from vms.errors import ConfigError
 from vms.home import from_environment

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
+
 from vms_airflow.links import RecordingsLink, viewer_pages
 from vms_airflow.timetable import SiteTimetable
 

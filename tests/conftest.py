@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+
 from vms.home import Home, from_environment
 from vms.stack import postgres as server
 

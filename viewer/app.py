@@ -18,9 +18,9 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
-from vms.home import from_environment
 
 from viewer import database, media, security
+from vms.home import from_environment
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,10 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlencode
 
-from vms.catalogue.rows import RecordingRow
-from vms.home import Home
-
 from viewer import formats, query, tokens
 from viewer.i18n import Words
+from vms.catalogue.rows import RecordingRow
+from vms.home import Home
 
 TONES = {"planned": "blue", "archived": "green", "released": "green", "purged": "gray", "quarantined": "orange"}
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
+
 from vms.catalogue import connection
 from vms.catalogue.connection import Connection
 from vms.errors import CatalogueError

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from vms.catalogue.rows import LineageRow, RecordingRow
-from vms.home import Home
-
 from viewer import cards, formats, query, tokens
 from viewer.i18n import Words
+from vms.catalogue.rows import LineageRow, RecordingRow
+from vms.home import Home
 
 _CODECS = {"av1": "av01.0.08M.08", "h264": "avc1.640028", "hevc": "hvc1.1.6.L120.B0", "vp9": "vp09.00.40.08"}
 _CONTAINERS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
-from vms.config import load_config
-from vms.errors import ConfigError
-from vms.home import from_environment
 
 from viewer import database, query
 from viewer.database import AWAY
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
+from vms.config import load_config
+from vms.errors import ConfigError
+from vms.home import from_environment
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def header(words: Words, pages: list[tuple[st.Page, str]]) -> None:
     name = installation().company or "VMS"
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(
-            f'<div class="brand"><img src="/favicon.png" alt="" width="36" height="36"><div><b>{html.escape(name)}</b>'
+            f'<div class="brand"><img src="/favicon.png" alt="" width="36" height="36"><div><b>{name}</b>'
             f"<small>{html.escape(words('app.subtitle'))}</small></div></div>",
             width="content",
         )

@@ -20,14 +20,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from vms.catalogue import reads
-from vms.errors import ConfigError, StoreError
-from vms.home import Home
-from vms.stores import ObjectMissing, open_store
 
 from viewer import ranges, tokens
 from viewer.database import AWAY, Pool
 from viewer.i18n import Words, choose_language
+from vms.catalogue import reads
+from vms.errors import ConfigError, StoreError
+from vms.home import Home
+from vms.stores import ObjectMissing, open_store
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from vms.catalogue.rows import RecordingRow, SiteOverview, SiteRow
-
 from viewer import cards, formats, query
 from viewer.i18n import Words
+from vms.catalogue.rows import RecordingRow, SiteOverview, SiteRow
 
 DAY = timedelta(hours=24)
 MOST_PROBLEMS = 8

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+from viewer import formats, tokens
 from vms.catalogue.reads import RecordingFilter
 from vms.model import State
-
-from viewer import formats, tokens
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _RUN = re.compile(r"([A-Za-z0-9_.-]{1,250})/(.{1,250})\Z", re.DOTALL)

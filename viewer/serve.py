@@ -7,10 +7,10 @@ import sys
 
 import uvicorn
 from streamlit.web import bootstrap
-from vms.errors import VmsError
-from vms.home import Home, from_environment
 
 from viewer.theme import OPTIONS
+from vms.errors import VmsError
+from vms.home import Home, from_environment
 
 
 def main() -> int:

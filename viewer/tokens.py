@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Literal
 
 from itsdangerous import BadData, URLSafeSerializer
+
 from vms.home import Home
 
 Part = Literal["rendition", "poster", "sprite"]

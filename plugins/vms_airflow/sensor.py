@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
-from vms.model import dump
 
+from vms.model import dump
 from vms_airflow.links import RecordingsLink
 from vms_airflow.surroundings import installation
 

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from airflow.sdk import Context
+
 from vms.config import Config, Site, load_config
 from vms.home import Home, from_environment
 from vms.model import RunRef

@@ -14,9 +14,9 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
 from vms.errors import StoreUnreachable
 from vms.model import Batch, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
-
 from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
 
 log = logging.getLogger(__name__)

@@ -74,6 +74,7 @@ def test_every_task_has_owner_retries_time_limit_and_a_document_for_people(dag: 
 
 def test_a_wrong_sites_yaml_is_not_tried_again(dag: DAG) -> None:
     from airflow.sdk import RetryAction
+
     from vms.errors import CatalogueError, ConfigError
 
     for task in dag.tasks:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from vms_airflow.links import RecordingsLink, run_address, viewer_pages
 
 ROOT = Path(__file__).resolve().parents[2]

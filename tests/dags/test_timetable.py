@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-import vms_airflow.timetable as module
 from airflow.timetables.base import DataInterval, TimeRestriction
 from airflow.utils.types import DagRunType
 from pendulum import instance
+
+import vms_airflow.timetable as module
 from vms_airflow.timetable import SiteTimetable, stagger_of
 
 TEN = timedelta(minutes=10)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from installation import ROOT, Stack, sha256, wait_for
 from vms.video.binaries import binaries
 

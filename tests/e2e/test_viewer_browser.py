@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from viewer_world import World, build, make_clip
 from vms.home import PROJECT_ROOT, Home
 

@@ -6,10 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
-from catalogue_world import BROKEN, NOW, START, a_run, a_site, ask, picture, receipt_for, refused, seen, sensed
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from catalogue_world import BROKEN, NOW, START, a_run, a_site, ask, picture, receipt_for, refused, seen, sensed
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import ask_retry, close_run, record_receipts, record_releases
 from vms.catalogue.planning import plan_run

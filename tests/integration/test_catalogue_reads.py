@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
 from catalogue_world import (
     BROKEN,
     NOW,
@@ -24,7 +26,6 @@ from catalogue_world import (
     seen,
     sensed,
 )
-from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from vms.catalogue import connection, reads
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import ask_retry, close_run, record_receipts, record_releases

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
 from catalogue_world import (
     NOW,
     START,
@@ -22,8 +25,6 @@ from catalogue_world import (
     sensed,
     sha,
 )
-from click.testing import Result
-from typer.testing import CliRunner
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run

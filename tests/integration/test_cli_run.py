@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import typer
-from catalogue_world import BROKEN, NOW, a_run, a_site, five_minute_files, opened, receipt_for, sensed
 from click.testing import Result
-from fake_airflow import Answer, FakeAirflow
 from typer.testing import CliRunner
+
+from catalogue_world import BROKEN, NOW, a_run, a_site, five_minute_files, opened, receipt_for, sensed
+from fake_airflow import Answer, FakeAirflow
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run

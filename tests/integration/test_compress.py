@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 import video_clips as clips
 from vms.config import Profile, Site
 from vms.errors import ConfigError, StagingFull

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+
 from catalogue_world import (
     BROKEN,
     NOW,

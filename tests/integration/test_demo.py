@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from vms.config import load_config
 from vms.demo import prepare
 from vms.demo.cameras import SITES, DemoSite

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from airflow_runs import AirflowRuns, DagRunResult, migrate
 from vms.catalogue.connection import connect
 from vms.catalogue.reads import RecordingFilter, RecordingRow, find_recordings

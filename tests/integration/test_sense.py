@@ -14,9 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 import vms.examine
 import vms.steps.sense
-from typer.testing import CliRunner
 from vms import footage, model
 from vms.cli.sites import app
 from vms.config import load_config

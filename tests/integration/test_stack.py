@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import psutil
 import pytest
+
 from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import launch, postgres, processes

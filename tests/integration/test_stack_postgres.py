@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+
 from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import postgres as server

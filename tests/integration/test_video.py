@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 import video_clips as clips
 from vms.config import Profile
 from vms.errors import ConfigError, EncodeFailed, SourceRejected

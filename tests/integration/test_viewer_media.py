@@ -12,14 +12,14 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.testclient import TestClient
-from viewer_world import Clip, World, build, make_clip, owner
-from vms.catalogue import connection, reads
-from vms.catalogue.rows import RecordingRow
-from vms.home import Home, from_environment
 
 from viewer import media, tokens
 from viewer.database import Pool
 from viewer.security import Guard
+from viewer_world import Clip, World, build, make_clip, owner
+from vms.catalogue import connection, reads
+from vms.catalogue.rows import RecordingRow
+from vms.home import Home, from_environment
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from viewer_world import World, build, make_clip, owner
-from vms.home import Home, from_environment
 
 from viewer import database, query
+from viewer_world import World, build, make_clip, owner
+from vms.home import Home, from_environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fake_airflow import Answer, FakeAirflow
 from vms.airflow_api import AirflowApi, TaskRun
 from vms.errors import StackError

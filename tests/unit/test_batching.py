@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vms.catalogue.batching import BATCH_BYTES, BATCH_FILES, BATCH_VIDEO_S, Candidate, cut, title
 
 START = datetime(2026, 1, 31, 1, 0, tzinfo=UTC)
@@ -32,9 +33,7 @@ candidates = st.builds(
 @given(st.lists(candidates, max_size=120, unique_by=lambda one: one.recording_id))
 def test_every_candidate_is_in_one_bounded_batch_of_its_camera_newest_first(given_: list[Candidate]) -> None:
     batches = cut(given_)
-    assert sorted(one.recording_id for batch in batches for one in batch) == sorted(
-        one.recording_id for one in given_
-    )
+    assert sorted(one.recording_id for batch in batches for one in batch) == sorted(one.recording_id for one in given_)
     for batch in batches:
         assert len({one.camera_id for one in batch}) == 1
         assert batch == sorted(batch, key=lambda one: (one.start_utc, one.recording_id), reverse=True)

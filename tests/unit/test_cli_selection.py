@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+
 from vms.catalogue.reads import CameraRow, SiteRow
 from vms.cli.selection import filters, moment
 from vms.cli.wording import clock_text, plain, size_text, utc_text

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from vms.config import EXAMPLE, ensure_sites_file, load_config
 from vms.errors import ConfigError
 from vms.home import from_environment

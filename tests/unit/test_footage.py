@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+
 from vms import footage
 from vms.errors import FootageUnreachable
 from vms.footage import Look, decide, list_footage, looks_like_video, second_look_helps, with_newer_sibling

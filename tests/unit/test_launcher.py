@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from vms.home import PROJECT_ROOT
 
 LAUNCHER = PROJECT_ROOT / "vms"

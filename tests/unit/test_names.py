@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+
 from vms.config import CameraConfig, NamePattern
 from vms.names import (
     NameReading,

@@ -7,6 +7,7 @@ import struct
 from datetime import UTC, datetime
 
 import pytest
+
 from vms.config import Profile
 from vms.model import BatchItem, SourceSeen
 from vms.video.identity import Identity, read_identity

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from vms.config import Profile
 from vms.model import BatchItem, SourceSeen
 from vms.video import commands

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from vms.home import Home, from_environment
 
 from viewer import query, ranges, tokens
+from vms.home import Home, from_environment
 
 AT = datetime(2026, 1, 31, 1, 2, 3, 456789, tzinfo=UTC)
 

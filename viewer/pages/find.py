@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import streamlit as st
-from vms.catalogue import reads, reads_sites
-from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
-from vms.home import from_environment
 
 from viewer import cards, components, database, formats, frame, query
 from viewer.i18n import Words
 from viewer.pages import recording
+from vms.catalogue import reads, reads_sites
+from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
+from vms.home import from_environment
 
 PAGE = 24
 QUICK = ("newest", "today", "yesterday", "week", "all")

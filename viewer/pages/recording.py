@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import streamlit as st
-from vms.catalogue import reads
-from vms.catalogue.rows import RecordingFilter, RecordingRow
-from vms.home import from_environment
 
 from viewer import components, database, details, frame, query
 from viewer.i18n import Words
+from vms.catalogue import reads
+from vms.catalogue.rows import RecordingFilter, RecordingRow
+from vms.home import from_environment
 
 
 def draw(words: Words, find: query.Find) -> None:

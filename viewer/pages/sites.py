@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import streamlit as st
-from vms.catalogue import reads, reads_sites
-from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteOverview, SiteRow
 
 from viewer import components, database, formats, frame, overview
 from viewer.i18n import Words
+from vms.catalogue import reads, reads_sites
+from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteOverview, SiteRow
 
 MOST_RECORDINGS = 5000
 """Of one site in 24 hours: 16 cameras with a file each five minutes, and some."""

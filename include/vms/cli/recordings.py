@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+
 from vms.catalogue.connection import connect, url
 from vms.catalogue.reads import RecordingRow
 from vms.catalogue.rows import STATES

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.custody import ask_retry
 from vms.catalogue.reads import RecordingFilter

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+
 from vms.airflow_api import AirflowApi, DagRun
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.reads import site_overviews

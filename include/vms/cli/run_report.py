@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+
 from vms.airflow_api import AirflowApi, DagRun
 from vms.catalogue.connection import Connection
 from vms.catalogue.reads import RecordingFilter, count_recordings, find_recordings

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
+
 from vms.config import Site
 from vms.errors import ConfigError, FootageUnreachable, SourceChanged, SourceRejected, StagingFull, VmsError
 from vms.home import Home

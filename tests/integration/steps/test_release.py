@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from vms.config import Profile, Site
 from vms.home import Home, from_environment
 from vms.ledger import Ledger

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from vms.config import Profile, Site
 from vms.footage import fingerprint
 from vms.home import Home, from_environment

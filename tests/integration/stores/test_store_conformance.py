@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
 from vms.stores import FileRotted, ObjectMissing, Store, open_store

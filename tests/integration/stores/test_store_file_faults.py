@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from vms.errors import ConfigError, StoreConflict, StoreError, StoreFull, StoreUnreachable
 from vms.stores import FileRotted, Store, disk, mount, open_store
 
