@@ -99,7 +99,7 @@ def header(words: Words, pages: list[tuple[st.Page, str]]) -> None:
     name = installation().company or "VMS"
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
         st.html(
-            f'<div class="brand"><img src="/favicon.png" alt="" width="36" height="36"><div><b>{name}</b>'
+            f'<div class="brand"><img src="/favicon.png" alt="" width="36" height="36"><div><b>{html.escape(name)}</b>'
             f"<small>{html.escape(words('app.subtitle'))}</small></div></div>",
             width="content",
         )

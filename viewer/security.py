@@ -41,7 +41,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         host = Headers(scope=scope).get("host", "")
-        if _name(host) in ():
+        if _name(host) not in LOCAL_NAMES:
             if scope["type"] == "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})
