@@ -37,13 +37,17 @@ from vms_airflow.verdict import VerdictOperator
 
 PREFIX = "footage_"
 SHARDS = 8
+STOPPED = "vms.video.ffmpeg.Stopped"  # by name: reading this file needs nothing of FFmpeg
 
 DEFAULTS = {
     "owner": "vms",
     "retries": 2,
     "retry_delay": timedelta(seconds=15),
     "retry_policy": ExceptionRetryPolicy(
-        [RetryRule(ConfigError, RetryAction.FAIL, reason="sites.yaml has to be corrected first")]
+        [
+            RetryRule(ConfigError, RetryAction.FAIL, reason="sites.yaml has to be corrected first"),
+            RetryRule(STOPPED, RetryAction.RETRY, timedelta(seconds=5), reason="it was asked to stop and goes on"),
+        ]
     ),
     "execution_timeout": timedelta(minutes=30),
     # Short tasks first, so that a site with a day's backlog to compress does not hold up the looks of the others.

@@ -10,6 +10,7 @@ from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 
 from vms.model import dump
 from vms_airflow.links import RecordingsLink
+from vms_airflow.stop import stoppable
 from vms_airflow.surroundings import installation
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class FootageSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.site = site
 
+    @stoppable
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's form
         from vms.steps.sense import sense
 

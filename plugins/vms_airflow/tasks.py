@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from vms.errors import StoreUnreachable
 from vms.model import Batch, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
+from vms_airflow.stop import stoppable
 from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ SETTLED = "settled"
 
 
 @task(show_return_value_in_logs=False)
+@stoppable
 def plan(site: str, sensed: Any) -> Any:
     """Subtract what the catalogue knows, cut the rest into batches, and say what is due for release."""
     from vms.catalogue.planning import plan_run
@@ -44,6 +46,7 @@ def plan(site: str, sensed: Any) -> Any:
 
 
 @task(show_return_value_in_logs=False)
+@stoppable
 def compress(site: str, batch: Any) -> Any:
     """Make rendition and previews of each file of the batch. A file that can't be used never stops the others."""
     from vms.steps.compress import compress_batch
@@ -54,6 +57,7 @@ def compress(site: str, batch: Any) -> Any:
 
 
 @task(show_return_value_in_logs=False)
+@stoppable
 def upload(site: str, batch: Any, receipts: Any) -> Any:
     """Put each rendition into each store and have the store confirm it. Goes on where an earlier try was stopped.
 
@@ -68,6 +72,7 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
 
 
 @task(show_return_value_in_logs=False)
+@stoppable
 def record(site: str, batch: Any, receipts: Any) -> Any:
     """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file."""
     from vms.catalogue.custody import record_receipts
@@ -86,6 +91,7 @@ def record(site: str, batch: Any, receipts: Any) -> Any:
 
 
 @task(show_return_value_in_logs=False)
+@stoppable
 def release(site: str) -> Any:
     """Remove source and staging files of recordings that the catalogue has committed as archived, when it is time."""
     from vms.steps.release import release as release_sources

@@ -22,11 +22,13 @@ MARK = "RUN-RESULT "
 
 @dataclass(frozen=True)
 class DagRunResult:
-    """state: of the run; tasks: state of each task, mapped ones as batch.upload[0]; log: all that was printed."""
+    """state: of the run; tasks: state of each task, mapped ones as batch.upload[0]; tries: how often each was tried;
+    log: all that was printed."""
 
     run_id: str
     state: str
     tasks: dict[str, str]
+    tries: dict[str, int]
     names: dict[str, str]
     log: str
 
@@ -44,6 +46,11 @@ class AirflowRuns:
             env=environment,
             cwd=ROOT,
         )
+
+    @property
+    def pid(self) -> int:
+        """The process in which the tasks run."""
+        return self._child.pid
 
     def run(self, dag: str, at: datetime) -> DagRunResult:
         """Run the DAG once with this logical date, to its end."""
@@ -97,6 +104,7 @@ def _serve() -> None:
             "run_id": run.run_id,
             "state": str(run.state),
             "tasks": {name: str(one.state) for name, one in instances.items()},
+            "tries": {name: one.try_number for name, one in instances.items()},
             "names": {name: one.rendered_map_index for name, one in instances.items() if one.map_index >= 0},
         }
         print(f"\n{MARK}{json.dumps(result)}", flush=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from airflow_runs import AirflowRuns, DagRunResult, migrate
@@ -218,4 +221,39 @@ def test_a_footage_folder_that_is_away_makes_the_run_red_and_heals(place: Place,
 
     place.footage.with_name("unplugged").rename(place.footage)
     assert place.run().state == "success"
+    assert set(place.states().values()) == {"archived"}
+
+
+def test_a_task_that_is_asked_to_stop_ends_its_ffmpeg_and_is_tried_again(place: Place, tmp_path: Path) -> None:
+    clip = tmp_path / "long.mp4"
+    source = "testsrc2=size=1280x720:rate=15:duration=12"
+    how = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10", "-pix_fmt", "yuv420p"]
+    subprocess.run([binaries().ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *how, str(clip)], check=True)
+    sites = place.home.sites_file
+    sites.write_text(sites.read_text().replace("ultrafast", "veryslow"))
+    place.leave("lobby/20260131_100000.mp4", clip)
+    encoders: list[psutil.Process] = []
+
+    def stop_while_it_encodes() -> None:
+        while not encoders and time.monotonic() < give_up:
+            for child in psutil.Process(place.airflow.pid).children(recursive=True):
+                try:
+                    if "rendition.mp4" in " ".join(child.cmdline()) and child.name().startswith("ffmpeg"):
+                        encoders.append(child)
+                except psutil.Error:
+                    continue
+        os.kill(place.airflow.pid, signal.SIGTERM)
+        os.kill(place.airflow.pid, signal.SIGTERM)
+
+    give_up = time.monotonic() + 120
+    hunter = threading.Thread(target=stop_while_it_encodes)
+    hunter.start()
+    run = place.run()
+    hunter.join()
+
+    assert encoders, "no FFmpeg was seen at work"
+    assert "asked to stop" in run.log
+    assert run.tries["batch.compress[0]"] == 2
+    assert not encoders[0].is_running()
+    assert run.state == "success", run.log[-6000:]
     assert set(place.states().values()) == {"archived"}
