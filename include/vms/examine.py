@@ -160,6 +160,20 @@ def _open(one: Judged, site: Site, now: datetime) -> Sighting | Rejection | Unfi
     return _sighting(one, site, now, mark, probed)
 
 
+def reads_the_same(one: Judged, before: Sighting, site: Site, now: datetime) -> bool:
+    """Whether the name still tells what it told then: sites.yaml may have got another zone, camera or pattern since."""
+    reading = one.reading
+    if (one.camera, reading.pattern if reading else "") != (before.camera, before.pattern):
+        return False
+    if reading is None or not (reading.utc or reading.local):
+        return before.time_basis in ("container", "mtime")
+    mtime = mtime_of(one.found, now)
+    start = names.settle_start(
+        reading, site.zone, duration_s=before.duration_s, mtime=mtime, container_time=None, now=now
+    )
+    return (start.utc, start.basis) == (before.start_utc, before.time_basis)
+
+
 def second_look(judged: list[Judged], site: Site) -> list[Judged]:
     """Look again a few seconds later at what only lacks a second look, so that it need not wait for the next run."""
     unsure = [one for one in judged if footage.second_look_helps(one.look)]
@@ -244,7 +258,7 @@ def source_of(found: Found) -> SourceSeen:
 def mtime_of(found: Found, now: datetime) -> datetime:
     """The file's mtime; for names without one (folders, links) the moment of the look."""
     try:
-        return datetime.fromtimestamp(found.mtime_ns // 10**9, UTC) if found.mtime_ns else now
+        return datetime.fromtimestamp(found.mtime_ns // 10**9, UTC) if found.mtime_ns or found.kind == "file" else now
     except (ValueError, OverflowError, OSError):
         return now
 

@@ -32,6 +32,7 @@ FUTURE_AFTER = timedelta(minutes=10)
 OLDEST_PLAUSIBLE = datetime(2000, 1, 1, tzinfo=UTC)
 """Recorders that lost their clock begin at 1970 or 1980; earlier starts are marked `before_2000`."""
 
+_EARLIEST, _LATEST = datetime(1, 1, 3), datetime(9999, 12, 29)  # noqa: DTZ001 - local times
 _NON_ALNUM = re.compile(r"[^a-z0-9]+")
 _DATE_FOLDER = re.compile(r"\d{4}([-_.]?\d\d){0,2}|\d{6}|\d{8}([AP]M)?|\d{10}")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,29}")
@@ -140,7 +141,7 @@ def settle_start(
     duration = timedelta(seconds=duration_s)
     marks: list[TimeMark] = []
     basis: TimeBasis = "mtime"
-    start = mtime - duration
+    start = _before(mtime, duration)
     if reading is not None and (reading.utc or reading.local):
         named = reading.utc
         if named is None and reading.local is not None:
@@ -149,7 +150,7 @@ def settle_start(
             marks.extend([mark] if mark else [])
         if named is not None:
             ends = reading.time_is == "end"
-            start, basis = (named - duration, "name_end") if ends else (named, "name")
+            start, basis = (_before(named, duration), "name_end") if ends else (named, "name")
     elif container_time is not None and container_time >= OLDEST_PLAUSIBLE and container_time <= now + FUTURE_AFTER:
         start, basis = container_time, "container"
     start = start.replace(microsecond=0)
@@ -166,8 +167,11 @@ def local_to_utc(
     """A wall-clock time as UTC. until_end: from the named time to the end of the file.
 
     An hour that exists twice: the one whose end is nearest to mtime if within two hours, else the first; marked
-    dst_repeated. An hour that does not exist: moved forward by the gap; marked dst_skipped.
+    dst_repeated. An hour that does not exist: moved forward by the gap; marked dst_skipped. At the very edge of the
+    calendar, where UTC would lie outside of it, the zone is left out.
     """
+    if not _EARLIEST <= local <= _LATEST:
+        return local.replace(tzinfo=UTC), None
     first = local.replace(tzinfo=zone, fold=0)
     second = local.replace(tzinfo=zone, fold=1)
     if first.utcoffset() == second.utcoffset():
@@ -175,10 +179,18 @@ def local_to_utc(
     first_utc, second_utc = first.astimezone(UTC), second.astimezone(UTC)
     if first_utc.astimezone(zone).replace(tzinfo=None) != local:
         return first_utc, "dst_skipped"  # fold=0 uses the offset before the gap, which moves the time forward
-    off_first, off_second = abs(first_utc + until_end - mtime), abs(second_utc + until_end - mtime)
+    off_first, off_second = abs(first_utc - mtime + until_end), abs(second_utc - mtime + until_end)
     if off_second < off_first and off_second <= FOLD_WITHIN:
         return second_utc, "dst_repeated"
     return first_utc, "dst_repeated"
+
+
+def _before(at: datetime, duration: timedelta) -> datetime:
+    """The start of what ended then; the end itself when a damaged header tells a length that no calendar holds."""
+    try:
+        return at - duration
+    except OverflowError:
+        return at
 
 
 def _time_of(groups: dict[str, str]) -> datetime | None:

@@ -387,3 +387,42 @@ def test_checking_sites_yaml_prints_every_mistake_and_fails(home):
     assert json.loads(answer.stdout)["errors"][0]["site"] == "ho"
     home.sites_file.write_text("")
     assert CliRunner().invoke(app, ["check"]).exit_code == 1
+
+
+def test_refused_files_that_are_examined_again_keep_no_place_from_what_is_new(home, put, clip):
+    for number in range(3):
+        put(f"lobby/2038010{number + 1}_080000.mp4", b"no video at all")
+    ledger(home).settle([one.source for one in look(home).rejections], "known")
+    put("lobby/20260131_080000.mp4", clip)
+    assert names(look(home, datetime.now(UTC) + timedelta(hours=2), limit=2)) == {"lobby/20260131_080000.mp4"}
+
+
+def test_what_is_reported_again_and_again_keeps_no_place_from_what_is_older(home, put, clip):
+    for minute in range(6):
+        put(f"lobby/20260131_08{minute}000.mp4", clip)
+    told = [names(look(home, limit=2)) for _ in range(8)]
+    assert told[0] == {"lobby/20260131_085000.mp4", "lobby/20260131_084000.mp4"}
+    assert len(set.union(*told)) == 6, "none was settled, and all had their turn"
+    assert len(set.union(*told[-4:])) > 2, "what was reported is reported again in turn, not only the newest of it"
+
+
+def test_a_corrected_time_zone_counts_for_what_was_seen_before_it(home, put, clip):
+    put("lobby/20260131_080000.mp4", clip)
+    assert look(home).sightings[0].start_utc == datetime(2026, 1, 31, 1, tzinfo=UTC)
+    home.sites_file.write_text(home.sites_file.read_text().replace("WIB", "WIT"))
+    assert look(home).sightings[0].start_utc == datetime(2026, 1, 30, 23, tzinfo=UTC)
+
+
+def test_a_camera_listed_later_counts_for_what_was_seen_before_it(home, put, clip):
+    put("ch1/20260131_080000.mp4", clip)
+    assert look(home).sightings[0].camera == "ch1"
+    text = home.sites_file.read_text().replace("WIB}", "WIB, cameras: [{id: gate, name: Gate, match: ch1}]}")
+    home.sites_file.write_text(text)
+    assert look(home).sightings[0].camera == "gate"
+
+
+def test_a_clock_that_stands_at_zero_is_marked_and_not_taken_for_now(home, put, clip):
+    path = put("lobby/clip.mp4", clip)
+    os.utime(path, ns=(0, 0))
+    (seen,) = look(home).sightings
+    assert (seen.start_utc.year, seen.time_marks) == (1969, ("before_2000",))

@@ -144,3 +144,13 @@ def test_odd_starts_are_kept_and_marked():
     assert settle(read("a/20300101_000000.mp4")).marks == ("future",)
     assert settle(read("a/19991231_235959.mp4")).marks == ("before_2000",)
     assert settle(read("a/20260601_190500.mp4")).marks == ()
+
+
+@pytest.mark.parametrize("zone", [JAKARTA, ZoneInfo("America/New_York")])
+def test_a_clock_or_a_length_at_the_edge_of_the_calendar_stops_nothing(zone):
+    edge = NameReading("lobby", datetime(9999, 12, 31, 23, 59, 59), None, "start", "own")  # noqa: DTZ001
+    last = settle(edge, zone)
+    assert (last.utc.year, last.basis, last.marks) == (9999, "name", ("future",))
+    assert settle(edge, zone, duration_s=9e12).utc.year == 9999
+    endless = settle(None, zone, duration_s=9e12)
+    assert (endless.utc, endless.basis) == (NOW, "mtime")

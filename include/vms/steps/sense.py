@@ -14,7 +14,7 @@ from datetime import datetime
 from vms import footage
 from vms.config import Config, Site
 from vms.errors import FootageUnreachable
-from vms.examine import Judged, Unfit, examine, judge, second_look, source_of, why_waits
+from vms.examine import Judged, Unfit, examine, judge, reads_the_same, second_look, source_of, why_waits
 from vms.home import Home
 from vms.ledger import Ledger, Seen
 from vms.model import Rejection, Sensed, Sighting, Waiting
@@ -33,7 +33,7 @@ SLOWEST_READ = 10_000_000
 
 
 def sense(site: Site, config: Config, home: Home, *, now: datetime, limit: int = 500) -> Sensed:
-    """One look at the site's footage folder: the newest `limit` closed files first, and all that waits.
+    """One look at the site's footage folder: `limit` closed files, the newest first, and all that waits.
 
     A file is reported at each look until the ledger is told that it is settled. Raises FootageUnreachable when the
     folder is missing, does not answer in time, or lost its mount.
@@ -72,10 +72,11 @@ def sense(site: Site, config: Config, home: Home, *, now: datetime, limit: int =
 def _examine(
     closed: Sequence[Judged], site: Site, seen: Mapping[str, Seen], now: datetime, limit: int
 ) -> tuple[list[Sighting], list[Rejection], list[Unfit], int]:
-    """Sightings, rejections and the rest of the newest `limit` closed files, and how many are left for the next run."""
+    """Sightings, rejections and the rest of `limit` closed files, and how many are left for the next run."""
     sightings: list[Sighting] = []
     rejections: list[Rejection] = []
     unfit: list[Unfit] = []
+    closed = _in_turn(closed, seen, limit)
     position = 0
     while position < len(closed) and len(sightings) + len(rejections) < limit:
         room = limit - len(sightings) - len(rejections)
@@ -93,6 +94,18 @@ def _examine(
     return sightings, rejections, unfit, len(closed) - position
 
 
+def _in_turn(closed: Sequence[Judged], seen: Mapping[str, Seen], limit: int) -> list[Judged]:
+    """What was never looked into comes newest first. What was reported before takes at most half of the look from it,
+    the longest ago first: however much keeps failing or stays refused, everything has its turn."""
+    new: list[Judged] = []
+    again: list[Judged] = []
+    for one in closed:
+        known = seen[one.found.path]
+        (again if known.result is not None or known.settled else new).append(one)
+    again.sort(key=lambda one: seen[one.found.path].examined)
+    return [*again[: limit // 2], *new, *again[limit // 2 :]]
+
+
 def _results(
     part: Sequence[Judged], site: Site, seen: Mapping[str, Seen], now: datetime
 ) -> list[Sighting | Rejection | Unfit]:
@@ -100,7 +113,10 @@ def _results(
     to_open = []
     for one in part:
         known = seen[one.found.path]
-        fresh = isinstance(known.result, Sighting) or now.timestamp() - known.examined < EXAMINE_AGAIN_S
+        if isinstance(known.result, Sighting):
+            fresh = reads_the_same(one, known.result, site, now)
+        else:
+            fresh = now.timestamp() - known.examined < EXAMINE_AGAIN_S
         if known.result is not None and fresh:
             results.append(known.result)
         else:
