@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from vms.cli.wording import new_console
 from vms.errors import VmsError
 
 COMMANDS = {
@@ -72,7 +72,7 @@ def _show(error: VmsError, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps({"error": error.message, "remedy": error.remedy}, ensure_ascii=False) + "\n")
         return
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     console.print(Text(error.message, style="bold red"))
     if error.remedy:
         console.print(Text(error.remedy))

@@ -8,11 +8,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from vms.cli import doctor_checks
 from vms.cli.status import look
-from vms.cli.wording import plain
+from vms.cli.wording import new_console, plain
 from vms.home import from_environment
 
 
@@ -24,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object with all findings.")] = False) -> None:
     """Find out what is wrong and what to do. Exit status 1 if something is wrong."""
     home = from_environment()
-    console = Console(soft_wrap=True)
+    console = new_console(soft_wrap=True)
     findings = []
     group = ""
     for finding in doctor_checks.examine(home, look(home)):
@@ -34,9 +33,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         if finding.group != group:
             group = finding.group
             console.print(f"[bold]{group}[/]")
-        console.print(f"  {'[green]✓[/]' if finding.ok else '[red]✗[/]'} {plain(finding.what)}", highlight=False)
+        console.print(f"  {'[green]✓[/]' if finding.ok else '[red]✗[/]'} {plain(finding.what)}")
         if finding.remedy:
-            console.print(f"    [yellow]→[/] {plain(finding.remedy)}", highlight=False)
+            console.print(f"    [yellow]→[/] {plain(finding.remedy)}")
     wrong = [finding for finding in findings if not finding.ok]
     if as_json:
         data = {"ok": not wrong, "findings": [asdict(one) for one in findings]}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import typer
-from rich.console import Console
+import json
+import sys
+from typing import Annotated
 
+import typer
+
+from vms.cli.wording import new_console
 from vms.home import from_environment
 from vms.stack import launch
 
@@ -14,7 +18,10 @@ def register(app: typer.Typer) -> None:
     app.command("down")(down)
 
 
-def down() -> None:
+def down(as_json: Annotated[bool, typer.Option("--json", help="One JSON object: stopped.")] = False) -> None:
     """Stop the system. Files that are being worked on are taken up again at the next start."""
     stopped = launch.stop(from_environment())
-    Console().print("Everything is stopped." if stopped else "Nothing was running.")
+    if as_json:
+        sys.stdout.write(json.dumps({"stopped": stopped}) + "\n")
+        return
+    new_console().print("Everything is stopped." if stopped else "Nothing was running.")

@@ -8,14 +8,13 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from vms.catalogue.connection import connect, url
 from vms.catalogue.reads import RecordingRow
 from vms.catalogue.rows import STATES
 from vms.cli.selection import Moment, filters, known_sites, moment, stream
-from vms.cli.wording import clock_text, plain, size_text, utc_text
+from vms.cli.wording import clock_text, new_console, plain, size_text, utc_text
 from vms.home import from_environment
 from vms.model import State
 
@@ -48,7 +47,7 @@ def recordings(
         list[str] | None, typer.Option(help="planned, archived, released, purged or quarantined; may be repeated.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help=f"At most so many, the newest first [default: {_SHOWN}; with --json all].")
+        int | None, typer.Option(min=1, help=f"At most so many, the newest first (else {_SHOWN}; with --json all).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, all times UTC.")] = False,
 ) -> None:
@@ -105,7 +104,7 @@ def as_object(row: RecordingRow) -> dict[str, Any]:
 
 
 def _show(rows: list[RecordingRow], limit: int) -> None:
-    console = Console()
+    console = new_console()
     if not rows:
         console.print("No recording fits. `vms status` shows what each site has.")
         return

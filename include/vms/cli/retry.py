@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.custody import ask_retry
 from vms.catalogue.reads import RecordingFilter
 from vms.cli.selection import filters, known_sites, stream
+from vms.cli.wording import new_console
 from vms.config import Site, load_config
 from vms.errors import CatalogueError, ConfigError
 from vms.home import Home, from_environment
@@ -27,8 +27,10 @@ def register(app: typer.Typer) -> None:
 
 
 def retry(
-    site: Annotated[str | None, typer.Argument(help="Id of the site.", show_default=False)] = None,
-    camera: Annotated[str | None, typer.Argument(help="Only this camera (its id).", show_default=False)] = None,
+    site: Annotated[str | None, typer.Argument(metavar="SITE", help="Id of the site.", show_default=False)] = None,
+    camera: Annotated[
+        str | None, typer.Argument(metavar="CAMERA", help="Only this camera (its id).", show_default=False)
+    ] = None,
     recording: Annotated[
         int | None, typer.Option("--id", min=1, help="Only this recording; `vms recordings` shows the ids.")
     ] = None,
@@ -88,7 +90,7 @@ def _tell(answers: dict[str, tuple[int, int]], camera: str | None, recording: in
             told = {"site": site, "camera": camera, "recording": recording, "quarantined": found, "asked": asked}
             typer.echo(json.dumps(told))
         return
-    console = Console(highlight=False)
+    console = new_console()
     if not quarantined:
         console.print("Nothing is quarantined there; nothing to try again.")
         return

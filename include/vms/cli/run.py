@@ -16,6 +16,7 @@ from vms.airflow_api import AirflowApi, DagRun
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.reads import site_overviews
 from vms.cli.run_report import Outcome, as_object, live, outcome_of, show
+from vms.cli.wording import new_console
 from vms.config import Site, load_config
 from vms.errors import ConfigError, StackError
 from vms.home import Home, from_environment
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    site: Annotated[str | None, typer.Argument(help="Id of the site.", show_default=False)] = None,
+    site: Annotated[str | None, typer.Argument(metavar="SITE", help="Id of the site.", show_default=False)] = None,
     every_site: Annotated[bool, typer.Option("--all", help="Every site of sites.yaml.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show how it goes and end with what became of it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, one for each site.")] = False,
@@ -50,7 +51,7 @@ def run(
     if (site is None) != every_site:
         raise typer.BadParameter("name a SITE, or use --all.")
     home = from_environment()
-    console = Console(highlight=False, stderr=as_json)
+    console = new_console(stderr=as_json)
     with AirflowApi(home) as api:
         asked = [start(api, one, console) for one in _sites(home, site, console)]
         if wait:

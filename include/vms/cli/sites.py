@@ -11,11 +11,10 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from vms import footage, names
-from vms.cli.wording import clock_text, plain, utc_text
+from vms.cli.wording import clock_text, new_console, plain, utc_text
 from vms.config import Site, load_config
 from vms.errors import ConfigError
 from vms.examine import Judged, examine, judge, mtime_of, second_look, why_waits
@@ -161,7 +160,7 @@ def _as_object(one: Tried, site: Site) -> dict[str, Any]:
 
 
 def _show_check(file: str, sites: list[Site], errors: list[dict[str, str]]) -> None:
-    console = Console(soft_wrap=True)
+    console = new_console(soft_wrap=True)
     lines = dict.fromkeys(line for error in errors for line in error["message"].splitlines())
     for line in lines:
         console.print(f"[red]✗[/] {plain(line)}")
@@ -181,7 +180,7 @@ def _is_there(site: Site) -> bool:
 
 
 def _show_tried(tried: list[Tried], site: Site, ignored: int, left: int) -> None:
-    console = Console()
+    console = new_console()
     if not tried:
         console.print(f"There is no video file in {plain(str(site.footage))} ({ignored} others).")
         return

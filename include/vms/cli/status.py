@@ -17,7 +17,7 @@ from rich.table import Table
 from vms.catalogue.connection import connect, url
 from vms.catalogue.reads_sites import site_overviews
 from vms.catalogue.rows import SiteOverview
-from vms.cli.wording import plain, size_text, utc_text
+from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
 from vms.errors import VmsError
 from vms.home import Home, from_environment
@@ -56,8 +56,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     if as_json:
         sys.stdout.write(json.dumps(as_object(seen), ensure_ascii=False) + "\n")
     else:
-        console = Console()
-        _show(console if console.is_terminal else Console(width=120), seen)
+        _show(new_console(), seen)
     raise typer.Exit(0 if seen.usable else 1)
 
 

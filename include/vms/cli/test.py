@@ -8,8 +8,8 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from vms.cli.wording import new_console
 from vms.home import PROJECT_ROOT
 
 
@@ -37,7 +37,7 @@ def run_tests(
         checks = []
     unit = ["-m", "not slow", "tests/unit"] if fast and not context.args else []
     checks.append(("tests", [python, "-m", "pytest", *unit, *context.args]))
-    console = Console()
+    console = new_console()
     failed = []
     for name, argv in checks:
         began = time.monotonic()

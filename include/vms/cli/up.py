@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from vms.cli.wording import new_console
 from vms.errors import StackError
 from vms.home import Home, from_environment
 from vms.stack import launch
@@ -28,17 +31,20 @@ def up(
         bool, typer.Option("--demo", help="With three made-up sites and footage that keeps coming.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is usable; it runs on.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object with the addresses when all is usable; steps go to stderr.")
+    ] = False,
 ) -> None:
     """Start the system and keep it running until Ctrl-C."""
     # Said in the environment, so that whatever is started here works on the same sites.
     os.environ["VMS_DEMO"] = "1" if demo or os.environ.get("VMS_DEMO", "0") not in ("", "0") else "0"
     home = from_environment()
-    console = Console()
+    console = new_console(stderr=as_json)
     began = time.monotonic()
     told = _Told(console)
     if detach:
         state = launch.start_detached(home, changed=told.follow)
-        _welcome(console, home, state, time.monotonic() - began)
+        _welcome(console, home, state, time.monotonic() - began, as_json=as_json)
         console.print("Stop it with [bold]./vms down[/]; see [bold]./vms status[/].")
         return
 
@@ -46,13 +52,28 @@ def up(
         told.follow(state)
         if state.phase == "usable" and not told.welcomed:
             told.welcomed = True
-            _welcome(console, home, state, time.monotonic() - began)
+            _welcome(console, home, state, time.monotonic() - began, as_json=as_json)
             console.print("It runs until Ctrl-C. What changes is shown here:")
 
     status = launch.run(home, changed=changed)
     if status:
         raise StackError(told.error or "The start failed.", told.remedy)
     console.print("Everything is stopped.")
+
+
+def as_object(home: Home, state: StackState, seconds: float) -> dict[str, Any]:
+    """Where everything is, as scripts get it. seconds: how long the start took."""
+    return {
+        "state": state.phase,
+        "demo": state.demo,
+        "seconds": round(seconds, 1),
+        "home": str(home.root),
+        "sites_file": str(home.sites_file),
+        "viewer_url": viewer_url(home),
+        "airflow_url": airflow_url(home),
+        "user": ADMIN_USER,
+        "password_file": str(password_file(home)),
+    }
 
 
 class _Told:
@@ -94,7 +115,11 @@ class _Told:
             self._console.print(f"  {at} [green]{service.name}: ready again[/]")
 
 
-def _welcome(console: Console, home: Home, state: StackState, seconds: float) -> None:
+def _welcome(console: Console, home: Home, state: StackState, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(as_object(home, state, seconds), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+        return
     table = Table.grid(padding=(0, 2))
     table.add_row("Viewer", f"[bold cyan]{viewer_url(home)}[/]")
     table.add_row("Airflow", f"[bold cyan]{airflow_url(home)}[/]")

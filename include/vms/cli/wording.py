@@ -1,11 +1,23 @@
-"""How the command line writes times, sizes and names."""
+"""How the command line writes: how wide, and times, sizes and names in it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from rich.console import Console
 from rich.markup import escape
+
+WIDTH_ELSEWHERE = 140
+"""Columns of what goes to a file or a pipe, where rich would squeeze tables into 80."""
+
+
+def new_console(*, stderr: bool = False, soft_wrap: bool = False, highlight: bool = False) -> Console:
+    """Where a command writes for people: as wide as the terminal, elsewhere wide enough for our tables."""
+    made = Console(stderr=stderr, soft_wrap=soft_wrap, highlight=highlight)
+    if not made.is_terminal:
+        made.width = max(made.width, WIDTH_ELSEWHERE)
+    return made
 
 
 def utc_text(at: datetime) -> str:

@@ -1,0 +1,94 @@
+"""What commands write when a script or a pipe reads it: whole lines, and one JSON object with --json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from vms.cli.app import main
+from vms.cli.wording import new_console
+from vms.errors import StackError
+from vms.home import Home
+from vms.stack import launch
+from vms.stack.state import StackState, Step
+
+Changed = Callable[[StackState], None]
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("VMS_SITES", str(tmp_path / "sites.yaml"))
+    monkeypatch.setenv("VMS_DEMO", "0")
+    monkeypatch.setenv("VMS_VIEWER_PORT", "5001")
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def test_a_table_is_not_squeezed_into_80_columns_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(box=None)
+    table.add_row("a" * 60, "b" * 60)
+    new_console().print(table)
+    assert "a" * 60 + "  " + "b" * 60 in capsys.readouterr().out.replace("   ", "  ")
+
+
+def test_a_wide_screen_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert new_console().width == 200
+
+
+def test_up_says_at_the_end_where_all_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def started(_home: Home, *, changed: Changed) -> StackState:
+        state = StackState("mark", 1, 1.0, 1.0, False, "usable", steps=(Step("Database", 1.5),))
+        changed(state)
+        return state
+
+    monkeypatch.setattr(launch, "start_detached", started)
+    assert main(["up", "--detach", "--json"]) == 0
+    told = capsys.readouterr()
+    answer = json.loads(told.out)
+    assert "Database" in told.err
+    assert answer["state"] == "usable"
+    assert answer["demo"] is False
+    assert answer["viewer_url"] == "http://127.0.0.1:5001"
+    assert answer["airflow_url"] == "http://127.0.0.1:8080"
+    assert answer["sites_file"] == str(tmp_path / "sites.yaml")
+    assert answer["user"] == "admin"
+    assert Path(answer["password_file"]).stat().st_mode & 0o777 == 0o600
+    assert answer["seconds"] >= 0
+
+
+def test_a_start_that_fails_is_an_object_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_home: Home, **_: object) -> StackState:
+        raise StackError("Port 5001 for the viewer is taken.", "Stop that program.")
+
+    monkeypatch.setattr(launch, "start_detached", refused)
+    assert main(["up", "--detach", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "error": "Port 5001 for the viewer is taken.",
+        "remedy": "Stop that program.",
+    }
+
+
+def test_down_tells_whether_anything_ran(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["down", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"stopped": False}
+
+
+def test_wrong_usage_is_2_and_a_refusal_1() -> None:
+    assert main(["down", "--jsno"]) == 2
+    assert main(["nonsense"]) == 2
+    assert main(["sites", "check"]) == 1
+    assert main(["recordings"]) == 1
+
+
+def test_help_says_how_many_recordings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recordings", "--help"]) == 0
+    assert "50" in capsys.readouterr().out
