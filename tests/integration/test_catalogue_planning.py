@@ -27,14 +27,15 @@ from catalogue_world import (
     seen,
     sensed,
 )
+from vms.catalogue import planning
 from vms.catalogue.connection import Connection
-from vms.catalogue.custody import close_run, record_receipts
+from vms.catalogue.custody import close_run, record_receipts, record_releases
 from vms.catalogue.partitions import ensure_partitions
 from vms.catalogue.planning import FILES_PER_RUN, plan_run
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Plan, Rejection, Sighting, dump, load
+from vms.model import Fault, Plan, Rejection, ReleaseReceipt, Sighting, dump, load
 
 KEEP = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -308,3 +309,48 @@ def test_receipts_of_a_killed_first_try_count_in_the_next_run(conn: Connection) 
     assert len(close_run(conn, a_run(1)).unfinished) == 1
     archive_all(conn, second)
     assert close_run(conn, a_run(1)).archived == 2
+
+
+def test_a_file_that_the_catalogue_can_not_take_stops_no_other_and_has_an_outcome(conn: Connection) -> None:
+    wide = replace(seen("lobby/wide.mp4", start=START + HOUR), width=1_000_000)
+    odd = replace(seen("lobby/odd.mp4", start=START + 2 * HOUR), codec="a\0b")
+    plan = planned(conn, wide, odd, seen("lobby/good.mp4"))
+    assert names(plan) == [["lobby/wide.mp4", "lobby/good.mp4"]]
+    assert ask(conn, "SELECT source_name, width FROM recording WHERE custody = 0 ORDER BY start_at DESC") == [
+        ("lobby/wide.mp4", None),
+        ("lobby/good.mp4", 1920),
+    ]
+    (told,) = ask(conn, "SELECT path, reason FROM quarantine")
+    assert told == ("lobby/odd.mp4", "not_recordable")
+    assert [source.path for source in plan.settled] == ["lobby/odd.mp4"]
+
+
+def test_a_run_planned_again_after_its_sources_were_released_still_names_them(conn: Connection) -> None:
+    plan = planned(conn, seen("lobby/a.mp4"), keep_source=timedelta(0))
+    (batch,) = plan.batches
+    recorded = record_receipts(conn, batch, receipts_for(batch), a_run(), NOW, timedelta(0))
+    (order,) = recorded.archived
+    gone = ReleaseReceipt(order.recording_id, order.start_utc, ("lobby/a.mp4",), {}, done=True)
+    record_releases(conn, [gone], a_run(), NOW)
+    again = planned(conn, keep_source=timedelta(0))
+    assert names(again) == [["lobby/a.mp4"]]
+    assert again.due == ()
+
+
+def test_what_fails_again_and_again_keeps_no_place_from_what_is_older(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "FILES_PER_RUN", 4)
+    stuck = Fault("compress_failed", "FFmpeg was killed.", "It is tried again.", permanent=False)
+    old = [seen(f"lobby/old{number}.mp4", start=START - number * HOUR) for number in range(3)]
+    new = [seen(f"lobby/new{number}.mp4", start=START + (number + 1) * HOUR) for number in range(6)]
+    tried: list[set[str]] = []
+    for run in range(1, 6):
+        plan = planned(conn, *old, *new, run=run, now=NOW + run * HOUR)
+        tried.append({name for batch in names(plan) for name in batch})
+        for batch in plan.batches:
+            receipts = [receipt_for(item, batch, fault=stuck) for item in batch.items]
+            record_receipts(conn, batch, receipts, a_run(run), NOW + run * HOUR, KEEP)
+    assert tried[0] == {f"lobby/new{number}.mp4" for number in range(2, 6)}
+    assert {each.source.path for each in old} <= set.union(*tried)
+    assert all(set.union(*tried[at : at + 3]) >= tried[at] for at in range(3)), "what failed is tried again in turn"

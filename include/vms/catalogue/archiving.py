@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 from psycopg2.extras import Json
 
-from vms.catalogue.batching import end_of
+from vms.catalogue.batching import end_of, side
 from vms.catalogue.events import Actor, Known, note
 from vms.catalogue.orders import load_items
 from vms.catalogue.places import load_stores, set_store_identity
@@ -200,7 +200,14 @@ def _write(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, k
             *(work.actor.now, receipt.source.size_bytes, receipt.source_sha256),
             *(rendition.size_bytes, rendition.sha256, rendition.duration_s),
             *(end_of(known.start_utc, rendition.duration_s), rendition.codec, rendition.audio_codec),
-            *(rendition.width, rendition.height, rendition.fps, rendition.kind, rendition.profile, rendition.damaged),
+            *(
+                side(rendition.width),
+                side(rendition.height),
+                rendition.fps,
+                rendition.kind,
+                rendition.profile,
+                rendition.damaged,
+            ),
             *(Json(geometry) if geometry and stored else None, known.recording_id, known.start_utc),
         ),
     )

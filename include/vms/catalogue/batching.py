@@ -72,6 +72,12 @@ def end_of(start: datetime, duration_s: float) -> datetime:
         return start
 
 
+def side(pixels: int) -> int | None:
+    """A picture's width or height; not known when a damaged header claims more than any camera has (the catalogue's
+    bound)."""
+    return pixels if 0 <= pixels < 2**15 else None
+
+
 def local(at: datetime, zone: ZoneInfo) -> datetime:
     """In the site's zone; a clock at the very edge of the calendar stays in UTC."""
     try:

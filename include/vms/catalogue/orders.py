@@ -89,29 +89,32 @@ def load_copies(cursor: Cursor, place: Place) -> tuple[CopyReceipt, ...]:
     )
 
 
-def load_items(cursor: Cursor, places: Sequence[Place]) -> list[BatchItem]:
-    """These recordings as work to do, in this order; those that the catalogue no longer holds are left out."""
+def load_items(cursor: Cursor, places: Sequence[Place], *, also_gone: bool = False) -> list[BatchItem]:
+    """These recordings as work to do, in this order; those that the catalogue no longer holds are left out.
+
+    also_gone: where no source is left on site, name those that there were.
+    """
     if not places:
         return []
     starts = [start for _, start in places]
     wanted = ([recording_id for recording_id, _ in places], starts)
     cursor.execute(
         """
-        SELECT n.recording_id, n.path, n.size_bytes, n.mtime_ns
+        SELECT n.recording_id, n.is_left, n.path, n.size_bytes, n.mtime_ns
         FROM unnest(%s::bigint[], %s::timestamptz[]) AS wanted (recording_id, start_at)
         CROSS JOIN LATERAL (
-            SELECT * FROM recording_source s
+            SELECT *, s.released_at IS NULL AND s.replaced_at IS NULL AS is_left FROM recording_source s
             WHERE s.recording_id = wanted.recording_id AND s.start_at = wanted.start_at
-              AND s.released_at IS NULL AND s.replaced_at IS NULL
             OFFSET 0  -- one by one by key, never by reading months into a hash
         ) AS n
         ORDER BY n.first_seen DESC, n.path
         """,
         wanted,
     )
-    sources: dict[int, list[SourceSeen]] = defaultdict(list)
-    for recording_id, *seen in cursor.fetchall():
-        sources[recording_id].append(SourceSeen(*seen))
+    left: dict[int, list[SourceSeen]] = defaultdict(list)
+    gone: dict[int, list[SourceSeen]] = defaultdict(list)
+    for recording_id, is_left, *seen in cursor.fetchall():
+        (left if is_left else gone)[recording_id].append(SourceSeen(*seen))
     cursor.execute(
         """
         SELECT r.recording_id, s.slug, c.slug, r.start_at, replace(r.fingerprint::text, '-', ''),
@@ -137,7 +140,7 @@ def load_items(cursor: Cursor, places: Sequence[Place]) -> list[BatchItem]:
             fingerprint=fingerprint,
             duration_s=duration_s,
             time_basis=basis,
-            sources=tuple(sources[recording_id]),
+            sources=tuple(left[recording_id] or (gone[recording_id] if also_gone else ())),
         )
         for recording_id, site, camera, start, fingerprint, duration_s, basis in cursor.fetchall()
     ]

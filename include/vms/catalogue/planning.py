@@ -7,9 +7,12 @@ next run's. So batch 3 of a run always means the same files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
+import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
 from vms.catalogue.batching import Candidate, cut, title
@@ -21,10 +24,12 @@ from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores
 from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
-from vms.model import Batch, Plan, Rejection, RunRef, Sensed, Sighting, SourceSeen
+from vms.model import Batch, Fault, Plan, Rejection, RunRef, Sensed, Sighting, SourceSeen
+
+logger = logging.getLogger(__name__)
 
 FILES_PER_RUN = 500
-"""Most recordings that one run takes on, the newest first; the rest is next run's."""
+"""Most recordings that one run takes on; the rest is next run's."""
 
 
 def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: datetime) -> Plan:
@@ -60,7 +65,8 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
 
 
 def load_batches(cursor: Cursor, run_no: int) -> tuple[Batch, ...]:
-    """The batches of a planned run in their order; recordings withdrawn since are left out of them."""
+    """The batches of a planned run in their order; recordings withdrawn since are left out of them. Where all sources
+    have been released since, they are named all the same: a task that is cleared says of them that they are gone."""
     stores = load_stores(cursor)
     cursor.execute(
         "SELECT b.batch_id, s.slug, c.slug, b.title, b.store_ids FROM batch b JOIN camera c USING (camera_id)"
@@ -72,7 +78,7 @@ def load_batches(cursor: Cursor, run_no: int) -> tuple[Batch, ...]:
         cursor.execute(
             "SELECT recording_id, start_at FROM batch_item WHERE batch_id = %s ORDER BY position", (batch_id,)
         )
-        items = tuple(load_items(cursor, cursor.fetchall()))
+        items = tuple(load_items(cursor, cursor.fetchall(), also_gone=True))
         batches.append(Batch(batch_id, site, camera, name, tuple(stores[store_id] for store_id in store_ids), items))
     return tuple(batches)
 
@@ -91,9 +97,43 @@ def _planned_before(cursor: Cursor, run: RunRef) -> tuple[int, datetime] | None:
 def _register(cursor: Cursor, actor: Actor, site: Site, site_id: int, sensed: Sensed) -> None:
     cameras = keep_cameras(cursor, site_id, site, {each.camera for each in _files(sensed)})
     for sighting in sensed.sightings:
-        register_sighting(cursor, actor, site_id, cameras[sighting.camera], sighting)
+        camera_id = cameras[sighting.camera]
+        refusal = _alone(cursor, partial(register_sighting, cursor, actor, site_id, camera_id, sighting))
+        if refusal:
+            logger.error("%s/%s: %s: %s", site.id, sighting.camera, sighting.source.path, refusal)
+            aside = _not_recordable(site, sighting, refusal)
+            register_rejection(cursor, actor, site_id, camera_id, aside)
     for rejection in sensed.rejections:
-        register_rejection(cursor, actor, site_id, cameras[rejection.camera], rejection)
+        camera_id = cameras[rejection.camera]
+        refusal = _alone(cursor, partial(register_rejection, cursor, actor, site_id, camera_id, rejection))
+        if refusal:
+            logger.error("%s/%s: %s: %s", site.id, rejection.camera, rejection.source.path, refusal)
+
+
+def _alone(cursor: Cursor, write: Callable[[], None]) -> str:
+    """What the catalogue refuses about one file, which then has written nothing; "" when all is well.
+
+    A header may claim anything, and one file must not keep the site's others from being planned.
+    """
+    cursor.execute("SAVEPOINT one_file")
+    try:
+        write()
+    except (psycopg2.DataError, psycopg2.IntegrityError, ValueError) as error:
+        cursor.execute("ROLLBACK TO SAVEPOINT one_file")
+        return str(error).strip().splitlines()[0]
+    cursor.execute("RELEASE SAVEPOINT one_file")
+    return ""
+
+
+def _not_recordable(site: Site, seen: Sighting, refusal: str) -> Rejection:
+    fault = Fault(
+        "not_recordable",
+        f"{site.id}/{seen.camera}: {seen.source.path}: the catalogue can't hold what its header says ({refusal})."
+        " It stays where it is.",
+        "Export it again from the recorder. It is looked at again when it changes or when asked.",
+        permanent=True,
+    )
+    return Rejection(seen.source, seen.camera, seen.fingerprint, seen.start_utc, seen.time_basis, fault)
 
 
 def _take_up_retries(cursor: Cursor, site_id: int) -> None:
@@ -115,14 +155,7 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
         (actor.run.dag_id, actor.run.run_id, site_id, actor.now),
     )
     (run_no,) = cursor.fetchone() or (0,)
-    cursor.execute(
-        "SELECT r.recording_id, r.start_at, r.camera_id, c.slug, r.duration_s::float8, r.source_bytes"
-        " FROM recording r JOIN camera c USING (camera_id) WHERE r.site_id = %s AND r.custody = 0"
-        " ORDER BY r.start_at DESC, r.recording_id DESC LIMIT %s",
-        (site_id, FILES_PER_RUN),
-    )
-    candidates = [Candidate(*row) for row in cursor.fetchall()]
-    for position, batch in enumerate(cut(candidates)):
+    for position, batch in enumerate(cut(_candidates(cursor, site_id))):
         cursor.execute(
             "INSERT INTO batch (run_no, position, camera_id, title, store_ids, made_at)"
             " VALUES (%s, %s, %s, %s, %s::smallint[], %s) RETURNING batch_id",
@@ -135,6 +168,24 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
                 (batch_id, place, one.recording_id, one.start_utc),
             )
     return int(run_no)
+
+
+def _candidates(cursor: Cursor, site_id: int) -> list[Candidate]:
+    """What the run takes on. What no batch held yet comes newest first. What earlier ones held in vain takes at most
+    half of the run from it, the longest ago first: however much fails each time, everything has its turn."""
+    statement = (
+        "SELECT r.recording_id, r.start_at, r.camera_id, c.slug, r.duration_s::float8, r.source_bytes"
+        " FROM recording r JOIN camera c USING (camera_id) LEFT JOIN LATERAL (SELECT i.batch_id FROM batch_item i"
+        " WHERE i.recording_id = r.recording_id ORDER BY i.batch_id DESC LIMIT 1) AS tried ON true"
+        " WHERE r.site_id = %s AND r.custody = 0 AND "
+    )
+    newest_first = "r.start_at DESC, r.recording_id DESC LIMIT %s"
+    cursor.execute(f"{statement} tried.batch_id IS NULL ORDER BY {newest_first}", (site_id, FILES_PER_RUN))
+    new = [Candidate(*row) for row in cursor.fetchall()]
+    room = max(FILES_PER_RUN // 2, FILES_PER_RUN - len(new))
+    cursor.execute(f"{statement} tried.batch_id IS NOT NULL ORDER BY tried.batch_id, {newest_first}", (site_id, room))
+    again = [Candidate(*row) for row in cursor.fetchall()]
+    return [*again, *new[: FILES_PER_RUN - len(again)]]
 
 
 def _standing(

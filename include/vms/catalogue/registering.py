@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
-from vms.catalogue.batching import end_of
+from vms.catalogue.batching import end_of, side
 from vms.catalogue.events import KNOWN, Actor, Known, note
 from vms.catalogue.rows import CUSTODY
 from vms.model import Fault, Rejection, Sighting, SourceSeen
@@ -204,8 +204,8 @@ def _facts(seen: Sighting | Rejection) -> dict[str, Any]:
             "time_marks": list(seen.time_marks),
             "codec": seen.codec,
             "audio_codec": seen.audio_codec,
-            "width": seen.width,
-            "height": seen.height,
+            "width": side(seen.width),
+            "height": side(seen.height),
             "fps": seen.fps,
         }
     return facts
