@@ -22,8 +22,9 @@ import pytest
 import video_clips as clips
 from vms.config import Profile, Site
 from vms.errors import ConfigError, StagingFull
-from vms.footage import fingerprint
+from vms.footage import Found, fingerprint
 from vms.home import Home, from_environment
+from vms.ledger import Ledger
 from vms.model import Batch, BatchItem, Receipt, SourceSeen, load
 from vms.paths import to_text
 from vms.steps import compress, space
@@ -197,6 +198,19 @@ def test_gone_changed_and_growing_sources(world: World, monkeypatch: pytest.Monk
     monkeypatch.setattr(compress, "make", make_while_it_grows)
     assert _fault_of(world, item) == ("source_changed", False)
     assert list(world.staging.iterdir()) == []
+
+
+def test_content_that_changed_behind_its_size_and_time_is_examined_again(world: World) -> None:
+    path = clips.camera(world.site.footage / "a.mp4", 1)
+    item = world.item(path)
+    (seen,) = item.sources
+    found = [Found(seen.path, seen.size_bytes, seen.mtime_ns, "file", likely=True)]
+    book = Ledger(world.staging)
+    book.look(found, 1.0)
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(seen.mtime_ns, seen.mtime_ns))
+    assert _fault_of(world, item) == ("source_changed", False)
+    assert book.look(found, 9.0)[seen.path].first_look == 9.0, "what sense knew of the old content is forgotten"
 
 
 def test_an_unmounted_folder_is_no_reason_to_give_a_file_up(world: World) -> None:

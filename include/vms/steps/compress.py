@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from pydantic import ValidationError
 from vms.config import Site
 from vms.errors import ConfigError, FootageUnreachable, SourceChanged, SourceRejected, StagingFull, VmsError
 from vms.home import Home
+from vms.ledger import FILE as LEDGER_FILE
+from vms.ledger import Ledger
 from vms.model import Batch, BatchItem, Fault, Preview, Receipt, Rendition, dump, load
 from vms.steps.source import find_source, path_of, refuse_changed
 from vms.steps.space import wait_for_space
@@ -102,6 +105,8 @@ def compress_item(
         raise
     except VmsError as error:
         fault = _fault(error)
+        if isinstance(error, SourceChanged):
+            _look_anew(item, staging)
     except OSError as error:
         logger.exception("%s failed", label)
         fault = Fault("disk", f"{site.id}/{item.camera}: {error}.", "Check the disks and shares.", permanent=False)
@@ -268,6 +273,15 @@ def _staged_receipt(item: BatchItem, site: Site, staging: Path) -> Receipt | Non
         return receipt
     same = (status.st_size, status.st_mtime_ns) == (receipt.source.size_bytes, receipt.source.mtime_ns)
     return receipt if same else None
+
+
+def _look_anew(item: BatchItem, staging: Path) -> None:
+    """Let the next look examine the files again, also those whose size and time do not show that they have changed."""
+    try:
+        if (staging / LEDGER_FILE).exists():
+            Ledger(staging).forget(source.path for source in item.sources)
+    except (OSError, sqlite3.Error):
+        logger.exception("The ledger in %s could not be written", staging)
 
 
 def _fault(error: VmsError) -> Fault:

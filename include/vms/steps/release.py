@@ -37,15 +37,23 @@ class _Kept(Exception):
     """A source file stays; the text says why."""
 
 
+class _Changed(_Kept):
+    """It stays because it holds something else now, which has to be archived in its turn."""
+
+
 @dataclass
 class _Release:
-    """What the orders of one call share. stores: by store id, the store or why it can't vouch for anything now."""
+    """What the orders of one call share. stores: by store id, the store or why it can't vouch for anything now.
+
+    changed: paths that hold other footage than was archived.
+    """
 
     site: Site
     staging: Path
     now: datetime
     report: Callable[[str], None]
     stores: dict[int, Store | str] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
 
 
 def release(
@@ -86,6 +94,8 @@ def _release(work: _Release, order: ReleaseOrder) -> ReleaseReceipt:
                 work.report(f"{source.path}: removed, {source.size_bytes / 1e6:.1f} MB")
         except _Kept as why:
             kept[source.path] = str(why)
+            if isinstance(why, _Changed):
+                work.changed.add(source.path)
         except OSError as error:
             kept[source.path] = f"it can't be looked at or removed ({error.strerror or error})"
     for path, reason in kept.items():
@@ -189,18 +199,18 @@ def _remove(footage: Path, source: SourceSeen, sha256: str) -> bool:
         if not stat.S_ISREG(named.st_mode):
             raise _Kept("it is no file but a link, a folder or a device")
         if named.st_size != source.size_bytes:
-            raise _Kept(f"it has changed since: {named.st_size} bytes instead of {source.size_bytes}")
+            raise _Changed(f"it has changed since: {named.st_size} bytes instead of {source.size_bytes}")
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         with os.fdopen(handle, "rb", buffering=0) as file:
             digest = hashlib.sha256()
             while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
             if digest.hexdigest() != sha256:
-                raise _Kept("it has changed since: its bytes are not the ones that were archived")
+                raise _Changed("it has changed since: its bytes are not the ones that were archived")
             read = os.fstat(file.fileno())
             now = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if _state(named) != _state(read) or _state(read) != _state(now):
-                raise _Kept("it changed while it was looked at")
+                raise _Changed("it changed while it was looked at")
             os.unlink(name, dir_fd=folder)
     return True
 
@@ -223,19 +233,22 @@ def _clear_staging(work: _Release, order: ReleaseOrder) -> None:
 def _note_settled(
     work: _Release, orders: Sequence[ReleaseOrder], settled: Sequence[SourceSeen], receipts: Sequence[ReleaseReceipt]
 ) -> None:
-    """Tell the ledger what needs no further look. It only saves work, so its failure is no failure of the release."""
-    stay = [s for order, receipt in zip(orders, receipts, strict=True) for s in order.sources if s.path in receipt.kept]
-    gone = [
-        s.path
-        for order, receipt in zip(orders, receipts, strict=True)
-        for s in order.sources
-        if s.path not in receipt.kept
-    ]
+    """Tell the ledger what needs no further look: only what lies there unchanged, as a share that is away for a moment
+    must find its files looked at when it is back. The ledger only saves work, so its failure is none of the release."""
+    stay: list[SourceSeen] = []
+    anew: list[str] = []
+    for order, receipt in zip(orders, receipts, strict=True):
+        for source in order.sources:
+            if source.path in receipt.kept and source.path not in work.changed:
+                stay.append(source)
+            else:
+                anew.append(source.path)
+    known = [source for source in settled if os.path.lexists(work.site.footage / from_text(source.path))]
     try:
         ledger = Ledger(work.staging)
-        ledger.settle(settled, "known")
+        ledger.settle(known, "known")
         ledger.settle(stay, "archived")
-        ledger.forget(gone)
+        ledger.forget(anew)
     except (OSError, sqlite3.Error, VmsError):
         logger.exception("The ledger of %s could not be written; files are looked at again", work.site.id)
 

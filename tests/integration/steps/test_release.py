@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vms.config import Profile, Site
+from vms.footage import Found
 from vms.home import Home, from_environment
 from vms.ledger import Ledger
 from vms.model import CopyReceipt, ReleaseOrder, ReleaseReceipt, SourceSeen, StoreTarget
@@ -161,11 +162,38 @@ def test_ledger_learns_what_stays_and_forgets_what_went(ground: Ground, monkeypa
             told.append(("forget", list(paths)))
 
     monkeypatch.setattr(module, "Ledger", Book)
-    known = SourceSeen("known.mp4", 1, 1)
+    known = ground.seen("known.mp4", b"k")
     stays = replace(ground.order, recording_id=2, keep_until=None, sources=(ground.seen("stays.mp4"),))
     goes = replace(ground.order, sources=(ground.seen("goes.mp4"),))
     release(ground.site, ground.home, [goes, stays], [known], now=NOW, report=ground.said.append)
     assert told == [("known", ["known.mp4"]), ("archived", ["stays.mp4"]), ("forget", ["goes.mp4"])]
+
+
+def test_ledger_settles_nothing_that_is_not_there(ground: Ground) -> None:
+    source = ground.seen("lobby.mp4")
+    found = [Found(source.path, source.size_bytes, source.mtime_ns, "file", likely=True)]
+    book = Ledger(ground.home.site_staging("ho"))
+    book.look(found, 1.0)
+    mounted, away = ground.site.footage, ground.site.footage.with_name("away")
+    mounted.rename(away)
+    mounted.mkdir()
+    release(ground.site, ground.home, [], [source], now=NOW, report=ground.said.append)
+    mounted.rmdir()
+    away.rename(mounted)
+    assert book.look(found, 2.0)[source.path].settled == "", "it is looked at again as soon as its share is back"
+
+
+def test_changed_source_of_equal_size_and_time_is_looked_at_again(ground: Ground) -> None:
+    source = ground.seen("lobby.mp4")
+    found = [Found(source.path, source.size_bytes, source.mtime_ns, "file", likely=True)]
+    book = Ledger(ground.home.site_staging("ho"))
+    book.look(found, 1.0)
+    book.settle([source], "archived")
+    file = ground.site.footage / "lobby.mp4"
+    file.write_bytes(FOOTAGE[::-1])
+    os.utime(file, ns=(source.mtime_ns, source.mtime_ns))
+    ground.kept(source)
+    assert book.look(found, 2.0)[source.path].settled == ""
 
 
 # --- what must stay ---
