@@ -32,6 +32,12 @@ def list_sites(conn: Connection) -> list[SiteRow]:
     return list(sites.values())
 
 
+def store_identities(conn: Connection) -> dict[str, str]:
+    """What the identity files of the stores must say, by name; without stores that nothing was ever put into."""
+    found = fetch_all(conn, "SELECT name, identity FROM store WHERE identity IS NOT NULL", [])
+    return dict(found)
+
+
 def site_overviews(conn: Connection) -> list[SiteOverview]:
     """The state of every site, from rollups and work lists: it stays quick however much has been archived."""
     found = fetch_all(

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from vms.cli.status import Overview
 from vms.cli.wording import size_text
-from vms.config import Config, Site, load_config
+from vms.config import Config, Site, StoreConfig, load_config
 from vms.errors import VmsError
 from vms.home import Home
 from vms.stack import postgres
 from vms.stack.airflow_env import airflow_url
 from vms.stack.launch import port_holder
 from vms.stack.services import AirflowHealth, viewer_url
-from vms.stores import open_store
+from vms.stores import Store, open_store
 from vms.video.binaries import binaries, version
 
 HOME_FLOOR_BYTES = 2_000_000_000
@@ -50,8 +50,8 @@ def examine(home: Home, seen: Overview) -> Iterator[Finding]:
     config, problem = _config(home)
     yield from _page(home, seen)
     yield from _nothing_appears(home, seen, config, problem)
-    yield from _storage(home, config)
-    yield from _upload(seen, config)
+    yield from _storage(home, seen, config)
+    yield from _upload(home, seen, config)
     yield from _machine(home)
 
 
@@ -166,7 +166,7 @@ def _sensed(group: str, site: Site, seen: Overview) -> Iterator[Finding]:
         )
 
 
-def _storage(home: Home, config: Config | None) -> Iterator[Finding]:
+def _storage(home: Home, seen: Overview, config: Config | None) -> Iterator[Finding]:
     group = "Storage full"
     yield _space(group, "the state folder", home.root, HOME_FLOOR_BYTES, "Free some space, or set VMS_HOME elsewhere.")
     if config is None:
@@ -177,9 +177,9 @@ def _storage(home: Home, config: Config | None) -> Iterator[Finding]:
         )
     for store in config.stores:
         try:
-            free = open_store(store.name, store.url).free_bytes()
+            free = _opened(store, seen).free_bytes()
         except VmsError as error:
-            yield Finding(group, False, error.message, error.remedy)
+            yield _not_reached(group, home, seen, store, error)
             continue
         if free is not None:
             ok = free >= STORE_FLOOR_BYTES
@@ -188,7 +188,34 @@ def _storage(home: Home, config: Config | None) -> Iterator[Finding]:
             yield Finding(group, ok, words, remedy)
 
 
-def _upload(seen: Overview, config: Config | None) -> Iterator[Finding]:
+def _opened(store: StoreConfig, seen: Overview) -> Store:
+    """The store, when it is the one that the catalogue knows; a folder whose mount is missing must not become one.
+
+    Raises StoreError.
+    """
+    opened = open_store(store.name, store.url)
+    if seen.identities is None:
+        opened.head("vms-check/is-it-there")
+    else:
+        opened.identify(seen.identities.get(store.name))
+    return opened
+
+
+def _not_reached(group: str, home: Home, seen: Overview, store: StoreConfig, error: VmsError) -> Finding:
+    if seen.identities is not None or _was_started(home):
+        return Finding(group, False, error.message, error.remedy)
+    return Finding(group, True, f"Store {store.name} ({store.url}) is not prepared yet: the first run does that.")
+
+
+def _was_started(home: Home) -> bool:
+    try:
+        postgres.read_address(home)
+    except VmsError:
+        return bool(home.postgres_url)
+    return True
+
+
+def _upload(home: Home, seen: Overview, config: Config | None) -> Iterator[Finding]:
     group = "Slow upload"
     for one in seen.waiting:
         yield Finding(group, False, str(one.get("why", "A site waits.")), "See the finding about that disk.")
@@ -197,9 +224,9 @@ def _upload(seen: Overview, config: Config | None) -> Iterator[Finding]:
     for store in config.stores if config else ():
         began = time.monotonic()
         try:
-            findings = open_store(store.name, store.url).check()
+            findings = _opened(store, seen).check()
         except VmsError as error:
-            yield Finding(group, False, error.message, error.remedy)
+            yield _not_reached(group, home, seen, store, error)
             continue
         seconds = time.monotonic() - began
         for found in findings:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vms.catalogue.connection import connect, url
-from vms.catalogue.reads_sites import site_overviews
+from vms.catalogue.reads_sites import site_overviews, store_identities
 from vms.catalogue.rows import SiteOverview
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
@@ -31,7 +31,8 @@ _COLORS = {"ready": "green", "starting": "cyan", "waiting": "cyan", "stopped": "
 
 @dataclass(frozen=True)
 class Overview:
-    """All that `status` tells. sites: those of the catalogue and of sites.yaml. waiting: why a site can't go on."""
+    """All that `status` tells. sites: those of the catalogue and of sites.yaml. waiting: why a site can't go on.
+    identities: those of the stores that the catalogue knows, by name; None when it can't be asked."""
 
     home: Home
     stack: StackState | None
@@ -39,6 +40,7 @@ class Overview:
     site_errors: Mapping[str, str]
     waiting: tuple[Mapping[str, Any], ...]
     problems: tuple[str, ...]
+    identities: Mapping[str, str] | None = None
 
     @property
     def usable(self) -> bool:
@@ -66,12 +68,14 @@ def look(home: Home) -> Overview:
     stack = as_seen_now(written) if written else None
     problems = []
     known: dict[str, SiteOverview] = {}
+    identities: dict[str, str] | None = None
     errors: dict[str, str] = {}
     if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url:
         try:
             conn = connect(url(home, "viewer"))
             try:
                 known = {one.site: one for one in site_overviews(conn)}
+                identities = store_identities(conn)
             finally:
                 conn.close()
         except VmsError as error:
@@ -84,7 +88,7 @@ def look(home: Home) -> Overview:
     except VmsError as error:
         problems.append(str(error))
     sites = tuple(known[name] for name in sorted(known))
-    return Overview(home, stack, sites, errors, _waiting(home), tuple(problems))
+    return Overview(home, stack, sites, errors, _waiting(home), tuple(problems), identities)
 
 
 def as_object(seen: Overview) -> dict[str, Any]:

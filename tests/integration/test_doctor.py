@@ -1,0 +1,76 @@
+"""`vms doctor` and stores: it says when a store is away, and never makes one where only the mount is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from vms.catalogue.connection import connect
+from vms.catalogue.reads_sites import store_identities
+from vms.cli.doctor_checks import Finding, examine
+from vms.cli.status import Overview
+from vms.home import Home, from_environment
+from vms.stores import open_store
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    sites = tmp_path / "sites.yaml"
+    footage = tmp_path / "nvr"
+    footage.mkdir()
+    sites.write_text(
+        f"stores:\n  nas:\n    url: file://{tmp_path}/nas\n"
+        f"sites:\n- id: ho\n  time_zone: WIB\n  stores: [nas]\n  footage: {footage}\n"
+    )
+    monkeypatch.setenv("VMS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("VMS_SITES", str(sites))
+    return from_environment()
+
+
+def about_store(home: Home, identities: Mapping[str, str] | None) -> list[Finding]:
+    seen = Overview(home, None, (), {}, (), (), identities)
+    return [one for one in examine(home, seen) if "nas" in one.what and one.group in ("Storage full", "Slow upload")]
+
+
+def test_before_the_first_start_a_store_that_is_not_made_yet_is_no_fault(home: Home, tmp_path: Path) -> None:
+    found = about_store(home, None)
+    assert found
+    assert all(one.ok for one in found), found
+    assert not (tmp_path / "nas").exists()
+
+
+def test_an_empty_mount_point_is_not_taken_for_the_store_and_stays_empty(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "nas").mkdir()
+    found = about_store(home, {"nas": "3f0c1d0e-known-to-the-catalogue"})
+    assert found
+    assert not any(one.ok for one in found), found
+    assert "not mounted" in found[0].what
+    assert list((tmp_path / "nas").iterdir()) == []
+
+
+def test_with_the_catalogue_away_nothing_is_made_either(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "nas").mkdir()
+    home.prepare()
+    (home.run / "postgres.json").write_text('{"host": "127.0.0.1", "port": 1}')
+    found = about_store(home, None)
+    assert found
+    assert not any(one.ok for one in found), found
+    assert list((tmp_path / "nas").iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_right_store_is_tried(home: Home, tmp_path: Path, asked: bool) -> None:
+    identity = open_store("nas", f"file://{tmp_path}/nas").identify(None)
+    found = about_store(home, {"nas": identity} if asked else None)
+    assert all(one.ok for one in found if "free" not in one.what), found
+    assert any("proves its bytes" in one.what for one in found)
+
+
+def test_the_catalogue_tells_the_stores_it_knows(catalogue: tuple[Home, str]) -> None:
+    with closing(connect(catalogue[1])) as conn:
+        with conn, conn.cursor() as cursor:
+            cursor.execute("INSERT INTO store (name, url, identity) VALUES ('nas', 'file:///n', 'x'), ('b', 'b', NULL)")
+        assert store_identities(conn) == {"nas": "x"}
