@@ -21,7 +21,7 @@ import vms.steps.sense
 from vms import footage, model
 from vms.cli.sites import app
 from vms.config import load_config
-from vms.errors import FootageUnreachable
+from vms.errors import ConfigError, FootageUnreachable
 from vms.home import Home, from_environment
 from vms.ledger import FILE, Ledger
 from vms.model import Sensed, SourceSeen
@@ -426,3 +426,53 @@ def test_a_clock_that_stands_at_zero_is_marked_and_not_taken_for_now(home, put, 
     os.utime(path, ns=(0, 0))
     (seen,) = look(home).sightings
     assert (seen.start_utc.year, seen.time_marks) == (1969, ("before_2000",))
+
+
+def test_a_catalogue_older_than_the_ledger_learns_again_what_lies_there(home, put, clip):
+    put("lobby/20260131_080000.mp4", clip)
+    path = put("lobby/20260131_081000.mp4", clip)
+    ledger(home).settle([one.source for one in look(home).sightings], "known")
+    status, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-9] + bytes(9))
+    os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    later = datetime.now(UTC) + timedelta(days=8)
+    put("lobby/20260131_082000.mp4", clip)
+    assert names(look(home, later - timedelta(days=2), limit=2)) == {"lobby/20260131_082000.mp4"}
+    again = {one.source.path: one.fingerprint for one in look(home, later).sightings}
+    assert set(again) == {f"lobby/20260131_08{minute}000.mp4" for minute in range(3)}
+    assert again["lobby/20260131_081000.mp4"] == footage.fingerprint(path), "also what was replaced unseen"
+
+
+def test_a_look_that_takes_long_keeps_what_it_has_and_leaves_the_rest(home, put, clip, monkeypatch):
+    for minute in range(6):
+        put(f"lobby/20260131_08{minute}000.mp4", clip)
+    monkeypatch.setattr(vms.steps.sense, "LOOK_S", 0.0)
+    monkeypatch.setattr(vms.steps.sense, "FILES_AT_ONCE", 2)
+    first = look(home)
+    assert (len(first.sightings), first.more) == (2, 4)
+    for _ in range(4):
+        found = names(look(home))
+    assert len(found) >= 2
+    monkeypatch.setattr(vms.examine, "probe", lambda path: pytest.fail(f"{path} was opened again"))
+    monkeypatch.setattr(vms.steps.sense, "LOOK_S", 60.0)
+    assert len(look(home).sightings) == 6
+
+
+def test_what_was_found_before_a_share_hangs_is_not_found_again(home, put, clip, monkeypatch):
+    for minute in range(4):
+        put(f"lobby/20260131_08{minute}000.mp4", clip)
+    real, opened = vms.examine.probe, []
+
+    def probe(path):
+        opened.append(path.name)
+        if path.name == "20260131_080000.mp4":
+            raise ConfigError("FFmpeg went away.", "Install it again.")
+        return real(path)
+
+    monkeypatch.setattr(vms.examine, "probe", probe)
+    monkeypatch.setattr(vms.steps.sense, "FILES_AT_ONCE", 1)
+    with pytest.raises(ConfigError):
+        look(home)
+    monkeypatch.setattr(vms.examine, "probe", real)
+    look(home)
+    assert len(opened) == 4

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from vms import footage
 from vms.config import Config, Site
 from vms.errors import FootageUnreachable
 from vms.examine import Judged, Unfit, examine, judge, reads_the_same, second_look, source_of, why_waits
+from vms.footage import Found
 from vms.home import Home
 from vms.ledger import Ledger, Seen
 from vms.model import Rejection, Sensed, Sighting, Waiting
@@ -24,6 +26,19 @@ log = logging.getLogger(__name__)
 
 EXAMINE_AGAIN_S = 3600.0
 """A refused file is looked into again this often: a corrected permission changes neither size nor mtime."""
+
+KNOWN_AGAIN_S = 7 * 24 * 3600.0
+"""What is settled is examined and reported again this often, a few files each look: a catalogue that was restored from
+an older backup must learn of it, and so must content that was replaced without a trace in size and time."""
+
+KNOWN_FILES = 50
+"""Most settled files that one look reports again."""
+
+LOOK_S = 240.0
+"""After this time a look reports what it has, and leaves the rest for the next one."""
+
+FILES_AT_ONCE = 2 * (os.cpu_count() or 1)
+"""Files examined before the time is looked at and what they are is written down."""
 
 EXAMINE_STALL_S = 90.0
 """Longer than one probe of a usual file may take; when no file at all gets done in this time, the share hangs."""
@@ -43,14 +58,13 @@ def sense(site: Site, config: Config, home: Home, *, now: datetime, limit: int =
     _refuse_lost_mount(site, listing, ledger)
     seen = ledger.look(listing.found, now.timestamp())
     open_files = [one for one in listing.found if _needs_look(seen[one.path], now)]
+    open_files += _known_too_long(listing.found, seen, now)
     judged = judge(open_files, site, config, seen, now, footage.share_clock(site.footage) if open_files else None)
     judged = second_look(judged, site)
 
     waiting = [Waiting(one.found.path, why) for one in judged if (why := why_waits(one))]
     closed = sorted((one for one in judged if not why_waits(one)), key=lambda one: one.order, reverse=True)
-    sightings, rejections, unfit, left = _examine(closed, site, seen, now, limit)
-    ledger.keep([*sightings, *rejections], now.timestamp())
-    ledger.ignore([source_of(one.found) for one in unfit if not one.wait], now.timestamp())
+    sightings, rejections, unfit, left = _examine(closed, site, ledger, seen, now, limit)
     waiting.extend(Waiting(one.found.path, one.wait) for one in unfit if one.wait)
     no_footage = sum(1 for one in unfit if not one.wait) + sum(1 for one in seen.values() if one.ignored)
     again = {one.found.path for one in closed if seen[one.found.path].settled}
@@ -70,7 +84,7 @@ def sense(site: Site, config: Config, home: Home, *, now: datetime, limit: int =
 
 
 def _examine(
-    closed: Sequence[Judged], site: Site, seen: Mapping[str, Seen], now: datetime, limit: int
+    closed: Sequence[Judged], site: Site, ledger: Ledger, seen: Mapping[str, Seen], now: datetime, limit: int
 ) -> tuple[list[Sighting], list[Rejection], list[Unfit], int]:
     """Sightings, rejections and the rest of `limit` closed files, and how many are left for the next run."""
     sightings: list[Sighting] = []
@@ -78,17 +92,21 @@ def _examine(
     unfit: list[Unfit] = []
     closed = _in_turn(closed, seen, limit)
     position = 0
+    ends = time.monotonic() + LOOK_S
     while position < len(closed) and len(sightings) + len(rejections) < limit:
-        room = limit - len(sightings) - len(rejections)
+        room = min(limit - len(sightings) - len(rejections), FILES_AT_ONCE)
         part = closed[position : position + room]
         position += len(part)
-        for result in _results(part, site, seen, now):
-            if isinstance(result, Sighting):
-                sightings.append(result)
-            elif isinstance(result, Rejection):
-                rejections.append(result)
-            else:
-                unfit.append(result)
+        results = _results(part, site, seen, now)
+        sightings += [one for one in results if isinstance(one, Sighting)]
+        rejections += [one for one in results if isinstance(one, Rejection)]
+        unfit += [one for one in results if isinstance(one, Unfit)]
+        ledger.keep([one for one in results if not isinstance(one, Unfit)], now.timestamp())
+        strange = [one for one in results if isinstance(one, Unfit) and not one.wait]
+        ledger.ignore([source_of(one.found) for one in strange], now.timestamp())
+        if time.monotonic() > ends:
+            log.warning("%s: files open slowly; %d are left for the next look", site.id, len(closed) - position)
+            break
     sightings.sort(key=lambda one: one.start_utc, reverse=True)
     rejections.sort(key=lambda one: one.start_utc, reverse=True)
     return sightings, rejections, unfit, len(closed) - position
@@ -96,14 +114,17 @@ def _examine(
 
 def _in_turn(closed: Sequence[Judged], seen: Mapping[str, Seen], limit: int) -> list[Judged]:
     """What was never looked into comes newest first. What was reported before takes at most half of the look from it,
-    the longest ago first: however much keeps failing or stays refused, everything has its turn."""
+    the longest ago first: however much keeps failing or stays refused, everything has its turn. What the catalogue has
+    comes last."""
     new: list[Judged] = []
     again: list[Judged] = []
+    done: list[Judged] = []
     for one in closed:
         known = seen[one.found.path]
-        (again if known.result is not None or known.settled else new).append(one)
+        (again if known.result is not None else done if known.settled else new).append(one)
     again.sort(key=lambda one: seen[one.found.path].examined)
-    return [*again[: limit // 2], *new, *again[limit // 2 :]]
+    half = limit // 2
+    return [*new[:half], *again[:half], *new[half:], *again[half:], *done]
 
 
 def _results(
@@ -150,6 +171,16 @@ def _needs_look(seen: Seen, now: datetime) -> bool:
     if not seen.settled:
         return True
     return isinstance(seen.result, Rejection) and now.timestamp() - seen.examined >= EXAMINE_AGAIN_S
+
+
+def _known_too_long(found: Sequence[Found], seen: Mapping[str, Seen], now: datetime) -> list[Found]:
+    before = now.timestamp() - KNOWN_AGAIN_S
+    long_ago = [
+        one
+        for one in found
+        if (known := seen[one.path]).settled and not isinstance(known.result, Rejection) and known.examined < before
+    ]
+    return sorted(long_ago, key=lambda one: seen[one.path].examined)[:KNOWN_FILES]
 
 
 def _is_news(rejection: Rejection, before: Seen) -> bool:
