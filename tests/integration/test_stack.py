@@ -95,6 +95,22 @@ def test_a_taken_port_is_named_with_its_holder_and_the_setting(home: Home) -> No
     launch.claim(home).release()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
+def test_a_port_that_only_root_may_use_is_not_called_taken(tmp_path: Path) -> None:
+    program = (
+        "import os; from vms.stack.launch import _require_free; os.setgid(65534); os.setuid(65534)\n"
+        "_require_free(9, 'viewer', 'VMS_VIEWER_PORT')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(PROJECT_ROOT / "include"), "VMS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Port 9 for the viewer is one that only root may use." in done.stderr
+
+
 def test_stopping_what_does_not_run_says_so(home: Home) -> None:
     assert launch.stop(home) is False
 

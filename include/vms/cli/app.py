@@ -72,7 +72,7 @@ def _show(error: VmsError, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps({"error": error.message, "remedy": error.remedy}, ensure_ascii=False) + "\n")
         return
-    console = new_console(stderr=True)
+    console = new_console(stderr=True, soft_wrap=not sys.stderr.isatty())
     console.print(Text(error.message, style="bold red"))
     if error.remedy:
         console.print(Text(error.remedy))

@@ -271,10 +271,23 @@ def _require_free(port: int, what: str, setting: str) -> None:
     if postgres.is_free(port):
         return
     who = port_holder(port)
+    if not who and port < _first_free_for_all() and os.geteuid() != 0:
+        raise StackError(
+            f"Port {port} for the {what} is one that only root may use.",
+            f"Choose another port: {setting}={postgres.free_port()} ./vms up",
+        )
     raise StackError(
         f"Port {port} for the {what} is taken{f' by {who}' if who else ''}.",
         f"Stop that program, or choose another port: {setting}={postgres.free_port()} ./vms up",
     )
+
+
+def _first_free_for_all() -> int:
+    """The lowest port that an ordinary user may use here."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        return 1024
 
 
 def port_holder(port: int) -> str:
