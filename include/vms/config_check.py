@@ -218,7 +218,7 @@ class _Check:
             retention=section.retention or self.defaults.retention or RETENTION,
             every=section.every or self.defaults.every or EVERY,
             enabled=section.enabled,
-            staging=section.staging,
+            staging=section.staging and section.staging / section.id,  # each site has a memory of its own there
         ), mistakes
 
     def _used_names(

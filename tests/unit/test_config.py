@@ -135,6 +135,12 @@ def test_all_mistakes_of_a_site_are_told_together_and_the_other_sites_load(write
     assert [site.id for site in load_config(path).sites] == ["ho"]
 
 
+def test_sites_that_name_one_staging_folder_do_not_share_what_lies_in_it(write):
+    text = "time_zone: WIB, staging: /ssd"
+    path = write(f"sites:\n- {{id: a, footage: /a, {text}}}\n- {{id: b, footage: /b, {text}}}\n")
+    assert [site.staging for site in load_config(path).sites] == [Path("/ssd/a"), Path("/ssd/b")]
+
+
 def test_a_mistake_in_defaults_leaves_out_only_the_sites_that_use_it(write):
     path = write(f"defaults: {{every: soon}}\nsites:\n{SITE}- {{id: b, footage: /b, time_zone: WIB, every: 5m}}\n")
     assert messages(path) == {"ho": [messages(path)["ho"][0]]}
