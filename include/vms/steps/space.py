@@ -60,7 +60,7 @@ def wait_for_space(
                     "Free space there, or give the site another `staging` folder in sites.yaml. Renditions leave "
                     "staging when they are uploaded: is a store full or away? Nothing is lost; it is tried again.",
                 )
-            time.sleep(min(_POLL_S, max(0.05, patience_s / 10)))
+            (stop or threading.Event()).wait(min(_POLL_S, max(0.05, patience_s / 10)))
     finally:
         state.unlink(missing_ok=True)
 
