@@ -41,6 +41,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         data = {"ok": not wrong, "findings": [asdict(one) for one in findings]}
         sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
     else:
-        words = "[bold green]Nothing is wrong.[/]" if not wrong else f"[bold red]{len(wrong)} things are wrong.[/]"
+        words = "[bold green]Nothing is wrong.[/]" if not wrong else f"[bold red]Wrong: {len(wrong)}.[/]"
         console.print(words)
     raise typer.Exit(1 if wrong else 0)

@@ -61,7 +61,10 @@ def _page(home: Home, seen: Overview) -> Iterator[Finding]:
     if stack is None or stack.phase != "usable":
         phase = stack.phase if stack else "stopped"
         yield Finding(
-            group, False, f"The system is not running ({phase}). {stack.error if stack else ''}".strip(), "./vms up"
+            group,
+            False,
+            f"The system is not running ({phase}). {stack.error if stack else ''}".strip(),
+            (stack.remedy if stack else "") or "./vms up",
         )
         for port, setting in ((home.viewer_port, "VMS_VIEWER_PORT"), (home.airflow_port, "VMS_AIRFLOW_PORT")):
             free = postgres.is_free(port)
@@ -96,7 +99,7 @@ def _nothing_appears(home: Home, seen: Overview, config: Config | None, problem:
     if problem:
         yield problem
     if config:
-        yield Finding(group, True, f"{home.sites_file} is readable; {len(config.sites)} sites are in use.")
+        yield Finding(group, True, f"{home.sites_file} is readable; sites in use: {len(config.sites)}.")
         for error in config.errors:
             yield Finding(group, False, error.message, f"Correct {home.sites_file}, then: ./vms sites check")
         for site in config.sites:
