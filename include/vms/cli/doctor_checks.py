@@ -164,7 +164,7 @@ def _sensed(group: str, site: Site, seen: Overview) -> Iterator[Finding]:
         yield Finding(
             group,
             True,
-            f"{site.id}: {known.counts['quarantined']} files could not be archived; "
+            f"{site.id}: files that could not be archived: {known.counts['quarantined']}; "
             f"./vms recordings --site {site.id} --state quarantined says why.",
         )
 
