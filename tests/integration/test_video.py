@@ -19,7 +19,7 @@ from vms.config import Profile
 from vms.errors import ConfigError, EncodeFailed, SourceRejected
 from vms.home import from_environment
 from vms.model import BatchItem, SourceSeen
-from vms.video.binaries import binaries
+from vms.video.binaries import Binaries, binaries
 from vms.video.ffmpeg import DEMUXERS, Progress, Stopped, file_url, run
 from vms.video.identity import HEAD_BYTES, Identity, read_identity
 from vms.video.probe import probe
@@ -30,12 +30,12 @@ H264 = Profile("h264-seed", "h264", "medium", 28, 10.0, "yuv420p")
 START = datetime(2026, 1, 31, 1, 2, 3, tzinfo=UTC)
 
 
-def make_of(source: Path, folder: Path, profile: Profile = AV1) -> Made:
+def make_of(source: Path, folder: Path, profile: Profile = AV1, programs: Binaries | None = None) -> Made:
     folder.mkdir()
     found = probe(source)
     seen = SourceSeen(source.name, source.stat().st_size, 1)
     item = BatchItem(1, "ho", "lobby", START, "ab" * 16, found.duration_s, "name", (seen,))
-    return make(source, found, Identity(item, seen, "cd" * 32, profile), profile, folder, binaries())
+    return make(source, found, Identity(item, seen, "cd" * 32, profile), profile, folder, programs or binaries())
 
 
 def frame_times(path: Path) -> list[float]:
@@ -307,6 +307,30 @@ def test_nothing_decodes(tmp_path: Path) -> None:
     with pytest.raises(SourceRejected) as caught:
         make_of(source, tmp_path / "work")
     assert caught.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize("more", [["-map", "0:v"], ["-map", "1:a"]], ids=["picture", "sound"])
+def test_a_file_with_two_pictures_or_two_sounds_is_kept_whole(tmp_path: Path, more: list[str]) -> None:
+    source = tmp_path / "two.mkv"
+    sound = ["-f", "lavfi", "-i", "sine=d=3:r=8000", "-c:a", "pcm_s16le"]
+    clips.ffmpeg(*clips.picture(3), *sound, "-map", "0:v", "-map", "1:a", *more, *clips.H264, source)
+    made = make_of(source, tmp_path / "work")
+    assert (made.kind, made.path, made.damaged) == ("original", source, "")
+    assert "2 " in made.why_kept
+    assert made.poster is not None
+
+
+@pytest.mark.parametrize("name", ["SEGV", "ABRT"])
+def test_a_file_on_which_ffmpeg_crashes_is_kept_as_it_is(tmp_path: Path, name: str) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(f'#!/bin/sh\n[ "$2" = -version ] && exec "{binaries().ffmpeg}" "$@"\nkill -{name} $$\n')
+    program.chmod(0o755)
+    source = clips.camera(tmp_path / "a.mp4", 1)
+    made = make_of(source, tmp_path / "work", programs=Binaries(str(program), binaries().ffprobe))
+    assert (made.kind, made.path, made.suffix) == ("original", source, ".mp4")
+    assert "crashes" in made.damaged
+    assert made.duration_s == pytest.approx(1.0)
+    assert (made.poster, made.sprite) == (None, None)
 
 
 def test_limits_of_the_runner() -> None:

@@ -61,6 +61,7 @@ class Probe:
 
     container is FFmpeg's first name for it, such as "mov", "matroska", "mpegts", "h264". bit_rate is of the whole
     file in bits per second. unreadable_audio: the codec of sound that is there but can't be read at all.
+    pictures, sounds: how many of each there are, of which video and audio are the ones that are looked at.
     """
 
     container: str
@@ -70,6 +71,8 @@ class Probe:
     video: VideoStream
     audio: AudioStream | None
     unreadable_audio: str = ""
+    pictures: int = 1
+    sounds: int = 0
 
     @property
     def pixels(self) -> int:
@@ -115,6 +118,8 @@ def probe(path: Path, *, timeout_s: float = 30, home: Home | None = None) -> Pro
         video=video,
         audio=audio,
         unreadable_audio="" if audio else _any_audio(streams),
+        pictures=len(_pictures(streams)),
+        sounds=len(_sounds(streams)),
     )
 
 
@@ -217,9 +222,13 @@ def _reason(done: Finished) -> str:
     return done.last_words.rsplit(": ", 1)[-1]
 
 
-def _choose_video(streams: list[dict[str, Any]]) -> VideoStream | None:
+def _pictures(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
     candidates = [one for one in streams if one.get("codec_type") == "video" and not _is_cover(one)]
-    real = [one for one in candidates if not _is_thumbnail(one)] or candidates
+    return [one for one in candidates if not _is_thumbnail(one)] or candidates
+
+
+def _choose_video(streams: list[dict[str, Any]]) -> VideoStream | None:
+    real = _pictures(streams)
     if not real:
         return None
 
@@ -261,8 +270,8 @@ def _is_thumbnail(stream: dict[str, Any]) -> bool:
     return stream.get("codec_name") in _THUMBNAIL_CODECS and int(stream.get("width") or 0) <= _THUMBNAIL_WIDTH
 
 
-def _choose_audio(streams: list[dict[str, Any]]) -> AudioStream | None:
-    heard = [
+def _sounds(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
         one
         for one in streams
         if one.get("codec_type") == "audio"
@@ -270,6 +279,10 @@ def _choose_audio(streams: list[dict[str, Any]]) -> AudioStream | None:
         and int(one.get("channels") or 0) > 0
         and int(one.get("sample_rate") or 0) > 0
     ]
+
+
+def _choose_audio(streams: list[dict[str, Any]]) -> AudioStream | None:
+    heard = _sounds(streams)
     if not heard:
         return None
     best = max(

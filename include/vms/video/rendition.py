@@ -7,6 +7,7 @@ that is damaged, the source byte by byte (original). Nothing that this returns i
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,13 @@ _TRIAL = 0.10  # of the frames, before an encode may be given up as not worth it
 _EFFICIENT = {"hevc": 0.02, "h264": 0.015}  # bits per pixel and frame below which a second encode only makes it larger
 _TOO_LATE = 0.6  # of the frames: what is spent already is more than what giving up would save
 _SLACK_S = 0.5
+
+
+_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE)
+
+
+class _Crashed(EncodeFailed):
+    """A fault of a decoder that this file brings to light: it would do so each time."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +102,20 @@ def make(
     """Make the rendition and previews of `source` in the empty `folder`. told gets the part that is done, 0 to 1.
 
     Raises SourceRejected when no picture in it decodes, EncodeFailed when FFmpeg failed for a reason that is not the
-    file's (limits, killed), Stopped when `stop` is set.
+    file's (limits, killed), Stopped when `stop` is set. Where FFmpeg crashes, the source itself is kept.
     """
     targets = Targets(folder / "rendition.mp4", folder / "poster.jpg", folder / "tiles.nut", folder / "sprite.jpg")
     size_bytes = source.stat().st_size
     work = _Work(
         source, size_bytes, found, identity, profile, targets, programs, stop, told or (lambda _: None), "none", "", []
     )
-    work = _with_sound(work)
-    made = _made(work)
+    try:
+        work = _with_sound(work)
+        made = _made(work)
+    except _Crashed as crash:
+        for path in (targets.poster, targets.tiles):  # whatever was half written
+            path.unlink(missing_ok=True)
+        made = _crashed(work, crash)
     if _there(targets.tiles):
         _run(work, commands.sheet(programs.ffmpeg, found, targets))
     return replace(
@@ -153,6 +166,9 @@ def _with_sound(work: _Work) -> _Work:
 
 
 def _made(work: _Work) -> Made:
+    for count, what in ((work.found.pictures, "pictures"), (work.found.sounds, "sounds")):
+        if count > 1:
+            return _original(work, f"there are {count} {what} in it, and a rendition holds one")
     why = reason_to_keep(work.found, work.profile, work.size_bytes)
     if not why:
         made, why = _attempt(work, "encoded", "")
@@ -219,6 +235,8 @@ def _run(work: _Work, argv: list[str], on_progress: Callable[[Progress], bool] |
     limit_s = wall_limit_s(work.found.duration_s, work.found.pixels)
     done = run(argv, wall_limit_s=limit_s, on_progress=heard, stop=work.stop)
     work.runs.append(done)
+    if done.returncode in _CRASHES and not done.cut_short:
+        raise _Crashed(f"FFmpeg crashes on it ({signal.Signals(-done.returncode).name})", "Its source is kept.")
     if done.returncode < 0 and not done.cut_short:
         raise EncodeFailed(
             f"FFmpeg was killed by signal {-done.returncode} ({done.last_words}).",
@@ -296,6 +314,12 @@ def _original(work: _Work, why: str) -> Made:
             "Export it again from the recorder; it is looked at again when it changes or when asked.",
         )
     return _as_original(work, done, argv, why, _damage(work, done))
+
+
+def _crashed(work: _Work, crash: _Crashed) -> Made:
+    why = "FFmpeg crashes on it, so nothing of it is changed"
+    made = _as_original(work, work.runs[-1], [], why, "")
+    return replace(made, damaged=f"{crash.message}; how much of it decodes is not known")
 
 
 def _as_original(work: _Work, done: Finished, argv: list[str], why: str, damage: str) -> Made:
