@@ -107,7 +107,7 @@ def _release(work: _Release, order: ReleaseOrder) -> ReleaseReceipt:
 
 
 def _not_yet(work: _Release, order: ReleaseOrder) -> str:
-    if order.keep_until is None:
+    if order.keep_until is None or work.site.keep_source is None:  # sites.yaml may have changed since the order
         return "this site keeps its source files"
     if work.now < order.keep_until:
         return f"it is kept until {order.keep_until.astimezone(work.site.zone):%Y-%m-%d %H:%M %Z}"

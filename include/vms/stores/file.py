@@ -159,6 +159,7 @@ class FileStore:
             folder_key, _, name = key.rpartition("/")
             with disk.open_folder(root, folder_key) as folder:
                 found = disk.hash_from_medium(folder, name)
+                os.fsync(folder)  # its writer may have died before the name was durable
             if found == sha256:
                 return _described(key, there, sha256)
         at = datetime.fromtimestamp(there.st_mtime, UTC)

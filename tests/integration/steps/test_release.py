@@ -203,6 +203,11 @@ def test_site_that_keeps_its_sources(ground: Ground) -> None:
     assert "keeps its source files" in ground.kept(ground.seen("lobby.mp4"), keep_until=None)
 
 
+def test_site_that_keeps_its_sources_since_the_order_was_written(ground: Ground) -> None:
+    ground.site = replace(ground.site, keep_source=None)
+    assert "keeps its source files" in ground.kept(ground.seen("lobby.mp4"))
+
+
 def test_time_not_over(ground: Ground) -> None:
     why = ground.kept(ground.seen("lobby.mp4"), keep_until=NOW + timedelta(seconds=1))
     assert "2026-03-01 19:00 WIB" in why
