@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -69,6 +71,17 @@ class Stack:
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.vms("status", "--json", check=False).stdout)
         return answer
+
+    def airflow(self, method: str, path: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What Airflow's REST API answers to its admin."""
+        password = (self.home / "secrets" / "airflow_admin").read_text().strip()
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.airflow_port}", timeout=30, trust_env=False) as client:
+            token = client.post("/auth/token", json={"username": "admin", "password": password}).json()["access_token"]
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = client.request(method, f"/api/v2{path}", json=content, headers=headers)
+        answer.raise_for_status()
+        told: dict[str, Any] = answer.json()
+        return told
 
     def processes(self) -> Iterator[int]:
         """Every process whose environment says that it belongs to this home."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import collections
-import itertools
 import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -98,7 +96,9 @@ def warehouse(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copyfile(clip, target)
         os.utime(target, (time.time() - 600, time.time() - 600))
     make_clip(footage / "gate" / "2026-01-03_09-30-00.mp4", 6)
-    (footage / "gate" / "2026-01-03_09-40-00.mp4").write_bytes(b"this is no video at all, whatever its name says\n")
+    text = footage / "gate" / "2026-01-03_09-40-00.mp4"
+    text.write_bytes(b"this is no video at all, whatever its name says\n")
+    os.utime(text, (time.time() - 600, time.time() - 600))
     sites_file = stack.home / "demo-sites.yaml"
     content = yaml.safe_load(sites_file.read_text())
     content["sites"].append(
@@ -132,7 +132,7 @@ def test_a_recording_plays_in_a_browser_and_downloads_whole(stack: Stack, tmp_pa
         page.locator(".card").first.click()
         video = page.locator("video")
         video.evaluate("element => { element.muted = true; return element.play(); }")
-        page.wait_for_function("document.querySelector('video').currentTime > 1")
+        wait_for("a moving picture", lambda: video.evaluate("element => element.currentTime > 1"), 60, every_s=0.2)
         assert video.evaluate("element => element.videoWidth") == 640
         with page.expect_download() as download:
             page.locator("a.download").click()
@@ -142,12 +142,8 @@ def test_a_recording_plays_in_a_browser_and_downloads_whole(stack: Stack, tmp_pa
     assert f"sha256:{sha256(saved)}" == row["copies"][0]["checksum"]
 
 
-def ancestors(pid: int) -> list[int]:
-    chain = []
-    while pid > 1:
-        chain.append(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return chain
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def command_line(pid: int) -> str:
@@ -157,14 +153,18 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def one_of_each(stack: Stack, name: str) -> dict[str, Any]:
-    """The one archived recording of this source with its one object: nothing lost, nothing doubled."""
-    rows = [row for row in stack.recordings("--site", "gudang") if row["source_name"] == name]
-    assert [row["state"] for row in rows] == ["archived"]
-    stem = Path(rows[0]["copies"][0]["key"])
-    objects = [path.name for path in (stack.home / "nas" / stem.parent).glob(f"{stem.stem}*.mp4")]
-    assert objects == [stem.name]
-    return rows[0]
+def archived_once(stack: Stack, source: Path, warehouse: Path) -> None:
+    """Wait for the recording of this source; then: one row, one object, the hash of the source."""
+    name = str(source.relative_to(warehouse))
+
+    def rows() -> list[dict[str, Any]]:
+        return [row for row in stack.recordings("--site", "gudang") if row["source_name"] == name]
+
+    wait_for(f"{name} in the archive", lambda: any(row["state"] == "archived" for row in rows()), 300, every_s=3)
+    (row,) = rows()
+    assert row["source_sha256"] == sha256(source)
+    key = Path(row["copies"][0]["key"])
+    assert [path.name for path in (stack.home / "nas" / key.parent).glob(f"{key.stem}*.mp4")] == [key.name]
 
 
 def test_a_task_killed_while_it_compresses_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
@@ -173,65 +173,39 @@ def test_a_task_killed_while_it_compresses_loses_and_doubles_nothing(stack: Stac
     stack.vms("run", "gudang")
 
     def encoder() -> int | None:
-        return next(
-            (pid for pid in stack.processes() if "libsvtav1" in command_line(pid) and "gate_" in command_line(pid)),
-            None,
-        )
+        wanted = ("libsvtav1", "gate_20260104T020000Z")
+        return next((pid for pid in stack.processes() if all(word in command_line(pid) for word in wanted)), None)
 
     ffmpeg = wait_for("FFmpeg at work on the new file", encoder, 120, every_s=0.1)
-    task = ancestors(ffmpeg)[1]
-    os.kill(task, signal.SIGKILL)
+    os.kill(parent_of(ffmpeg), signal.SIGKILL)
     wait_for("the end of the orphaned FFmpeg", lambda: not Path(f"/proc/{ffmpeg}").exists(), 10, every_s=0.2)
-    stack.vms("run", "gudang", "--wait", check=False, timeout_s=500)
-    wait_for(
-        "the recording after the kill",
-        lambda: any(
-            row["source_name"].endswith("10-00-00.mp4") and row["state"] == "archived"
-            for row in stack.recordings("--site", "gudang")
-        ),
-        300,
-        every_s=3,
-    )
-    row = one_of_each(stack, "gate/2026-01-04_10-00-00.mp4")
-    assert row["source_sha256"] == sha256(source)
+    archived_once(stack, source, warehouse)
 
 
 def test_a_task_killed_while_it_uploads_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
     source = warehouse / "gate" / "2026-01-05_10-00-00.mp4"
     make_clip(source, 20, size="1280x720", rate=15)
-    killed: list[int] = []
-
-    def kill_the_writer() -> None:
-        """An upload takes a moment: stop the first process that opens a file of the store for writing."""
-        nas = str(stack.home / "nas")
-        for _ in itertools.repeat(None):
-            for pid in stack.processes():
-                try:
-                    opened = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-                except OSError:
-                    continue
-                if any(name.startswith(nas) and ".tmp" in name for name in opened):
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
-                    return
-            if time.monotonic() > end:
-                return
-
-    end = time.monotonic() + 200
-    hunter = threading.Thread(target=kill_the_writer)
-    hunter.start()
     stack.vms("run", "gudang")
-    hunter.join()
-    assert killed, "no process was seen writing to the store"
-    stack.vms("run", "gudang", "--wait", check=False, timeout_s=500)
-    wait_for(
-        "the recording after the kill",
-        lambda: any(
-            row["source_name"].endswith("05_10-00-00.mp4") and row["state"] == "archived"
-            for row in stack.recordings("--site", "gudang")
-        ),
-        300,
-        every_s=3,
-    )
-    row = one_of_each(stack, "gate/2026-01-05_10-00-00.mp4")
-    assert row["source_sha256"] == sha256(source)
+
+    def uploader() -> int | None:
+        running = stack.airflow("GET", "/dags/footage_gudang/dagRuns/~/taskInstances?state=running")["task_instances"]
+        titles = {f"airflow worker -- {task['id']}" for task in running if task["task_id"] == "batch.upload"}
+        return next((pid for pid in stack.processes() if command_line(pid).strip() in titles), None)
+
+    os.kill(wait_for("the upload task", uploader, 200, every_s=0.05), signal.SIGKILL)
+    archived_once(stack, source, warehouse)
+
+
+def test_clearing_a_task_of_a_finished_run_changes_nothing(stack: Stack, warehouse: Path) -> None:
+    runs = stack.airflow("GET", "/dags/footage_gudang/dagRuns?order_by=-run_after&limit=50")["dag_runs"]
+    finished = next(run["dag_run_id"] for run in runs if run["state"] == "success")
+    before = sorted(path for path in (stack.home / "nas").rglob("gudang/**/*") if path.is_file())
+    order = {"dry_run": False, "only_failed": False, "dag_run_id": finished, "task_ids": ["batch.upload"]}
+    stack.airflow("POST", "/dags/footage_gudang/clearTaskInstances", order | {"include_downstream": True})
+
+    def over() -> bool:
+        return stack.airflow("GET", f"/dags/footage_gudang/dagRuns/{finished}")["state"] == "success"
+
+    wait_for("the end of the cleared run", over, 200, every_s=2)
+    assert sorted(path for path in (stack.home / "nas").rglob("gudang/**/*") if path.is_file()) == before
+    archived_once(stack, warehouse / "gate" / "2026-01-05_10-00-00.mp4", warehouse)

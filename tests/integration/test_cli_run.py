@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -135,23 +135,24 @@ def test_a_failed_run_gives_the_reasons_and_exit_code_1(airflow: FakeAirflow, co
     assert (task["reason"], task["message"]) == ("task batch.upload lobby", "nas is away")
 
 
-@pytest.mark.parametrize("looked_before", [True, False])
-def test_a_run_under_way_is_waited_for_and_a_further_one_only_if_it_had_looked_before(
-    airflow: FakeAirflow, conn: Connection, vms: Vms, looked_before: bool
-) -> None:
-    under_way = {"dag_runs": [a_dag_run("s1", "running")], "total_entries": 1}
-    free = {"dag_runs": [], "total_entries": 0}
-    answers = [under_way, free]
-    airflow.answers[f"GET {DAG}/dagRuns"] = lambda _asked: (200, answers.pop(0))
-    airflow.answers[f"POST {DAG}/dagRuns"] = (200, a_dag_run("m1", "queued"))
-    looked = NOW if looked_before else datetime(2100, 1, 1, tzinfo=UTC)
-    runs_through(airflow, "s1", ["running", "success"], lambda: archive(conn, "s1", at=looked))
-    runs_through(airflow, "m1", ["success"], lambda: None)
+def test_a_run_that_has_yet_to_look_is_waited_for(airflow: FakeAirflow, conn: Connection, vms: Vms) -> None:
+    under_way = [a_dag_run("s1", "running"), a_dag_run("s2", "queued")]
+    airflow.answers[f"GET {DAG}/dagRuns"] = (200, {"dag_runs": under_way, "total_entries": 2})
+    runs_through(airflow, "s2", ["queued", "running", "success"], lambda: archive(conn, "s2"))
     told = vms("run", "ho", "--wait", "--json")
     assert told.exit_code == 0, told.output
-    assert "already running (s1)" in told.stderr
-    assert json.loads(told.stdout)["run_id"] == ("m1" if looked_before else "s1")
-    assert [key for key, _ in airflow.asked].count(f"POST {DAG}/dagRuns") == looked_before
+    assert "queued already (s2)" in told.stderr
+    assert (json.loads(told.stdout)["run_id"], json.loads(told.stdout)["started"]) == ("s2", False)
+
+
+def test_a_further_run_is_queued_behind_one_that_may_have_looked(airflow: FakeAirflow, vms: Vms) -> None:
+    under_way = {"dag_runs": [a_dag_run("s1", "running")], "total_entries": 1}
+    airflow.answers[f"GET {DAG}/dagRuns"] = (200, under_way)
+    airflow.answers[f"POST {DAG}/dagRuns"] = (200, a_dag_run("m1", "queued"))
+    told = vms("run", "ho", "--json")
+    assert told.exit_code == 0, told.output
+    assert "behind s1" in told.stderr
+    assert (json.loads(told.stdout)["run_id"], json.loads(told.stdout)["started"]) == ("m1", True)
 
 
 def test_a_new_site_is_waited_for_until_airflow_has_read_it(airflow: FakeAirflow, vms: Vms) -> None:

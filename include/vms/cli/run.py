@@ -6,15 +6,13 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from vms.airflow_api import AirflowApi, DagRun
-from vms.catalogue.connection import Connection, connect, url
-from vms.catalogue.reads import site_overviews
+from vms.catalogue.connection import connect, url
 from vms.cli.run_report import Outcome, as_object, live, outcome_of, show
 from vms.cli.wording import new_console
 from vms.config import Site, load_config
@@ -28,12 +26,11 @@ POLL_S = 2.0
 
 @dataclass(frozen=True)
 class Asked:
-    """A run that somebody waits for. started: by this command, else it was under way when it was asked for (at)."""
+    """A run that somebody waits for. started: by this command, else it was waiting for its turn already."""
 
     site: Site
     run: DagRun
     started: bool
-    at: datetime
 
 
 def register(app: typer.Typer) -> None:
@@ -68,12 +65,13 @@ def run(
 
 
 def start(api: AirflowApi, site: Site, console: Console, *, patience_s: float = PARSING_PATIENCE_S) -> Asked:
-    """Trigger a run of the site, or find the one that is under way. Raises StackError.
+    """Trigger a run of the site, or find one that waits for its turn and so has yet to look. Raises StackError.
 
+    A run that is running may have looked already: a further one is queued behind it, so that footage which landed
+    meanwhile is archived by it and not hours later.
     patience_s: how long a DAG that Airflow does not know is waited for; a new site is parsed within that time.
     """
     dag_id = DAG_PREFIX + site.id
-    at = datetime.now(UTC)
     deadline = time.monotonic() + patience_s
     dag = api.dag(dag_id)
     if dag is None:
@@ -92,12 +90,14 @@ def start(api: AirflowApi, site: Site, console: Console, *, patience_s: float = 
             "Switch it on in Airflow if that is meant, and try again.",
         )
     under_way = api.active_runs(dag_id)
-    if under_way:
-        console.print(f"{site.id}: a run is already {under_way[-1].state} ({under_way[-1].run_id}).")
-        return Asked(site, under_way[-1], started=False, at=at)
+    queued = next((one for one in under_way if one.state == "queued"), None)
+    if queued is not None:
+        console.print(f"{site.id}: a run is queued already ({queued.run_id}).")
+        return Asked(site, queued, started=False)
     started = api.trigger(dag_id, "vms run")
-    console.print(f"{site.id}: run {started.run_id} is {started.state}.")
-    return Asked(site, started, started=True, at=at)
+    behind = f", behind {under_way[-1].run_id}" if under_way else ""
+    console.print(f"{site.id}: run {started.run_id} is {started.state}{behind}.")
+    return Asked(site, started, started=True)
 
 
 def _sites(home: Home, wanted: str | None, console: Console) -> tuple[Site, ...]:
@@ -117,7 +117,7 @@ def _wait(api: AirflowApi, home: Home, asked: Sequence[Asked], console: Console,
         with live(console, quiet=quiet) as draw:
             waiting = list(asked)
             while True:
-                waiting = [_moved_on(api, conn, one, console) for one in waiting]
+                waiting = [replace(one, run=api.run(one.run.dag_id, one.run.run_id)) for one in waiting]
                 draw([outcome_of(api, conn, one.site, one.run, one.started) for one in waiting])
                 if not any(one.run.active for one in waiting):
                     break
@@ -128,16 +128,3 @@ def _wait(api: AirflowApi, home: Home, asked: Sequence[Asked], console: Console,
         raise typer.Exit(130) from None
     finally:
         conn.close()
-
-
-def _moved_on(api: AirflowApi, conn: Connection, asked: Asked, console: Console) -> Asked:
-    """The run as it is now; a further one when a run of others ended that had looked before it was asked for."""
-    if not asked.run.active:
-        return asked
-    now = replace(asked, run=api.run(asked.run.dag_id, asked.run.run_id))
-    if now.run.active or now.started:
-        return now
-    looked = next((one.last_sensed for one in site_overviews(conn) if one.site == asked.site.id), None)
-    if looked is not None and looked >= asked.at:
-        return now
-    return start(api, asked.site, console)
