@@ -182,7 +182,13 @@ def look_again(root: Path, path: str) -> tuple[int, int] | None:
         now = (root / from_text(path)).lstat()
     except OSError:
         return None
-    return (now.st_size, now.st_mtime_ns) if stat.S_ISREG(now.st_mode) else None
+    return (now.st_size, mtime_ns(now)) if stat.S_ISREG(now.st_mode) else None
+
+
+def mtime_ns(status: os.stat_result) -> int:
+    """A file's mtime in nanoseconds, as the catalogue and the ledger can hold it: 64 bits end in the year 2262, and
+    unset clocks go beyond."""
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
 
 
 def with_newer_sibling(files: Iterable[tuple[str, str, float, int]]) -> set[str]:
@@ -299,10 +305,10 @@ def _look_at(entry: os.DirEntry[str], path: str, real_root: str) -> Found | None
     temporary = _temporary(name, ending)
     if temporary:
         footage = any(part in name for part in VIDEO_ENDINGS)
-        return Found(path, now.st_size, now.st_mtime_ns, "file", likely, temporary) if footage else None
+        return Found(path, now.st_size, mtime_ns(now), "file", likely, temporary) if footage else None
     if ending in OTHER_ENDINGS:
         return None
-    return Found(path, now.st_size, now.st_mtime_ns, "file", likely)
+    return Found(path, now.st_size, mtime_ns(now), "file", likely)
 
 
 def _temporary(name: str, ending: str) -> str:

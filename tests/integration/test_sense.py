@@ -476,3 +476,19 @@ def test_what_was_found_before_a_share_hangs_is_not_found_again(home, put, clip,
     monkeypatch.setattr(vms.examine, "probe", real)
     look(home)
     assert len(opened) == 4
+
+
+@pytest.mark.parametrize("mtime_s", [10**10, -(10**10)], ids=["far future", "far past"])
+def test_a_file_time_that_no_database_holds_stops_nothing(home, put, clip, mtime_s):
+    path = put("lobby/20260131_080000.mp4", clip)
+    try:
+        os.utime(path, (mtime_s, mtime_s))
+    except OverflowError:
+        pytest.skip("this file system can't hold such a time")
+    if path.stat().st_mtime != mtime_s:
+        pytest.skip("this file system can't hold such a time")
+    put("lobby/20260131_081000.mp4", clip)
+    assert "lobby/20260131_081000.mp4" in names(look(home))
+    told = look(home, datetime.now(UTC) + timedelta(minutes=5))
+    assert names(told) == {"lobby/20260131_080000.mp4", "lobby/20260131_081000.mp4"}
+    assert all(abs(one.source.mtime_ns) < 2**63 for one in told.sightings)

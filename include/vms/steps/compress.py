@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from vms.config import Site
 from vms.errors import ConfigError, FootageUnreachable, SourceChanged, SourceRejected, StagingFull, VmsError
+from vms.footage import mtime_ns
 from vms.home import Home
 from vms.ledger import FILE as LEDGER_FILE
 from vms.ledger import Ledger
@@ -271,7 +272,7 @@ def _staged_receipt(item: BatchItem, site: Site, staging: Path) -> Receipt | Non
         status = path_of(site, receipt.source).stat()
     except FileNotFoundError:
         return receipt
-    same = (status.st_size, status.st_mtime_ns) == (receipt.source.size_bytes, receipt.source.mtime_ns)
+    same = (status.st_size, mtime_ns(status)) == (receipt.source.size_bytes, receipt.source.mtime_ns)
     return receipt if same else None
 
 

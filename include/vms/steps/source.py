@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vms.config import Site
 from vms.errors import FootageUnreachable, SourceChanged, SourceRejected
-from vms.footage import fingerprint
+from vms.footage import fingerprint, mtime_ns
 from vms.model import BatchItem, SourceSeen
 from vms.paths import from_text
 
@@ -38,7 +38,7 @@ def find_source(item: BatchItem, site: Site) -> tuple[SourceSeen, Path]:
         elif fingerprint(path) != item.fingerprint:
             changed = changed or f"{source.path} holds other footage than when it was planned"
         else:
-            return replace(source, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns), path
+            return replace(source, size_bytes=status.st_size, mtime_ns=mtime_ns(status)), path
     if outside is not None:
         raise outside
     if changed:
@@ -72,7 +72,7 @@ def path_of(site: Site, source: SourceSeen) -> Path:
 def refuse_changed(path: Path, source: SourceSeen) -> None:
     """Raises SourceChanged when the file is not as it was when it was found."""
     status = path.stat()
-    if (status.st_size, status.st_mtime_ns) != (source.size_bytes, source.mtime_ns):
+    if (status.st_size, mtime_ns(status)) != (source.size_bytes, source.mtime_ns):
         raise SourceChanged(
             f"{source.path} was written to while it was being compressed; what was made of it is not used.",
             "It is looked at again; nothing has to be done unless it repeats.",
