@@ -354,3 +354,16 @@ def test_what_fails_again_and_again_keeps_no_place_from_what_is_older(
     assert tried[0] == {f"lobby/new{number}.mp4" for number in range(2, 6)}
     assert {each.source.path for each in old} <= set.union(*tried)
     assert all(set.union(*tried[at : at + 3]) >= tried[at] for at in range(3)), "what failed is tried again in turn"
+
+
+@pytest.mark.parametrize("camera", ["lobby", "gate"])
+def test_a_name_that_is_read_differently_today_archives_no_file_twice(conn: Connection, camera: str) -> None:
+    archived, waiting = seen("ch1/a.mp4"), seen("ch1/b.mp4")
+    archive_all(conn, planned(conn, archived))
+    planned(conn, waiting, run=2)
+    today = [replace(each, start_utc=START - 2 * HOUR, camera=camera) for each in (archived, waiting)]
+    plan = planned(conn, *today, run=3)
+    assert names(plan) == [["ch1/b.mp4"]]
+    assert plan.batches[0].items[0].start_utc == START - 2 * HOUR, "what only waits takes the corrected reading"
+    assert plan.settled == (archived.source,)
+    assert recordings(conn) == 2

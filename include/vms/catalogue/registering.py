@@ -34,6 +34,8 @@ def register_sighting(cursor: Cursor, actor: Actor, site_id: int, camera_id: int
         drop(cursor, actor, known, "its start is known better now")
         known = None
     if known is None:
+        known = _this_very_file(cursor, site_id, seen)
+    if known is None:
         known = _insert(cursor, site_id, camera_id, seen, custody="planned")
         note(
             cursor, actor, "planned", known, source=seen.source.path, bytes=seen.source.size_bytes, pattern=seen.pattern
@@ -142,6 +144,26 @@ def _same_recording(cursor: Cursor, camera_id: int, seen: Sighting) -> Known | N
         " ORDER BY r.custody NOT IN (1, 2, 3), r.start_at",
         (camera_id, seen.fingerprint, guessed, _WEAK),
     )
+
+
+def _this_very_file(cursor: Cursor, site_id: int, seen: Sighting) -> Known | None:
+    """The recording that was archived from this file, as its name, size, time and content say, though the name is read
+    differently now: a time zone or camera was corrected in sites.yaml."""
+    cursor.execute(
+        "SELECT recording_id, start_at FROM recording_source WHERE site_id = %s"
+        " AND path_hash = hashtextextended(%s, 0) AND path = %s AND size_bytes = %s AND mtime_ns = %s"
+        " AND released_at IS NULL AND replaced_at IS NULL",
+        (site_id, seen.source.path, seen.source.path, seen.source.size_bytes, seen.source.mtime_ns),
+    )
+    for place in cursor.fetchall():
+        known = lock(
+            cursor,
+            "r.recording_id = %s AND r.start_at = %s AND r.fingerprint = %s::uuid AND r.custody IN (1, 2, 3)",
+            (*place, seen.fingerprint),
+        )
+        if known is not None:
+            return known
+    return None
 
 
 def _only_guessed(known: Known, seen: Sighting) -> bool:
