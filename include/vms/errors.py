@@ -1,5 +1,20 @@
 """What can go wrong, said for the person on call: what was wrong, where, and what to do next."""
 
+from typing import Literal
+
+Reason = Literal[
+    # the file itself
+    "zero_bytes", "not_video", "no_video_stream", "no_moov", "damaged", "undecodable", "playlist", "not_recordable",
+    # its place in the footage folder
+    "unreadable", "directory", "link_outside", "not_a_file", "outside_footage", "missing",
+    "source_gone", "source_changed", "footage_unreachable",
+    # the work on it
+    "staging_full", "staging_failed", "disk", "compress_failed", "upload_failed", "unexpected",
+    # the stores
+    "store_unreachable", "store_full", "store_conflict", "store_refused", "not_proven", "incomplete",
+]  # fmt: skip
+"""Why a file got no further. Stable: stored in the catalogue, printed by --json, worded in the viewer."""
+
 
 class VmsError(Exception):
     """Base of every refusal of this product.
@@ -29,9 +44,9 @@ class FootageUnreachable(VmsError):
 
 
 class SourceRejected(VmsError):
-    """A source file can't become a recording. `reason` is a stable short code such as "zero_bytes"."""
+    """A source file can't become a recording."""
 
-    def __init__(self, reason: str, message: str, remedy: str = "") -> None:
+    def __init__(self, reason: Reason, message: str, remedy: str = "") -> None:
         super().__init__(message, remedy)
         self.args = (reason, message, remedy)
         self.reason = reason

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vms import footage, names
 from vms.config import Config, NamePattern, Site
-from vms.errors import SourceRejected, VmsError
+from vms.errors import Reason, SourceRejected, VmsError
 from vms.footage import Found, Look
 from vms.ledger import Seen
 from vms.model import Fault, Rejection, Sighting, SourceSeen
@@ -26,7 +26,7 @@ from vms.video.probe import Probe, probe
 
 log = logging.getLogger(__name__)
 
-_ODD: dict[str, tuple[str, str, str]] = {
+_ODD: dict[str, tuple[Reason, str, str]] = {
     "directory": (
         "directory",
         "it is a folder named like a video",
@@ -234,7 +234,7 @@ def _sighting(one: Judged, site: Site, now: datetime, mark: str, probed: Probe) 
     )
 
 
-def _rejection(one: Judged, site: Site, now: datetime, reason: str, message: str, remedy: str) -> Rejection:
+def _rejection(one: Judged, site: Site, now: datetime, reason: Reason, message: str, remedy: str) -> Rejection:
     found = one.found
     start = names.settle_start(
         one.reading, site.zone, duration_s=0, mtime=mtime_of(found, now), container_time=None, now=now

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
+from vms.errors import Reason
+
 TimeBasis = Literal["name", "name_end", "container", "mtime"]
 TimeMark = Literal["dst_repeated", "dst_skipped", "future", "before_2000"]
 State = Literal["planned", "archived", "released", "purged", "quarantined"]
@@ -35,7 +37,7 @@ class RunRef:
 class Fault:
     """Why a file did not get further. permanent: trying again unchanged can't help (quarantine it)."""
 
-    reason: str
+    reason: Reason
     message: str
     remedy: str
     permanent: bool

@@ -167,16 +167,23 @@ def archived_once(stack: Stack, source: Path, warehouse: Path) -> None:
     assert [path.name for path in (stack.home / "nas" / key.parent).glob(f"{key.stem}*.mp4")] == [key.name]
 
 
+def encoder_of(stack: Stack, staged: str) -> int:
+    """The FFmpeg that makes this rendition, as soon as it works."""
+
+    def working() -> int | None:
+        wanted = ("libsvtav1", staged)
+        return next((pid for pid in stack.processes() if all(word in command_line(pid) for word in wanted)), None)
+
+    pid: int = wait_for(f"FFmpeg at work on {staged}", working, 120, every_s=0.1)
+    return pid
+
+
 def test_a_task_killed_while_it_compresses_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
     source = warehouse / "gate" / "2026-01-04_10-00-00.mp4"
     make_clip(source, 60, size="1280x720", rate=15)
     stack.vms("run", "gudang")
 
-    def encoder() -> int | None:
-        wanted = ("libsvtav1", "gate_20260104T020000Z")
-        return next((pid for pid in stack.processes() if all(word in command_line(pid) for word in wanted)), None)
-
-    ffmpeg = wait_for("FFmpeg at work on the new file", encoder, 120, every_s=0.1)
+    ffmpeg = encoder_of(stack, "gate_20260104T020000Z")
     os.kill(parent_of(ffmpeg), signal.SIGKILL)
     wait_for("the end of the orphaned FFmpeg", lambda: not Path(f"/proc/{ffmpeg}").exists(), 10, every_s=0.2)
     archived_once(stack, source, warehouse)
@@ -184,16 +191,36 @@ def test_a_task_killed_while_it_compresses_loses_and_doubles_nothing(stack: Stac
 
 def test_a_task_killed_while_it_uploads_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
     source = warehouse / "gate" / "2026-01-05_10-00-00.mp4"
-    make_clip(source, 20, size="1280x720", rate=15)
+    make_clip(source, 40, size="1280x720", rate=15)
     stack.vms("run", "gudang")
 
-    def uploader() -> int | None:
-        running = stack.airflow("GET", "/dags/footage_gudang/dagRuns/~/taskInstances?state=running")["task_instances"]
-        titles = {f"airflow worker -- {task['id']}" for task in running if task["task_id"] == "batch.upload"}
-        return next((pid for pid in stack.processes() if command_line(pid).strip() in titles), None)
+    def coming() -> str | None:
+        """The upload task's id is known while its batch is still being compressed."""
+        path = "/dags/footage_gudang/dagRuns/~/taskInstances?task_id=batch.upload&order_by=-run_after&limit=20"
+        tasks = stack.airflow("GET", path)["task_instances"]
+        return next((task["id"] for task in tasks if task["map_index"] >= 0 and task["start_date"] is None), None)
 
-    os.kill(wait_for("the upload task", uploader, 200, every_s=0.05), signal.SIGKILL)
+    title = f"airflow worker -- {wait_for('the upload task of the batch', coming, 120, every_s=0.5)}"
+
+    def writer() -> int | None:
+        return next((pid for pid in stack.processes() if command_line(pid).strip() == title), None)
+
+    pid = wait_for("the process of the upload task", writer, 120, every_s=0.02)
+    unfinished = str(stack.home / "nas" / ".tmp")
+    wait_for("a file that it writes to the store", lambda: is_open(pid, unfinished), 60, every_s=0.0005)
+    os.kill(pid, signal.SIGKILL)
     archived_once(stack, source, warehouse)
+
+
+def is_open(pid: int, folder: str) -> bool:
+    """Whether the process has a file below this folder open. Raises FileNotFoundError when it has ended."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if str(entry.readlink()).startswith(folder + "/"):
+                return True
+        except FileNotFoundError:
+            continue
+    return False
 
 
 def test_clearing_a_task_of_a_finished_run_changes_nothing(stack: Stack, warehouse: Path) -> None:
@@ -209,3 +236,15 @@ def test_clearing_a_task_of_a_finished_run_changes_nothing(stack: Stack, warehou
     wait_for("the end of the cleared run", over, 200, every_s=2)
     assert sorted(path for path in (stack.home / "nas").rglob("gudang/**/*") if path.is_file()) == before
     archived_once(stack, warehouse / "gate" / "2026-01-05_10-00-00.mp4", warehouse)
+
+
+def test_a_stop_in_the_middle_of_the_work_loses_nothing(stack: Stack, warehouse: Path) -> None:
+    source = warehouse / "gate" / "2026-01-06_10-00-00.mp4"
+    make_clip(source, 60, size="1280x720", rate=15)
+    stack.vms("run", "gudang")
+    encoder_of(stack, "gate_20260106T020000Z")
+    stack.vms("down", timeout_s=30)
+    assert not list(stack.processes())
+    assert stack.vms("status", check=False).returncode == 1
+    stack.vms("up", "--demo", "--detach", timeout_s=200)
+    archived_once(stack, source, warehouse)

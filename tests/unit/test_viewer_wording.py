@@ -6,11 +6,13 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
 
 from viewer import formats
 from viewer.i18n import TEXTS, Words, choose_language
+from vms.errors import Reason
 
 VIEWER = Path(__file__).resolve().parents[2] / "viewer"
 ID, EN = Words("id"), Words("en")
@@ -38,6 +40,12 @@ def test_no_words_are_kept_that_nothing_uses() -> None:
     direct = set(USED_DIRECTLY.findall(source))
     families = tuple(f"{name}." for name in FAMILIES.findall(source))
     assert not [key for key in TEXTS["en"] if key not in direct and not key.startswith(families)]
+
+
+def test_every_reason_that_the_product_gives_has_words_and_a_remedy_and_no_other_has() -> None:
+    worded = {key.partition(".")[2] for key in TEXTS["en"] if key.startswith("reason.")} - {"other"}
+    assert worded == set(get_args(Reason))
+    assert {f"remedy.{reason}" for reason in worded} <= TEXTS["en"].keys()
 
 
 @pytest.mark.parametrize("key", sorted(TEXTS["en"]))

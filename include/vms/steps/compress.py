@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vms.config import Site
-from vms.errors import ConfigError, FootageUnreachable, SourceChanged, SourceRejected, StagingFull, VmsError
+from vms.errors import ConfigError, FootageUnreachable, Reason, SourceChanged, SourceRejected, StagingFull, VmsError
 from vms.footage import mtime_ns
 from vms.home import Home
 from vms.ledger import FILE as LEDGER_FILE
@@ -288,8 +288,12 @@ def _look_anew(item: BatchItem, staging: Path) -> None:
 def _fault(error: VmsError) -> Fault:
     if isinstance(error, SourceRejected):
         return Fault(error.reason, error.message, error.remedy, permanent=error.reason not in _PASSING)
-    codes = {SourceChanged: "source_changed", StagingFull: "staging_full", FootageUnreachable: "footage_unreachable"}
-    reason = next((code for kind, code in codes.items() if isinstance(error, kind)), "compress_failed")
+    codes: dict[type[VmsError], Reason] = {
+        SourceChanged: "source_changed",
+        StagingFull: "staging_full",
+        FootageUnreachable: "footage_unreachable",
+    }
+    reason: Reason = next((code for kind, code in codes.items() if isinstance(error, kind)), "compress_failed")
     return Fault(reason, error.message, error.remedy, permanent=False)
 
 

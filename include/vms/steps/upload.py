@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vms.config import Site
-from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable, VmsError
+from vms.errors import Reason, StoreConflict, StoreError, StoreFull, StoreUnreachable, VmsError
 from vms.home import Home
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
@@ -245,14 +245,14 @@ def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: Vms
 
 
 def _fault(error: VmsError) -> Fault:
-    codes: list[tuple[type[VmsError], str]] = [
+    codes: list[tuple[type[VmsError], Reason]] = [
         (StoreUnreachable, "store_unreachable"),
         (StoreFull, "store_full"),
         (StoreConflict, "store_conflict"),
         (FileRotted, "staging_failed"),
         (StoreError, "store_refused"),
     ]
-    reason = next((code for kind, code in codes if isinstance(error, kind)), "upload_failed")
+    reason: Reason = next((code for kind, code in codes if isinstance(error, kind)), "upload_failed")
     return Fault(reason, error.message, error.remedy, permanent=False)
 
 
