@@ -1,4 +1,4 @@
-"""`vms test`: what a change must pass: style, types, the rules of who may import whom, and the tests."""
+"""`vms test`: what a change must pass: style, types, and the tests (one of them holds who may import whom)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ def run_tests(
     ]
     if not fast:
         checks.append(("mypy", [python, "-m", "mypy"]))
-        if "[tool.importlinter]" in (PROJECT_ROOT / "pyproject.toml").read_text():
-            lint = "from importlinter.cli import lint_imports_command as lint; lint()"
-            checks.append(("import rules", [python, "-c", lint]))
     if context.args:
         checks = []
     unit = ["-m", "not slow", "tests/unit"] if fast and not context.args else []
