@@ -24,7 +24,7 @@ from vms.home import Home, from_environment
 from vms.model import State
 from vms.stack.airflow_env import airflow_url
 from vms.stack.services import viewer_url
-from vms.stack.state import StackState, as_seen_now, read_state
+from vms.stack.state import StackState, as_seen_now, changed_since, read_state
 
 _COLORS = {"ready": "green", "starting": "cyan", "waiting": "cyan", "stopped": "dim"}
 
@@ -87,6 +87,11 @@ def look(home: Home) -> Overview:
         errors = {error.id: error.message for error in config.errors}
     except VmsError as error:
         problems.append(str(error))
+    if stack and stack.launcher_lives and changed_since(stack.started):
+        problems.append(
+            "The program was changed after it was started (git pull?), and its running parts may not fit it."
+            " Restart it: ./vms down, then ./vms up. Nothing is lost."
+        )
     sites = tuple(known[name] for name in sorted(known))
     return Overview(home, stack, sites, errors, _waiting(home), tuple(problems), identities)
 

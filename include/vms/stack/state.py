@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from vms.home import Home
+from vms.home import PROJECT_ROOT, Home
 from vms.stack.processes import is_same
 
 ServiceCondition = Literal["waiting", "starting", "ready", "unwell", "restarting", "stopped"]
@@ -82,6 +82,13 @@ def read_state(home: Home) -> StackState | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def changed_since(epoch: float, root: Path = PROJECT_ROOT) -> bool:
+    """Whether a program file is newer than this moment: parts that run keep the old code in memory, while each task
+    reads the new, and the two need not fit each other."""
+    files = (path for room in ("include", "plugins", "dags", "viewer") for path in (root / room).rglob("*.py"))
+    return any(path.stat().st_mtime > epoch for path in files)
 
 
 def as_seen_now(state: StackState) -> StackState:
