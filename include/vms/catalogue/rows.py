@@ -121,6 +121,7 @@ class Located:
     size_bytes: int
     media_type: str
     download_name: str
+    store_conn_id: str = ""
 
 
 @dataclass(frozen=True)
