@@ -151,18 +151,7 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         self._must_be_identified()
-        pages = iter(
-            self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-        )
-        while True:
-            with self._doing("listing"):
-                page = next(pages, None)
-            if page is None:
-                return
-            for one in page.get("Contents", ()):
-                key = one["Key"].removeprefix(self._prefix)
-                if is_key(key):
-                    yield StoredObject(key, one["Size"], None, "", one["LastModified"].astimezone(UTC))
+        return self._walk(self._prefix + prefix)
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:
         wanted = [valid_key(key) for key in keys]
@@ -261,6 +250,22 @@ class S3Store:
             _whole_crc32(answer),
             answer["LastModified"].astimezone(UTC),
         )
+
+    def _walk(self, start: str) -> Iterator[StoredObject]:
+        """Level by level, each sorted here: not every server gives a flat listing in key order."""
+        pages = self._client().get_paginator("list_objects_v2")
+        found: dict[str, dict[str, Any] | None] = {}
+        with self._doing("listing"):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=start, Delimiter="/"):
+                found.update({one["Key"]: one for one in page.get("Contents", ())})
+                found.update({one["Prefix"]: None for one in page.get("CommonPrefixes", ())})
+        for name in sorted(found):
+            one = found[name]
+            key = name.removeprefix(self._prefix)
+            if one is None and is_key(key.removesuffix("/")):
+                yield from self._walk(name)
+            elif one is not None and is_key(key):
+                yield StoredObject(key, one["Size"], None, "", one["LastModified"].astimezone(UTC))
 
     def _hash(self, key: str) -> str:
         digest = hashlib.sha256()
