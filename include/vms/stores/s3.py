@@ -100,6 +100,7 @@ class S3Store:
             there = self._look(key)
             if there is not None:
                 return self._equal(there, file, key, sha256, size_bytes)
+            self._must_still_be_here()
             staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=s3_put.part_bytes(size_bytes))
             self._sweep(staged)
             target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, self._storage_class)
@@ -120,7 +121,7 @@ class S3Store:
         with self._doing(f"looking at {key}"):
             there = self._look(key)
             if there is None:
-                self._client().head_bucket(Bucket=self._bucket)  # a bucket that is gone answers just like an object
+                self._must_still_be_here()
                 return None
             return _described(key, there, there.sha256)
 
@@ -324,6 +325,15 @@ class S3Store:
 
     def _client(self) -> Any:
         return client(self._conn_id)
+
+    def _must_still_be_here(self) -> None:
+        """A bucket that is gone answers just like an object that is gone, and some servers make it again at a put."""
+        if self._identity is None:
+            self._client().head_bucket(Bucket=self._bucket)
+            return
+        found = self._read_identity()
+        if found != self._identity:
+            raise self._wrong(f"its identity is {found or 'gone'}, expected was {self._identity}")
 
     def _must_be_identified(self) -> None:
         if self._identity is None:
