@@ -27,10 +27,14 @@ def open_store(name: str, url: str, *, conn_id: str = "", storage_class: str = "
         from vms.stores.s3 import S3Store  # boto3 takes long to import, and most processes need none
 
         return S3Store(name, url, *_bucket(name, url), conn_id=conn_id, storage_class=storage_class)
+    if parts.scheme == "gs":
+        from vms.stores.gcs import GcsStore  # so does Google's client
+
+        return GcsStore(name, url, *_bucket(name, url), conn_id=conn_id, storage_class=storage_class)
     if parts.scheme != "file":
         raise ConfigError(
             f"Store {name}: {url!r} is no kind of store that is known.",
-            "Write file:///mount/folder for a NAS or SAN mount, or s3://bucket/prefix.",
+            "Write file:///mount/folder for a NAS or SAN mount, s3://bucket/prefix or gs://bucket/prefix.",
         )
     folder = unquote(parts.path)
     if parts.netloc not in ("", "localhost") or not folder.startswith("/") or folder.strip("/") == "":

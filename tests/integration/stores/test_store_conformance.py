@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import gcs_server
 import pytest
 import weed
 
@@ -25,7 +26,7 @@ from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
 from vms.stores import FileRotted, ObjectMissing, Store, open_store
 
-CONN_IDS = {"s3": "conformance_s3"}
+CONN_IDS = {"s3": "conformance_s3", "gs": "test_gs"}
 """By kind of URL, the connection that its stores are opened with, in this process and in those that it starts."""
 
 
@@ -40,7 +41,12 @@ def _s3_store(request: pytest.FixtureRequest) -> str:
     return f"s3://{weed.BUCKET}/{secrets.token_hex(8)}/archive"
 
 
-KINDS: dict[str, Callable[[pytest.FixtureRequest], str]] = {"file": _file_store, "s3": _s3_store}
+def _gcs_store(request: pytest.FixtureRequest) -> str:
+    request.getfixturevalue("gcs").page = 3
+    return f"gs://{gcs_server.BUCKET}/archive/of-ho"
+
+
+KINDS: dict[str, Callable[[pytest.FixtureRequest], str]] = {"file": _file_store, "s3": _s3_store, "gs": _gcs_store}
 
 KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
 
@@ -341,7 +347,7 @@ def test_killed_writer_leaves_the_whole_object_or_none(url: str, store: Store, t
         there = list(store.list())
         assert [(one.key, one.size_bytes) for one in there] in ([], [(KEY, len(data))])
         again = store.put(file, KEY, sha256=sha256(data), size_bytes=len(data))
-        assert again.bytes_sent == (0 if there else len(data))
+        assert again.bytes_sent == 0 if there else 0 < again.bytes_sent <= len(data)  # a store may go on where it was
         assert content(store, KEY) == data
         assert len(list(store.list())) == 1
 
