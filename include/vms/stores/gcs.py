@@ -57,12 +57,12 @@ class GcsStore:
         return self._url
 
     def identify(self, expected: str | None) -> str:
-        self._identity = None
         with self._doing("reading its identity"):
             found = self._read_identity()
             if found is None and expected is None:
                 self._must_be_new()
                 found = self._make_identity()
+        self._identity = None
         if found is None:
             raise self._wrong(f"it has no {IDENTITY_FILE}")
         if expected is not None and found != expected:

@@ -14,12 +14,13 @@ from typing import Any
 import google.auth
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[import-untyped]
+from google.oauth2 import service_account
 
 from vms.errors import StoreDenied
 from vms.stores.connections import client_maker, connection, variable
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
-_NEEDS_AIRFLOW = ("key_secret_name", "impersonation_chain", "idp_issuer_url")
+_NEEDS_AIRFLOW = ("key_secret_name", "credential_config_file", "impersonation_chain", "idp_issuer_url")
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _OLD_NAMES = "extra__google_cloud_platform__"
 
@@ -62,13 +63,14 @@ def make_client(conn_id: str) -> Any:
 def _credentials(extra: Mapping[str, Any]) -> tuple[Any, str | None]:
     if str(extra.get("is_anonymous", "")).lower() in ("true", "1"):
         return AnonymousCredentials(), None  # type: ignore[no-untyped-call]
-    key = extra.get("keyfile_dict")
+    key, path = extra.get("keyfile_dict"), extra.get("key_path")
     if key:
         info = json.loads(key) if isinstance(key, str) else key
-        return google.auth.load_credentials_from_dict(info, scopes=_SCOPES)  # type: ignore[no-untyped-call,no-any-return]
-    path = extra.get("key_path") or extra.get("credential_config_file")
+        account = service_account.Credentials.from_service_account_info(info, scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        return account, account.project_id
     if path:
-        return google.auth.load_credentials_from_file(str(path), scopes=_SCOPES)  # type: ignore[no-untyped-call,no-any-return]
+        account = service_account.Credentials.from_service_account_file(str(path), scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        return account, account.project_id
     if os.environ.get(_EMULATOR):
         return AnonymousCredentials(), None  # type: ignore[no-untyped-call]
     return google.auth.default(scopes=_SCOPES)

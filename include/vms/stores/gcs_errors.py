@@ -133,7 +133,14 @@ def _said(error: Exception) -> str:
 
 
 def _details(error: api.GoogleAPICallError) -> list[dict[str, Any]]:
-    return [one for one in error.errors or () if isinstance(one, dict)]
+    """What the store wrote about it. Some of the library's errors only hold the answer itself."""
+    found: Any = error.errors
+    if not found and error.response is not None:
+        try:
+            found = error.response.json()["error"]["errors"]
+        except (ValueError, TypeError, KeyError, requests.RequestException):
+            found = ()
+    return [one for one in found or () if isinstance(one, dict)]
 
 
 def _reasons(error: api.GoogleAPICallError) -> set[str]:
