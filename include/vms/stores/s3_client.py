@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -97,7 +96,7 @@ def client_config(given: Mapping[str, Any], *, own_server: bool) -> Config:
 def _endpoint(known: Connection) -> str | None:
     service = (known.extra.get("service_config") or {}).get("s3") or {}
     endpoint = service.get("endpoint_url") or known.extra.get("endpoint_url")
-    if endpoint is not None and "@" in urlsplit(str(endpoint)).netloc:
+    if endpoint is not None and "@" in str(endpoint):
         raise StoreDenied(
             f"The endpoint_url of connection {known.id} holds a password.", "Give the keys as login and password."
         )
