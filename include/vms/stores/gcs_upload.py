@@ -102,6 +102,7 @@ class _Session:
         self._offset: int | None = None
         self._begun = 0
         self._sent = 0
+        self._unanswered = 0
         self._told = 0
 
     def send(self) -> Sent:
@@ -128,7 +129,7 @@ class _Session:
                         raise said_no(answer)
                 except api.PreconditionFailed:
                     kept.forget()
-                    return Sent(self._sent, None)
+                    return Sent(self._sent + self._unanswered, None)
                 except ERRORS as error:
                     patience.wait(error)
                     self._offset = None
@@ -169,6 +170,7 @@ class _Session:
             raise FileRotted(
                 f"{self._out.file} changed its length while it was sent.", "It is made again from its source."
             )
+        self._unanswered = len(part)
         headers = {"Content-Range": f"bytes {offset}-{end - 1}/{self._out.size_bytes}"}
         if end == self._out.size_bytes:
             headers["X-Goog-Hash"] = f"crc32c={self._crc32c}"
@@ -190,6 +192,7 @@ class _Session:
         Raises ConnectionError when a part has not got it any further.
         """
         before, self._offset = self._offset, offset
+        self._unanswered = 0
         if before is None:
             return False
         if offset <= before:

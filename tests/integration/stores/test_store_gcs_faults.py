@@ -307,20 +307,23 @@ def test_upload_that_is_stopped_is_gone_on_with(store: Store, large: Staged) -> 
     assert content(store) == large.data
 
 
-def test_two_at_once_with_one_staged_file(store: Store, large: Staged) -> None:
-    sent: list[int] = []
-    together = threading.Barrier(2)
+def test_two_at_once_with_one_staged_file(store: Store, gcs: GcsServer, large: Staged) -> None:
+    halfway, go_on = threading.Event(), threading.Event()
+    first: list[StoredObject] = []
 
-    def put() -> None:
-        together.wait()
-        sent.append(large.put(store).bytes_sent)
+    def wait(_: int) -> None:
+        halfway.set()
+        assert go_on.wait(60)
 
-    threads = [threading.Thread(target=put) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(sent) == 2
+    slow = threading.Thread(target=lambda: first.append(large.put(store, wait)))
+    slow.start()
+    assert halfway.wait(60)
+    second = large.put(store)
+    go_on.set()
+    slow.join()
+    assert len([one for one in gcs.seen if one.begins_session]) == 2
+    assert first == [second]
+    assert second.bytes_sent == len(large.data)
     assert [one.key for one in store.list()] == [KEY]
     assert content(store) == large.data
     assert large.states == []
