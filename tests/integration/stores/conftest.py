@@ -6,16 +6,6 @@ from collections.abc import Iterator
 
 import gcs_server
 import pytest
-import weed
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[weed.S3Server]:
-    program = weed.binary()
-    if program is None:
-        pytest.skip("there is no weed (SeaweedFS) here: install requirements-dev.txt")
-    with weed.run_weed(program) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
