@@ -38,18 +38,22 @@ _T = TypeVar("_T")
 
 
 class Patience:
-    """Waits between tries, longer each time, until nothing has got on for PATIENCE_S."""
+    """Waits between tries, longer each time, until PATIENCE_S have gone by since the first failure in a row."""
 
     def __init__(self) -> None:
-        self.got_on()
+        self._until: float | None = None
+        self._wait = _FIRST_WAIT_S
 
     def got_on(self) -> None:
-        self._until = time.monotonic() + PATIENCE_S
+        self._until = None
         self._wait = _FIRST_WAIT_S
 
     def wait(self, error: Exception) -> None:
         """Sleep before the next try. Raises the error itself when waiting does not help or has lasted long enough."""
-        if not passes(error) or time.monotonic() >= self._until:
+        now = time.monotonic()
+        if self._until is None:  # from here on: one part on a slow line may have taken longer than that
+            self._until = now + PATIENCE_S
+        if not passes(error) or now >= self._until:
             raise error
         time.sleep(random.uniform(0, self._wait))  # noqa: S311  many uploaders must not come back in step
         self._wait = min(2 * self._wait, _LONGEST_WAIT_S)
