@@ -97,7 +97,8 @@ def refusal(store: str, url: str, bucket: str, error: Exception, doing: str) -> 
         )
     if isinstance(error, (auth.GoogleAuthError, api.Unauthorized)):
         return StoreDenied(
-            what, "Check the credentials of its connection; make a new key when the old one was revoked."
+            what,
+            "Check the credentials of its connection and this machine's clock; make a new key when the old one is revoked.",
         )
     if isinstance(error, api.Forbidden):
         return StoreDenied(
