@@ -98,7 +98,7 @@ def refusal(store: str, url: str, bucket: str, error: Exception, doing: str) -> 
     if isinstance(error, (auth.GoogleAuthError, api.Unauthorized)):
         return StoreDenied(
             what,
-            "Check the credentials of its connection and this machine's clock; make a new key when the old one is revoked.",
+            "Check its connection's credentials and this machine's clock; make a new key if the old one is revoked.",
         )
     if isinstance(error, api.Forbidden):
         return StoreDenied(
