@@ -120,7 +120,7 @@ def open_bytes(places: tuple[Any, ...], start: int, length: int) -> Iterator[byt
     away = False
     for place in places:
         try:
-            store = open_store(place.store_name, place.store_url)
+            store = open_store(place.store_name, place.store_url, conn_id=place.store_conn_id)
             if place.store_identity:
                 store.identify(place.store_identity)
             return store.open_range(place.key, start, length)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from vms import config_schema as schema
 from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
-from vms.config_values import did_you_mean, store_folder, store_url
+from vms.config_values import did_you_mean, storage_class, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
 from vms.errors import ConfigError
@@ -77,7 +77,7 @@ class _Check:
         self.used: set[tuple[str, str]] = set()
         self._top_keys()
         self.defaults, self.default_mistakes = self._defaults()
-        self.stores = self._named("stores", schema.StoreSection, lambda name, s: StoreConfig(name, s.url))
+        self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
         self.profiles = self._named("profiles", schema.ProfileSection, _profile)
@@ -290,7 +290,9 @@ class _Check:
         self, section: schema.SiteSection, stores: tuple[StoreConfig, ...], located: Located, mistakes: list[Mistake]
     ) -> None:
         """A store or staging folder inside the footage folder would be archived as footage, again and again."""
-        inside = [(f'store "{store.name}"', store_folder(store.url)) for store in stores]
+        inside = [
+            (f'store "{store.name}"', store_folder(store.url)) for store in stores if store.url.startswith("file:")
+        ]
         if section.staging is not None:
             inside.append(("staging folder", section.staging))
         for what, folder in inside:
@@ -338,6 +340,13 @@ class _Check:
             for one in sorted(mistakes, key=lambda one: (one.line, one.column))
         )
         return "\n".join(lines)
+
+
+def _store(name: str, section: schema.StoreSection) -> StoreConfig:
+    if section.conn_id and section.url.startswith("file:"):
+        raise ValueError("conn_id: a mounted folder needs no connection; take it out.")
+    wanted = section.storage_class
+    return StoreConfig(name, section.url, section.conn_id, storage_class(wanted, section.url) if wanted else "")
 
 
 def _profile(name: str, section: schema.ProfileSection) -> Profile:

@@ -26,10 +26,16 @@ class Profile:
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """Where renditions are kept: `file:///mount/folder` (NAS/SAN)."""
+    """Where renditions are kept: `file:///mount/folder` (NAS/SAN), `s3://bucket/prefix` or `gs://bucket/prefix`.
+
+    conn_id: the connection that says how it is reached (vms.stores.connections); "" means the machine's own rights.
+    storage_class: what new objects get; "" means the bucket's default.
+    """
 
     name: str
     url: str
+    conn_id: str = ""
+    storage_class: str = ""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,10 @@ def _url(value: Any, info: ValidationInfo) -> Any:
     return config_values.store_url(value, _home(info)) if isinstance(value, str) else value
 
 
+def _conn_id(value: Any) -> Any:
+    return config_values.conn_id(value) if isinstance(value, str) else value
+
+
 def _keep(value: Any) -> Any:
     """keep becomes None: for ever."""
     if not isinstance(value, str) or value.lower() == "keep":
@@ -97,6 +101,8 @@ class Section(BaseModel):
 
 class StoreSection(Section):
     url: Annotated[str, BeforeValidator(_url)]
+    conn_id: Annotated[str, BeforeValidator(_conn_id)] = ""
+    storage_class: str = ""
 
 
 class ProfileSection(Section):

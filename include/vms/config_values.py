@@ -12,8 +12,19 @@ from zoneinfo import ZoneInfo, available_timezones
 
 ZONE_ALIASES = {"WIB": "Asia/Jakarta", "WITA": "Asia/Makassar", "WIT": "Asia/Jayapura"}
 
+STORAGE_CLASSES = {
+    "s3": ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"),
+    "gs": ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"),
+}
+"""By kind of bucket, the classes that an object can be put into."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d{1,6})\s*([smhdw])", re.ASCII)
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", re.ASCII)
+_PREFIX_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
+_PREFIX_LIMIT = 200
+_CONN_ID = re.compile(r"[A-Za-z0-9_]{1,200}", re.ASCII)
+_BUCKETS = "s3://bucket/prefix and gs://bucket/prefix"
 _VARIABLE = re.compile(r"\$\{?(\w*)\}?")
 
 DURATION_ALLOWED = "a whole number with s, m, h, d or w, such as 10m, 2h or 180d"
@@ -60,14 +71,25 @@ def folder(text: str, home: Path) -> Path:
 
 
 def store_url(text: str, home: Path) -> str:
-    """A store's URL. Only file:///absolute/folder so far."""
+    """A store's URL without a slash at its end: file:///absolute/folder, s3://bucket/prefix or gs://bucket/prefix."""
     expanded = _expand(text, quote(str(home)))
     parts = urlsplit(expanded)
-    if parts.password is not None or (parts.username and parts.scheme != "file"):
-        raise ValueError("a URL must not hold a user name or password: take it out and change that password.")
+    if "@" in parts.netloc or (parts.username and parts.scheme != "file"):
+        raise ValueError(
+            "a URL must not hold a user name or password: take it out and change that password. A store's credentials"
+            " belong in the connection that its conn_id names."
+        )
+    if parts.scheme in STORAGE_CLASSES:
+        if _VARIABLE.search(text):
+            raise ValueError("${VMS_HOME} has no place in the URL of a bucket.")
+        bucket, prefix = bucket_place(expanded)
+        return f"{parts.scheme}://{bucket}/{prefix}".rstrip("/")
     if parts.scheme != "file":
         known = f'"{parts.scheme}:" is not supported' if parts.scheme else "a URL begins with its kind"
-        raise ValueError(f"{known}; allowed is file:///absolute/folder, where the NAS or SAN is mounted.")
+        near = did_you_mean(parts.scheme, ["file", *STORAGE_CLASSES]) if parts.scheme else ""
+        raise ValueError(
+            f"{known}; allowed are file:///absolute/folder, where the NAS or SAN is mounted, {_BUCKETS}.{near}"
+        )
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise ValueError("after file: come three slashes and an absolute folder, such as file:///mnt/nas/cctv.")
     if parts.path.rstrip("/") == "":
@@ -75,6 +97,46 @@ def store_url(text: str, home: Path) -> str:
     if parts.query or parts.fragment:
         raise ValueError('"?" and "#" can\'t be part of a store\'s URL.')
     return "file://" + parts.path.rstrip("/")
+
+
+def bucket_place(url: str) -> tuple[str, str]:
+    """Bucket and prefix of s3://bucket/prefix or gs://...; the prefix has no slash at either end, or is ""."""
+    parts = urlsplit(url)
+    prefix = parts.path.strip("/")
+    if parts.query or parts.fragment:
+        raise ValueError('"?" and "#" can\'t be part of a store\'s URL.')
+    if not _BUCKET.fullmatch(parts.netloc):
+        raise ValueError(
+            f"after {parts.scheme}:// comes the bucket's name: 3 to 63 of a-z, 0-9, - and ., such as"
+            f" {parts.scheme}://company-cctv/archive."
+        )
+    if prefix and (len(prefix) > _PREFIX_LIMIT or not all(_PREFIX_PART.fullmatch(one) for one in prefix.split("/"))):
+        raise ValueError(
+            f"the part after the bucket may hold letters, digits, -, _ and . (not first), at most {_PREFIX_LIMIT}."
+        )
+    return parts.netloc, prefix
+
+
+def conn_id(text: str) -> str:
+    """The name of a connection, as Airflow knows it."""
+    if not _CONN_ID.fullmatch(text):
+        raise ValueError(
+            "allowed is the name of a connection: letters, digits and _, such as company_s3; what it holds is kept in"
+            " the environment variable AIRFLOW_CONN_COMPANY_S3."
+        )
+    return text
+
+
+def storage_class(text: str, url: str) -> str:
+    """The storage class in the store's own spelling."""
+    scheme = urlsplit(url).scheme
+    if scheme not in STORAGE_CLASSES:
+        raise ValueError("storage_class: only stores at s3:// and gs:// have one; take it out.")
+    known = STORAGE_CLASSES[scheme]
+    if text.upper() not in known:
+        near = did_you_mean(text, known)
+        raise ValueError(f'storage_class: found "{text}"; allowed for {scheme}:// are {", ".join(known)}.{near}')
+    return text.upper()
 
 
 def store_folder(url: str) -> Path:

@@ -22,7 +22,7 @@ def explain(detail: Any, kind: type[schema.Section]) -> str:
     if code == "missing":
         return "this key is missing."
     if code == "value_error":
-        secret = loc[-1:] == ("url",)  # a password must not end up in a log
+        secret = loc[-1:] in (("url",), ("conn_id",))  # a password must not end up in a log
         return f"{context['error']}" if secret else f"{shown}; {context['error']}"
     if code == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"])

@@ -76,6 +76,10 @@ class StoreFull(StoreError):
     """A store has no space left."""
 
 
+class StoreDenied(StoreError):
+    """A store does not let us in: credentials, rights, a missing bucket. No retry helps until somebody acts."""
+
+
 class StoreConflict(StoreError):
     """A different object lies under a key of ours; nothing was overwritten."""
 

@@ -108,12 +108,17 @@ class Sensed:
 
 @dataclass(frozen=True)
 class StoreTarget:
-    """A store as a task needs it. identity: what its identity file must say; None before the first contact."""
+    """A store as a task needs it. identity: what its identity file must say; None before the first contact.
+
+    conn_id: the connection by which it is reached ("" for none); storage_class: what new objects get ("": its default).
+    """
 
     store_id: int
     name: str
     url: str
     identity: str | None
+    conn_id: str = ""
+    storage_class: str = ""
 
 
 @dataclass(frozen=True)

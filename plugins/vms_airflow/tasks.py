@@ -64,7 +64,9 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     Raises StoreUnreachable when a store could not take everything, after handing on what the stores did take.
     """
     from vms.steps.upload import unreached, upload_batch
+    from vms_airflow.store_clients import use_hooks
 
+    use_hooks()
     home, _, place = installation(site)
     done = upload_batch(load(Batch, batch), _receipts(receipts), place, home, report=log.info)
     get_current_context()["ti"].xcom_push(key="return_value", value=dump(done))
@@ -95,7 +97,9 @@ def record(site: str, batch: Any, receipts: Any) -> Any:
 def release(site: str) -> Any:
     """Remove source and staging files of recordings that the catalogue has committed as archived, when it is time."""
     from vms.steps.release import release as release_sources
+    from vms_airflow.store_clients import use_hooks
 
+    use_hooks()
     context = get_current_context()
     due = outcome(context, "plan", DUE)
     if due is None:

@@ -227,6 +227,14 @@ def test_a_renamed_site_store_or_camera_stays_itself(conn: Connection) -> None:
     assert ask(conn, "SELECT count(*) FROM store") == [(1,)]
 
 
+def test_connection_and_storage_class_of_a_store_reach_the_batch_and_follow_sites_yaml(conn: Connection) -> None:
+    cloud = StoreConfig("cloud", "s3://company/cctv", "company_s3", "STANDARD_IA")
+    (target,) = planned(conn, seen("lobby/a.mp4"), stores=(cloud,)).batches[0].stores
+    assert (target.url, target.conn_id, target.storage_class) == ("s3://company/cctv", "company_s3", "STANDARD_IA")
+    (target,) = planned(conn, run=2, stores=(StoreConfig("cloud", cloud.url, "other"),)).batches[0].stores
+    assert (target.store_id, target.conn_id, target.storage_class) == (1, "other", "")
+
+
 def test_many_planners_and_recorders_at_once_give_every_file_one_recording(catalogue: tuple[Home, str]) -> None:
     _, url = catalogue
     files = [*five_minute_files(12), *five_minute_files(12, "gate")]

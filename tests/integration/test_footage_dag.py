@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,11 +18,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+import weed
 from airflow_runs import AirflowRuns, DagRunResult, migrate
 from vms.catalogue.connection import connect
 from vms.catalogue.reads import RecordingFilter, RecordingRow, find_recordings
 from vms.home import Home
 from vms.stack.airflow_env import airflow_environment
+from vms.stores import open_store
 from vms.video.binaries import binaries
 
 pytestmark = pytest.mark.slow
@@ -257,3 +260,53 @@ def test_a_task_that_is_asked_to_stop_ends_its_ffmpeg_and_is_tried_again(place: 
     assert not encoders[0].is_running()
     assert run.state == "success", run.log[-6000:]
     assert set(place.states().values()) == {"archived"}
+
+
+@pytest.fixture
+def bucket(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new store in a bucket; the tasks' environment holds the connection to it."""
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    return f"s3://{weed.BUCKET}/{secrets.token_hex(8)}"
+
+
+def test_archives_to_the_nas_and_to_a_bucket_through_airflow_s_own_hook(
+    bucket: str, place: Place, clip: Callable[[int], Path]
+) -> None:
+    sites = SITES.format(nas=place.nas, footage=place.footage, keep="0d").replace(
+        "stores: [nas]", "stores: [nas, cloud]"
+    )
+    cloud = f"stores:\n  cloud: {{url: {bucket}, conn_id: office_s3}}"
+    place.home.sites_file.write_text(sites.replace("stores:", cloud, 1))
+    source = place.leave("lobby/20260131_100000.mp4", clip(1))
+    done = place.run()
+    assert done.state == "success", done.log[-3000:]
+    assert weed.SECRET not in done.log
+    (row,) = place.recordings().values()
+    assert row.state == "released"
+    assert not source.exists()
+    assert {copy.store: copy.checksum.split(":")[0] for copy in row.copies} == {"nas": "sha256", "cloud": "crc32"}
+    store = open_store("cloud", bucket, conn_id="office_s3")
+    store.identify(None)
+    assert {one.key: one.size_bytes for one in store.list()} == place.objects()
+
+
+def test_refused_credentials_fail_at_once_and_the_copy_follows_when_they_are_right(
+    bucket: str, place: Place, clip: Callable[[int], Path]
+) -> None:
+    sites = SITES.format(nas=place.nas, footage=place.footage, keep="0d").replace(
+        "stores: [nas]", "stores: [nas, cloud]"
+    )
+    cloud = f"stores:\n  cloud: {{url: {bucket}, conn_id: not_defined}}"
+    place.home.sites_file.write_text(sites.replace("stores:", cloud, 1))
+    source = place.leave("lobby/20260131_100000.mp4", clip(1))
+    done = place.run()
+    assert done.state == "failed"
+    assert done.tries["batch.upload[0]"] == 1
+    assert "AIRFLOW_CONN_NOT_DEFINED" in done.log
+    assert place.states() == {"lobby/20260131_100000.mp4": "planned"}
+    assert source.exists()
+    assert len(place.objects()) > 0
+
+    place.home.sites_file.write_text(place.home.sites_file.read_text().replace("not_defined", "office_s3"))
+    assert place.run().state == "success"
+    assert place.states() == {"lobby/20260131_100000.mp4": "released"}

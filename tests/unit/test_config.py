@@ -55,7 +55,8 @@ def test_every_commented_line_of_the_example_is_valid_too(write):
         if (
             text.startswith("# ")
             and ":" in text
-            and not text.startswith(("# A ", "# Dur", "# What", "# Where", "# Your", "# File"))
+            and not text.startswith(("# A ", "# Dur", "# What", "# Where", "# Your", "# File", "# Never", "# (end"))
+            and not text.startswith(("#   file:", "#   s3:", "#   gs:", "#   AIRFLOW_CONN", "#" + " " * 20))
         ):
             line = line.replace("# ", "", 1)
         elif text.startswith("#"):
@@ -64,6 +65,7 @@ def test_every_commented_line_of_the_example_is_valid_too(write):
     text = "\n".join(line for line in lines if not line.startswith("  vms "))
     config = load_config(write(text))
     assert config.errors == ()
+    assert {store.conn_id for store in config.stores} == {"", "company_s3"}
     makassar = config.site("makassar")
     assert makassar.time_zone == "Asia/Makassar"
     assert [camera.match for camera in makassar.cameras] == ["ch01", "ch02"]
@@ -175,6 +177,42 @@ def test_a_password_in_a_url_is_refused_and_never_shown(write):
     )
     text = str(messages(path))
     assert "must not hold a user name or password" in text
+    assert "hunter2" not in text
+
+
+def test_stores_in_buckets_with_connection_and_storage_class(write):
+    path = write(
+        "stores:\n  a: {url: 's3://company-cctv/archive/', conn_id: company_s3, storage_class: standard_ia}\n"
+        "  b: {url: 'gs://company-cctv', storage_class: NEARLINE}\n  c: {url: 's3://company-cctv'}\n"
+        f"defaults: {{stores: [a, b, c]}}\nsites:\n{SITE}"
+    )
+    (site,) = load_config(path).sites
+    assert [(one.url, one.conn_id, one.storage_class) for one in site.stores] == [
+        ("s3://company-cctv/archive", "company_s3", "STANDARD_IA"),
+        ("gs://company-cctv", "", "NEARLINE"),
+        ("s3://company-cctv", "", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [
+        ("{url: 's3://Company/x'}", "3 to 63 of a-z"),
+        ("{url: 's3://company/a b'}", "letters, digits"),
+        ("{url: 's3://company/x?y'}", '"?" and "#"'),
+        ("{url: 's3://company/${VMS_HOME}'}", "no place in the URL of a bucket"),
+        ("{url: 's3a://company/x'}", 'Did you mean "s3"?'),
+        ("{url: 's3://company/x', storage_class: NEARLINE}", "STANDARD_IA"),
+        ("{url: 'gs://company/x', storage_class: NEARLIN}", 'Did you mean "NEARLINE"?'),
+        ("{url: 'file:///x', storage_class: NEARLINE}", "only stores at s3:// and gs://"),
+        ("{url: 'file:///x', conn_id: nas}", "needs no connection"),
+        ("{url: 's3://company/x', conn_id: 'aws://key:hunter2@/'}", "AIRFLOW_CONN_COMPANY_S3"),
+        ("{url: 's3://company/x', password: hunter2}", 'unknown key "password"'),
+    ],
+)
+def test_mistakes_in_a_bucket_s_store_are_told(write, store, words):
+    text = str(messages(write(f"stores: {{a: {store}}}\nsites:\n{SITE}")))
+    assert words in text
     assert "hunter2" not in text
 
 

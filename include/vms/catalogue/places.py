@@ -48,9 +48,11 @@ def keep_stores(cursor: Cursor, stores: tuple[StoreConfig, ...]) -> list[int]:
     numbers = []
     for store in stores:
         cursor.execute(
-            "INSERT INTO store (name, url) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE"
-            " SET url = excluded.url WHERE store.url <> excluded.url",
-            (store.name, store.url),
+            "INSERT INTO store (name, url, conn_id, storage_class) VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO UPDATE"
+            " SET url = excluded.url, conn_id = excluded.conn_id, storage_class = excluded.storage_class"
+            " WHERE (store.url, store.conn_id, store.storage_class)"
+            " IS DISTINCT FROM (excluded.url, excluded.conn_id, excluded.storage_class)",
+            (store.name, store.url, store.conn_id, store.storage_class),
         )
         cursor.execute("SELECT store_id FROM store WHERE name = %s", (store.name,))
         numbers.append(_number(cursor))
@@ -59,7 +61,7 @@ def keep_stores(cursor: Cursor, stores: tuple[StoreConfig, ...]) -> list[int]:
 
 def load_stores(cursor: Cursor) -> dict[int, StoreTarget]:
     """Every store with the identity that is expected of it, by number."""
-    cursor.execute("SELECT store_id, name, url, identity FROM store")
+    cursor.execute("SELECT store_id, name, url, identity, conn_id, storage_class FROM store")
     return {row[0]: StoreTarget(*row) for row in cursor.fetchall()}
 
 

@@ -129,7 +129,7 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
     found = fetch_all(
         conn,
         """
-        SELECT st.name, st.url, st.identity, k.key, k.size_bytes, s.slug, c.slug, s.tz, k.start_at
+        SELECT st.name, st.url, st.identity, st.conn_id, k.key, k.size_bytes, s.slug, c.slug, s.tz, k.start_at
         FROM copy k
         JOIN store st USING (store_id)
         JOIN recording r ON r.recording_id = k.recording_id AND r.start_at = k.start_at AND r.start_at = %s
@@ -141,7 +141,7 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
         [start_utc, recording_id, start_utc, PARTS[part]],
     )
     located = []
-    for name, url, identity, key, size, site, camera, zone, start in found:
+    for name, url, identity, conn_id, key, size, site, camera, zone, start in found:
         suffix = PurePosixPath(key).suffix.lower()
         begin = local(start, ZoneInfo(zone))
         located.append(
@@ -149,6 +149,7 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
                 store_name=name,
                 store_url=url,
                 store_identity=identity,
+                store_conn_id=conn_id,
                 key=key,
                 size_bytes=size,
                 media_type=_MEDIA_TYPES.get(suffix, "application/octet-stream"),

@@ -121,6 +121,25 @@ class Located:
     size_bytes: int
     media_type: str
     download_name: str
+    store_conn_id: str = ""
+
+
+@dataclass(frozen=True)
+class StoreOverview:
+    """A store and the proven copies in it. copies: of recordings; size_bytes: with posters and sprite sheets.
+
+    oldest, newest: where the oldest and the newest footage in it starts (UTC), None when it holds none.
+    """
+
+    name: str
+    url: str
+    conn_id: str
+    storage_class: str
+    identity: str | None
+    copies: int
+    size_bytes: int
+    oldest: datetime | None
+    newest: datetime | None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "vms.cli.status",
     "doctor": "vms.cli.doctor",
     "sites": "vms.cli.sites",
+    "stores": "vms.cli.stores",
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
     "retry": "vms.cli.retry",

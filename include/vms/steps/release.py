@@ -148,7 +148,7 @@ def _met(target: StoreTarget) -> Store | str:
     if target.identity is None:  # asking without one could make a new store where the old one should be
         return f"the catalogue does not know the identity of {target.name} yet"
     try:
-        store = open_store(target.name, target.url)
+        store = open_store(target.name, target.url, conn_id=target.conn_id)
         store.identify(target.identity)
     except VmsError as error:
         return error.message

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vms.config import Site
-from vms.errors import Reason, StoreConflict, StoreError, StoreFull, StoreUnreachable, VmsError
+from vms.errors import Reason, StoreConflict, StoreDenied, StoreError, StoreFull, StoreUnreachable, VmsError
 from vms.home import Home
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
@@ -119,7 +119,9 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store = open_store(target.name, target.url)
+        store = open_store(
+            target.name, target.url, conn_id=target.conn_id, storage_class=target.storage_class
+        )
         work.identities[str(target.store_id)] = store.identify(target.identity)
         work.stores[target.store_id] = store
     except VmsError as error:
@@ -239,7 +241,7 @@ def _made_again(file: _File, receipt: Receipt) -> Receipt:
 def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: VmsError) -> None:
     name = file.work.targets[store_id].name
     faults[name] = _fault(error)
-    if isinstance(error, (StoreUnreachable, StoreFull)):
+    if isinstance(error, (StoreUnreachable, StoreFull, StoreDenied)):
         file.work.out[store_id] = faults[name]
     file.tell(f"not on {name}: {error}")
 
@@ -253,7 +255,7 @@ def _fault(error: VmsError) -> Fault:
         (StoreError, "store_refused"),
     ]
     reason: Reason = next((code for kind, code in codes if isinstance(error, kind)), "upload_failed")
-    return Fault(reason, error.message, error.remedy, permanent=False)
+    return Fault(reason, error.message, error.remedy, permanent=isinstance(error, StoreDenied))
 
 
 def _write_sidecar(file: _File, receipt: Receipt) -> None:

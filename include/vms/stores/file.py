@@ -25,6 +25,7 @@ from pathlib import Path
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.stores import disk, mount
 from vms.stores.base import CHUNK_BYTES, FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
+from vms.stores.identity import IDENTITY_FILE
 from vms.stores.probe import probe_findings
 
 _PARTS = ".tmp"
@@ -66,7 +67,7 @@ class FileStore:
                     )
                 found = mount.make_identity(root)
         if found is None:
-            raise self._wrong(f"it has no {mount.IDENTITY_FILE}")
+            raise self._wrong(f"it has no {IDENTITY_FILE}")
         if expected is not None and found != expected:
             raise self._wrong(f"its identity is {found}, expected was {expected}")
         self._identity = found
@@ -324,7 +325,7 @@ class FileStore:
         try:
             return mount.read_identity(root)
         except ValueError as error:
-            raise self._wrong(f"its {mount.IDENTITY_FILE} can't be read ({error})") from error
+            raise self._wrong(f"its {IDENTITY_FILE} can't be read ({error})") from error
 
     @contextlib.contextmanager
     def _root(self) -> Iterator[int]:
@@ -345,7 +346,7 @@ class FileStore:
         with self._root() as root:
             found = self._read_identity(root)
             if found is None:
-                raise self._wrong(f"it has no {mount.IDENTITY_FILE}")
+                raise self._wrong(f"it has no {IDENTITY_FILE}")
             if self._identity is not None and found != self._identity:
                 raise self._wrong(f"its identity is {found}, expected was {self._identity}")
             yield root

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import secrets
 import time
-import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
 from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable
 from vms.stores import disk
-
-IDENTITY_FILE = ".vms-store.json"
+from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _AWAY = {
@@ -96,21 +92,15 @@ def read_identity(root: int) -> str | None:
         if raw.strip():
             break
         time.sleep(patience)  # another process is just making it, on a file system without hard links
-    data = json.loads(raw)
-    identity = data.get("identity") if isinstance(data, dict) else None
-    if not isinstance(identity, str) or not identity:
-        raise ValueError("no identity in it")
-    return identity
+    return parse_identity(raw)
 
 
 def make_identity(root: int) -> str:
     """Give the folder an identity, durably; when two do so at once, both get the identity of the first."""
-    identity = str(uuid.uuid4())
-    made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    text = json.dumps({"identity": identity, "made_at": made_at}, indent=1) + "\n"
+    identity, content = new_identity()
     fresh = f"{IDENTITY_FILE}.{secrets.token_hex(8)}"
     try:
-        disk.write_durably(root, fresh, text.encode())
+        disk.write_durably(root, fresh, content)
         disk.place_new(root, fresh, root, IDENTITY_FILE)
     except FileExistsError:
         identity = read_identity(root) or identity

@@ -226,6 +226,17 @@ def test_unknown_store_url_is_a_store_fault(ground: Ground) -> None:
     assert "smb" in done[0].store_faults["san"].message
 
 
+def test_store_that_does_not_let_us_in_is_a_fault_that_no_retry_mends(ground: Ground) -> None:
+    nas, san = ground.batch.stores
+    cloud = replace(san, url="s3://company/cctv", conn_id="never_defined", storage_class="STANDARD_IA")
+    ground.batch = replace(ground.batch, stores=(nas, cloud))
+    done = ground.upload()
+    assert_whole(ground, done, ("nas",))
+    assert {one.store_faults["san"].reason for one in done} == {"store_refused"}
+    assert all(one.store_faults["san"].permanent for one in done)
+    assert "AIRFLOW_CONN_NEVER_DEFINED" in unreached(done)[0]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "missing", "cut"])
 def test_staged_file_that_rotted_is_made_again(ground: Ground, damage: str) -> None:
     rendition = ground.receipts[0].rendition

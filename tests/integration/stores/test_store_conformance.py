@@ -9,6 +9,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,31 +18,52 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import gcs_server
 import pytest
+import weed
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
 from vms.stores import FileRotted, ObjectMissing, Store, open_store
 
+CONN_IDS = {"s3": "conformance_s3", "gs": "test_gs"}
+"""By kind of URL, the connection that its stores are opened with, in this process and in those that it starts."""
 
-def _file_store(folder: Path) -> str:
-    return f"file://{folder}/nas%20of%20ho"
+
+def _file_store(request: pytest.FixtureRequest) -> str:
+    return f"file://{request.getfixturevalue('tmp_path')}/nas%20of%20ho"
 
 
-KINDS: dict[str, Callable[[Path], str]] = {"file": _file_store}
+def _s3_store(request: pytest.FixtureRequest) -> str:
+    server = request.getfixturevalue("s3_server")
+    connection = weed.connection_text(server.endpoint)
+    request.getfixturevalue("monkeypatch").setenv("AIRFLOW_CONN_CONFORMANCE_S3", connection)
+    return f"s3://{weed.BUCKET}/{secrets.token_hex(8)}/archive"
+
+
+def _gcs_store(request: pytest.FixtureRequest) -> str:
+    request.getfixturevalue("gcs").page = 3
+    return f"gs://{gcs_server.BUCKET}/archive/of-ho"
+
+
+KINDS: dict[str, Callable[[pytest.FixtureRequest], str]] = {"file": _file_store, "s3": _s3_store, "gs": _gcs_store}
 
 KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
 
 
 @pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest) -> str:
     """The URL of a new store that nobody has used yet."""
-    return KINDS[request.param](tmp_path)
+    return KINDS[request.param](request)
+
+
+def opened(url: str) -> Store:
+    return open_store("nas", url, conn_id=CONN_IDS.get(url.partition(":")[0], ""))
 
 
 @pytest.fixture
 def store(url: str) -> Store:
-    store = open_store("nas", url)
+    store = opened(url)
     store.identify(None)
     return store
 
@@ -61,15 +83,15 @@ def content(store: Store, key: str) -> bytes:
 
 
 def test_identity_stays(url: str) -> None:
-    first = open_store("nas", url).identify(None)
-    again = open_store("nas", url)
+    first = opened(url).identify(None)
+    again = opened(url)
     assert again.identify(None) == first
     assert again.identify(first) == first
 
 
 def test_another_identity_is_refused(url: str, tmp_path: Path) -> None:
-    open_store("nas", url).identify(None)
-    stranger = open_store("nas", url)
+    opened(url).identify(None)
+    stranger = opened(url)
     with pytest.raises(StoreUnreachable, match="another store"):
         stranger.identify("5f0c5a8e-0000-4000-8000-000000000000")
     with pytest.raises(StoreError):
@@ -77,8 +99,8 @@ def test_another_identity_is_refused(url: str, tmp_path: Path) -> None:
 
 
 def test_unidentified_store_is_not_written_to(url: str, tmp_path: Path) -> None:
-    open_store("nas", url).identify(None)
-    store = open_store("nas", url)
+    opened(url).identify(None)
+    store = opened(url)
     with pytest.raises(StoreError, match="identif"):
         put(store, tmp_path, KEY, b"x")
     with pytest.raises(StoreError, match="identif"):
@@ -248,7 +270,7 @@ def test_free_space_is_a_number_or_unknown(store: Store) -> None:
 
 
 def _put_in_a_process(url: str, identity: str, file: Path, key: str, gate: object, results: object) -> None:
-    store = open_store("nas", url)
+    store = opened(url)
     store.identify(identity)
     data = file.read_bytes()
     gate.wait()  # type: ignore[attr-defined]
@@ -295,8 +317,8 @@ _WRITER = """
 import sys
 from pathlib import Path
 from vms.stores import open_store
-url, identity, file, key, sha256, size = sys.argv[1:]
-store = open_store("nas", url)
+url, conn_id, identity, file, key, sha256, size = sys.argv[1:]
+store = open_store("nas", url, conn_id=conn_id)
 store.identify(identity)
 print("begins", flush=True)
 store.put(Path(file), key, sha256=sha256, size_bytes=int(size))
@@ -309,7 +331,8 @@ def test_killed_writer_leaves_the_whole_object_or_none(url: str, store: Store, t
     file = tmp_path / "staged"
     file.write_bytes(data)
     identity = store.identify(None)
-    arguments = [sys.executable, "-c", _WRITER, url, identity, str(file), KEY, sha256(data), str(len(data))]
+    conn_id = CONN_IDS.get(url.partition(":")[0], "")
+    arguments = [sys.executable, "-c", _WRITER, url, conn_id, identity, str(file), KEY, sha256(data), str(len(data))]
     whole = _begun_writer(arguments)
     began = time.monotonic()
     assert whole.communicate()[0] == "done\n"
@@ -324,7 +347,7 @@ def test_killed_writer_leaves_the_whole_object_or_none(url: str, store: Store, t
         there = list(store.list())
         assert [(one.key, one.size_bytes) for one in there] in ([], [(KEY, len(data))])
         again = store.put(file, KEY, sha256=sha256(data), size_bytes=len(data))
-        assert again.bytes_sent == (0 if there else len(data))
+        assert again.bytes_sent == 0 if there else 0 < again.bytes_sent <= len(data)  # a store may go on where it was
         assert content(store, KEY) == data
         assert len(list(store.list())) == 1
 

@@ -323,7 +323,7 @@ def test_check_of_a_store_that_is_away_is_a_finding(folder: Path, store: Store) 
         "file://",
         "/mnt/nas",
         "smb://nas/vms",
-        "s3://bucket/x",
+        "s3:/bucket/x",
         "file:///nas?x=1",
         "",
     ],

@@ -1,0 +1,23 @@
+"""What the command line asks about stores as a whole."""
+
+from __future__ import annotations
+
+from vms.catalogue.connection import Connection, fetch_all
+from vms.catalogue.rows import StoreOverview
+
+
+def store_overviews(conn: Connection) -> list[StoreOverview]:
+    """Every store that was ever planned with, by name, and what it holds. Reads all proven copies: seconds, when there
+    are millions."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT st.name, st.url, st.conn_id, st.storage_class, st.identity,
+               count(k.key) FILTER (WHERE k.part = 0), coalesce(sum(k.size_bytes), 0)::bigint,
+               min(k.start_at), max(k.start_at)
+        FROM store st LEFT JOIN copy k ON k.store_id = st.store_id AND k.state = 0
+        GROUP BY st.store_id ORDER BY lower(st.name), st.name
+        """,
+        [],
+    )
+    return [StoreOverview(*row) for row in found]

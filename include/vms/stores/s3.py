@@ -1,0 +1,373 @@
+"""A bucket at Amazon S3, or at a server that speaks its protocol, as a store.
+
+An object counts only when the server has checked the CRC32 of all its bytes while taking it and shows size, checksum
+and our SHA-256 afterwards. Later audits compare those and need no download. How files are sent is in `s3_put`, what
+answers mean in `s3_errors`, how the server is reached in `s3_client`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import builtins
+import contextlib
+import hashlib
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from vms.errors import StoreConflict, StoreError, StoreUnreachable
+from vms.stores import s3_check, s3_put
+from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
+from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
+from vms.stores.probe import probe_findings
+from vms.stores.s3_client import client
+from vms.stores.s3_errors import FAILURES, code, is_missing, is_taken, refusal
+from vms.stores.staged import StagedFile, examine
+
+logger = logging.getLogger(__name__)
+
+_KEYS_PER_CALL = 1000
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An object as the server shows it. crc32: of the whole object, None when the server has none."""
+
+    size_bytes: int
+    sha256: str | None
+    crc32: int | None
+    modified_at: datetime
+
+    def __str__(self) -> str:
+        crc32 = "no CRC32" if self.crc32 is None else f"CRC32 {self.crc32:08x}"
+        return f"{self.size_bytes} bytes, SHA-256 {self.sha256 or 'not known'}, {crc32}"
+
+
+class S3Store:
+    """See `vms.stores.base.Store` for what each method promises."""
+
+    def __init__(
+        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", storage_class: str = ""
+    ) -> None:
+        self._name = name
+        self._url = url
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._conn_id = conn_id
+        self._storage_class = storage_class
+        self._identity: str | None = None
+        self._swept = threading.Event()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def identify(self, expected: str | None) -> str:
+        self._identity = None
+        with self._doing("reading its identity"):
+            found = self._read_identity()
+            if found is None and expected is None:
+                if self._holds_things():
+                    raise StoreUnreachable(
+                        f"Store {self._name}: {self._url} holds other things and is no store yet.",
+                        "Name an empty prefix of its own for the store.",
+                    )
+                found = self._make_identity()
+        if found is None:
+            raise self._wrong(f"it has no {IDENTITY_FILE}")
+        if expected is not None and found != expected:
+            raise self._wrong(f"its identity is {found}, expected was {expected}")
+        self._identity = found
+        return found
+
+    def put(
+        self, file: Path, key: str, *, sha256: str, size_bytes: int, progress: Progress | None = None
+    ) -> StoredObject:
+        valid_key(key)
+        self._must_be_identified()
+        with self._doing(f"writing {key}"):
+            there = self._look(key)
+            if there is not None:
+                return self._equal(there, file, key, sha256, size_bytes)
+            self._must_still_be_here()
+            staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=s3_put.part_bytes(size_bytes))
+            self._sweep(staged)
+            target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, self._storage_class)
+            made, sent = s3_put.send(target, staged, progress)
+            there = self._look(key)
+            if there is None:
+                raise StoreUnreachable(
+                    f"Store {self._name} does not show {key} right after it was written.",
+                    "It is tried again. If it stays, another program removes objects there, or the server is broken.",
+                )
+            if not made:
+                return self._equal(there, file, key, sha256, size_bytes, sent)
+            self._must_be_whole(there, staged, key)
+            return _described(key, there, sha256, sent)
+
+    def head(self, key: str) -> StoredObject | None:
+        valid_key(key)
+        with self._doing(f"looking at {key}"):
+            there = self._look(key)
+            if there is None:
+                self._must_still_be_here()
+                return None
+            return _described(key, there, there.sha256)
+
+    def open_range(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        if start < 0 or (length is not None and length < 0):
+            raise ValueError("start and length of a range can't be negative")
+        valid_key(key)
+        with self._doing(f"opening {key}"):
+            try:
+                if length == 0:
+                    self._client().head_object(**self._place(key))
+                    return iter(())
+                end = "" if length is None else str(start + length - 1)
+                wanted = {} if start == 0 and length is None else {"Range": f"bytes={start}-{end}"}
+                answer = self._client().get_object(**self._place(key), **wanted)
+            except ClientError as error:
+                if code(error) in ("InvalidRange", "416"):
+                    return iter(())
+                if is_missing(error):
+                    raise ObjectMissing(
+                        f"Store {self._name} has no object {key}.", "It was purged, or removed in the bucket by hand."
+                    ) from error
+                raise
+        if wanted and not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
+            answer["Body"].close()
+            raise StoreError(f"Store {self._name} does not give ranges of {key}.", "Use another server for this store.")
+        return self._stream(answer["Body"], key)
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        self._must_be_identified()
+        return self._walk(self._prefix + prefix)
+
+    def delete(self, keys: Iterable[str]) -> builtins.list[str]:
+        wanted = [valid_key(key) for key in keys]
+        self._must_be_identified()
+        gone: builtins.list[str] = []
+        for first in range(0, len(wanted), _KEYS_PER_CALL):
+            some = wanted[first : first + _KEYS_PER_CALL]
+            with self._doing(f"deleting {len(some)} objects"):
+                answer = self._client().delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": self._prefix + key} for key in some]}
+                )
+            gone += self._confirmed(some, answer)
+        return gone
+
+    def check(self) -> builtins.list[Finding]:
+        findings = probe_findings(self, self._identity)
+        if findings[0].ok:
+            findings += s3_check.findings(self._client, self._bucket, self._prefix, self._named)
+        return findings
+
+    def free_bytes(self) -> int | None:
+        return None
+
+    def unfinished(self) -> builtins.list[s3_put.Unfinished]:
+        """Uploads in parts that were begun here and not finished; their parts cost space until they are aborted."""
+        with self._doing("listing unfinished uploads"):
+            return s3_put.unfinished(self._client(), self._bucket, self._prefix)
+
+    def abort_unfinished(self, older_than: timedelta = s3_put.ABANDONED) -> int:
+        """Abort those that were begun longer ago than this; how many there were."""
+        before = datetime.now(UTC) - older_than
+        old = [one for one in self.unfinished() if one.begun_at < before]
+        with self._doing("aborting unfinished uploads"):
+            for one in old:
+                s3_put.abort(self._client(), self._bucket, one)
+        return len(old)
+
+    # --- parts of put ---
+
+    def _equal(self, there: _Shown, file: Path, key: str, sha256: str, size_bytes: int, sent: int = 0) -> StoredObject:
+        """The object that is there already, proven to be ours. Raises StoreConflict when it is another."""
+        same = there.size_bytes == size_bytes and there.sha256 in (None, sha256)
+        if same and there.sha256 is not None and there.crc32 is not None:
+            return _described(key, there, sha256, sent)
+        found = there.sha256
+        if same:  # put by another program, or by a server that keeps no CRC32: only its bytes can tell
+            found = self._hash(key)
+            if found == sha256:
+                at = _described(key, there, sha256, sent)
+                return StoredObject(key, at.size_bytes, sha256, f"sha256:{sha256}", at.modified_at, sent)
+        held = f"{there.size_bytes} bytes, SHA-256 {found or 'not known'}"
+        raise StoreConflict(
+            f"Store {self._name} holds another object under {key}: {held}, of "
+            f"{there.modified_at:%Y-%m-%d %H:%M:%S} UTC; ours ({file.name}) has {size_bytes} bytes, SHA-256 {sha256}.",
+            "Nothing was overwritten. Compare the two; move the wrong one away from the store by hand.",
+        )
+
+    def _must_be_whole(self, there: _Shown, staged: StagedFile, key: str) -> None:
+        """What was just made must be shown as it was sent; else it is taken away again, so that a retry can heal it."""
+        if there.size_bytes == staged.size_bytes and there.sha256 == staged.sha256 and there.crc32 == staged.crc32:
+            return
+        if there.sha256 == staged.sha256:
+            with contextlib.suppress(*FAILURES):
+                self._client().delete_object(**self._place(key))
+        raise StoreUnreachable(
+            f"Store {self._name} took {key} but does not show what was sent: {there}, instead of {staged.size_bytes} "
+            f"bytes, SHA-256 {staged.sha256}, CRC32 {staged.crc32:08x}.",
+            "It is sent again. If this stays, the server keeps no checksums or damages data: see `vms stores check`.",
+        )
+
+    def _sweep(self, staged: StagedFile) -> None:
+        """Abort, once per store, what was begun in parts long ago and never finished."""
+        if staged.part_bytes >= staged.size_bytes or self._swept.is_set():
+            return
+        self._swept.set()
+        try:
+            aborted = self.abort_unfinished()
+        except StoreError as error:
+            logger.warning("Unfinished uploads to %s can't be cleared: %s", self._name, error)
+        else:
+            if aborted:
+                logger.info("%d uploads to %s that were never finished are cleared", aborted, self._name)
+
+    # --- parts of the rest ---
+
+    def _look(self, key: str) -> _Shown | None:
+        try:
+            answer = self._client().head_object(**self._place(key), ChecksumMode="ENABLED")
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        return _Shown(
+            answer["ContentLength"],
+            answer.get("Metadata", {}).get("sha256"),
+            _whole_crc32(answer),
+            answer["LastModified"].astimezone(UTC),
+        )
+
+    def _walk(self, start: str) -> Iterator[StoredObject]:
+        """Level by level, each sorted here: not every server gives a flat listing in key order."""
+        pages = self._client().get_paginator("list_objects_v2")
+        found: dict[str, dict[str, Any] | None] = {}
+        with self._doing("listing"):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=start, Delimiter="/"):
+                found.update({one["Key"]: one for one in page.get("Contents", ())})
+                found.update({one["Prefix"]: None for one in page.get("CommonPrefixes", ())})
+        for name in sorted(found):
+            one = found[name]
+            key = name.removeprefix(self._prefix)
+            if one is None and is_key(key.removesuffix("/")):
+                yield from self._walk(name)
+            elif one is not None and is_key(key):
+                yield StoredObject(key, one["Size"], None, "", one["LastModified"].astimezone(UTC))
+
+    def _hash(self, key: str) -> str:
+        digest = hashlib.sha256()
+        for chunk in self.open_range(key):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def _stream(self, body: Any, key: str) -> Iterator[bytes]:
+        with contextlib.closing(body):
+            while True:
+                with self._doing(f"reading {key}"):
+                    chunk = body.read(CHUNK_BYTES)
+                if not chunk:
+                    return
+                yield chunk
+
+    def _confirmed(self, keys: builtins.list[str], answer: dict[str, Any]) -> builtins.list[str]:
+        told = {one["Key"] for one in answer.get("Deleted", ())}
+        for one in answer.get("Errors", ()):
+            if one.get("Code") == "NoSuchKey":
+                told.add(one["Key"])
+            else:
+                logger.warning("Store %s does not delete %s: %s", self._name, one.get("Key"), one.get("Code"))
+        return [key for key in keys if self._prefix + key in told]
+
+    def _read_identity(self) -> str | None:
+        try:
+            answer = self._client().get_object(**self._place(IDENTITY_FILE))
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        try:
+            return parse_identity(answer["Body"].read(4096))
+        except ValueError as error:
+            raise self._wrong(f"its {IDENTITY_FILE} can't be read ({error})") from error
+
+    def _make_identity(self) -> str | None:
+        """Once: when two do so at the same time, both get the identity of the first."""
+        _, content = new_identity()
+        try:
+            self._client().put_object(
+                **self._place(IDENTITY_FILE), Body=content, ContentType="application/json", IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if not is_taken(error):
+                raise
+        return self._read_identity()
+
+    def _holds_things(self) -> bool:
+        answer = self._client().list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=10)
+        return any(not one["Key"].removeprefix(self._prefix).startswith(".") for one in answer.get("Contents", ()))
+
+    def _place(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _client(self) -> Any:
+        return client(self._conn_id)
+
+    def _must_still_be_here(self) -> None:
+        """A bucket that is gone answers just like an object that is gone, and some servers make it again at a put."""
+        if self._identity is None:
+            self._client().head_bucket(Bucket=self._bucket)
+            return
+        found = self._read_identity()
+        if found != self._identity:
+            raise self._wrong(f"its identity is {found or 'gone'}, expected was {self._identity}")
+
+    def _must_be_identified(self) -> None:
+        if self._identity is None:
+            raise StoreError(f"Store {self._name} was not identified before it was used.", "Call identify first.")
+
+    def _named(self, error: Exception, doing: str) -> StoreError:
+        return refusal(self._name, self._url, error, doing)
+
+    @contextlib.contextmanager
+    def _doing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            raise self._named(error, what) from error
+
+    def _wrong(self, why: str) -> StoreUnreachable:
+        return StoreUnreachable(
+            f"Store {self._name} at {self._url} is another store: {why}.",
+            "Correct its url or connection. Nothing was written; what is waiting is copied by the next run.",
+        )
+
+
+def _whole_crc32(answer: dict[str, Any]) -> int | None:
+    """The CRC32 over all bytes; a checksum made of the checksums of parts ("...-3") says nothing of the whole."""
+    text = answer.get("ChecksumCRC32", "")
+    if answer.get("ChecksumType", "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return int.from_bytes(raw, "big") if len(raw) == 4 else None
+
+
+def _described(key: str, there: _Shown, sha256: str | None, sent: int = 0) -> StoredObject:
+    checksum = "" if there.crc32 is None else f"crc32:{there.crc32:08x}"
+    return StoredObject(key, there.size_bytes, sha256, checksum, there.modified_at, sent)

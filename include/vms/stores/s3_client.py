@@ -1,0 +1,103 @@
+"""boto3 clients for S3 and for servers that speak its protocol, from a connection of `vms.stores.connections`.
+
+One client per connection and process: making one takes a tenth of a second, and it keeps its connections open.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from vms.errors import StoreDenied
+from vms.stores.connections import Connection, client_maker, connection, variable
+
+CONNECT_S = 5
+READ_S = 30
+ATTEMPTS = 4
+"""A client bridges a short cut of the line only; a long one is the caller's business, which queues the file."""
+
+_CONNECTIONS = 32
+_NEEDS_AIRFLOW = ("role_arn", "assume_role_method", "s3_config_file")
+
+_clients: dict[tuple[int, str, int, object], Any] = {}
+_making = threading.Lock()
+
+
+def client(conn_id: str) -> Any:
+    """The client of this process for this connection. Raises StoreDenied when the connection is not usable here."""
+    make = client_maker("s3", make_client)
+    held = (os.getpid(), conn_id, hash(os.environ.get(variable(conn_id), "")), make)
+    with _making:
+        if held not in _clients:
+            _clients[held] = make(conn_id)
+        return _clients[held]
+
+
+def make_client(conn_id: str) -> Any:
+    """A new client, without Airflow. Raises StoreDenied."""
+    known = connection(conn_id)
+    extra = known.extra
+    for key in _NEEDS_AIRFLOW:
+        if extra.get(key):
+            raise StoreDenied(
+                f"The connection {conn_id} uses {key}, which works in tasks only and not here.",
+                "Give it an access key, or leave the connection out and let the machine's own profile assume the role.",
+            )
+    try:
+        session = boto3.session.Session(
+            aws_access_key_id=known.login or extra.get("aws_access_key_id"),
+            aws_secret_access_key=known.password or extra.get("aws_secret_access_key"),
+            aws_session_token=extra.get("aws_session_token"),
+            region_name=extra.get("region_name"),
+            profile_name=extra.get("profile_name"),
+        )
+        endpoint = _endpoint(known)
+        region = session.region_name or "us-east-1"
+        return session.client(
+            "s3",
+            region_name=region,
+            endpoint_url=endpoint,
+            verify=extra.get("verify"),
+            config=client_config(extra.get("config_kwargs") or {}, own_server=endpoint is not None),
+        )
+    except Exception as error:  # what boto3 says of a malformed key or profile may quote it
+        if isinstance(error, StoreDenied):
+            raise
+        name = type(error).__name__
+    raise StoreDenied(
+        f"The connection {conn_id or 'of the machine itself'} does not make an S3 client ({name}).",
+        "Check its login (access key), password (secret key) and extra: region_name, endpoint_url, config_kwargs.",
+    )
+
+
+def client_config(given: Mapping[str, Any], *, own_server: bool) -> Config:
+    """How every client of ours behaves; `given` (config_kwargs of the connection) is the operator's and wins."""
+    s3 = {
+        "addressing_style": "path" if own_server else "auto",
+        # Every body carries a CRC32 that the server checks and that is signed; hashing it once more costs a reading.
+        "payload_signing_enabled": False,
+    }
+    ours = {
+        "connect_timeout": CONNECT_S,
+        "read_timeout": READ_S,
+        "tcp_keepalive": True,
+        "max_pool_connections": _CONNECTIONS,
+        "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
+        "signature_version": "s3v4",
+    }
+    return Config(**{**ours, **given, "s3": {**s3, **(given.get("s3") or {})}})
+
+
+def _endpoint(known: Connection) -> str | None:
+    service = (known.extra.get("service_config") or {}).get("s3") or {}
+    endpoint = service.get("endpoint_url") or known.extra.get("endpoint_url")
+    if endpoint is not None and "@" in str(endpoint):
+        raise StoreDenied(
+            f"The endpoint_url of connection {known.id} holds a password.", "Give the keys as login and password."
+        )
+    return None if endpoint is None else str(endpoint)

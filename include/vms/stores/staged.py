@@ -1,0 +1,102 @@
+"""A local file on its way into a bucket: read whole once before a byte is sent, then in slices that can be rewound."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from vms.stores.base import CHUNK_BYTES, FileRotted, Progress
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A file that was found to be what it should be. part_crc32: of each slice of part_bytes, in order."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    crc32: int
+    part_bytes: int
+    part_crc32: tuple[int, ...]
+
+    def slice(self, number: int) -> tuple[int, int]:
+        """Offset and length of a slice, counted from 0."""
+        start = number * self.part_bytes
+        return start, min(self.part_bytes, self.size_bytes - start)
+
+
+def examine(path: Path, *, sha256: str, size_bytes: int, part_bytes: int) -> StagedFile:
+    """Read the file and take its sums. Raises FileRotted when it is gone, unreadable or not of this size and hash."""
+    digest = hashlib.sha256()
+    whole, parts, left, found = 0, [0], part_bytes, 0
+    try:
+        with FileIO(path, "rb") as file:
+            while chunk := file.read(min(CHUNK_BYTES, left)):
+                digest.update(chunk)
+                whole, parts[-1] = zlib.crc32(chunk, whole), zlib.crc32(chunk, parts[-1])
+                found += len(chunk)
+                left -= len(chunk)
+                if left == 0 and found < size_bytes:
+                    parts.append(0)
+                    left = part_bytes
+                left = left or part_bytes
+    except OSError as error:
+        raise FileRotted(f"{path} can't be read ({error.strerror}).", "It is made again from its source.") from error
+    if found != size_bytes or digest.hexdigest() != sha256:
+        raise FileRotted(
+            f"{path} is not what its receipt says: {found} bytes of {size_bytes}, SHA-256 {digest.hexdigest()} "
+            f"instead of {sha256}.",
+            "It is made again from its source; if this comes back, check the staging disk.",
+        )
+    return StagedFile(path, size_bytes, sha256, whole, part_bytes, tuple(parts))
+
+
+class Slice:
+    """A slice of a file as the body of a request: read once, rewound when the request is tried again.
+
+    progress is told how many bytes of the whole file have gone out, and never a smaller number than before.
+    """
+
+    def __init__(self, file: StagedFile, number: int, progress: Progress | None) -> None:
+        self._start, self._length = file.slice(number)
+        self._file = FileIO(file.path, "rb")
+        self._file.seek(self._start)
+        self._at = 0
+        self._progress = progress
+        self.most = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = self._length - self._at
+        chunk = self._file.read(left if size is None or size < 0 else min(size, left))
+        self._at += len(chunk)
+        if self._at > self.most:
+            self.most = self._at
+            if self._progress is not None:
+                self._progress(self._start + self.most)
+        return chunk
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, offset + (0, self._at, self._length)[whence])
+        self._file.seek(self._start + self._at)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __enter__(self) -> Slice:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,111 @@
+"""`vms stores` over real stores and a real catalogue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+import weed
+from catalogue_world import NOW, START, a_run, a_site, five_minute_files, opened, receipts_for, sensed
+from vms.catalogue.connection import Connection
+from vms.catalogue.custody import record_receipts
+from vms.catalogue.planning import plan_run
+from vms.cli import stores
+from vms.cli.wording import utc_text
+from vms.config import StoreConfig
+from vms.errors import CatalogueError, ConfigError
+from vms.home import Home
+from vms.stores import open_store
+
+Vms = Callable[..., Result]
+
+SITES = "stores:\n  nas: {{url: 'file://{folder}/nas'}}\n{more}sites: []\n"
+
+
+@pytest.fixture
+def vms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vms:
+    """Calls the command as the shell would, in a home that was never started."""
+    monkeypatch.setenv("VMS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("VMS_SITES", str(tmp_path / "sites.yaml"))
+    (tmp_path / "sites.yaml").write_text(SITES.format(folder=tmp_path, more=""))
+    return lambda *arguments: CliRunner().invoke(stores.app, arguments)
+
+
+@pytest.fixture
+def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
+    with opened(catalogue[1]) as connection:
+        yield connection
+
+
+def test_a_good_folder_and_a_good_bucket_pass(
+    vms: Vms, tmp_path: Path, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    cloud = f"  cloud: {{url: 's3://{weed.BUCKET}/{tmp_path.name}', conn_id: office_s3}}\n"
+    (tmp_path / "sites.yaml").write_text(SITES.format(folder=tmp_path, more=cloud))
+    told = json.loads(vms("check", "--json").stdout)
+    wrong = [one for store in told["stores"] for one in store["findings"] if not one["ok"]]
+    assert [one for one in wrong if "GB free" not in one["what"]] == []
+    assert [store["name"] for store in told["stores"]] == ["nas", "cloud"]
+    for words in ("the server itself refuses to overwrite", "do not fit their checksum", "uploads in parts"):
+        assert words in vms("check", "cloud").stdout
+
+
+def test_what_is_wrong_is_told_with_its_remedy_and_without_secrets(
+    vms: Vms, tmp_path: Path, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint, password="hunter2"))
+    more = "  cloud: {url: 's3://cctv/x', conn_id: office_s3}\n  lost: {url: 's3://cctv/x', conn_id: nowhere}\n"
+    (tmp_path / "sites.yaml").write_text(SITES.format(folder=tmp_path, more=more))
+    refused = vms("check", "cloud")
+    assert refused.exit_code == 1
+    assert "secret key" in refused.stdout
+    assert "hunter2" not in refused.stdout
+    assert "AIRFLOW_CONN_NOWHERE" in vms("check", "lost").stdout
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(vms: Vms) -> None:
+    refusal = vms("check", "nass").exception
+    assert isinstance(refusal, ConfigError)
+    assert 'Did you mean "nas"?' in str(refusal)
+
+
+def test_a_store_that_is_not_the_one_the_catalogue_knows_is_left_alone(
+    vms: Vms, catalogue: tuple[Home, str], conn: Connection, tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path}/nas"
+    plan_run(conn, a_site(stores=(StoreConfig("nas", url),)), sensed(), a_run(), NOW)
+    with conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE store SET identity = %s", (open_store("nas", url).identify(None),))
+    assert vms("check").exit_code in (0, 1)
+    (tmp_path / "nas" / ".vms-store.json").unlink()
+    told = vms("check")
+    assert told.exit_code == 1
+    assert "another store" in told.stdout
+    assert not (tmp_path / "nas" / ".vms-store.json").exists()
+
+    (catalogue[0].run / "postgres.json").write_text('{"host": "127.0.0.1", "port": 9}')
+    assert isinstance(vms("check").exception, CatalogueError)
+
+
+def test_list_tells_what_each_store_holds(vms: Vms, conn: Connection, tmp_path: Path) -> None:
+    plan = plan_run(conn, a_site(), sensed(*five_minute_files(3)), a_run(), NOW)
+    for batch in plan.batches:
+        record_receipts(conn, batch, receipts_for(batch), a_run(), NOW, None)
+    more = "  new: {url: 's3://company/cctv', conn_id: office_s3, storage_class: STANDARD_IA}\n"
+    (tmp_path / "sites.yaml").write_text(SITES.format(folder=tmp_path, more=more))
+    nas, new = [
+        one for one in map(json.loads, vms("list", "--json").stdout.splitlines()) if one["name"] in ("nas", "new")
+    ]
+    assert (nas["copies"], nas["configured"]) == (3, True)
+    assert nas["oldest"] == utc_text(START)
+    assert nas["size_bytes"] > 0
+    assert (new["copies"], new["url"], new["storage_class"]) == (0, "s3://company/cctv", "STANDARD_IA")
+    assert "nas" in vms("list").stdout
+    (tmp_path / "sites.yaml").write_text("stores: {other: {url: 'file:///x'}}\nsites: []\n")
+    assert "no longer in sites.yaml" in vms("list").stdout

@@ -1,0 +1,142 @@
+"""A store's connection as the environment defines it, and what S3's answers mean."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
+
+from vms.errors import ConfigError, StoreDenied, StoreError, StoreFull, StoreUnreachable
+from vms.stores import open_store, s3_client
+from vms.stores.connections import Connection, connection
+from vms.stores.s3_errors import refusal
+from vms.stores.s3_put import PART_BYTES, WHOLE_BYTES, part_bytes
+
+SECRET = "p/ss:w@rd%?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"conn_type": "aws", "login": "key", "password": SECRET, "extra": {"region_name": "x"}}),
+        json.dumps({"conn_type": "aws", "login": "key", "password": SECRET, "extra": '{"region_name": "x"}'}),
+        "aws://key:p%2Fss%3Aw%40rd%25%3F@/?region_name=x",
+        "aws://key:p%2Fss%3Aw%40rd%25%3F@/?__extra__=%7B%22region_name%22%3A+%22x%22%7D",
+    ],
+)
+def test_json_and_uri_say_the_same(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", text)
+    found = connection("company_s3")
+    assert (found.kind, found.login, found.password, found.extra["region_name"]) == ("aws", "key", SECRET, "x")
+
+
+def test_host_port_and_schema_of_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_A", "google-cloud-platform://https://files.example:8443/one%2Ftwo")
+    found = connection("a")
+    assert (found.kind, found.host, found.port) == ("google_cloud_platform", "https://files.example", 8443)
+    assert found.schema == "one/two"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "{", '{"extra": "x"}', '{"extra": [1]}', '{"port": "x"}', f"aws://key:{SECRET}@host:port/"]
+)
+def test_what_can_not_be_read_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", text)
+    with pytest.raises(StoreDenied, match="AIRFLOW_CONN_COMPANY_S3") as refused:
+        connection("company_s3")
+    assert SECRET not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+
+
+def test_a_connection_shows_no_secret() -> None:
+    shown = repr(Connection("a", login="the key", password=SECRET, extra={"aws_session_token": SECRET}))
+    assert SECRET not in shown
+    assert "the key" not in shown
+
+
+def test_no_conn_id_is_no_connection() -> None:
+    assert connection("") == Connection("")
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"role_arn": "arn:aws:iam::1:role/x"}, "role_arn"),
+        ({"endpoint_url": f"http://key:{SECRET}@host"}, "holds a password"),
+        ({"config_kwargs": {"no_such_thing": 1}}, "does not make an S3 client"),
+        ({"profile_name": "nobody has this"}, "does not make an S3 client"),
+    ],
+)
+def test_unusable_connections_are_told(monkeypatch: pytest.MonkeyPatch, extra: dict[str, object], words: str) -> None:
+    text = json.dumps({"conn_type": "aws", "login": "key", "password": SECRET, "extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", text)
+    with pytest.raises(StoreDenied, match=words) as refused:
+        s3_client.client("company_s3")
+    assert SECRET not in str(refused.value)
+
+
+def test_a_changed_connection_gives_another_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = []
+    for password in ("old", "new"):
+        monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", json.dumps({"login": "key", "password": password}))
+        clients.append(s3_client.client("company_s3"))
+        assert s3_client.client("company_s3") is clients[-1]
+    assert clients[0] is not clients[1]
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3://Bucket/x", "s3://bucket/a b", "s3://bucket/.x", "s3://bucket/x?y"])
+def test_urls_that_name_no_bucket_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"store|bucket"):
+        open_store("cloud", url)
+
+
+def answered(code: str, status: int, message: str = "", ahead: timedelta = timedelta(0)) -> ClientError:
+    """An answer of a server whose clock is behind this machine's by `ahead`."""
+    date = format_datetime(datetime.now(UTC) - ahead, usegmt=True)
+    metadata = {"HTTPStatusCode": status, "HTTPHeaders": {"date": date}}
+    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "PutObject")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (answered("InvalidAccessKeyId", 403), StoreDenied, "access key"),
+        (answered("SignatureDoesNotMatch", 403), StoreDenied, "secret key"),
+        (answered("ExpiredToken", 400), StoreDenied, "access key"),
+        (answered("AccessDenied", 403), StoreDenied, "PutObject"),
+        (answered("403", 403), StoreDenied, "PutObject"),
+        (answered("403", 403, ahead=timedelta(minutes=20)), StoreDenied, "20 minutes apart"),
+        (answered("RequestTimeTooSkewed", 403, ahead=timedelta(minutes=-20)), StoreDenied, "20 minutes apart"),
+        (answered("NoSuchBucket", 404), StoreDenied, "bucket"),
+        (answered("PermanentRedirect", 301), StoreDenied, "region_name"),
+        (NoCredentialsError(), StoreDenied, "conn_id"),
+        (answered("SlowDown", 503), StoreUnreachable, "fewer requests"),
+        (answered("InternalError", 500), StoreUnreachable, "tried again"),
+        (answered("RequestTimeout", 400), StoreUnreachable, "tried again"),
+        (answered("BadDigest", 400), StoreUnreachable, "sent again"),
+        (ConnectTimeoutError(endpoint_url="http://x"), StoreUnreachable, "line"),
+        (answered("XMinioStorageFull", 507), StoreFull, "Free space"),
+        (answered("QuotaExceeded", 403), StoreFull, "Free space"),
+        (answered("InternalError", 500, "write: no space left on device"), StoreFull, "Free space"),
+        (answered("InvalidObjectState", 403), StoreError, "restored"),
+        (answered("NotImplemented", 501), StoreError, "stores check"),
+        (answered("SomethingNew", 400), StoreError, "log"),
+    ],
+)
+def test_what_answers_mean(error: Exception, kind: type[StoreError], words: str) -> None:
+    found = refusal("cloud", "s3://bucket/x", error, "writing a/b.mp4")
+    assert type(found) is kind
+    assert words in str(found)
+    assert all(one in found.message for one in ("cloud", "s3://bucket/x", "writing a/b.mp4"))
+
+
+@pytest.mark.parametrize("size", [0, 1, WHOLE_BYTES, WHOLE_BYTES + 1, 10**9, 200 * 10**9, 5 * 2**40])
+def test_parts_fit_what_s3_allows(size: int) -> None:
+    part = part_bytes(size)
+    assert -(-size // part) <= 10_000
+    assert part <= 5 * 2**30
+    assert part >= size if size <= WHOLE_BYTES else part >= PART_BYTES
