@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -104,31 +105,31 @@ def answered(code: str, status: int, message: str = "", ahead: timedelta = timed
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (answered("InvalidAccessKeyId", 403), StoreDenied, "access key"),
-        (answered("SignatureDoesNotMatch", 403), StoreDenied, "secret key"),
-        (answered("ExpiredToken", 400), StoreDenied, "access key"),
-        (answered("AccessDenied", 403), StoreDenied, "PutObject"),
-        (answered("403", 403), StoreDenied, "PutObject"),
-        (answered("403", 403, ahead=timedelta(minutes=20)), StoreDenied, "20 minutes apart"),
-        (answered("RequestTimeTooSkewed", 403, ahead=timedelta(minutes=-20)), StoreDenied, "20 minutes apart"),
-        (answered("NoSuchBucket", 404), StoreDenied, "bucket"),
-        (answered("PermanentRedirect", 301), StoreDenied, "region_name"),
-        (NoCredentialsError(), StoreDenied, "conn_id"),
-        (answered("SlowDown", 503), StoreUnreachable, "fewer requests"),
-        (answered("InternalError", 500), StoreUnreachable, "tried again"),
-        (answered("RequestTimeout", 400), StoreUnreachable, "tried again"),
-        (answered("BadDigest", 400), StoreUnreachable, "sent again"),
-        (ConnectTimeoutError(endpoint_url="http://x"), StoreUnreachable, "line"),
-        (answered("XMinioStorageFull", 507), StoreFull, "Free space"),
-        (answered("QuotaExceeded", 403), StoreFull, "Free space"),
-        (answered("InternalError", 500, "write: no space left on device"), StoreFull, "Free space"),
-        (answered("InvalidObjectState", 403), StoreError, "restored"),
-        (answered("NotImplemented", 501), StoreError, "stores check"),
-        (answered("SomethingNew", 400), StoreError, "log"),
+        (lambda: answered("InvalidAccessKeyId", 403), StoreDenied, "access key"),
+        (lambda: answered("SignatureDoesNotMatch", 403), StoreDenied, "secret key"),
+        (lambda: answered("ExpiredToken", 400), StoreDenied, "access key"),
+        (lambda: answered("AccessDenied", 403), StoreDenied, "PutObject"),
+        (lambda: answered("403", 403), StoreDenied, "PutObject"),
+        (lambda: answered("403", 403, ahead=timedelta(minutes=20)), StoreDenied, "20 minutes apart"),
+        (lambda: answered("RequestTimeTooSkewed", 403, ahead=timedelta(minutes=-20)), StoreDenied, "20 minutes apart"),
+        (lambda: answered("NoSuchBucket", 404), StoreDenied, "bucket"),
+        (lambda: answered("PermanentRedirect", 301), StoreDenied, "region_name"),
+        (NoCredentialsError, StoreDenied, "conn_id"),
+        (lambda: answered("SlowDown", 503), StoreUnreachable, "fewer requests"),
+        (lambda: answered("InternalError", 500), StoreUnreachable, "tried again"),
+        (lambda: answered("RequestTimeout", 400), StoreUnreachable, "tried again"),
+        (lambda: answered("BadDigest", 400), StoreUnreachable, "sent again"),
+        (lambda: ConnectTimeoutError(endpoint_url="http://x"), StoreUnreachable, "line"),
+        (lambda: answered("XMinioStorageFull", 507), StoreFull, "Free space"),
+        (lambda: answered("QuotaExceeded", 403), StoreFull, "Free space"),
+        (lambda: answered("InternalError", 500, "write: no space left on device"), StoreFull, "Free space"),
+        (lambda: answered("InvalidObjectState", 403), StoreError, "restored"),
+        (lambda: answered("NotImplemented", 501), StoreError, "stores check"),
+        (lambda: answered("SomethingNew", 400), StoreError, "log"),
     ],
 )
-def test_what_answers_mean(error: Exception, kind: type[StoreError], words: str) -> None:
-    found = refusal("cloud", "s3://bucket/x", error, "writing a/b.mp4")
+def test_what_answers_mean(error: Callable[[], Exception], kind: type[StoreError], words: str) -> None:
+    found = refusal("cloud", "s3://bucket/x", error(), "writing a/b.mp4")
     assert type(found) is kind
     assert words in str(found)
     assert all(one in found.message for one in ("cloud", "s3://bucket/x", "writing a/b.mp4"))

@@ -18,9 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import weed
 from proxy import Line, line_to
 
+import weed
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
 from vms.stores import Store, open_store

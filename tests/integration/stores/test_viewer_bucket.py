@@ -7,8 +7,8 @@ import secrets
 from pathlib import Path
 
 import pytest
-import weed
 
+import weed
 from vms.catalogue.rows import Located
 from vms.stores import open_store
 
