@@ -20,8 +20,8 @@ from pathlib import Path
 
 import gcs_server
 import pytest
-import weed
 
+import weed
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
 from vms.stores import FileRotted, ObjectMissing, Store, open_store
