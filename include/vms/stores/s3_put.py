@@ -147,14 +147,20 @@ def send_in_parts(target: Target, file: StagedFile, progress: Progress | None) -
                 progress(sum(file.slice(number)))
             continue
         with Slice(file, number, progress) as body:
-            answer = target.client.upload_part(
-                **target.place,
-                UploadId=upload_id,
-                PartNumber=number + 1,
-                Body=body,
-                ContentLength=len(body),
-                ChecksumCRC32=crc32_text(crc32),
-            )
+            try:
+                answer = target.client.upload_part(
+                    **target.place,
+                    UploadId=upload_id,
+                    PartNumber=number + 1,
+                    Body=body,
+                    ContentLength=len(body),
+                    ChecksumCRC32=crc32_text(crc32),
+                )
+            except ClientError as error:
+                if code(error) != "NoSuchUpload":
+                    raise
+                state.unlink(missing_ok=True)  # another process that took up the same upload has finished it
+                return False, sent + body.most
             etags[number + 1] = answer["ETag"]
             sent += body.most
     parts = [

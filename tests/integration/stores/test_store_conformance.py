@@ -347,7 +347,8 @@ def test_killed_writer_leaves_the_whole_object_or_none(url: str, store: Store, t
         there = list(store.list())
         assert [(one.key, one.size_bytes) for one in there] in ([], [(KEY, len(data))])
         again = store.put(file, KEY, sha256=sha256(data), size_bytes=len(data))
-        assert again.bytes_sent == 0 if there else 0 < again.bytes_sent <= len(data)  # a store may go on where it was
+        # a store may go on where it was, and a server may finish what had reached it whole a moment after the listing
+        assert again.bytes_sent <= (0 if there else len(data))
         assert content(store, KEY) == data
         assert len(list(store.list())) == 1
 
