@@ -21,6 +21,7 @@ from vms.config_values import did_you_mean, storage_class, store_folder, store_u
 from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
 from vms.errors import ConfigError
+from vms.model import StoreOptions
 from vms.recorders import built_in_pattern_names
 
 TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "sites")
@@ -346,7 +347,8 @@ def _store(name: str, section: schema.StoreSection) -> StoreConfig:
     if section.conn_id and section.url.startswith("file:"):
         raise ValueError("conn_id: a mounted folder needs no connection; take it out.")
     wanted = section.storage_class
-    return StoreConfig(name, section.url, section.conn_id, storage_class(wanted, section.url) if wanted else "")
+    options = StoreOptions(storage_class=storage_class(wanted, section.url) if wanted else "")
+    return StoreConfig(name, section.url, section.conn_id, options)
 
 
 def _profile(name: str, section: schema.ProfileSection) -> Profile:

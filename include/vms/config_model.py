@@ -10,6 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from vms.errors import ConfigError
+from vms.model import NO_OPTIONS, StoreOptions
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,12 @@ class StoreConfig:
     """Where renditions are kept: `file:///mount/folder` (NAS/SAN), `s3://bucket/prefix` or `gs://bucket/prefix`.
 
     conn_id: the connection that says how it is reached (vms.stores.connections); "" means the machine's own rights.
-    storage_class: what new objects get; "" means the bucket's default.
     """
 
     name: str
     url: str
     conn_id: str = ""
-    storage_class: str = ""
+    options: StoreOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True)

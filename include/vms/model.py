@@ -107,10 +107,32 @@ class Sensed:
 
 
 @dataclass(frozen=True)
+class StoreOptions:
+    """What a store's new objects get and how they are proven.
+
+    storage_class, of footage only (previews stay readable at once): the store's own word; "": the bucket's default.
+    encryption: "AES256", "aws:kms" or "aws:kms:<key>" at S3, the KMS key's resource name at Google; "": the bucket's.
+    tags: names and values, S3 only. lock_days: for how long the bucket itself refuses to delete or change an object
+    (0: not at all), lock_mode: whether somebody with a right of its own may end that early (governance) or nobody
+    (compliance). read_back: proof by reading every object back, for a server that checks no checksum itself.
+    """
+
+    storage_class: str = ""
+    encryption: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    lock_days: int = 0
+    lock_mode: Literal["governance", "compliance"] = "governance"
+    read_back: bool = False
+
+
+NO_OPTIONS = StoreOptions()
+
+
+@dataclass(frozen=True)
 class StoreTarget:
     """A store as a task needs it. identity: what its identity file must say; None before the first contact.
 
-    conn_id: the connection by which it is reached ("" for none); storage_class: what new objects get ("": its default).
+    conn_id: the connection by which it is reached ("" for none).
     """
 
     store_id: int
@@ -118,7 +140,7 @@ class StoreTarget:
     url: str
     identity: str | None
     conn_id: str = ""
-    storage_class: str = ""
+    options: StoreOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -147,8 +169,39 @@ class BatchItem:
 
 
 @dataclass(frozen=True)
+class CopyReceipt:
+    """One object that a store itself confirmed. part: rendition, poster or sprite. checksum: e.g. "sha256:<hex>"."""
+
+    store_id: int
+    part: Literal["rendition", "poster", "sprite"]
+    key: str
+    size_bytes: int
+    sha256: str
+    checksum: str
+    verified_at: datetime
+    bytes_sent: int
+
+
+@dataclass(frozen=True)
+class CopyOrder:
+    """An archived recording that shall lie in one more store. held: its proven copies, all parts, in whatever store."""
+
+    recording_id: int
+    start_utc: datetime
+    site: str
+    camera: str
+    staging_stem: str
+    held: tuple[CopyReceipt, ...]
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Files of one camera that one task handles; its membership never changes once planned."""
+    """What one task handles; its membership never changes once planned.
+
+    Either files of one camera (items), to be archived in `stores`: archived when min_copies of them have proven theirs.
+    Or archived recordings of a site (orders) that a store still lacks: `stores` is that one store, and `holders` are
+    those that they can be read from; camera is "" then.
+    """
 
     batch_id: int
     site: str
@@ -156,6 +209,9 @@ class Batch:
     title: str
     stores: tuple[StoreTarget, ...]
     items: tuple[BatchItem, ...]
+    min_copies: int = 1
+    orders: tuple[CopyOrder, ...] = ()
+    holders: tuple[StoreTarget, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,20 +261,6 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class CopyReceipt:
-    """One object that a store itself confirmed. part: rendition, poster or sprite. checksum: e.g. "sha256:<hex>"."""
-
-    store_id: int
-    part: Literal["rendition", "poster", "sprite"]
-    key: str
-    size_bytes: int
-    sha256: str
-    checksum: str
-    verified_at: datetime
-    bytes_sent: int
-
-
-@dataclass(frozen=True)
 class Receipt:
     """What a task on the site's machine reports about one file of its batch.
 
@@ -239,6 +281,21 @@ class Receipt:
     copies: tuple[CopyReceipt, ...] = ()
     store_faults: dict[str, Fault] = field(default_factory=dict)
     store_identities: dict[str, str] = field(default_factory=dict)
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What became of one copy order: the copies that the store has proven, or the fault that kept them from it.
+
+    identity: what the store's identity file says; "" when it could not be asked.
+    """
+
+    recording_id: int
+    start_utc: datetime
+    store_id: int
+    identity: str
+    copies: tuple[CopyReceipt, ...] = ()
     fault: Fault | None = None
 
 

@@ -35,7 +35,7 @@ from vms.catalogue.planning import FILES_PER_RUN, plan_run
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Fault, Plan, Rejection, ReleaseReceipt, Sighting, dump, load
+from vms.model import Fault, Plan, Rejection, ReleaseReceipt, Sighting, StoreOptions, dump, load
 
 KEEP = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -228,11 +228,11 @@ def test_a_renamed_site_store_or_camera_stays_itself(conn: Connection) -> None:
 
 
 def test_connection_and_storage_class_of_a_store_reach_the_batch_and_follow_sites_yaml(conn: Connection) -> None:
-    cloud = StoreConfig("cloud", "s3://company/cctv", "company_s3", "STANDARD_IA")
+    cloud = StoreConfig("cloud", "s3://company/cctv", "company_s3", StoreOptions(storage_class="STANDARD_IA"))
     (target,) = planned(conn, seen("lobby/a.mp4"), stores=(cloud,)).batches[0].stores
-    assert (target.url, target.conn_id, target.storage_class) == ("s3://company/cctv", "company_s3", "STANDARD_IA")
+    assert (target.url, target.conn_id, target.options) == (cloud.url, cloud.conn_id, cloud.options)
     (target,) = planned(conn, run=2, stores=(StoreConfig("cloud", cloud.url, "other"),)).batches[0].stores
-    assert (target.store_id, target.conn_id, target.storage_class) == (1, "other", "")
+    assert (target.store_id, target.conn_id, target.options.storage_class) == (1, "other", "")
 
 
 def test_many_planners_and_recorders_at_once_give_every_file_one_recording(catalogue: tuple[Home, str]) -> None:

@@ -359,8 +359,8 @@ def _fill_months(owner: Connection) -> None:
             INSERT INTO run (dag_id, run_id, site_id, planned_at)
             SELECT 'footage_' || slug, 'run ' || n, site_id, now() FROM site, generate_series(1, 300) n;
 
-            INSERT INTO batch (run_no, position, camera_id, title, store_ids, made_at)
-            SELECT run_no, 0, 1, 't', '{1}', now() FROM run;
+            INSERT INTO batch (run_no, position, camera_id, title, store_ids, min_copies, made_at)
+            SELECT run_no, 0, 1, 't', '{1}', 1, now() FROM run;
 
             INSERT INTO batch_item (batch_id, position, recording_id, start_at, outcome)
             SELECT 1 + recording_id % 1200, row_number() OVER (), recording_id, start_at, 'archived' FROM recording;

@@ -105,7 +105,7 @@ def test_list_tells_what_each_store_holds(vms: Vms, conn: Connection, tmp_path: 
     assert (nas["copies"], nas["configured"]) == (3, True)
     assert nas["oldest"] == utc_text(START)
     assert nas["size_bytes"] > 0
-    assert (new["copies"], new["url"], new["storage_class"]) == (0, "s3://company/cctv", "STANDARD_IA")
+    assert (new["copies"], new["url"], new["options"]["storage_class"]) == (0, "s3://company/cctv", "STANDARD_IA")
     assert "nas" in vms("list").stdout
     (tmp_path / "sites.yaml").write_text("stores: {other: {url: 'file:///x'}}\nsites: []\n")
     assert "no longer in sites.yaml" in vms("list").stdout

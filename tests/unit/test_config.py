@@ -187,7 +187,7 @@ def test_stores_in_buckets_with_connection_and_storage_class(write):
         f"defaults: {{stores: [a, b, c]}}\nsites:\n{SITE}"
     )
     (site,) = load_config(path).sites
-    assert [(one.url, one.conn_id, one.storage_class) for one in site.stores] == [
+    assert [(one.url, one.conn_id, one.options.storage_class) for one in site.stores] == [
         ("s3://company-cctv/archive", "company_s3", "STANDARD_IA"),
         ("gs://company-cctv", "", "NEARLINE"),
         ("s3://company-cctv", "", ""),

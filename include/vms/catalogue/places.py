@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
+from psycopg2.extras import Json
 
 from vms.config import Site, StoreConfig
 from vms.errors import CatalogueError
-from vms.model import StoreTarget
+from vms.model import StoreOptions, StoreTarget, dump, load
 
 _LOCK_SPACE = 7_302  # of advisory locks: (this, site_id) is held while a site is planned
 
@@ -48,11 +49,11 @@ def keep_stores(cursor: Cursor, stores: tuple[StoreConfig, ...]) -> list[int]:
     numbers = []
     for store in stores:
         cursor.execute(
-            "INSERT INTO store (name, url, conn_id, storage_class) VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO UPDATE"
-            " SET url = excluded.url, conn_id = excluded.conn_id, storage_class = excluded.storage_class"
-            " WHERE (store.url, store.conn_id, store.storage_class)"
-            " IS DISTINCT FROM (excluded.url, excluded.conn_id, excluded.storage_class)",
-            (store.name, store.url, store.conn_id, store.storage_class),
+            "INSERT INTO store (name, url, conn_id, options) VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO UPDATE"
+            " SET url = excluded.url, conn_id = excluded.conn_id, options = excluded.options"
+            " WHERE (store.url, store.conn_id, store.options)"
+            " IS DISTINCT FROM (excluded.url, excluded.conn_id, excluded.options)",
+            (store.name, store.url, store.conn_id, Json(dump(store.options))),
         )
         cursor.execute("SELECT store_id FROM store WHERE name = %s", (store.name,))
         numbers.append(_number(cursor))
@@ -61,8 +62,11 @@ def keep_stores(cursor: Cursor, stores: tuple[StoreConfig, ...]) -> list[int]:
 
 def load_stores(cursor: Cursor) -> dict[int, StoreTarget]:
     """Every store with the identity that is expected of it, by number."""
-    cursor.execute("SELECT store_id, name, url, identity, conn_id, storage_class FROM store")
-    return {row[0]: StoreTarget(*row) for row in cursor.fetchall()}
+    cursor.execute("SELECT store_id, name, url, identity, conn_id, options FROM store")
+    return {
+        store_id: StoreTarget(store_id, name, url, identity, conn_id, load(StoreOptions, options))
+        for store_id, name, url, identity, conn_id, options in cursor.fetchall()
+    }
 
 
 def set_store_identity(cursor: Cursor, store_id: int, identity: str) -> None:

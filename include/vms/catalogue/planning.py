@@ -157,9 +157,9 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
     (run_no,) = cursor.fetchone() or (0,)
     for position, batch in enumerate(cut(_candidates(cursor, site_id))):
         cursor.execute(
-            "INSERT INTO batch (run_no, position, camera_id, title, store_ids, made_at)"
-            " VALUES (%s, %s, %s, %s, %s::smallint[], %s) RETURNING batch_id",
-            (run_no, position, batch[0].camera_id, title(batch, site.zone), store_ids, actor.now),
+            "INSERT INTO batch (run_no, position, camera_id, title, store_ids, min_copies, made_at)"
+            " VALUES (%s, %s, %s, %s, %s::smallint[], %s, %s) RETURNING batch_id",
+            (run_no, position, batch[0].camera_id, title(batch, site.zone), store_ids, len(store_ids), actor.now),
         )
         (batch_id,) = cursor.fetchone() or (0,)
         for place, one in enumerate(batch):

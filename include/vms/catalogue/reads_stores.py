@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vms.catalogue.connection import Connection, fetch_all
 from vms.catalogue.rows import StoreOverview
+from vms.model import StoreOptions, load
 
 
 def store_overviews(conn: Connection) -> list[StoreOverview]:
@@ -12,7 +13,7 @@ def store_overviews(conn: Connection) -> list[StoreOverview]:
     found = fetch_all(
         conn,
         """
-        SELECT st.name, st.url, st.conn_id, st.storage_class, st.identity,
+        SELECT st.name, st.url, st.conn_id, st.options, st.identity,
                count(k.key) FILTER (WHERE k.part = 0), coalesce(sum(k.size_bytes), 0)::bigint,
                min(k.start_at), max(k.start_at)
         FROM store st LEFT JOIN copy k ON k.store_id = st.store_id AND k.state = 0
@@ -20,4 +21,7 @@ def store_overviews(conn: Connection) -> list[StoreOverview]:
         """,
         [],
     )
-    return [StoreOverview(*row) for row in found]
+    return [
+        StoreOverview(name, url, conn_id, load(StoreOptions, options), *numbers)
+        for name, url, conn_id, options, *numbers in found
+    ]

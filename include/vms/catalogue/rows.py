@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from vms.model import State
+from vms.model import State, StoreOptions
 
 CUSTODY: dict[State, int] = {"planned": 0, "archived": 1, "released": 2, "purged": 3, "quarantined": 4}
 """How recording.custody spells a state."""
@@ -134,7 +134,7 @@ class StoreOverview:
     name: str
     url: str
     conn_id: str
-    storage_class: str
+    options: StoreOptions
     identity: str | None
     copies: int
     size_bytes: int

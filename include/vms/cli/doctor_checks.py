@@ -196,7 +196,7 @@ def _opened(store: StoreConfig, seen: Overview) -> Store:
 
     Raises StoreError.
     """
-    opened = open_store(store.name, store.url, conn_id=store.conn_id, storage_class=store.storage_class)
+    opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
     if seen.identities is None:
         opened.head("vms-check/is-it-there")
     else:

@@ -74,8 +74,8 @@ def list_stores(
         held = {one.name: one for one in store_overviews(conn)}
     configured = {one.name: one for one in load_config(home.sites_file).stores}
     for name, store in configured.items():
-        new = StoreOverview(name, store.url, store.conn_id, store.storage_class, None, 0, 0, None, None)
-        at = replace(held.get(name, new), url=store.url, conn_id=store.conn_id, storage_class=store.storage_class)
+        new = StoreOverview(name, store.url, store.conn_id, store.options, None, 0, 0, None, None)
+        at = replace(held.get(name, new), url=store.url, conn_id=store.conn_id, options=store.options)
         held[name] = at
     rows = sorted(held.values(), key=lambda one: one.name.lower())
     if as_json:
@@ -119,7 +119,7 @@ def _identities(home: Home) -> Mapping[str, str]:
 
 def _findings(store: StoreConfig, identity: str | None) -> list[Finding]:
     try:
-        opened = open_store(store.name, store.url, conn_id=store.conn_id, storage_class=store.storage_class)
+        opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
         if identity is not None:
             opened.identify(identity)
     except VmsError as error:

@@ -119,7 +119,7 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store = open_store(target.name, target.url, conn_id=target.conn_id, storage_class=target.storage_class)
+        store = open_store(target.name, target.url, conn_id=target.conn_id, options=target.options)
         work.identities[str(target.store_id)] = store.identify(target.identity)
         work.stores[target.store_id] = store
     except VmsError as error:

@@ -6,16 +6,17 @@ from urllib.parse import unquote, urlsplit
 
 from vms.config_values import bucket_place
 from vms.errors import ConfigError
+from vms.model import NO_OPTIONS, StoreOptions
 from vms.stores.base import FileRotted, Finding, ObjectMissing, Store, StoredObject
 from vms.stores.file import FileStore
 
 __all__ = ["FileRotted", "Finding", "ObjectMissing", "Store", "StoredObject", "open_store"]
 
 
-def open_store(name: str, url: str, *, conn_id: str = "", storage_class: str = "") -> Store:
+def open_store(name: str, url: str, *, conn_id: str = "", options: StoreOptions = NO_OPTIONS) -> Store:
     """The store of this URL; nothing is read or written yet. Raises ConfigError for a URL that names no known store.
 
-    conn_id: how it is reached, see `vms.stores.connections`. storage_class: what new objects get ("": its default).
+    conn_id: how it is reached, see `vms.stores.connections`. options: what its new objects get.
     """
     parts = urlsplit(url)
     if parts.password is not None:
@@ -26,11 +27,11 @@ def open_store(name: str, url: str, *, conn_id: str = "", storage_class: str = "
     if parts.scheme == "s3":
         from vms.stores.s3 import S3Store  # boto3 takes long to import, and most processes need none
 
-        return S3Store(name, url, *_bucket(name, url), conn_id=conn_id, storage_class=storage_class)
+        return S3Store(name, url, *_bucket(name, url), conn_id=conn_id, options=options)
     if parts.scheme == "gs":
         from vms.stores.gcs import GcsStore  # so does Google's client
 
-        return GcsStore(name, url, *_bucket(name, url), conn_id=conn_id, storage_class=storage_class)
+        return GcsStore(name, url, *_bucket(name, url), conn_id=conn_id, options=options)
     if parts.scheme != "file":
         raise ConfigError(
             f"Store {name}: {url!r} is no kind of store that is known.",

@@ -18,6 +18,7 @@ from typing import Any
 from google.api_core import exceptions as api
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
+from vms.model import StoreOptions
 from vms.stores import gcs_upload
 from vms.stores.base import FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
 from vms.stores.gcs_bucket import bucket_findings
@@ -37,14 +38,14 @@ class GcsStore:
     """See `vms.stores.base.Store` for what each method promises."""
 
     def __init__(
-        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", storage_class: str = ""
+        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", options: StoreOptions
     ) -> None:
         self._name = name
         self._url = url
         self._bucket_name = bucket
         self._root = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._conn_id = conn_id
-        self._storage_class = storage_class
+        self._options = options
         self._identity: str | None = None
         self._looked_at: float | None = None
 
@@ -82,8 +83,8 @@ class GcsStore:
             bytes_sent = 0
             if there is None:
                 blob = self._blob(key)
-                if self._storage_class:
-                    blob.storage_class = self._storage_class
+                if self._options.storage_class:
+                    blob.storage_class = self._options.storage_class
                 sent = gcs_upload.send(self._client(), blob, out)
                 bytes_sent = sent.bytes_sent
                 there = self._look(key)

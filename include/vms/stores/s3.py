@@ -23,6 +23,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
+from vms.model import StoreOptions
 from vms.stores import s3_check, s3_put
 from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
@@ -54,14 +55,14 @@ class S3Store:
     """See `vms.stores.base.Store` for what each method promises."""
 
     def __init__(
-        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", storage_class: str = ""
+        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", options: StoreOptions
     ) -> None:
         self._name = name
         self._url = url
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._conn_id = conn_id
-        self._storage_class = storage_class
+        self._options = options
         self._identity: str | None = None
         self._swept = threading.Event()
 
@@ -103,7 +104,9 @@ class S3Store:
             self._must_still_be_here()
             staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=s3_put.part_bytes(size_bytes))
             self._sweep(staged)
-            target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, self._storage_class)
+            target = s3_put.Target(
+                self._client(), self._bucket, self._prefix + key, self._name, self._options.storage_class
+            )
             made, sent = s3_put.send(target, staged, progress)
             there = self._look(key)
             if there is None:

@@ -15,7 +15,7 @@ import pytest
 from vms.config import Profile, Site
 from vms.footage import fingerprint
 from vms.home import Home, from_environment
-from vms.model import Batch, BatchItem, Fault, Receipt, SourceSeen, StoreTarget, load
+from vms.model import Batch, BatchItem, Fault, Receipt, SourceSeen, StoreOptions, StoreTarget, load
 from vms.steps.compress import compress_batch
 from vms.steps.upload import unreached, upload_batch
 from vms.stores import open_store
@@ -228,7 +228,9 @@ def test_unknown_store_url_is_a_store_fault(ground: Ground) -> None:
 
 def test_store_that_does_not_let_us_in_is_a_fault_that_no_retry_mends(ground: Ground) -> None:
     nas, san = ground.batch.stores
-    cloud = replace(san, url="s3://company/cctv", conn_id="never_defined", storage_class="STANDARD_IA")
+    cloud = replace(
+        san, url="s3://company/cctv", conn_id="never_defined", options=StoreOptions(storage_class="STANDARD_IA")
+    )
     ground.batch = replace(ground.batch, stores=(nas, cloud))
     done = ground.upload()
     assert_whole(ground, done, ("nas",))

@@ -25,6 +25,7 @@ from google.cloud import storage
 
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
+from vms.model import StoreOptions
 from vms.stores import FileRotted, ObjectMissing, Store, StoredObject, connections, gcs_errors, gcs_upload, open_store
 
 KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
@@ -33,7 +34,7 @@ PART = gcs_upload.PART_BYTES
 
 
 def opened(storage_class: str = "") -> Store:
-    return open_store("cloud", URL, conn_id="test_gs", storage_class=storage_class)
+    return open_store("cloud", URL, conn_id="test_gs", options=StoreOptions(storage_class=storage_class))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from proxy import Line, line_to
 import weed
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
+from vms.model import StoreOptions
 from vms.stores import Store, open_store
 from vms.stores.s3 import S3Store
 from vms.stores.s3_put import PART_BYTES, WHOLE_BYTES, state_file
@@ -384,7 +385,9 @@ def test_two_processes_upload_the_same_large_file_at_once(store: S3Store, large:
 def test_storage_class_is_the_one_asked_for(s3_server: weed.S3Server, connect: Connect, tmp_path: Path) -> None:
     connect(s3_server.endpoint)
     prefix = secrets.token_hex(8)
-    store = open_store("cloud", f"s3://{weed.BUCKET}/{prefix}", conn_id="faults", storage_class="STANDARD_IA")
+    store = open_store(
+        "cloud", f"s3://{weed.BUCKET}/{prefix}", conn_id="faults", options=StoreOptions(storage_class="STANDARD_IA")
+    )
     store.identify(None)
     for size in (SMALL, LARGE):
         one = staged(tmp_path / "one.mp4", size)
