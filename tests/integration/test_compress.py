@@ -254,7 +254,7 @@ def test_waiting_for_space_is_seen_and_ends(world: World, monkeypatch: pytest.Mo
         threading.Timer(0.6, lambda: monkeypatch.setattr(space, "floor_bytes", lambda _: 0)).start()
 
     with pytest.raises(StagingFull, match="needed") as caught:
-        space.wait_for_space(world.home.staging, 1, world.site.id, world.home, report, patience_s=0.5)
+        space.wait_for_space(world.home.staging, 1, world.site, world.home, report, patience_s=0.5)
     assert caught.value.remedy
     assert seen[0]["site"] == "ho"
     assert "waiting for space" in world.said[0]

@@ -130,7 +130,7 @@ def _compress(
     stop: threading.Event | None,
 ) -> Receipt:
     found = probe(path, home=home)
-    wait_for_space(staging, begun.source.size_bytes, site.id, home, report, stop)
+    wait_for_space(staging, begun.source.size_bytes, site, home, report, stop)
     with encode_slot(home, found.pixels, stop), work_folder(staging, item.staging_stem) as folder:
         source_sha256 = sha256_of(path)  # also brings the file into memory, so that it is read from the disk once
         identity = Identity(item, begun.source, source_sha256, site.profile)

@@ -23,6 +23,7 @@ OUT = (StoreUnreachable, StoreFull, StoreDenied)
 _REASONS: tuple[tuple[type[VmsError], Reason], ...] = (
     (StoreUnreachable, "store_unreachable"),
     (StoreFull, "store_full"),
+    (StoreDenied, "store_denied"),
     (StoreConflict, "store_conflict"),
     (FileRotted, "staging_failed"),
     (RestoreNeeded, "restore_needed"),

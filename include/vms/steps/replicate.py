@@ -10,6 +10,7 @@ import errno
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -18,13 +19,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from vms.config import Site
-from vms.errors import CopyDamaged, RestoreNeeded, StoreError, StoreUnreachable, VmsError
+from vms.errors import CopyDamaged, RestoreNeeded, StagingFull, StoreError, StoreUnreachable, VmsError
 from vms.home import Home
 from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.fetching import discard, fetched_file, fill, owned, staged_file, sweep_fetched
 from vms.steps.meeting import OUT, fault_of, meet
-from vms.steps.space import floor_bytes, wait_for_space
+from vms.steps.space import floor_bytes
 from vms.steps.staged import sha256_of
 from vms.stores import Store
 from vms.video.ffmpeg import Stopped
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 FILES_IN_FLIGHT = 4
 _POLL_S = 1.0
+_PATIENCE_S = 600.0
 
 Moved = Callable[[CopyOrder, int, int], None]
 """Told of an order on its way: how many bytes of its rendition are on this machine, and how many were sent on."""
@@ -53,7 +55,6 @@ class _Replication:
     promised: bytes of staging that files in flight may still need, guarded by `room`.
     """
 
-    home: Home
     places: Mapping[str, SitePlace]
     target_id: int
     report: Callable[[str], None]
@@ -99,7 +100,7 @@ def copy_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], 
     place = SitePlace(site.zone, site.staging or home.site_staging(site.id))
     (target,) = batch.stores
     orders = batch.orders
-    done = copy_each(orders, batch.holders, target, {site.id: place}, home, total=len(orders), report=report)
+    done = copy_each(orders, batch.holders, target, {site.id: place}, total=len(orders), report=report)
     found = {(one.recording_id, one.start_utc): one for one in done}
     return tuple(found[order.recording_id, order.start_utc] for order in orders)
 
@@ -109,7 +110,6 @@ def copy_each(
     holders: Sequence[StoreTarget],
     target: StoreTarget,
     places: Mapping[str, SitePlace],
-    home: Home,
     *,
     report: Callable[[str], None],
     moved: Moved = lambda *_: None,
@@ -121,7 +121,7 @@ def copy_each(
     orders get its fault at once. When this is closed or interrupted, what is in flight is given up and goes on from
     there the next time.
     """
-    work = _Replication(home, places, target.store_id, report, moved)
+    work = _Replication(places, target.store_id, report, moved)
     for staging in {place.staging for place in places.values()}:
         staging.mkdir(parents=True, exist_ok=True)
         sweep_fetched(staging)
@@ -324,17 +324,25 @@ def _asking_target(file: _File) -> Iterator[None]:
 def _room(file: _File, needed: int) -> Iterator[None]:
     """Space in staging for so many bytes more, beside what the other files in flight still need.
 
-    Waits for those, however long a slow line takes; alone, for as long as `wait_for_space` says.
+    Waits for those, however long a slow line takes; with none in flight for _PATIENCE_S, then raises StagingFull.
     """
     work, staging = file.work, file.staging
+    deadline: float | None = None
     with work.room:
-        while work.promised and shutil.disk_usage(staging).free < work.promised + needed + floor_bytes(staging):
+        while needed and shutil.disk_usage(staging).free < (wanted := work.promised + needed + floor_bytes(staging)):
             if work.stop.is_set():
                 raise Stopped
+            if deadline is None and not work.promised:
+                deadline = time.monotonic() + _PATIENCE_S
+                file.tell(f"waiting for {wanted / 1e9:.1f} GB of space in {staging}")
+            if deadline is not None and time.monotonic() > deadline:
+                raise StagingFull(
+                    f"The staging disk at {staging} has too little space to fetch {needed / 1e9:.1f} GB to it.",
+                    "Free space there, or give the site another `staging` folder in sites.yaml; it is tried again.",
+                )
             work.room.wait(_POLL_S)
         work.promised += needed
     try:
-        wait_for_space(staging, needed, file.order.site, work.home, file.tell, work.stop)
         yield
     finally:
         with work.room:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vms.config import Site
 from vms.errors import StagingFull
 from vms.home import Home
 from vms.video.ffmpeg import Stopped
@@ -29,7 +30,7 @@ def floor_bytes(folder: Path) -> int:
 def wait_for_space(
     folder: Path,
     expected_bytes: int,
-    site: str,
+    site: Site,
     home: Home,
     report: Callable[[str], None],
     stop: threading.Event | None = None,
@@ -40,13 +41,13 @@ def wait_for_space(
     needed = expected_bytes + floor_bytes(folder)
     if shutil.disk_usage(folder).free >= needed:
         return
-    state = home.run / f"waiting-{site}.json"
+    state = home.run / f"waiting-{site.id}.json"
     text = (
-        f"{site}: waiting for space in {folder}: {_gb(shutil.disk_usage(folder).free)} are free and "
+        f"{site.id}: waiting for space in {folder}: {_gb(shutil.disk_usage(folder).free)} are free and "
         f"{_gb(needed)} are needed"
     )
     report(text)
-    _write(state, {"site": site, "since": datetime.now(UTC).isoformat(), "why": text, "needed_bytes": needed})
+    _write(state, {"site": site.id, "since": datetime.now(UTC).isoformat(), "why": text, "needed_bytes": needed})
     try:
         deadline = time.monotonic() + patience_s
         while shutil.disk_usage(folder).free < needed:
@@ -54,7 +55,7 @@ def wait_for_space(
                 raise Stopped
             if time.monotonic() > deadline:
                 raise StagingFull(
-                    f"{site}: the staging disk at {folder} has {_gb(shutil.disk_usage(folder).free)} free; "
+                    f"{site.id}: the staging disk at {folder} has {_gb(shutil.disk_usage(folder).free)} free; "
                     f"{_gb(needed)} are needed for the next file.",
                     "Free space there, or give the site another `staging` folder in sites.yaml. Renditions leave "
                     "staging when they are uploaded: is a store full or away? Nothing is lost; it is tried again.",
