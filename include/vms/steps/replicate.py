@@ -23,7 +23,7 @@ from vms.errors import CopyDamaged, RestoreNeeded, StagingFull, StoreError, Stor
 from vms.home import Home
 from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
 from vms.steps.copying import Piece, put, put_preview
-from vms.steps.fetching import discard, fetched_file, fill, owned, staged_file, sweep_fetched
+from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
 from vms.steps.meeting import OUT, fault_of, meet
 from vms.steps.space import floor_bytes
 from vms.steps.staged import sha256_of
@@ -229,7 +229,10 @@ def _copy_part(file: _File, held: list[CopyReceipt]) -> list[CopyReceipt]:
     first = held[0]
     staged = staged_file(file.order, first, file.staging)
     if _is_there(file, first) or _is(staged, first):
-        return _put(file, first, staged)
+        made = _put(file, first, staged)
+        for copy in held:
+            discard_left(fetched_file(file.order, copy, file.staging))
+        return made
     faults: list[VmsError] = []
     for copy in held:
         path = fetched_file(file.order, copy, file.staging)
