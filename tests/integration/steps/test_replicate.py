@@ -164,7 +164,7 @@ def test_holder_that_is_away_is_told_and_another_one_is_used(ground: Ground) -> 
     both = tuple(an_order(ground.root, number, ground.batch.holders) for number in range(3))
     (ground.root / "nas").rename(ground.root / "unplugged")
     done = ground.copy((*both, ground.batch.orders[3]))
-    assert [one.fault and one.fault.reason for one in done] == [None, None, None, "store_unreachable"]
+    assert [one.fault and one.fault.reason for one in done] == [None, None, None, "copy_unreachable"]
     assert {one.damaged for one in done} == {()}
     assert "nas can't be used now" in ground.lines
 
@@ -172,7 +172,7 @@ def test_holder_that_is_away_is_told_and_another_one_is_used(ground: Ground) -> 
 def test_recording_that_no_reachable_store_holds_is_a_fault_of_its_own(ground: Ground) -> None:
     ground.batch = replace(ground.batch, holders=ground.batch.holders[1:])
     done = ground.copy()
-    assert {one.fault and one.fault.reason for one in done} == {"store_unreachable"}
+    assert {one.fault and one.fault.reason for one in done} == {"copy_unreachable"}
     assert "no proven copy in a store that can be read from here" in unsent(done, "cloud")[0]
 
 
