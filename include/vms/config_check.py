@@ -23,6 +23,7 @@ from vms.config_yaml import Document, Located, Mistake, Where
 from vms.errors import ConfigError
 from vms.model import StoreOptions
 from vms.recorders import built_in_pattern_names
+from vms.uplink import UNLIMITED
 
 TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "sites")
 
@@ -220,6 +221,7 @@ class _Check:
             every=section.every or self.defaults.every or EVERY,
             enabled=section.enabled,
             staging=section.staging and section.staging / section.id,  # each site has a memory of its own there
+            uplink=section.uplink or self.defaults.uplink or UNLIMITED,
         ), mistakes
 
     def _used_names(

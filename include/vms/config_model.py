@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
+from vms.uplink import UNLIMITED, Uplink
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class CameraConfig:
 
 @dataclass(frozen=True)
 class Site:
-    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed."""
+    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
+
+    uplink: how much of the line its uploads to buckets may take, by its own clock.
+    """
 
     id: str
     name: str
@@ -64,6 +68,7 @@ class Site:
     every: timedelta
     enabled: bool
     staging: Path | None
+    uplink: Uplink = UNLIMITED
 
     @property
     def zone(self) -> ZoneInfo:

@@ -20,6 +20,7 @@ from pathlib import Path
 from vms.config import Site
 from vms.errors import Reason, StoreConflict, StoreDenied, StoreError, StoreFull, StoreUnreachable, VmsError
 from vms.home import Home
+from vms.line import pace_of
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
@@ -119,7 +120,8 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store = open_store(target.name, target.url, conn_id=target.conn_id, options=target.options)
+        pace = pace_of(work.site, work.staging, work.stop)
+        store = open_store(target.name, target.url, conn_id=target.conn_id, options=target.options, pace=pace)
         work.identities[str(target.store_id)] = store.identify(target.identity)
         work.stores[target.store_id] = store
     except VmsError as error:
