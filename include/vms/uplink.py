@@ -21,7 +21,7 @@ ALLOWED = 'allowed is a cap such as "2 Mbit/s", or a timetable such as "Mon-Fri 
 
 _DAY_MINUTES = 24 * 60
 _LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_UNITS = {"kbit/s": 1e3 / 8, "Mbit/s": 1e6 / 8, "Gbit/s": 1e9 / 8, "kB/s": 1e3, "MB/s": 1e6}
+_UNIT_BITS = {"kbit/s": 1e3, "Mbit/s": 1e6, "Gbit/s": 1e9, "kB/s": 8e3, "MB/s": 8e6}
 _ENTRY = re.compile(
     r"(?:(?P<first>[a-z]+)(?:\s*-\s*(?P<last>[a-z]+))?\s+)??"
     r"(?:(?P<begin>\d{1,2}:\d{2})\s*-\s*(?P<end>\d{1,2}:\d{2})\s+)?"
@@ -168,12 +168,11 @@ def _rate(text: str, entry: str) -> float | None:
     match = _RATE.fullmatch(text)
     unit = match and _unit(match[2])
     if match is None or unit is None:
-        near = did_you_mean(match[2] if match else text, [*_UNITS, "unlimited"])
         raise ValueError(
             f'the rate of "{entry}" is not understood; allowed is "unlimited", or a number and one of'
-            f" {', '.join(_UNITS)}.{near}"
+            f" {', '.join(_UNIT_BITS)}."
         )
-    rate = float(match[1]) * unit
+    rate = round(float(match[1]) * unit) / 8
     if rate < LEAST:
         raise ValueError(
             f'"{entry}" is too little: a server gives up an upload that hardly moves; allowed is {rate_text(LEAST)} or'
@@ -184,8 +183,8 @@ def _rate(text: str, entry: str) -> float | None:
 
 def _unit(text: str) -> float | None:
     """Bits are taken in any case; a B for bytes must be a large one, as Mb/s could be meant as either."""
-    bits = {name.lower(): size for name, size in _UNITS.items() if "bit" in name}
-    return _UNITS.get(text, bits.get(text.lower()))
+    bits = {name.lower(): size for name, size in _UNIT_BITS.items() if "bit" in name}
+    return _UNIT_BITS.get(text, bits.get(text.lower()))
 
 
 def _must_be_apart(one: Cap, text: str, other: Cap, other_text: str) -> None:
