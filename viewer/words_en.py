@@ -182,6 +182,8 @@ TEXT: dict[str, str] = {
     "remedy.incomplete": "It is tried again by itself; the log of the task has the details.",
     "reason.footage_unreachable": "The footage folder can't be reached.",
     "remedy.footage_unreachable": "Check the mount and the network of the site.",
+    "reason.store_denied": "The storage does not let the program in.",
+    "remedy.store_denied": "Access key, rights or bucket have to be put right by an administrator.",
     "reason.store_unreachable": "The storage can't be reached.",
     "remedy.store_unreachable": "Check the mount and the network; it is tried again by itself.",
     "reason.store_full": "The storage is full.",

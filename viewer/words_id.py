@@ -182,6 +182,8 @@ TEXT: dict[str, str] = {
     "remedy.incomplete": "Nanti dicoba lagi dengan sendirinya; rinciannya ada di log tugas.",
     "reason.footage_unreachable": "Folder rekaman tidak terjangkau.",
     "remedy.footage_unreachable": "Periksa mount dan jaringan lokasi.",
+    "reason.store_denied": "Penyimpanan menolak akses program.",
+    "remedy.store_denied": "Kunci akses, hak, atau bucket harus diperbaiki oleh administrator.",
     "reason.store_unreachable": "Penyimpanan tidak terjangkau.",
     "remedy.store_unreachable": "Periksa mount dan jaringan; akan dicoba lagi sendiri.",
     "reason.store_full": "Penyimpanan penuh.",

@@ -13,6 +13,9 @@ from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 from vms.uplink import UNLIMITED, Uplink
 
+FALLBACK_AFTER = timedelta(hours=6)
+"""How long a store must be out before a site's fallback takes its place, unless sites.yaml says otherwise."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -52,6 +55,8 @@ class CameraConfig:
 class Site:
     """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
 
+    min_copies: in how many of its stores a recording must be proven to be archived; None: in all of them.
+    fallback: takes the place of a store that is out for longer than fallback_after, until it is back.
     uplink: how much of the line its uploads to buckets may take, by its own clock.
     """
 
@@ -68,6 +73,9 @@ class Site:
     every: timedelta
     enabled: bool
     staging: Path | None
+    min_copies: int | None = None
+    fallback: StoreConfig | None = None
+    fallback_after: timedelta = FALLBACK_AFTER
     uplink: Uplink = UNLIMITED
 
     @property

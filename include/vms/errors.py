@@ -11,7 +11,7 @@ Reason = Literal[
     # the work on it
     "staging_full", "staging_failed", "disk", "compress_failed", "upload_failed", "unexpected",
     # the stores
-    "store_unreachable", "store_full", "store_conflict", "store_refused", "not_proven", "incomplete",
+    "store_unreachable", "store_full", "store_denied", "store_conflict", "store_refused", "not_proven", "incomplete",
 ]  # fmt: skip
 """Why a file got no further. Stable: stored in the catalogue, printed by --json, worded in the viewer."""
 

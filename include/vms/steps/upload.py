@@ -106,6 +106,33 @@ def upload_batch(
             raise
 
 
+@dataclass(frozen=True)
+class Missing:
+    """What the stores did not take of a batch. lines: one for each store and cause, for the operator.
+
+    enough: every file that could be sent is proven in as many stores as its batch asks for; what other stores lack is
+    caught up on by later runs. act: somebody has to do something first. line: it only takes a store that answers and
+    has room, so that waiting for it is all there is to do.
+    """
+
+    lines: tuple[str, ...]
+    enough: bool
+    act: bool
+    line: bool
+
+
+def missing_of(batch: Batch, receipts: Sequence[Receipt]) -> Missing:
+    """What is missing after an upload."""
+    faults = [fault for receipt in receipts for fault in receipt.store_faults.values()]
+    proven = [sum(copy.part == "rendition" for copy in one.copies) for one in receipts if one.fault is None]
+    return Missing(
+        tuple(unreached(receipts)),
+        enough=all(count >= batch.min_copies for count in proven),
+        act=any(fault.permanent for fault in faults),
+        line=all(fault.reason in ("store_unreachable", "store_full") for fault in faults),
+    )
+
+
 def unreached(receipts: Iterable[Receipt]) -> list[str]:
     """One line for each store and cause that kept files from it, for the operator; empty when every copy is proven."""
     files: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -250,6 +277,7 @@ def _fault(error: VmsError) -> Fault:
     codes: list[tuple[type[VmsError], Reason]] = [
         (StoreUnreachable, "store_unreachable"),
         (StoreFull, "store_full"),
+        (StoreDenied, "store_denied"),
         (StoreConflict, "store_conflict"),
         (FileRotted, "staging_failed"),
         (StoreError, "store_refused"),
