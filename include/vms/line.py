@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 FILE = ".uplink"
 """The account's name in the staging folder."""
 
-_LEAST_PIECE, _MOST_PIECE = 4 << 10, 16 << 10
-"""Small enough that sixteen files wait 4 s for their turn at the lowest cap, and 16 s when a high one has just ended:
-less than the 20 s for which S3 bears with a body that stands still."""
+_LEAST_PIECE, _MOST_PIECE = 4 << 10, 64 << 10
+"""The least is small enough that sixteen files wait 4 s for their turn at the lowest cap: S3 bears for 20 s with a body
+that stands still. The most is large enough that asking costs little at a high one."""
 
 _PIECE_S = 0.05
 _BURST_S = 0.25

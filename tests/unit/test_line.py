@@ -28,7 +28,7 @@ from vms.video.ffmpeg import Stopped
 
 ZONE = ZoneInfo("Asia/Jakarta")
 NOON = datetime(2026, 3, 2, 5, tzinfo=UTC)
-BURST_S, MOST_PIECE = 0.25, 16 << 10
+BURST_S, MOST_PIECE = 0.25, 64 << 10
 FORK = multiprocessing.get_context("fork")
 
 
@@ -141,7 +141,7 @@ def test_in_no_stretch_of_time_goes_more_than_the_cap_and_the_burst(tmp_path: Pa
         total = 0
         for when, size in sent[first:]:
             total += size
-            assert total <= rate * (when - begin + BURST_S) + MOST_PIECE + 10
+            assert total <= rate * (when - begin + BURST_S) + min(MOST_PIECE, max(4 << 10, rate * 0.05)) + 10
 
 
 def _sender(folder: str, size: int) -> None:
@@ -156,8 +156,23 @@ def test_two_processes_share_one_line(tmp_path: Path) -> None:
     for one in senders:
         one.join()
     assert [one.exitcode for one in senders] == [0, 0]
-    assert time.monotonic() - began >= (400_000 - 2 * MOST_PIECE) / 200_000 - BURST_S
+    assert time.monotonic() - began >= (400_000 - 2 * 10_000) / 200_000 - BURST_S
     assert float((tmp_path / FILE).read_text().split()[1]) == 400_000
+
+
+def _asker(folder: str, times: int) -> None:
+    line = Line(parse("8 Gbit/s"), ZONE, Path(folder), threading.Event())
+    for _ in range(times):
+        line(1)
+
+
+def test_no_booking_is_lost_when_processes_book_at_the_same_time(tmp_path: Path) -> None:
+    askers = [FORK.Process(target=_asker, args=(str(tmp_path), 2000)) for _ in range(3)]
+    for one in askers:
+        one.start()
+    for one in askers:
+        one.join()
+    assert float((tmp_path / FILE).read_text().split()[1]) == 6000
 
 
 def test_threads_share_one_line(tmp_path: Path) -> None:
@@ -168,7 +183,7 @@ def test_threads_share_one_line(tmp_path: Path) -> None:
         one.start()
     for one in senders:
         one.join()
-    assert time.monotonic() - began >= (400_000 - 8 * MOST_PIECE) / 200_000 - BURST_S
+    assert time.monotonic() - began >= (400_000 - 8 * 10_000) / 200_000 - BURST_S
     assert float((tmp_path / FILE).read_text().split()[1]) == 400_000
 
 
@@ -269,8 +284,7 @@ def test_at_the_lowest_cap_no_connection_stands_still_until_its_server_gives_up(
     """Turns come in the order of asking, so a file waits for one piece of each other file. S3 gives up after 20 s."""
     in_flight = 2 * FILES_IN_FLIGHT  # two upload tasks of a site run at once
     assert in_flight * line_module._LEAST_PIECE / LEAST < 5
-    assert in_flight * line_module._MOST_PIECE / LEAST < 15  # booked at a high cap, carried at the lowest
-    assert line_module._MOST_WAIT_S < 20
+    assert line_module._MOST_WAIT_S < 20  # whatever was booked at a high cap, when the lowest has just begun
 
 
 def test_however_many_are_before_it_a_piece_goes_in_time(tmp_path: Path) -> None:

@@ -78,6 +78,17 @@ def test_so_is_each_of_a_file_that_goes_in_parts(url: str, tmp_path: Path) -> No
     assert pace.gone == size
 
 
+def test_reading_a_body_to_sign_it_is_not_sending(
+    s3_server: weed.S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator may have bodies signed; were that paced, a signature could be too old before a byte is sent."""
+    signed = weed.connection_text(s3_server.endpoint, s3={"payload_signing_enabled": True})
+    monkeypatch.setenv("AIRFLOW_CONN_PACE_S3", signed)
+    pace = Counting()
+    put(opened(f"s3://{weed.BUCKET}/{secrets.token_hex(8)}", pace), tmp_path, 3_000_000)
+    assert pace.gone == 3_000_000
+
+
 def test_what_is_there_already_is_not_asked_for(url: str, tmp_path: Path) -> None:
     pace = Counting()
     put(opened(url, None), tmp_path, 1000)
