@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from vms.config_model import Site
 from vms.uplink import Uplink, rate_text
 from vms.video.ffmpeg import Stopped
 
@@ -42,9 +41,9 @@ _LOCK_S = 2.0
 _LENGTH = 128
 
 
-def pace_of(site: Site, staging: Path, stop: threading.Event) -> Line | None:
-    """What uploads of this site from this staging folder keep to; None when its line has no cap at any hour."""
-    return None if site.uplink.is_unlimited else Line(site.uplink, site.zone, staging, stop)
+def pace_of(uplink: Uplink, zone: ZoneInfo, staging: Path, stop: threading.Event) -> Line | None:
+    """What uploads of the site of this staging folder keep to; None when its line has no cap at any hour."""
+    return None if uplink.is_unlimited else Line(uplink, zone, staging, stop)
 
 
 def _now() -> datetime:

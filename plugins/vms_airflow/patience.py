@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAIT_MOST = timedelta(hours=1)
-_SHORTEST = timedelta(seconds=30)
+_SHORTEST = timedelta(seconds=20)
 _LONGEST = timedelta(minutes=5)
 _WHAT = "upload"
 

@@ -18,14 +18,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vms.config import Site
-from vms.errors import Reason, StoreConflict, StoreDenied, StoreError, StoreFull, StoreUnreachable, VmsError
+from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.line import pace_of
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
 from vms.steps.copying import Piece, holds, pieces_of, put, put_preview
-from vms.stores import FileRotted, Store, open_store
+from vms.steps.meeting import OUT, fault_of, meet
+from vms.stores import FileRotted, Store
 from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
@@ -147,12 +148,11 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        pace = pace_of(work.site, work.staging, work.stop)
-        store = open_store(target.name, target.url, conn_id=target.conn_id, options=target.options, pace=pace)
-        work.identities[str(target.store_id)] = store.identify(target.identity)
+        store, identity = meet(target, pace_of(work.site.uplink, work.site.zone, work.staging, work.stop))
+        work.identities[str(target.store_id)] = identity
         work.stores[target.store_id] = store
     except VmsError as error:
-        work.out[target.store_id] = _fault(error)
+        work.out[target.store_id] = fault_of(error)
         work.tell(f"{target.name} can't be used now: {error}")
 
 
@@ -169,7 +169,7 @@ def _upload(file: _File, receipt: Receipt) -> Receipt:
                 return receipt
             changes += 1
     except VmsError as error:
-        fault = _fault(error)
+        fault = fault_of(error)
     except OSError as error:
         logger.exception("%s failed", file.label)
         fault = Fault("staging_failed", f"{file.label}: {error}.", "Check the disk of the staging folder.", False)
@@ -267,23 +267,10 @@ def _made_again(file: _File, receipt: Receipt) -> Receipt:
 
 def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: VmsError) -> None:
     name = file.work.targets[store_id].name
-    faults[name] = _fault(error)
-    if isinstance(error, (StoreUnreachable, StoreFull, StoreDenied)):
+    faults[name] = fault_of(error)
+    if isinstance(error, OUT):
         file.work.out[store_id] = faults[name]
     file.tell(f"not on {name}: {error}")
-
-
-def _fault(error: VmsError) -> Fault:
-    codes: list[tuple[type[VmsError], Reason]] = [
-        (StoreUnreachable, "store_unreachable"),
-        (StoreFull, "store_full"),
-        (StoreDenied, "store_denied"),
-        (StoreConflict, "store_conflict"),
-        (FileRotted, "staging_failed"),
-        (StoreError, "store_refused"),
-    ]
-    reason: Reason = next((code for kind, code in codes if isinstance(error, kind)), "upload_failed")
-    return Fault(reason, error.message, error.remedy, permanent=isinstance(error, StoreDenied))
 
 
 def _write_sidecar(file: _File, receipt: Receipt) -> None:
