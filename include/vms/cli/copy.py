@@ -29,6 +29,7 @@ from vms.home import Home, from_environment
 from vms.model import CopyOrder, RunRef, StoreTarget
 from vms.steps.meeting import meet
 from vms.steps.replicate import SitePlace, copy_each
+from vms.uplink import UNLIMITED
 
 PAGE = 100
 
@@ -143,13 +144,14 @@ def _pages(conn: Connection, source: str, target: str, wanted: RecordingFilter) 
 
 def _places(known: Sequence[SiteRow], config: Config, home: Home) -> dict[str, SitePlace]:
     """A site's own staging folder where this machine has it, so that what still lies there need not be fetched."""
-    own = {site.id: site.staging for site in config.sites}
+    configured = {site.id: site for site in config.sites}
     places = {}
     for site in known:
-        staging = own.get(site.id)
+        own = configured.get(site.id)
+        staging = own and own.staging
         usable = staging is not None and staging.is_dir()
         folder = staging if staging is not None and usable else home.site_staging(site.id)
-        places[site.id] = SitePlace(ZoneInfo(site.time_zone), folder)
+        places[site.id] = SitePlace(ZoneInfo(site.time_zone), folder, own.uplink if own else UNLIMITED)
     return places
 
 

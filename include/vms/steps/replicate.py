@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from vms.config import Site
 from vms.errors import CopyDamaged, CopyUnreachable, RestoreNeeded, StagingFull, StoreError, VmsError
 from vms.home import Home
+from vms.line import pace_of
 from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
@@ -28,6 +29,7 @@ from vms.steps.meeting import OUT, fault_of, meet
 from vms.steps.space import floor_bytes
 from vms.steps.staged import sha256_of
 from vms.stores import Store
+from vms.uplink import UNLIMITED, Uplink
 from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
@@ -42,16 +44,19 @@ Moved = Callable[[CopyOrder, int, int], None]
 
 @dataclass(frozen=True)
 class SitePlace:
-    """What is local to a site: its clock, for lines that people read, and the staging folder used for its files."""
+    """What is local to a site: its clock, the staging folder used for its files, and the cap that sending them keeps
+    to."""
 
     zone: ZoneInfo
     staging: Path
+    uplink: Uplink = UNLIMITED
 
 
 @dataclass
 class _Replication:
     """What the orders in flight share. out: stores that give or take no more, by number, and why.
 
+    paced: the target as it is opened for the files of sites whose line has a cap, by site.
     promised: bytes of staging that files in flight may still need, guarded by `room`. prepared: folders seen to.
     """
 
@@ -60,6 +65,7 @@ class _Replication:
     report: Callable[[str], None]
     moved: Moved
     stores: dict[int, Store] = field(default_factory=dict)
+    paced: dict[str, Store] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     identity: str = ""
     out: dict[int, VmsError] = field(default_factory=dict)
@@ -97,7 +103,7 @@ class _File:
 
     @property
     def target(self) -> Store:
-        return self.work.stores[self.work.target_id]
+        return self.work.paced.get(self.order.site) or self.work.stores[self.work.target_id]
 
     def tell(self, words: str) -> None:
         start = self.order.start_utc.astimezone(self.work.places[self.order.site].zone)
@@ -106,7 +112,7 @@ class _File:
 
 def copy_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], None]) -> tuple[Copied, ...]:
     """What became of each order of the batch, in their order. Never raises for a store or a file: see `unsent`."""
-    place = SitePlace(site.zone, site.staging or home.site_staging(site.id))
+    place = SitePlace(site.zone, site.staging or home.site_staging(site.id), site.uplink)
     (target,) = batch.stores
     orders = batch.orders
     done = copy_each(orders, batch.holders, target, {site.id: place}, total=len(orders), report=report)
@@ -173,6 +179,10 @@ def _meet(work: _Replication, target: StoreTarget) -> None:
         work.stores[target.store_id], identity = meet(target)
         if target.store_id == work.target_id:
             work.identity = identity
+            for site, place in work.places.items():
+                pace = pace_of(place.uplink, place.zone, place.staging, work.stop)
+                if pace is not None:
+                    work.paced[site], _ = meet(target, pace)
     except VmsError as error:
         work.out[target.store_id] = error
         work.tell(f"{target.name} can't be used now: {error}")

@@ -20,6 +20,7 @@ from pathlib import Path
 from vms.config import Site
 from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
+from vms.line import pace_of
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
@@ -147,7 +148,7 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store, identity = meet(target)
+        store, identity = meet(target, pace_of(work.site.uplink, work.site.zone, work.staging, work.stop))
         work.identities[str(target.store_id)] = identity
         work.stores[target.store_id] = store
     except VmsError as error:

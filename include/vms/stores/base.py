@@ -25,6 +25,10 @@ CHUNK_BYTES = 4 << 20
 Progress = Callable[[int], None]
 """Told during a put how many bytes of the object have been sent so far."""
 
+Pace = Callable[[int], int]
+"""Asked before bytes go out over a line: told how many are at hand, it waits for their turn and says how many of them
+may go now, at least 1. What it raises ends the put."""
+
 
 class ObjectMissing(StoreError):
     """The store was reached and has no object of this key."""

@@ -20,7 +20,7 @@ from google.api_core import exceptions as api
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.model import StoreOptions
 from vms.stores import gcs_upload
-from vms.stores.base import FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
+from vms.stores.base import FileRotted, Finding, ObjectMissing, Pace, Progress, StoredObject, is_key, valid_key
 from vms.stores.gcs_bucket import bucket_findings
 from vms.stores.gcs_client import client
 from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, refusal, retried, retry
@@ -38,7 +38,15 @@ class GcsStore:
     """See `vms.stores.base.Store` for what each method promises."""
 
     def __init__(
-        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", options: StoreOptions
+        self,
+        name: str,
+        url: str,
+        bucket: str,
+        prefix: str,
+        *,
+        conn_id: str = "",
+        options: StoreOptions,
+        pace: Pace | None = None,
     ) -> None:
         self._name = name
         self._url = url
@@ -46,6 +54,7 @@ class GcsStore:
         self._root = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._conn_id = conn_id
         self._options = options
+        self._pace = pace
         self._identity: str | None = None
         self._looked_at: float | None = None
 
@@ -77,7 +86,7 @@ class GcsStore:
     ) -> StoredObject:
         valid_key(key)
         self._still_the_store()
-        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress)
+        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, self._pace)
         with self._doing(f"writing {key}"):
             there = self._look(key)
             bytes_sent = 0

@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.model import StoreOptions
 from vms.stores import s3_check, s3_put
-from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
+from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Pace, Progress, StoredObject, is_key, valid_key
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.probe import probe_findings
 from vms.stores.s3_client import client
@@ -55,7 +55,15 @@ class S3Store:
     """See `vms.stores.base.Store` for what each method promises."""
 
     def __init__(
-        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", options: StoreOptions
+        self,
+        name: str,
+        url: str,
+        bucket: str,
+        prefix: str,
+        *,
+        conn_id: str = "",
+        options: StoreOptions,
+        pace: Pace | None = None,
     ) -> None:
         self._name = name
         self._url = url
@@ -63,6 +71,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._conn_id = conn_id
         self._options = options
+        self._pace = pace
         self._identity: str | None = None
         self._swept = threading.Event()
 
@@ -105,7 +114,7 @@ class S3Store:
             staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=s3_put.part_bytes(size_bytes))
             self._sweep(staged)
             target = s3_put.Target(
-                self._client(), self._bucket, self._prefix + key, self._name, self._options.storage_class
+                self._client(), self._bucket, self._prefix + key, self._name, self._options.storage_class, self._pace
             )
             made, sent = s3_put.send(target, staged, progress)
             there = self._look(key)

@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from vms.errors import StoreDenied
 from vms.stores.connections import Connection, client_maker, connection, variable
+from vms.stores.staged import Slice
 
 CONNECT_S = 5
 READ_S = 30
@@ -35,7 +36,14 @@ def client(conn_id: str) -> Any:
     with _making:
         if held not in _clients:
             _clients[held] = make(conn_id)
+            _clients[held].meta.events.register("before-send.s3", _goes_out)
         return _clients[held]
+
+
+def _goes_out(request: Any, **_: object) -> None:
+    """A request is signed and sent now; a body that keeps to a pace must know, as signing may read it as well."""
+    if isinstance(request.body, Slice):
+        request.body.goes_out()
 
 
 def make_client(conn_id: str) -> Any:

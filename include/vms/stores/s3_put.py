@@ -21,7 +21,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from vms.stores.base import Progress
+from vms.stores.base import Pace, Progress
 from vms.stores.s3_errors import code, is_taken
 from vms.stores.staged import Slice, StagedFile
 
@@ -47,6 +47,7 @@ class Target:
     key: str
     name: str
     storage_class: str
+    pace: Pace | None = None
 
     @property
     def place(self) -> dict[str, str]:
@@ -117,7 +118,7 @@ def _media_type(key: str) -> str:
 
 
 def _whole(target: Target, file: StagedFile, progress: Progress | None) -> tuple[bool, int]:
-    with Slice(file, 0, progress) as body:
+    with Slice(file, 0, progress, target.pace) as body:
         try:
             target.client.put_object(
                 **target.place,
@@ -146,7 +147,7 @@ def send_in_parts(target: Target, file: StagedFile, progress: Progress | None) -
             if progress is not None:
                 progress(sum(file.slice(number)))
             continue
-        with Slice(file, number, progress) as body:
+        with Slice(file, number, progress, target.pace) as body:
             try:
                 answer = target.client.upload_part(
                     **target.place,
