@@ -111,9 +111,7 @@ def main() -> None:
                     "cores": len(os.sched_getaffinity(0)),
                     "load_before": round(began, 2),
                     "loads": {
-                        load: summary(
-                            [run for run in runs if run.load == load], _bytes(folder, names), len(names), shape
-                        )
+                        load: summary([run for run in runs if run.load == load], folder, names, shape)
                         for load, names in loads.items()
                     },
                     "runs": [asdict(run) for run in runs],

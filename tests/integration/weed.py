@@ -71,7 +71,8 @@ def run_weed(program: str, *, place: tuple[str, ...] = (), host: str = "127.0.0.
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-master.volumeSizeLimitMB=256",
         "-volume.max=200", "-volume.preStopSeconds=0", "-master.electionTimeout=1s", "-master.heartbeatInterval=150ms",
         "-s3", f"-s3.ip.bind={host}", f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.iam=false",
-        "-s3.port.iceberg=0", "-s3.port.lance=0", f"-filer.localSocket={folder}/f.sock", f"-s3.localSocket={folder}/s3.sock",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", f"-filer.localSocket={folder}/f.sock",
+        f"-s3.localSocket={folder}/s3.sock",
     ]  # fmt: skip
     environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "WEED_S3_SSE_KEK": "5a" * 32}
     log = (folder / "output").open("wb")
