@@ -126,6 +126,7 @@ def bare_flows(line: ShapedLine, flows: int, seconds: float) -> float:
 
 def _carry(tuns: list[int], shape: Shape) -> None:
     """Hand packets from one end to the other, both ways, until killed."""
+    os.nice(-10)  # a line does not become slower because the machine is busy
     chance = random.Random()
     free_at = dict.fromkeys(tuns, 0.0)
     under_way: list[tuple[float, int, int, bytes]] = []
