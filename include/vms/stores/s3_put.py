@@ -34,7 +34,7 @@ WHOLE_BYTES = 32 << 20
 """Up to this size a file is one request: less work for both sides, and little to lose."""
 
 PART_BYTES = 16 << 20
-"""How large parts are before anything is known of the line."""
+"""How large parts are at least before anything is known of the line; those of long files are a 64th of it."""
 
 PART_S = 10.0
 """How long a part should be under way: that much time is lost by a kill."""
@@ -76,9 +76,8 @@ def part_bytes(size_bytes: int, bytes_per_s: float | None = None) -> int:
 
     bytes_per_s: what a request gets of the line, when that is known.
     """
-    part = PART_BYTES
-    if bytes_per_s is not None:
-        part = round(min(max(bytes_per_s * PART_S, LEAST_PART_BYTES), MOST_PART_BYTES)) // _MIB * _MIB
+    wanted = max(size_bytes / 64, PART_BYTES) if bytes_per_s is None else bytes_per_s * PART_S
+    part = round(min(max(wanted, LEAST_PART_BYTES), MOST_PART_BYTES)) // _MIB * _MIB
     if size_bytes <= min(WHOLE_BYTES, 2 * part):
         return max(size_bytes, 1)
     least = -(-size_bytes // _MOST_PARTS)
