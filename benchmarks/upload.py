@@ -11,6 +11,7 @@ Without options this takes a day, nearly all of it on the shaped line. The figur
 
     python benchmarks/upload.py --line loopback --files 100
     python benchmarks/upload.py --line shaped --files 20 --scale 0.2 --large-mb 100 --rounds 1
+    python benchmarks/upload.py --line shaped --files 60 --scale 0.2 --large-mb 500 --rounds 1 --only product
 
 --scale makes every file smaller. Needs three times the files' size on the disk of the temporary folder (full size:
 20 GB), and, at its first run, the network for the programs that are not the product's: they go into a virtual
