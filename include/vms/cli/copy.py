@@ -148,7 +148,7 @@ def _places(known: Sequence[SiteRow], config: Config, home: Home) -> dict[str, S
     places = {}
     for site in known:
         own = configured.get(site.id)
-        staging = own and own.staging
+        staging = own.staging if own else None
         usable = staging is not None and staging.is_dir()
         folder = staging if staging is not None and usable else home.site_staging(site.id)
         places[site.id] = SitePlace(ZoneInfo(site.time_zone), folder, own.uplink if own else UNLIMITED)

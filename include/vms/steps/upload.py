@@ -31,7 +31,7 @@ from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
 
-FILES_IN_FLIGHT = 4
+FILES_IN_FLIGHT = 8
 _MOST_CHANGES = 2
 
 
@@ -230,6 +230,8 @@ def _holders_first(file: _File, receipt: Receipt, ready: list[int]) -> list[int]
 
     So an earlier try's rendition is found before another one has been written anywhere.
     """
+    if len(ready) < 2:
+        return ready
     key = file.pieces(receipt)[0].key
 
     def lacks(store_id: int) -> bool:

@@ -111,7 +111,8 @@ class S3Store:
             if there is not None:
                 return self._equal(there, file, key, sha256, size_bytes)
             self._must_still_be_here()
-            staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=s3_put.part_bytes(size_bytes))
+            part_bytes = s3_put.part_bytes_of(self._client(), file, self._name, size_bytes)
+            staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=part_bytes)
             self._sweep(staged)
             target = s3_put.Target(
                 self._client(), self._bucket, self._prefix + key, self._name, self._options.storage_class, self._pace

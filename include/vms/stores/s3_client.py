@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from vms.errors import StoreDenied
 from vms.stores.connections import Connection, client_maker, connection, variable
+from vms.stores.s3_line import keep_pace_at_loss
 from vms.stores.staged import Slice
 
 CONNECT_S = 5
@@ -35,8 +36,10 @@ def client(conn_id: str) -> Any:
     held = (os.getpid(), conn_id, hash(os.environ.get(variable(conn_id), "")), make)
     with _making:
         if held not in _clients:
-            _clients[held] = make(conn_id)
-            _clients[held].meta.events.register("before-send.s3", _goes_out)
+            made = make(conn_id)
+            keep_pace_at_loss(made)
+            made.meta.events.register("before-send.s3", _goes_out)
+            _clients[held] = made
         return _clients[held]
 
 

@@ -32,11 +32,13 @@ def examine(path: Path, *, sha256: str, size_bytes: int, part_bytes: int) -> Sta
     """Read the file and take its sums. Raises FileRotted when it is gone, unreadable or not of this size and hash."""
     digest = hashlib.sha256()
     whole, parts, left, found = 0, [0], part_bytes, 0
+    alone = part_bytes >= size_bytes  # then the sum of the one part is that of the whole
     try:
         with FileIO(path, "rb") as file:
             while chunk := file.read(min(CHUNK_BYTES, left)):
                 digest.update(chunk)
-                whole, parts[-1] = zlib.crc32(chunk, whole), zlib.crc32(chunk, parts[-1])
+                parts[-1] = zlib.crc32(chunk, parts[-1])
+                whole = parts[-1] if alone else zlib.crc32(chunk, whole)
                 found += len(chunk)
                 left -= len(chunk)
                 if left == 0 and found < size_bytes:
