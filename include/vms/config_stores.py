@@ -82,7 +82,9 @@ def store_options(section: Any, url: str) -> StoreOptions:
     if section.tags and scheme == "gs":
         raise OptionMistake("tags", "objects of Google Cloud Storage have no tags; label the bucket, and take it out.")
     if section.lock_mode and not section.lock:
-        raise OptionMistake("lock_mode", "it says how `lock` holds, and there is no lock; give lock: 180d, for example.")
+        raise OptionMistake(
+            "lock_mode", "it says how `lock` holds, and there is no lock; give lock: 180d, for example."
+        )
     kept_class = _storage_class(section.storage_class, url)
     if section.verify and kept_class in _BY_READING:
         raise OptionMistake(

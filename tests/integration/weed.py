@@ -67,7 +67,8 @@ def run_weed(program: str, *, volumes: int = 200) -> Iterator[S3Server]:
     command = [
         program, f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-master.volumeSizeLimitMB=256",
-        f"-volume.max={volumes}", "-volume.preStopSeconds=0", "-master.electionTimeout=1s", "-master.heartbeatInterval=150ms",
+        f"-volume.max={volumes}", "-volume.preStopSeconds=0", "-master.electionTimeout=1s",
+        "-master.heartbeatInterval=150ms",
         "-s3", f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0",
         "-s3.port.lance=0", f"-filer.localSocket={folder}/f.sock", f"-s3.localSocket={folder}/s3.sock",
     ]  # fmt: skip

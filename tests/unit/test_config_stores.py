@@ -1,4 +1,4 @@
-"""What sites.yaml may ask of a store's objects: taken when the store can do it, else refused at its line with reason."""
+"""What sites.yaml may ask of a store's objects: taken when the store can do it, else refused at its line."""
 
 from __future__ import annotations
 
