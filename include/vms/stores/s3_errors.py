@@ -10,7 +10,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
-from vms.errors import StoreDenied, StoreError, StoreFull, StoreUnreachable
+from vms.errors import RestoreNeeded, StoreDenied, StoreError, StoreFull, StoreUnreachable
 from vms.stores import s3_rights
 
 FAILURES = (ClientError, boto.BotoCoreError, HTTPError)
@@ -115,7 +115,7 @@ def _answered(what: str, error: ClientError) -> StoreError:
     if found.startswith("KMS."):
         return StoreDenied(what, "Check that the key of the store's `encryption` exists, is enabled and may be used.")
     if found in _ASLEEP:
-        return StoreError(what, "Its storage class must be restored first (RestoreObject) before it can be read.")
+        return RestoreNeeded(what, "Its storage class must be restored first (RestoreObject) before it can be read.")
     if found in _RIGHTS or number == 403:
         return StoreDenied(
             what,
