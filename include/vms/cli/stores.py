@@ -39,7 +39,7 @@ def check(
 ) -> None:
     """Write, read, prove and delete probes in each store, measure its speed, and say what is wrong in it.
 
-    Exit status 1 if anything is wrong. A new and empty store gets its identity by this. At most 32 MB go each way.
+    Exit status 1 if anything is wrong. A new and empty store gets its identity by this. The largest probe has 32 MB.
     """
     home = from_environment()
     config = load_config(home.sites_file)

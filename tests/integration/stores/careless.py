@@ -24,8 +24,9 @@ _NOT_PASSED_ON = ("authorization", "connection", "expect", "host", "x-amz-date",
 
 
 class Gateway:
-    """refuses: which requests (method, path with query) are answered AccessDenied. spoil: change a byte of the next object that is put, as a server with bad memory does. losses: how many answers
-    to reading are cut off in their middle."""
+    """refuses: which requests (method, path with query) are answered AccessDenied. spoil: change a byte of the next
+    object that is put, as a server with bad memory does. losses: how many answers to reading are cut off in their
+    middle."""
 
     def __init__(self, port: int) -> None:
         self.refuses: Callable[[str, str], bool] = lambda _method, _path: False
