@@ -64,7 +64,6 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     tries; where somebody has to act first, it fails at once and says what to do.
     """
     from vms.steps.replicate import copy_batch
-
     from vms.steps.upload import missing_of, upload_batch
     from vms_airflow.store_clients import use_hooks
 
@@ -89,7 +88,6 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
 def record(site: str, batch: Any, receipts: Any) -> Any:
     """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file."""
     from vms.catalogue.copying import record_copies
-
     from vms.catalogue.custody import record_receipts
 
     if receipts is None:
