@@ -229,7 +229,7 @@ def test_check_measures_and_gives_numbers(opened: Opened) -> None:
     numbers = {key: value for one in opened(ALL).check(said.append) for key, value in one.numbers.items()}
     assert numbers["up_mbit_s"] > 0
     assert numbers["down_mbit_s"] > 0
-    assert 256 * 1024 <= numbers["probe_bytes"] <= 32 << 20
+    assert 256 * 1024 <= numbers["probe_bytes"] <= 32_000_000
     assert abs(numbers["clock_apart_s"]) < 30
     assert "measuring its speed" in said
     assert "asking for a lock" in said
