@@ -17,11 +17,11 @@ from pydantic import ValidationError
 
 from vms import config_schema as schema
 from vms.config_model import FALLBACK_AFTER, CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
-from vms.config_values import did_you_mean, storage_class, store_folder, store_url
+from vms.config_stores import OptionMistake, lock_outlasts, store_options
+from vms.config_values import did_you_mean, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
 from vms.errors import ConfigError
-from vms.model import StoreOptions
 from vms.recorders import built_in_pattern_names
 from vms.uplink import UNLIMITED
 
@@ -181,6 +181,8 @@ class _Check:
             if value is not None and not mistakes:
                 try:
                     named.right[name] = make(name, value)
+                except OptionMistake as error:
+                    mistakes.append(Mistake(*located.place((name, error.key)), f"{section}.{name}.{error}"))
                 except ValueError as error:
                     mistakes.append(Mistake(*located.place((name,), key=True), f"{section}.{name}: {error}"))
             if mistakes:
@@ -204,7 +206,10 @@ class _Check:
             text = "time_zone is missing here and in defaults; give WIB, WITA, WIT or a name such as Asia/Jakarta."
             mistakes.append(Mistake(*located.place(()), text))
         cameras = self._site_cameras(section, located, mistakes)
-        self._folders(section, (*stores, fallback) if fallback else stores, located, mistakes)
+        every_store = (*stores, fallback) if fallback else stores
+        self._folders(section, every_store, located, mistakes)
+        retention = section.retention or self.defaults.retention or RETENTION
+        self._locks(retention, every_store, located, mistakes)
         if mistakes or profile is None or zone is None:
             return None, mistakes
         inherits_keep = given.get("keep_source") is None
@@ -218,7 +223,7 @@ class _Check:
             stores=stores,
             profile=profile,
             keep_source=self.defaults.keep_source if inherits_keep else section.keep_source,
-            retention=section.retention or self.defaults.retention or RETENTION,
+            retention=retention,
             every=section.every or self.defaults.every or EVERY,
             enabled=section.enabled,
             staging=section.staging and section.staging / section.id,  # each site has a memory of its own there
@@ -331,6 +336,17 @@ class _Check:
                 text = f"footage: the {what} lies inside this footage folder ({folder}); give each its own folder."
                 mistakes.append(Mistake(*located.place(("footage",)), text))
 
+    def _locks(
+        self, retention: timedelta, stores: tuple[StoreConfig, ...], located: Located, mistakes: list[Mistake]
+    ) -> None:
+        for store in stores:
+            if lock_outlasts(store.options, retention):
+                text = (
+                    f'retention: {retention.days}d end before the store "{store.name}" lets objects go (lock: '
+                    f"{store.options.lock_days}d); make retention longer or the lock shorter."
+                )
+                mistakes.append(Mistake(*located.place(("retention",)), text))
+
     def _validate(self, kind: type[S], located: Located, title: str, at: Where = ()) -> tuple[S | None, list[Mistake]]:
         data = located.data
         for step in at:
@@ -376,9 +392,7 @@ class _Check:
 def _store(name: str, section: schema.StoreSection) -> StoreConfig:
     if section.conn_id and section.url.startswith("file:"):
         raise ValueError("conn_id: a mounted folder needs no connection; take it out.")
-    wanted = section.storage_class
-    options = StoreOptions(storage_class=storage_class(wanted, section.url) if wanted else "")
-    return StoreConfig(name, section.url, section.conn_id, options)
+    return StoreConfig(name, section.url, section.conn_id, store_options(section, section.url))
 
 
 def _profile(name: str, section: schema.ProfileSection) -> Profile:

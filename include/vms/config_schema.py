@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from vms import config_values, uplink
+from vms import config_stores, config_values, uplink
 
 ID_ALLOWED = "1 to 40 of a-z, 0-9 and -, beginning with a letter or digit, such as branch-03"
 
@@ -51,6 +51,14 @@ def _url(value: Any, info: ValidationInfo) -> Any:
 
 def _conn_id(value: Any) -> Any:
     return config_values.conn_id(value) if isinstance(value, str) else value
+
+
+def _tags(value: Any) -> Any:
+    return config_stores.tags(value) if isinstance(value, dict) else value
+
+
+def _lock(value: Any) -> Any:
+    return config_stores.lock(value) if isinstance(value, str) else value
 
 
 def _keep(value: Any) -> Any:
@@ -113,6 +121,11 @@ class StoreSection(Section):
     url: Annotated[str, BeforeValidator(_url)]
     conn_id: Annotated[str, BeforeValidator(_conn_id)] = ""
     storage_class: str = ""
+    encryption: str = ""
+    tags: Annotated[dict[str, str], BeforeValidator(_tags)] = {}
+    lock: Annotated[timedelta | None, BeforeValidator(_lock)] = None
+    lock_mode: Literal["governance", "compliance"] | None = None
+    verify: Literal["read-back"] | None = None
 
 
 class ProfileSection(Section):

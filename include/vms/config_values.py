@@ -131,11 +131,11 @@ def storage_class(text: str, url: str) -> str:
     """The storage class in the store's own spelling."""
     scheme = urlsplit(url).scheme
     if scheme not in STORAGE_CLASSES:
-        raise ValueError("storage_class: only stores at s3:// and gs:// have one; take it out.")
+        raise ValueError("only stores at s3:// and gs:// have one; take it out.")
     known = STORAGE_CLASSES[scheme]
     if text.upper() not in known:
         near = did_you_mean(text, known)
-        raise ValueError(f'storage_class: found "{text}"; allowed for {scheme}:// are {", ".join(known)}.{near}')
+        raise ValueError(f'found "{text}"; allowed for {scheme}:// are {", ".join(known)}.{near}')
     return text.upper()
 
 

@@ -52,6 +52,10 @@ def test_a_good_folder_and_a_good_bucket_pass(
     wrong = [one for store in told["stores"] for one in store["findings"] if not one["ok"]]
     assert [one for one in wrong if "GB free" not in one["what"]] == []
     assert [store["name"] for store in told["stores"]] == ["nas", "cloud"]
+    nas, bucket = (store["numbers"] for store in told["stores"])
+    assert {"up_mbit_s", "free_bytes", "object_clock_apart_s"} <= set(nas)
+    assert "down_mbit_s" not in nas
+    assert min(bucket["up_mbit_s"], bucket["down_mbit_s"]) > 0
     for words in ("the server itself refuses to overwrite", "do not fit their checksum", "uploads in parts"):
         assert words in vms("check", "cloud").stdout
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from vms.catalogue.connection import connect
+from vms.catalogue.pace import Backlog
 from vms.catalogue.reads_sites import store_identities
-from vms.cli.doctor_checks import Finding, examine
+from vms.catalogue.rows import StoreStateRow
+from vms.cli.doctor_checks import examine
+from vms.cli.doctor_finding import Finding
 from vms.cli.status import Overview
 from vms.home import Home, from_environment
 from vms.stores import open_store
@@ -74,3 +78,30 @@ def test_the_catalogue_tells_the_stores_it_knows(catalogue: tuple[Home, str]) ->
         with conn, conn.cursor() as cursor:
             cursor.execute("INSERT INTO store (name, url, identity) VALUES ('nas', 'file:///n', 'x'), ('b', 'b', NULL)")
         assert store_identities(conn) == {"nas": "x"}
+
+
+@pytest.mark.parametrize(("state", "group"), [("full", "Storage full"), ("denied", "Slow upload")])
+def test_a_store_that_was_out_when_a_site_last_met_it_is_told_with_its_remedy(
+    home: Home, state: str, group: str
+) -> None:
+    since = datetime(2026, 1, 31, 3, 15, tzinfo=UTC)
+    row = StoreStateRow("branch", "cloud", state, "Store cloud says no.", "Give it what it wants.", since, since)
+    seen = Overview(home, None, (), {}, (), (), None, stores=(row,))
+    (told,) = (one for one in examine(home, seen) if "cloud" in one.what)
+    assert (told.group, told.ok, told.remedy) == (group, False, "Give it what it wants.")
+    assert told.what == f"branch: store cloud is {state} since 2026-01-31 03:15 UTC: Store cloud says no."
+    well = StoreStateRow("branch", "cloud", "ok", "", "", since, since)
+    assert not [
+        one for one in examine(home, Overview(home, None, (), {}, (), (), stores=(well,))) if "cloud" in one.what
+    ]
+
+
+def test_a_site_that_falls_behind_is_a_finding_and_one_that_catches_up_is_none(home: Home) -> None:
+    waits = {"behind": Backlog(90, 27_000.0, 0, None, True), "better": Backlog(12, 3600.0, 3, 7200.0, False)}
+    found = list(examine(home, Overview(home, None, (), {}, (), (), backlogs=waits)))
+    (behind,) = (one for one in found if one.what.startswith("behind:"))
+    assert (behind.ok, "7.5 hours of footage" in behind.what, bool(behind.remedy)) == (False, True, True)
+    better = [one for one in found if one.what.startswith("better:")]
+    assert [one.ok for one in better] == [True, True]
+    assert "done in 2.0 hours" in better[0].what
+    assert "3 copies are missing" in better[1].what

@@ -55,9 +55,12 @@ def binary() -> str | None:
 
 
 @contextlib.contextmanager
-def run_weed(program: str, *, place: tuple[str, ...] = (), host: str = "127.0.0.1") -> Iterator[S3Server]:
+def run_weed(
+    program: str, *, place: tuple[str, ...] = (), host: str = "127.0.0.1", volumes: int = 200
+) -> Iterator[S3Server]:
     """place: the words before a command that make it run elsewhere, such as in a network namespace; host: the address
-    under which its S3 is reached there."""
+    under which its S3 is reached there. volumes: how many it may make; each bucket needs at least one, and one that
+    gets none is full."""
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
     master, volume, filer, s3 = free_ports(4)
     identity = {
@@ -69,7 +72,8 @@ def run_weed(program: str, *, place: tuple[str, ...] = (), host: str = "127.0.0.
     command = [
         *place, program, f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-master.volumeSizeLimitMB=256",
-        "-volume.max=200", "-volume.preStopSeconds=0", "-master.electionTimeout=1s", "-master.heartbeatInterval=150ms",
+        f"-volume.max={volumes}", "-volume.preStopSeconds=0", "-master.electionTimeout=1s",
+        "-master.heartbeatInterval=150ms",
         "-s3", f"-s3.ip.bind={host}", f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.iam=false",
         "-s3.port.iceberg=0", "-s3.port.lance=0", f"-filer.localSocket={folder}/f.sock",
         f"-s3.localSocket={folder}/s3.sock",

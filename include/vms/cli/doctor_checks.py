@@ -6,43 +6,27 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+from vms.cli.doctor_finding import Finding
+from vms.cli.doctor_stores import storage, upload
 from vms.cli.status import Overview
-from vms.cli.wording import size_text
-from vms.config import Config, Site, StoreConfig, load_config
+from vms.config import Config, Site, load_config
 from vms.errors import VmsError
 from vms.home import Home
 from vms.stack import postgres
 from vms.stack.airflow_env import airflow_url
 from vms.stack.launch import port_holder
 from vms.stack.services import AirflowHealth, viewer_url
-from vms.stores import Store, open_store
 from vms.video.binaries import binaries, version
 
-HOME_FLOOR_BYTES = 2_000_000_000
-STORE_FLOOR_BYTES = 20_000_000_000
 FOLDER_PATIENCE_S = 10.0
-SLOW_STORE_S = 10.0
 BUSY_RUN = timedelta(hours=2)
 _STA_UNSYNC = 0x0040
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. group: the trouble that it explains. remedy: what to do next, "" when ok."""
-
-    group: str
-    ok: bool
-    what: str
-    remedy: str = ""
 
 
 def examine(home: Home, seen: Overview) -> Iterator[Finding]:
@@ -50,8 +34,8 @@ def examine(home: Home, seen: Overview) -> Iterator[Finding]:
     config, problem = _config(home)
     yield from _page(home, seen)
     yield from _nothing_appears(home, seen, config, problem)
-    yield from _storage(home, seen, config)
-    yield from _upload(home, seen, config)
+    yield from storage(home, seen, config)
+    yield from upload(home, seen, config)
     yield from _machine(home)
 
 
@@ -169,84 +153,6 @@ def _sensed(group: str, site: Site, seen: Overview) -> Iterator[Finding]:
         )
 
 
-def _storage(home: Home, seen: Overview, config: Config | None) -> Iterator[Finding]:
-    group = "Storage full"
-    yield _space(group, "the state folder", home.root, HOME_FLOOR_BYTES, "Free some space, or set VMS_HOME elsewhere.")
-    if config is None:
-        return
-    for folder in sorted({site.staging for site in config.sites if site.staging and site.staging.exists()}):
-        yield _space(
-            group, "staging", folder, HOME_FLOOR_BYTES, "Free some space, or set another `staging` in sites.yaml."
-        )
-    for store in config.stores:
-        try:
-            free = _opened(store, seen).free_bytes()
-        except VmsError as error:
-            yield _not_reached(group, home, seen, store, error)
-            continue
-        if free is not None:
-            ok = free >= STORE_FLOOR_BYTES
-            words = f"Store {store.name} has {size_text(free)} free."
-            remedy = "" if ok else "Give it more space, add a store, or shorten `retention` in sites.yaml."
-            yield Finding(group, ok, words, remedy)
-
-
-def _opened(store: StoreConfig, seen: Overview) -> Store:
-    """The store, when it is the one that the catalogue knows; a folder whose mount is missing must not become one.
-
-    Raises StoreError.
-    """
-    opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
-    if seen.identities is None:
-        opened.head("vms-check/is-it-there")
-    else:
-        opened.identify(seen.identities.get(store.name))
-    return opened
-
-
-def _not_reached(group: str, home: Home, seen: Overview, store: StoreConfig, error: VmsError) -> Finding:
-    if seen.identities is not None or _was_started(home):
-        return Finding(group, False, error.message, error.remedy)
-    return Finding(group, True, f"Store {store.name} ({store.url}) is not prepared yet: the first run does that.")
-
-
-def _was_started(home: Home) -> bool:
-    try:
-        postgres.read_address(home)
-    except VmsError:
-        return bool(home.postgres_url)
-    return True
-
-
-def _upload(home: Home, seen: Overview, config: Config | None) -> Iterator[Finding]:
-    group = "Slow upload"
-    for one in seen.waiting:
-        yield Finding(group, False, str(one.get("why", "A site waits.")), "See the finding about that disk.")
-    waiting = sum(site.counts.get("planned", 0) for site in seen.sites)
-    yield Finding(group, True, f"{waiting} recordings wait for their compression or upload.")
-    for store in config.stores if config else ():
-        began = time.monotonic()
-        try:
-            findings = _opened(store, seen).check()
-        except VmsError as error:
-            yield _not_reached(group, home, seen, store, error)
-            continue
-        seconds = time.monotonic() - began
-        for found in findings:
-            yield Finding(group, found.ok, f"Store {store.name}: {found.what}", found.remedy)
-        if seconds > SLOW_STORE_S:
-            remedy = "Check the network to it and its load; uploads go on by themselves, only slowly."
-            yield Finding(group, False, f"Store {store.name} took {seconds:.0f} s for a few small objects.", remedy)
-    load = os.getloadavg()[1] / (os.cpu_count() or 1)
-    remedy = "Compression sets the pace: more cores, a faster profile, or `codec: copy` for a site in sites.yaml."
-    yield Finding(
-        group,
-        True,
-        f"The processors are {'busy' if load > 1 else 'not busy'} (load {load:.1f} per core)."
-        + (f" {remedy}" if load > 2 else ""),
-    )
-
-
 def _machine(home: Home) -> Iterator[Finding]:
     group = "This machine"
     yield Finding(group, True, f"Python {platform.python_version()} in {sys.prefix}")
@@ -278,15 +184,6 @@ def _clock(group: str) -> Finding:
     if status & _STA_UNSYNC:  # no fault by itself: in a virtual machine or container the host may keep it
         return Finding(group, True, f"{words}; nothing on this machine keeps it right.", "timedatectl set-ntp true")
     return Finding(group, True, f"{words} and is synchronized.")
-
-
-def _space(group: str, what: str, folder: Path, floor: int, remedy: str) -> Finding:
-    try:
-        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
-    except OSError as error:
-        return Finding(group, False, f"{folder} ({what}) can't be read ({error.strerror}).", remedy)
-    ok = free >= floor
-    return Finding(group, ok, f"{size_text(free)} are free in {folder} ({what}).", "" if ok else remedy)
 
 
 def _config(home: Home) -> tuple[Config | None, Finding | None]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from vms.catalogue.connection import connect, url
@@ -31,11 +33,13 @@ app = typer.Typer(help="Check stores, and list what they hold.", no_args_is_help
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="Only this store of sites.yaml.", metavar="NAME")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object: ok, and the findings by store.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object: ok, the findings and the numbers by store.")
+    ] = False,
 ) -> None:
-    """Write, read, prove and delete a small probe in each store, and say what is wrong. Exit status 1 if anything is.
+    """Write, read, prove and delete probes in each store, measure its speed, and say what is wrong in it.
 
-    A new and empty store gets its identity by this.
+    Exit status 1 if anything is wrong. A new and empty store gets its identity by this. The largest probe has 32 MB.
     """
     home = from_environment()
     config = load_config(home.sites_file)
@@ -47,7 +51,8 @@ def check(
     for store in chosen:
         if not as_json:
             console.print(f"[bold]{plain(store.name)}[/]  {plain(store.url)}")
-        found[store.name] = _findings(store, known.get(store.name))
+        with _waiting(console, quiet=as_json) as tell:
+            found[store.name] = _findings(store, known.get(store.name), tell)
         for one in () if as_json else found[store.name]:
             console.print(f"  {'[green]✓[/]' if one.ok else '[red]✗[/]'} {plain(one.what)}")
             if one.remedy:
@@ -55,7 +60,12 @@ def check(
     ok = not broken and all(one.ok for some in found.values() for one in some)
     if as_json:
         stores = [
-            {"name": store.name, "url": store.url, "findings": [asdict(one) for one in found[store.name]]}
+            {
+                "name": store.name,
+                "url": store.url,
+                "findings": [asdict(one) for one in found[store.name]],
+                "numbers": {key: value for one in found[store.name] for key, value in one.numbers.items()},
+            }
             for store in chosen
         ]
         sys.stdout.write(json.dumps({"ok": ok, "stores": stores, "errors": broken}, ensure_ascii=False) + "\n")
@@ -117,14 +127,23 @@ def _identities(home: Home) -> Mapping[str, str]:
         return store_identities(conn)
 
 
-def _findings(store: StoreConfig, identity: str | None) -> list[Finding]:
+@contextmanager
+def _waiting(console: Console, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Shows in a terminal what is being tried; gone when it is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what: bar.update(task, description=what)
+
+
+def _findings(store: StoreConfig, identity: str | None, tell: Callable[[str], None]) -> list[Finding]:
     try:
         opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
         if identity is not None:
             opened.identify(identity)
     except VmsError as error:
         return [Finding(False, error.message, error.remedy)]
-    return opened.check()
+    return opened.check(tell)
 
 
 def _as_object(row: StoreOverview, configured: bool) -> dict[str, Any]:

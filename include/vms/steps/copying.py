@@ -56,7 +56,14 @@ def put(
     Raises StoreError; StoreConflict when another object is under the key, FileRotted when the staged file is no good.
     """
     began = time.monotonic()
-    there = store.put(piece.file, piece.key, sha256=piece.sha256, size_bytes=piece.size_bytes, progress=sent)
+    there = store.put(
+        piece.file,
+        piece.key,
+        sha256=piece.sha256,
+        size_bytes=piece.size_bytes,
+        progress=sent,
+        preview=piece.part != "rendition",
+    )
     found = store.head(piece.key)
     if found is None or found.size_bytes != piece.size_bytes:
         raise StoreUnreachable(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from vms.errors import StoreError
+from vms.model import NO_OPTIONS, StoreOptions
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\Z")
 _KEY_LIMIT = 800
@@ -28,6 +29,9 @@ Progress = Callable[[int], None]
 Pace = Callable[[int], int]
 """Asked before bytes go out over a line: told how many are at hand, it waits for their turn and says how many of them
 may go now, at least 1. What it raises ends the put."""
+
+Tell = Callable[[str], None]
+"""Told during a check what is tried next, for whoever waits for it."""
 
 
 class ObjectMissing(StoreError):
@@ -56,11 +60,13 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that `check` looked at. remedy: what to do next, "" when ok."""
+    """One thing that `check` looked at. remedy: what to do next, "" when ok. numbers: what was measured, with units in
+    their names, for programs."""
 
     ok: bool
     what: str
     remedy: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -87,14 +93,22 @@ class Store(Protocol):
         """
 
     def put(
-        self, file: Path, key: str, *, sha256: str, size_bytes: int, progress: Progress | None = None
+        self,
+        file: Path,
+        key: str,
+        *,
+        sha256: str,
+        size_bytes: int,
+        progress: Progress | None = None,
+        preview: bool = False,
     ) -> StoredObject:
         """Put the file under the key, once, and return when the store has proven that it holds these very bytes.
 
         sha256 and size_bytes are what the file must have; FileRotted when it has not, and nothing is left under the
         key. An equal object under the key is proven anew and no byte is sent (bytes_sent 0, the file is not read and
         may be gone); a different one is StoreConflict and stays untouched. Idempotent; killed at any instruction, the
-        key has the whole object or none.
+        key has the whole object or none. preview: it gets of the store's options only the encryption, so that it can
+        be read at once and taken away again.
         """
 
     def head(self, key: str) -> StoredObject | None:
@@ -119,7 +133,7 @@ class Store(Protocol):
         One key that can't be deleted does not keep the others from it; it is missing in the result.
         """
 
-    def check(self) -> builtins.list[Finding]:
+    def check(self, tell: Tell | None = None) -> builtins.list[Finding]:
         """What works and what does not, found by really doing it with a small probe object that is removed again.
 
         Never raises: an unreachable store is a finding. Call `identify` first where the store's identity is known;
@@ -128,6 +142,11 @@ class Store(Protocol):
 
     def free_bytes(self) -> int | None:
         """Space left for objects; None when the store does not know (object stores have no limit)."""
+
+
+def preview_options(options: StoreOptions) -> StoreOptions:
+    """Of a store's options, those that hold for previews, for the store's own identity file and for probes."""
+    return replace(NO_OPTIONS, encryption=options.encryption, read_back=options.read_back)
 
 
 def is_key(key: str) -> bool:

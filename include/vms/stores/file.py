@@ -24,7 +24,17 @@ from pathlib import Path
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.stores import disk, mount
-from vms.stores.base import CHUNK_BYTES, FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
+from vms.stores.base import (
+    CHUNK_BYTES,
+    FileRotted,
+    Finding,
+    ObjectMissing,
+    Progress,
+    StoredObject,
+    Tell,
+    is_key,
+    valid_key,
+)
 from vms.stores.identity import IDENTITY_FILE
 from vms.stores.probe import probe_findings
 
@@ -74,7 +84,14 @@ class FileStore:
         return found
 
     def put(
-        self, file: Path, key: str, *, sha256: str, size_bytes: int, progress: Progress | None = None
+        self,
+        file: Path,
+        key: str,
+        *,
+        sha256: str,
+        size_bytes: int,
+        progress: Progress | None = None,
+        preview: bool = False,  # noqa: ARG002 - files have no options
     ) -> StoredObject:
         folder_key, _, name = valid_key(key).rpartition("/")
         with self._doing(f"writing {key}"), self._checked_root() as root:
@@ -133,8 +150,8 @@ class FileStore:
                     continue
         return gone
 
-    def check(self) -> builtins.list[Finding]:
-        return probe_findings(self, self._identity)
+    def check(self, tell: Tell | None = None) -> builtins.list[Finding]:
+        return probe_findings(self, self._identity, tell)
 
     def free_bytes(self) -> int | None:
         with self._doing("asking for its free space"), self._root() as root:

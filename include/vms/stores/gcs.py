@@ -12,16 +12,28 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from google.api_core import exceptions as api
 
-from vms.errors import StoreConflict, StoreError, StoreUnreachable
+from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
 from vms.model import StoreOptions
 from vms.stores import gcs_upload
-from vms.stores.base import FileRotted, Finding, ObjectMissing, Pace, Progress, StoredObject, is_key, valid_key
-from vms.stores.gcs_bucket import bucket_findings
+from vms.stores.base import (
+    FileRotted,
+    Finding,
+    ObjectMissing,
+    Pace,
+    Progress,
+    StoredObject,
+    Tell,
+    is_key,
+    preview_options,
+    valid_key,
+)
+from vms.stores.gcs_bucket import SWITCH_LOCK_ON, bucket_findings, lock_mode
 from vms.stores.gcs_client import client
 from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, refusal, retried, retry
 from vms.stores.gcs_read import stream
@@ -82,19 +94,28 @@ class GcsStore:
         return found
 
     def put(
-        self, file: Path, key: str, *, sha256: str, size_bytes: int, progress: Progress | None = None
+        self,
+        file: Path,
+        key: str,
+        *,
+        sha256: str,
+        size_bytes: int,
+        progress: Progress | None = None,
+        preview: bool = False,
     ) -> StoredObject:
         valid_key(key)
         self._still_the_store()
-        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, self._pace)
+        options = preview_options(self._options) if preview else self._options
+        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, options, self._pace)
         with self._doing(f"writing {key}"):
             there = self._look(key)
             bytes_sent = 0
             if there is None:
-                blob = self._blob(key)
-                if self._options.storage_class:
-                    blob.storage_class = self._options.storage_class
-                sent = gcs_upload.send(self._client(), blob, out)
+                try:
+                    sent = gcs_upload.send(self._client(), self._new_blob(key, options), out)
+                except (StoreError, api.ClientError):
+                    self._must_have_lock(options)
+                    raise
                 bytes_sent = sent.bytes_sent
                 there = self._look(key)
                 if there is None:
@@ -153,12 +174,14 @@ class GcsStore:
                 gone += self._delete_some(wanted[at : at + _BATCH])
         return gone
 
-    def check(self) -> builtins.list[Finding]:
-        findings = probe_findings(self, self._identity)
+    def check(self, tell: Tell | None = None) -> builtins.list[Finding]:
+        findings = probe_findings(self, self._identity, tell)
         if findings[0].ok:
+            if tell is not None:
+                tell("looking at its settings")
             try:
                 with self._doing("looking at its settings"):
-                    findings += bucket_findings(self._client(), self._bucket_name, self._root)
+                    findings += bucket_findings(self._client(), self._bucket_name, self._root, self._options)
             except StoreError as error:
                 findings.append(Finding(False, error.message, error.remedy))
         return findings
@@ -184,11 +207,14 @@ class GcsStore:
         """The object under the key, when it is ours. StoreConflict when it is another one."""
         sums = there.metadata or {}
         held = sums.get(gcs_upload.SHA256, "")
+        by_reading = self._options.read_back
         if there.size == size_bytes:
-            if not held or sums.get(gcs_upload.CRC32C) != there.crc32c:  # written by somebody else, or not as announced
+            if (
+                by_reading or not held or sums.get(gcs_upload.CRC32C) != there.crc32c
+            ):  # written by somebody else, or not as announced
                 held = self._sha256(there, key)
             if held == sha256:
-                return _described(key, there, sha256=held, bytes_sent=bytes_sent)
+                return _described(key, there, sha256=held, bytes_sent=bytes_sent, read_back=by_reading)
         made = f"{there.time_created:%Y-%m-%d %H:%M:%S} UTC"
         raise StoreConflict(
             f"Store {self._name} holds another object under {key}: {there.size} bytes, SHA-256 {held or 'not taken'}, "
@@ -201,6 +227,14 @@ class GcsStore:
         for piece in self._stream(there, key, 0, None):
             digest.update(piece)
         return digest.hexdigest()
+
+    def _must_have_lock(self, options: StoreOptions) -> None:
+        """After a refusal: raises StoreDenied when it was for a lock that the bucket can't give."""
+        if options.lock_days and lock_mode(self._client(), self._bucket_name) == "":
+            raise StoreDenied(
+                f"Store {self._name} at {self._url} can't lock objects: the bucket has no object retention.",
+                SWITCH_LOCK_ON,
+            )
 
     # --- parts of the rest ---
 
@@ -271,7 +305,7 @@ class GcsStore:
         """Give the place an identity; when two do so at once, both get the identity of the first."""
         identity, content = new_identity()
         try:
-            self._blob(IDENTITY_FILE).upload_from_string(
+            self._new_blob(IDENTITY_FILE, preview_options(self._options)).upload_from_string(
                 content,
                 content_type="application/json",
                 if_generation_match=0,
@@ -311,6 +345,17 @@ class GcsStore:
     def _blob(self, key: str) -> Any:
         return self._bucket().blob(self._root + key)
 
+    def _new_blob(self, key: str, options: StoreOptions) -> Any:
+        """An object that is to be made, and what it gets. A lock counts from now."""
+        blob = self._bucket().blob(self._root + key, kms_key_name=options.encryption or None)
+        if options.storage_class:
+            blob.storage_class = options.storage_class
+        if options.lock_days:
+            blob.retention.mode = "Locked" if options.lock_mode == "compliance" else "Unlocked"
+            until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=options.lock_days)
+            blob.retention.retain_until_time = until
+        return blob
+
     @contextlib.contextmanager
     def _doing(self, what: str) -> Iterator[None]:
         refused = None
@@ -335,12 +380,15 @@ class GcsStore:
         )
 
 
-def _described(key: str, blob: Any, *, sha256: str | None = None, bytes_sent: int = 0) -> StoredObject:
+def _described(
+    key: str, blob: Any, *, sha256: str | None = None, bytes_sent: int = 0, read_back: bool = False
+) -> StoredObject:
+    """read_back: its bytes were read and gave this SHA-256."""
     return StoredObject(
         key=key,
         size_bytes=int(blob.size),
         sha256=sha256 or (blob.metadata or {}).get(gcs_upload.SHA256),
-        checksum=f"crc32c:{blob.crc32c}",
+        checksum=f"sha256:{sha256}" if read_back else f"crc32c:{blob.crc32c}",
         modified_at=blob.time_created,
         bytes_sent=bytes_sent,
     )

@@ -6,21 +6,49 @@ from typing import Any
 
 from google.api_core import exceptions as api
 
+from vms.model import StoreOptions
 from vms.stores.base import Finding
 from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, retry
 
 _FOR_OLD_VERSIONS = {"daysSinceNoncurrentTime", "noncurrentTimeBefore", "numNewerVersions"}
 
+_TIMEOUT = (CONNECT_S, ANSWER_S)
+_RIGHTS = ("storage.objects.create", "storage.objects.get", "storage.objects.list")
+_LOCK_RIGHT = "storage.objects.setRetention"
+_DELETE_RIGHT = "storage.objects.delete"
 
-def bucket_findings(client: Any, bucket: str, prefix: str) -> list[Finding]:
-    """One finding per setting that matters; raises the client library's errors. prefix: of the store's objects."""
+SWITCH_LOCK_ON = (
+    "Enable object retention for the bucket (when it is made, or later in the Google Cloud console), or take `lock` out"
+    " of the store in sites.yaml."
+)
+
+
+def lock_mode(client: Any, bucket: str) -> str | None:
+    """ "Enabled" when objects in it can be locked, "" when not; None when this account may not see it."""
     try:
-        there = client.get_bucket(bucket, timeout=(CONNECT_S, ANSWER_S), retry=retry())
+        there = client.get_bucket(bucket, timeout=_TIMEOUT, retry=retry())
+    except (api.Forbidden, api.NotFound):
+        return None
+    return there.object_retention_mode or ""
+
+
+def bucket_findings(client: Any, bucket: str, prefix: str, options: StoreOptions) -> list[Finding]:
+    """The account's rights, then one finding per setting; raises the client library's errors.
+
+    prefix: of the store's objects.
+    """
+    found = _rights(client, bucket, options)
+    try:
+        there = client.get_bucket(bucket, timeout=_TIMEOUT, retry=retry())
     except api.Forbidden:
-        return [
-            Finding(True, "does not let its settings be seen (storage.buckets.get), lifecycle rules are not checked")
-        ]
-    found = [Finding(True, f"lies in {there.location or 'an unknown place'} as {there.storage_class or 'STANDARD'}")]
+        what = "does not let its settings be seen (storage.buckets.get), lifecycle rules and lock are not checked"
+        return [*found, Finding(True, what)]
+    found.append(
+        Finding(True, f"lies in {there.location or 'an unknown place'} as {there.storage_class or 'STANDARD'}")
+    )
+    found += _locking(there, options)
+    key = options.encryption or there.default_kms_key_name
+    found.append(Finding(True, f"encrypts with {f'the key {key}' if key else 'keys of Google'}"))
     deletes = [rule for rule in there.lifecycle_rules if _deletes_footage(rule, prefix)]
     if deletes:
         found.append(
@@ -39,6 +67,38 @@ def bucket_findings(client: Any, bucket: str, prefix: str) -> list[Finding]:
             )
         )
     return found
+
+
+def _rights(client: Any, bucket: str, options: StoreOptions) -> list[Finding]:
+    """What the account may do, as Google itself says; of what it may not, each by its name."""
+    wanted = [*_RIGHTS, *([_LOCK_RIGHT] if options.lock_days else [])]
+    try:
+        granted = client.bucket(bucket).test_iam_permissions([*wanted, _DELETE_RIGHT], timeout=_TIMEOUT, retry=retry())
+    except (api.NotFound, api.MethodNotAllowed, api.MethodNotImplemented, api.Forbidden):
+        return [Finding(True, "does not say which rights this account has")]
+    if not granted:  # an emulator: the probe has just shown that the account may do something
+        return [Finding(True, "does not say which rights this account has")]
+    found = [
+        Finding(
+            False,
+            f"this account lacks the right {right} on the bucket",
+            "Give it the role of docs/policies/gcp-archive-role.yaml on this bucket.",
+        )
+        for right in wanted
+        if right not in granted
+    ]
+    may_delete = _DELETE_RIGHT in granted
+    what = "may also delete" if may_delete else f"may not delete footage ({_DELETE_RIGHT}), which only retention needs"
+    return [*found, Finding(True, f"this account {what}")]
+
+
+def _locking(there: Any, options: StoreOptions) -> list[Finding]:
+    if not options.lock_days:
+        return []
+    if there.object_retention_mode != "Enabled":
+        what = f"the bucket has no object retention, but sites.yaml asks for a lock of {options.lock_days} days"
+        return [Finding(False, what, SWITCH_LOCK_ON)]
+    return [Finding(True, f"has object retention; footage is locked for {options.lock_days} days")]
 
 
 def _of_old_versions(rule: Any) -> bool:

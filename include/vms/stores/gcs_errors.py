@@ -100,6 +100,12 @@ def refusal(store: str, url: str, bucket: str, error: Exception, doing: str) -> 
             what,
             "Check its connection's credentials and this machine's clock; make a new key if the old one is revoked.",
         )
+    if isinstance(error, (api.Forbidden, api.BadRequest, api.NotFound)) and "kms" in _said(error).lower():
+        return StoreDenied(
+            what,
+            "See that the key of the store's `encryption` exists in the bucket's place, and give the project's Cloud"
+            " Storage service agent the role Cloud KMS CryptoKey Encrypter/Decrypter on it.",
+        )
     if isinstance(error, api.Forbidden):
         return StoreDenied(
             what,

@@ -18,6 +18,7 @@ from typing import Any
 from google.api_core import exceptions as api
 
 from vms.errors import StoreError
+from vms.model import NO_OPTIONS, StoreOptions, dump
 from vms.stores.base import CHUNK_BYTES, FileRotted, Pace, Progress
 from vms.stores.gcs_crc import Crc32c
 from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, Patience, retry, said_no
@@ -39,13 +40,14 @@ _RANGE = re.compile(r"bytes=0-(\d+)\Z")
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What is to be put. store: its name in sites.yaml."""
+    """What is to be put. store: its name in sites.yaml. options: what the object gets; the blob has them already."""
 
     store: str
     file: Path
     sha256: str
     size_bytes: int
     progress: Progress | None
+    options: StoreOptions = NO_OPTIONS
     pace: Pace | None = None
 
     def tell(self, sent: int) -> None:
@@ -111,6 +113,7 @@ class _Session:
             "object": f"{self._client.api_endpoint} gs://{self._blob.bucket.name}/{self._blob.name}",
             "sha256": self._out.sha256,
             "size": self._out.size_bytes,
+            "options": dump(self._out.options),
         }
         with kept_session(self._out.file, self._out.store, about) as kept:
             patience = Patience()

@@ -11,7 +11,6 @@ import base64
 import binascii
 import builtins
 import contextlib
-import hashlib
 import logging
 import threading
 from collections.abc import Iterable, Iterator
@@ -22,12 +21,25 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from vms.errors import StoreConflict, StoreError, StoreUnreachable
+from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
 from vms.model import StoreOptions
 from vms.stores import s3_check, s3_put
-from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Pace, Progress, StoredObject, is_key, valid_key
+from vms.stores.base import (
+    CHUNK_BYTES,
+    Finding,
+    ObjectMissing,
+    Pace,
+    Progress,
+    StoredObject,
+    Tell,
+    is_key,
+    preview_options,
+    valid_key,
+)
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.probe import probe_findings
+from vms.stores.read_back import hash_of
+from vms.stores.s3_bucket import SWITCH_LOCK_ON, NotShown, has_lock
 from vms.stores.s3_client import client
 from vms.stores.s3_errors import FAILURES, code, is_missing, is_taken, refusal
 from vms.stores.staged import StagedFile, examine
@@ -102,7 +114,14 @@ class S3Store:
         return found
 
     def put(
-        self, file: Path, key: str, *, sha256: str, size_bytes: int, progress: Progress | None = None
+        self,
+        file: Path,
+        key: str,
+        *,
+        sha256: str,
+        size_bytes: int,
+        progress: Progress | None = None,
+        preview: bool = False,
     ) -> StoredObject:
         valid_key(key)
         self._must_be_identified()
@@ -114,10 +133,13 @@ class S3Store:
             part_bytes = s3_put.part_bytes_of(self._client(), file, self._name, size_bytes)
             staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=part_bytes)
             self._sweep(staged)
-            target = s3_put.Target(
-                self._client(), self._bucket, self._prefix + key, self._name, self._options.storage_class, self._pace
-            )
-            made, sent = s3_put.send(target, staged, progress)
+            options = preview_options(self._options) if preview else self._options
+            target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, options, self._pace)
+            try:
+                made, sent = s3_put.send(target, staged, progress)
+            except ClientError as error:
+                self._must_have_lock(options, error)
+                raise
             there = self._look(key)
             if there is None:
                 raise StoreUnreachable(
@@ -127,7 +149,7 @@ class S3Store:
             if not made:
                 return self._equal(there, file, key, sha256, size_bytes, sent)
             self._must_be_whole(there, staged, key)
-            return _described(key, there, sha256, sent)
+            return _described(key, there, sha256, sent, read_back=self._options.read_back)
 
     def head(self, key: str) -> StoredObject | None:
         valid_key(key)
@@ -180,10 +202,11 @@ class S3Store:
             gone += self._confirmed(some, answer)
         return gone
 
-    def check(self) -> builtins.list[Finding]:
-        findings = probe_findings(self, self._identity)
+    def check(self, tell: Tell | None = None) -> builtins.list[Finding]:
+        findings = probe_findings(self, self._identity, tell)
         if findings[0].ok:
-            findings += s3_check.findings(self._client, self._bucket, self._prefix, self._named)
+            place = s3_check.Place(self._client, self._bucket, self._prefix, self._options, self._named)
+            findings += s3_check.findings(place, tell)
         return findings
 
     def free_bytes(self) -> int | None:
@@ -208,14 +231,13 @@ class S3Store:
     def _equal(self, there: _Shown, file: Path, key: str, sha256: str, size_bytes: int, sent: int = 0) -> StoredObject:
         """The object that is there already, proven to be ours. Raises StoreConflict when it is another."""
         same = there.size_bytes == size_bytes and there.sha256 in (None, sha256)
-        if same and there.sha256 is not None and there.crc32 is not None:
+        if same and there.sha256 is not None and there.crc32 is not None and not self._options.read_back:
             return _described(key, there, sha256, sent)
         found = there.sha256
-        if same:  # put by another program, or by a server that keeps no CRC32: only its bytes can tell
-            found = self._hash(key)
+        if same:  # put by another program, or by a server that checks or keeps no CRC32: only its bytes can tell
+            found = hash_of(self.open_range, key, size_bytes)
             if found == sha256:
-                at = _described(key, there, sha256, sent)
-                return StoredObject(key, at.size_bytes, sha256, f"sha256:{sha256}", at.modified_at, sent)
+                return _described(key, there, sha256, sent, read_back=True)
         held = f"{there.size_bytes} bytes, SHA-256 {found or 'not known'}"
         raise StoreConflict(
             f"Store {self._name} holds another object under {key}: {held}, of "
@@ -225,16 +247,35 @@ class S3Store:
 
     def _must_be_whole(self, there: _Shown, staged: StagedFile, key: str) -> None:
         """What was just made must be shown as it was sent; else it is taken away again, so that a retry can heal it."""
-        if there.size_bytes == staged.size_bytes and there.sha256 == staged.sha256 and there.crc32 == staged.crc32:
+        whole = there.size_bytes == staged.size_bytes and there.sha256 == staged.sha256
+        if self._options.read_back:
+            found = hash_of(self.open_range, key, staged.size_bytes) if whole else "not taken"
+            shown = f"{there}, read back as SHA-256 {found}"
+            whole = whole and found == staged.sha256
+        else:
+            shown = str(there)
+            whole = whole and there.crc32 == staged.crc32
+        if whole:
             return
         if there.sha256 == staged.sha256:
             with contextlib.suppress(*FAILURES):
                 self._client().delete_object(**self._place(key))
         raise StoreUnreachable(
-            f"Store {self._name} took {key} but does not show what was sent: {there}, instead of {staged.size_bytes} "
+            f"Store {self._name} took {key} but does not show what was sent: {shown}, instead of {staged.size_bytes} "
             f"bytes, SHA-256 {staged.sha256}, CRC32 {staged.crc32:08x}.",
             "It is sent again. If this stays, the server keeps no checksums or damages data: see `vms stores check`.",
         )
+
+    def _must_have_lock(self, options: StoreOptions, error: ClientError) -> None:
+        """Raises StoreDenied when a put was refused because the bucket can't lock objects."""
+        if not options.lock_days or code(error) != "InvalidRequest":
+            return
+        with contextlib.suppress(NotShown, *FAILURES):
+            if not has_lock(self._client(), self._bucket):
+                raise StoreDenied(
+                    f"Store {self._name} at {self._url} can't lock objects: the bucket has no object lock.",
+                    SWITCH_LOCK_ON,
+                ) from error
 
     def _sweep(self, staged: StagedFile) -> None:
         """Abort, once per store, what was begun in parts long ago and never finished."""
@@ -281,12 +322,6 @@ class S3Store:
             elif one is not None and is_key(key):
                 yield StoredObject(key, one["Size"], None, "", one["LastModified"].astimezone(UTC))
 
-    def _hash(self, key: str) -> str:
-        digest = hashlib.sha256()
-        for chunk in self.open_range(key):
-            digest.update(chunk)
-        return digest.hexdigest()
-
     def _stream(self, body: Any, key: str) -> Iterator[bytes]:
         with contextlib.closing(body):
             while True:
@@ -322,7 +357,11 @@ class S3Store:
         _, content = new_identity()
         try:
             self._client().put_object(
-                **self._place(IDENTITY_FILE), Body=content, ContentType="application/json", IfNoneMatch="*"
+                **self._place(IDENTITY_FILE),
+                **s3_put.asked_for(preview_options(self._options)),
+                Body=content,
+                ContentType="application/json",
+                IfNoneMatch="*",
             )
         except ClientError as error:
             if not is_taken(error):
@@ -381,6 +420,9 @@ def _whole_crc32(answer: dict[str, Any]) -> int | None:
     return int.from_bytes(raw, "big") if len(raw) == 4 else None
 
 
-def _described(key: str, there: _Shown, sha256: str | None, sent: int = 0) -> StoredObject:
+def _described(key: str, there: _Shown, sha256: str | None, sent: int = 0, *, read_back: bool = False) -> StoredObject:
+    """read_back: its bytes were read and gave this SHA-256."""
     checksum = "" if there.crc32 is None else f"crc32:{there.crc32:08x}"
+    if read_back:
+        checksum = f"sha256:{sha256}"
     return StoredObject(key, there.size_bytes, sha256, checksum, there.modified_at, sent)

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
 from vms.errors import RestoreNeeded, StoreDenied, StoreError, StoreFull, StoreUnreachable
+from vms.stores import s3_rights
 
 FAILURES = (ClientError, boto.BotoCoreError, HTTPError)
 """Everything that a call of the client, or reading a body it gave, may raise."""
@@ -24,7 +25,8 @@ _CREDENTIALS = {
 }  # fmt: skip
 _RIGHTS = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden", "UnauthorizedAccess"}
 _FULL = {"InsufficientStorage", "QuotaExceeded", "StorageFull", "XMinioStorageFull", "507", "TooManyBuckets"}
-_FULL_WORDS = ("no space left", "quota exceeded", "storage cap", "disk is full", "no writable volume")
+_FULL_WORDS = ("no space left", "quota exceeded", "storage cap", "disk is full", "writable volume")
+_FULL_OR_BROKEN = {"InternalError", "500"}
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "429", "503"}
 _LINE = {"RequestTimeout", "IncompleteBody", "OperationAborted", "408"}
 _CHANGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
@@ -56,6 +58,11 @@ def status(error: BaseException) -> int:
 def is_missing(error: BaseException) -> bool:
     """Whether the answer says that there is no such object."""
     return code(error) in ("NoSuchKey", "404", "NotFound")
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the answer says that this key lacks a right."""
+    return code(error) in _RIGHTS or (status(error) == 403 and code(error) not in _CREDENTIALS)
 
 
 def is_taken(error: BaseException) -> bool:
@@ -105,13 +112,14 @@ def _answered(what: str, error: ClientError) -> StoreError:
         return StoreFull(what, "Free space on it or enlarge it; what is waiting is copied by the next run.")
     if found in _CREDENTIALS or number == 401:
         return StoreDenied(what, "Check access key and secret key of the store's connection; they may be revoked.")
+    if found.startswith("KMS."):
+        return StoreDenied(what, "Check that the key of the store's `encryption` exists, is enabled and may be used.")
     if found in _ASLEEP:
         return RestoreNeeded(what, "Its storage class must be restored first (RestoreObject) before it can be read.")
     if found in _RIGHTS or number == 403:
         return StoreDenied(
             what,
-            "Allow this key GetObject, PutObject, DeleteObject, AbortMultipartUpload and ListMultipartUploadParts on"
-            " the prefix, and ListBucket and ListBucketMultipartUploads on the bucket.",
+            f"Allow this key {s3_rights.missing(error)}; docs/policies/aws-archive.json has all that is needed.",
         )
     if found in _BUSY or number == 429:
         return StoreUnreachable(what, "The server asks for fewer requests; it is tried again later by itself.")
@@ -124,7 +132,10 @@ def _answered(what: str, error: ClientError) -> StoreError:
     if found in _UNKNOWN_TO_SERVER or number == 501:
         return StoreError(what, "The server does not know what was asked; `vms stores check` says what it lacks.")
     if found in _LINE or number >= 500 or number == 0:
-        return StoreUnreachable(what, "The server has a fault; it is tried again. If it stays, look into its log.")
+        full = " or is full (some servers say so in no other way)" if found in _FULL_OR_BROKEN else ""
+        return StoreUnreachable(
+            what, f"The server has a fault{full}; it is tried again. If it stays, look into its log."
+        )
     return StoreError(what, "Look up this answer in the server's log.")
 
 

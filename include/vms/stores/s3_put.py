@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
 
+from vms.model import StoreOptions, dump
 from vms.stores import s3_line
 from vms.stores.base import Pace, Progress
 from vms.stores.s3_errors import code, is_taken
@@ -49,13 +51,14 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Target:
-    """Where a file goes. key: the whole key in the bucket. name: the store's, for the name of the state file."""
+    """Where a file goes and what it gets there. key: the whole key in the bucket. name: the store's, for the name of
+    the state file."""
 
     client: Any
     bucket: str
     key: str
     name: str
-    storage_class: str
+    options: StoreOptions
     pace: Pace | None = None
 
     @property
@@ -132,9 +135,31 @@ def state_file(path: Path, store: str) -> Path:
     return path.with_name(f"{path.name}.{store}.upload.json")
 
 
+def asked_for(options: StoreOptions) -> dict[str, Any]:
+    """What a new object gets, as S3 is asked for it. A lock counts from now."""
+    asked: dict[str, Any] = {}
+    if options.storage_class:
+        asked["StorageClass"] = options.storage_class
+    if options.encryption:
+        kind, _, key = options.encryption.partition(":kms:")
+        asked["ServerSideEncryption"] = f"{kind}:kms" if key else options.encryption
+        if key:
+            asked["SSEKMSKeyId"] = key
+    if options.tags:
+        asked["Tagging"] = urlencode(options.tags, quote_via=quote)
+    if options.lock_days:
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=options.lock_days)
+        asked["ObjectLockMode"] = options.lock_mode.upper()
+        asked["ObjectLockRetainUntilDate"] = until
+    return asked
+
+
 def _described(target: Target, file: StagedFile) -> dict[str, Any]:
-    kind = {"StorageClass": target.storage_class} if target.storage_class else {}
-    return {"Metadata": {"sha256": file.sha256}, "ContentType": _media_type(target.key), **kind}
+    return {
+        "Metadata": {"sha256": file.sha256},
+        "ContentType": _media_type(target.key),
+        **asked_for(target.options),
+    }
 
 
 def _media_type(key: str) -> str:
@@ -249,7 +274,7 @@ def _state(target: Target, file: StagedFile) -> dict[str, Any]:
         "key": target.key,
         "sha256": file.sha256,
         "part_bytes": file.part_bytes,
-        "storage_class": target.storage_class,
+        "options": dump(target.options),
     }
 
 

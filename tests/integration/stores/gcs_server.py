@@ -28,7 +28,8 @@ _SLICE = 64 << 10
 
 @dataclass
 class Seen:
-    """A request as it came. received: bytes of its body, also of one that was cut."""
+    """A request as it came. received: bytes of its body, also of one that was cut. asked: its query as
+    it came."""
 
     method: str
     path: str
@@ -36,11 +37,16 @@ class Seen:
     headers: dict[str, str]
     body: bytes = b""
     received: int = 0
+    asked: str = ""
 
     @property
     def is_part(self) -> bool:
         """Whether it carries a part of an upload session."""
         return self.method == "PUT" and _RANGE.match(self.headers.get("content-range", "")) is not None
+
+    def all_of(self, name: str) -> list[str]:
+        """Every value of a parameter that was given more than once."""
+        return parse_qs(self.asked).get(name, [])
 
     @property
     def is_download(self) -> bool:
@@ -75,7 +81,8 @@ class GcsServer:
 
     cut: how many bytes of a request's body are read before the connection is cut (None: all of it).
     takes: how many bytes of a part the server keeps (None: all of it). before: an answer in the server's place.
-    after: the server's answer on its way back. page: the most objects on a page of a listing.
+    after: the server's answer on its way back. page: the most objects on a page of a listing. withheld: the rights that
+    the account is said not to have.
     """
 
     def __init__(self) -> None:
@@ -92,6 +99,7 @@ class GcsServer:
         self.before: Callable[[Seen], Answer | None] = lambda _: None
         self.after: Callable[[Seen, Answer], Answer] = lambda _, answer: answer
         self.page = 1000
+        self.withheld: set[str] = set()
 
     def start(self) -> None:
         self._emulator.start()
@@ -123,6 +131,9 @@ class GcsServer:
             start, _, total = map(int, _RANGE.match(seen.headers["content-range"]).groups())  # type: ignore[union-attr]
             headers = {**seen.headers, "content-range": f"bytes {start}-{start + kept - 1}/{total}"}
             seen = replace(seen, body=seen.body[:kept], headers=headers)
+        if seen.path.endswith("/iam/testPermissions"):
+            granted = [one for one in seen.all_of("permissions") if one not in self.withheld]
+            return Answer(200, json.dumps({"permissions": granted}).encode(), {"Content-Type": "application/json"})
         with self._one_at_a_time:
             if self._would_overwrite(seen):
                 return failure(412, "At least one of the pre-conditions you specified did not hold.", "conditionNotMet")
@@ -203,7 +214,7 @@ def _handler(server: GcsServer) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
             headers = {key.lower(): value for key, value in self.headers.items()}
-            seen = Seen(self.command, parts.path, query, headers)
+            seen = Seen(self.command, parts.path, query, headers, asked=parts.query)
             server.seen.append(seen)
             if not self._read_body(seen, int(headers.get("content-length", "0"))):
                 self.close_connection = True

@@ -1,0 +1,175 @@
+"""The policies in docs/policies allow every request that the stores make, and nothing that they do not make."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import random
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from gcs_server import BUCKET, GcsServer, Seen
+
+import weed
+from vms.home import PROJECT_ROOT
+from vms.model import StoreOptions
+from vms.stores import Store, connections, open_store
+from vms.stores.s3_client import make_client
+from vms.stores.s3_put import PART_BYTES, WHOLE_BYTES
+from vms.stores.s3_rights import ACTIONS, PUT_LOCK, PUT_TAGS
+
+POLICIES = PROJECT_ROOT / "docs/policies"
+KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
+LARGE = WHOLE_BYTES + PART_BYTES
+OPTIONS = StoreOptions(encryption="AES256", tags=(("department", "security"),), lock_days=1)
+
+Wanted = set[tuple[str, str]]
+"""Rights and what each was used on."""
+
+
+@dataclass
+class Recorder:
+    """Every request that the stores' S3 clients make, as the right that it takes."""
+
+    wanted: Wanted = field(default_factory=set)
+
+    def note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        bucket = f"arn:aws:s3:::{params['Bucket']}"
+        keys = [one["Key"] for one in params.get("Delete", {}).get("Objects", ())] or [params.get("Key")]
+        places = [bucket if key is None else f"{bucket}/{key}" for key in keys]
+        actions = [ACTIONS[model.name]]
+        actions += [PUT_TAGS] if "Tagging" in params else []
+        actions += [PUT_LOCK] if "ObjectLockMode" in params else []
+        self.wanted |= {(action, place) for action in actions for place in places}
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    made = Recorder()
+
+    def client(conn_id: str) -> Any:
+        new = make_client(conn_id)
+        new.meta.events.register("provide-client-params.s3", made.note)
+        return new
+
+    connections.use_clients("s3", client)
+    yield made
+    connections.use_clients("s3", None)
+
+
+def grants(name: str, bucket: str, prefix: str) -> list[tuple[str, str]]:
+    """Every right of a policy with the pattern of what it is granted on."""
+    text = (POLICIES / name).read_text().replace("COMPANY-BUCKET", bucket).replace("PREFIX", prefix)
+    found = []
+    for statement in json.loads(text)["Statement"]:
+        assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
+        assert statement["Effect"] == "Allow"
+        actions = statement["Action"]
+        found += [(one, statement["Resource"]) for one in ([actions] if isinstance(actions, str) else actions)]
+    return found
+
+
+def refused(wanted: Wanted, granted: list[tuple[str, str]]) -> Wanted:
+    return {
+        one
+        for one in wanted
+        if not any(one[0] == action and fnmatch.fnmatchcase(one[1], place) for action, place in granted)
+    }
+
+
+def unused(wanted: Wanted, granted: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [
+        (action, place)
+        for action, place in granted
+        if not any(one[0] == action and fnmatch.fnmatchcase(one[1], place) for one in wanted)
+    ]
+
+
+def _archive(store: Store, folder: Path, size: int) -> None:
+    """All that archiving, auditing, viewing and checking do, a broken upload that goes on included."""
+    file = folder / "staged"
+    data = random.Random(size).randbytes(size)
+    file.write_bytes(data)
+    wanted = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": size}
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    store.identify(None)
+    with pytest.raises(KeyboardInterrupt):
+        store.put(file, KEY, **wanted, progress=stop)
+    store.put(file, KEY, **wanted)
+    store.put(file, KEY, **wanted)
+    store.put(file, KEY.replace(".mp4", ".poster.jpg"), **wanted, preview=True)
+    assert store.head(KEY) is not None
+    assert store.head("ho/none.mp4") is None
+    assert next(store.open_range(KEY, 0, 10))
+    assert len(list(store.list("ho/"))) == 2
+    store.check()
+
+
+def test_aws_policies_fit_what_the_store_does(
+    recorder: Recorder, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bucket, prefix = f"policy-{secrets.token_hex(4)}", "cctv/archive"
+    s3_server.client().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    monkeypatch.setenv("AIRFLOW_CONN_POLICY", weed.connection_text(s3_server.endpoint))
+    store = open_store("cloud", f"s3://{bucket}/{prefix}", conn_id="policy", options=OPTIONS)
+    _archive(store, tmp_path, LARGE)
+    archive, retention = (grants(f"aws-{one}.json", bucket, prefix) for one in ("archive", "retention"))
+    # what was done to footage it may do; of deleting, only the probes
+    assert refused(recorder.wanted, archive) == set()
+    assert unused(recorder.wanted, archive) == []
+    recorder.wanted.clear()
+    store.delete([KEY])
+    assert refused(recorder.wanted, archive) == {("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{prefix}/{KEY}")}
+    assert refused(recorder.wanted, archive + retention) == set()
+    assert unused(recorder.wanted, retention) == []
+
+
+def test_every_request_of_the_code_has_its_right() -> None:
+    """A new request without one would make a refusal that names nothing."""
+    code = "".join(one.read_text() for one in (PROJECT_ROOT / "include/vms/stores").glob("s3*.py"))
+    calls = set(re.findall(r"(?:client|_client\(\)|client\(\))\.([a-z_]+)\(", code))
+    calls |= set(re.findall(r'get_paginator\("([a-z0-9_]+)"\)', code))
+    requests = {"".join(word.capitalize() for word in one.split("_")) for one in calls - {"get_paginator"}}
+    assert requests == set(ACTIONS)
+
+
+def _right(seen: Seen) -> list[str]:
+    if seen.path.startswith("/batch/"):
+        return ["storage.objects.delete"] * seen.body.count(b"DELETE ")
+    if seen.path.endswith("/iam/testPermissions"):
+        return []
+    if seen.path.startswith("/upload/"):
+        lock = ["storage.objects.setRetention"] if b"retainUntilTime" in seen.body else []
+        return ["storage.objects.create", *lock]
+    if seen.method == "DELETE":
+        return ["storage.objects.delete"]
+    assert seen.method == "GET", seen
+    if seen.path == f"/storage/v1/b/{BUCKET}":
+        return ["storage.buckets.get"]
+    return ["storage.objects.list" if seen.path.endswith("/o") else "storage.objects.get"]
+
+
+def test_google_roles_fit_what_the_store_does(gcs: GcsServer, tmp_path: Path) -> None:
+    archive, retention = (
+        set(yaml.safe_load((POLICIES / f"gcp-{one}-role.yaml").read_text())["includedPermissions"])
+        for one in ("archive", "retention")
+    )
+    options = StoreOptions(lock_days=1)
+    store = open_store("cloud", f"gs://{BUCKET}/archive", conn_id="test_gs", options=options)
+    _archive(store, tmp_path, 9_000_000)
+    probes = [one for one in gcs.seen if b"vms-check" in one.body or "vms-check" in one.path]
+    wanted = {right for one in gcs.seen if one not in probes for right in _right(one)}
+    assert wanted == archive
+    gcs.seen.clear()
+    store.delete([KEY])
+    assert {right for one in gcs.seen for right in _right(one)} - archive == retention
