@@ -30,6 +30,14 @@ def up(
     demo: Annotated[
         bool, typer.Option("--demo", help="With three made-up sites and footage that keeps coming.")
     ] = False,
+    with_s3: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-s3/--without-s3",
+            help="The demo with an S3 server as second store, or no longer; else as at its last start.",
+            show_default=False,
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is usable; it runs on.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object with the addresses when all is usable; steps go to stderr.")
@@ -38,6 +46,14 @@ def up(
     """Start the system and keep it running until Ctrl-C."""
     # Said in the environment, so that whatever is started here works on the same sites.
     os.environ["VMS_DEMO"] = "1" if demo or os.environ.get("VMS_DEMO", "0") not in ("", "0") else "0"
+    if with_s3 is not None:
+        if os.environ["VMS_DEMO"] == "0":
+            raise typer.BadParameter(
+                "it belongs to the demonstration: ./vms up --demo --with-s3. A bucket of your own is a store in"
+                " sites.yaml (url: s3://bucket/prefix).",
+                param_hint="--with-s3" if with_s3 else "--without-s3",
+            )
+        os.environ["VMS_DEMO_S3"] = "1" if with_s3 else "0"
     home = from_environment()
     console = new_console(stderr=as_json)
     began = time.monotonic()
