@@ -96,6 +96,7 @@ for conn_id in sys.argv[3:]:
 def test_airflow_s_hooks_know_the_file_s_connections_and_the_variable_wins(tmp_path: Path) -> None:
     home = from_environment({"VMS_HOME": str(tmp_path / "home")})
     home.prepare()
+    # an entry with a field that Airflow does not know costs no other one
     wrong = {"conn_type": "aws", "no such field": 1}
     mine = {"conn_type": "aws", "login": "of the file", "password": SECRET, "extra": {"region_name": "x"}}
     home.connections.write_text(json.dumps({"company_s3": mine, "branch": mine, "wrong": wrong}))
