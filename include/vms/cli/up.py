@@ -15,7 +15,7 @@ from rich.table import Table
 from vms.cli.wording import new_console
 from vms.errors import StackError
 from vms.home import Home, from_environment
-from vms.stack import launch
+from vms.stack import demo_s3, launch
 from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
 from vms.stack.services import viewer_url
 from vms.stack.state import ServiceState, StackState
@@ -87,6 +87,7 @@ def as_object(home: Home, state: StackState, seconds: float) -> dict[str, Any]:
         "sites_file": str(home.sites_file),
         "viewer_url": viewer_url(home),
         "airflow_url": airflow_url(home),
+        "s3_url": (demo_s3.url(home) or None) if home.with_s3 else None,
         "user": ADMIN_USER,
         "password_file": str(password_file(home)),
     }
@@ -140,6 +141,9 @@ def _welcome(console: Console, home: Home, state: StackState, seconds: float, *,
     table.add_row("Viewer", f"[bold cyan]{viewer_url(home)}[/]")
     table.add_row("Airflow", f"[bold cyan]{airflow_url(home)}[/]")
     table.add_row("", f"user [bold]{ADMIN_USER}[/], password in {password_file(home)}")
+    if home.with_s3:
+        table.add_row("S3", f"[bold cyan]{demo_s3.url(home)}[/]")
+        table.add_row("", f"bucket [bold]{demo_s3.BUCKET}[/], keys in {home.connections}")
     table.add_row("Sites", str(home.sites_file))
     console.print(f"\n[bold green]Ready[/] after {seconds:.0f} s{' (demo)' if state.demo else ''}.")
     console.print(table, soft_wrap=True)

@@ -54,6 +54,12 @@ def service(home: Home) -> Service:
     return Service(NAME, server.prepare, server.is_writable, stop_rank=2, stop_signal=signal.SIGKILL)
 
 
+def url(home: Home) -> str:
+    """Where the server of this home answers; "" before its first start."""
+    kept = _kept_ports(home)
+    return f"http://{HOST}:{kept.s3}" if kept else ""
+
+
 def find_program() -> Path:
     """The server's program: of our Python environment, else of the system. Raises StackError when there is none."""
     ours = Path(sysconfig.get_path("scripts")) / "weed"
@@ -144,7 +150,7 @@ class _Server:
         users = home.secrets / "demo_s3_identities.json"
         users.touch(mode=0o600)
         users.write_text(identities(access, secret))
-        endpoint = f"http://{HOST}:{ports.s3}"
+        endpoint = url(home)
         extra = {"endpoint_url": endpoint, "region_name": _REGION}
         connection = {"conn_type": "aws", "login": access, "password": secret, "extra": extra}
         keep_in_file(home, CONN_ID, connection)
