@@ -122,7 +122,7 @@ def conn_id(text: str) -> str:
     if not _CONN_ID.fullmatch(text):
         raise ValueError(
             "allowed is the name of a connection: letters, digits and _, such as company_s3; what it holds is kept in"
-            " the environment variable AIRFLOW_CONN_COMPANY_S3."
+            " secrets/connections.json of the state folder or in the environment variable AIRFLOW_CONN_COMPANY_S3."
         )
     return text
 
