@@ -16,7 +16,17 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from vms import config_schema as schema
-from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
+from vms.config_model import (
+    CameraConfig,
+    Config,
+    NamePattern,
+    Profile,
+    RetentionPolicy,
+    Site,
+    SiteError,
+    StoreConfig,
+)
+from vms.config_retention import too_long_retentions
 from vms.config_values import did_you_mean, storage_class, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
@@ -24,7 +34,7 @@ from vms.errors import ConfigError
 from vms.model import StoreOptions
 from vms.recorders import built_in_pattern_names
 
-TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "sites")
+TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "retention_policy", "sites")
 
 BUILT_IN_PROFILES = {
     "av1": Profile("av1", "av1", "9", 36, 16.0, "yuv420p"),
@@ -78,6 +88,7 @@ class _Check:
         self.used: set[tuple[str, str]] = set()
         self._top_keys()
         self.defaults, self.default_mistakes = self._defaults()
+        self.policy = self._policy()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
@@ -110,6 +121,7 @@ class _Check:
                 )
         if only_site is None:
             self._unused()
+            self.beside.extend(too_long_retentions(self.document.sections.get("stores"), self.stores.right, sites))
             if self.beside:
                 errors.append(SiteError("", self._report("", self.beside)))
         return Config(
@@ -119,6 +131,7 @@ class _Check:
             profiles=tuple(self.profiles.right.values()),
             patterns=tuple(self.patterns.right.values()),
             errors=tuple(errors),
+            retention_policy=self.policy,
         )
 
     def _company(self) -> str:
@@ -161,6 +174,16 @@ class _Check:
             }
             section = schema.DefaultsSection.model_validate(kept, context=self.context)
         return section or schema.DefaultsSection(), by_key
+
+    def _policy(self) -> RetentionPolicy:
+        """What is not said has its default. A mistake is told beside the sites, and purging refuses to work with it."""
+        located = self.document.sections.get("retention_policy")
+        if located is None or located.data is None:
+            return RetentionPolicy()
+        section, mistakes = self._validate(schema.RetentionPolicySection, located, "retention_policy")
+        self.beside.extend(mistakes)
+        given = section.model_dump(exclude_none=True) if section is not None else {}
+        return RetentionPolicy(**given)
 
     def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
         named: _Named[Any] = _Named({}, {})
@@ -277,7 +300,7 @@ class _Check:
     ) -> tuple[CameraConfig, ...]:
         cameras: list[CameraConfig] = []
         for number, one in enumerate(section.cameras):
-            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id)
+            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id, one.retention)
             for other in cameras:
                 what = "id" if other.id == camera.id else "match"
                 if other.id == camera.id or other.match.casefold() == camera.match.casefold():
@@ -348,7 +371,7 @@ def _store(name: str, section: schema.StoreSection) -> StoreConfig:
         raise ValueError("conn_id: a mounted folder needs no connection; take it out.")
     wanted = section.storage_class
     options = StoreOptions(storage_class=storage_class(wanted, section.url) if wanted else "")
-    return StoreConfig(name, section.url, section.conn_id, options)
+    return StoreConfig(name, section.url, section.conn_id, options, section.retention, section.size)
 
 
 def _profile(name: str, section: schema.ProfileSection) -> Profile:
