@@ -20,8 +20,9 @@ def too_long_retentions(
         if store.retention is None or not kept or store.retention <= max(kept):
             continue
         text = (
-            f"stores.{store.name}.retention: found {store.retention.days}d, but no site that uses this store keeps footage"
-            f" longer than {max(kept).days}d. Raise `retention` of defaults, of a site or of a camera, or shorten this."
+            f"stores.{store.name}.retention: found {store.retention.days}d, but no site that uses this store keeps"
+            f" footage longer than {max(kept).days}d. Raise `retention` of defaults, of a site or of a camera,"
+            " or shorten this one."
         )
         where = (store.name, "retention")
         yield Mistake(*located.place(where), text, where)
