@@ -53,6 +53,11 @@ class Rules:
             return None
         return min([*all_of_them, *([self.stores[store]] if store in self.stores else [])])
 
+    def shortest_at(self, site: str) -> timedelta:
+        """The shortest time that anything of this site is kept anywhere."""
+        of_cameras = [keep for (one, _), keep in self.cameras.items() if one == site]
+        return min([self.sites.get(site, timedelta.max), *of_cameras, *self.stores.values()])
+
 
 @dataclass(frozen=True)
 class LivingCopy:
@@ -128,7 +133,7 @@ def decide(
         return Decision(recorded, kept=tuple((copy, "no_rule") for copy in recorded.copies))
     begins = counts_from(recorded)
     expired = begins + keep <= now
-    due = [copy for copy in recorded.copies if expired or begins + min(keep, rules.stores.get(copy.store, keep)) <= now]
+    due = [copy for copy in recorded.copies if begins + min(keep, rules.stores.get(copy.store, keep)) <= now]
     if not due:
         return Decision(recorded)
     if recorded.held:
@@ -148,9 +153,11 @@ def decide(
 
 @dataclass
 class SitePlan:
-    """What a plan would take from one site. recordings: that lose their last copy; living: all that the site has."""
+    """What a plan would take from one site. recordings: that lose their last copy; touched: that lose any; living: all
+    that the site has."""
 
     recordings: int = 0
+    touched: int = 0
     copies: int = 0
     bytes: int = 0
     living: int = 0
@@ -188,6 +195,7 @@ class PlanSums:
             return
         size = sum(copy.bytes for copy in decision.purge)
         site = self.sites.setdefault(at.site, SitePlan())
+        site.touched += 1
         for sums_of in (self, site):
             sums_of.recordings += decision.is_last
             sums_of.copies += len(decision.purge)

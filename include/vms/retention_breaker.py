@@ -112,17 +112,16 @@ def _shares(
     found = []
     elapsed = _elapsed(policy, past, now)
     for name, site in sorted(sums.sites.items()):
-        if site.recordings < FEW_RECORDINGS and site.bytes < FEW_BYTES:
+        if site.touched < FEW_RECORDINGS and site.bytes < FEW_BYTES:
             continue
-        keep = rules.sites.get(name, timedelta(days=1))
-        usual = 100 * min(1.0, elapsed / keep)  # in steady state this share expires between two runs
-        share = 100 * site.recordings / max(site.living, 1)
+        usual = 100 * min(1.0, elapsed / rules.shortest_at(name))  # in steady state it expires between two runs
+        share = 100 * site.touched / max(site.living, 1)
         if share > policy.max_percent + usual:
             found.append(
                 Alarm(
                     "share",
                     name,
-                    f"{site.recordings} of the {site.living} recordings of {name} would go ({share:.0f} %, usual are"
+                    f"{site.touched} of the {site.living} recordings of {name} would lose a copy ({share:.0f} %; usual are"
                     f" {usual:.1f} % and {policy.max_percent} % more are let through). Was its retention shortened?",
                 )
             )
@@ -137,8 +136,8 @@ def _bytes(sums: PlanSums, policy: RetentionPolicy, past: Sequence[PastRun], now
         Alarm(
             "bytes",
             "",
-            f"{sums.bytes / 1e9:,.1f} GB would go; usual are {usual / 1e9:,.1f} GB, and {policy.max_bytes / 1e9:,.1f} GB"
-            " more are let through.",
+            f"{sums.bytes / 1e9:,.1f} GB would go; usual are {usual / 1e9:,.1f} GB, and"
+            f" {policy.max_bytes / 1e9:,.1f} GB more are let through.",
         )
     ]
 
@@ -186,8 +185,8 @@ def _stores(looks: Sequence[StoreLook]) -> list[Alarm]:
                 Alarm(
                     "store_empty",
                     look.name,
-                    f"Store {look.name} lacks {look.missing} of {look.looked} copies that were looked for: it was emptied,"
-                    " or is another one. Nothing is purged there in any case.",
+                    f"Store {look.name} lacks {look.missing} of {look.looked} copies that were looked for: it was"
+                    " emptied, or is another one. Nothing is purged there in any case.",
                 )
             )
         elif look.unknown > max(2, look.recent // 10):
@@ -195,8 +194,8 @@ def _stores(looks: Sequence[StoreLook]) -> list[Alarm]:
                 Alarm(
                     "catalogue_old",
                     look.name,
-                    f"Store {look.name} holds objects of the last days that the catalogue does not know ({look.unknown} of"
-                    f" {look.recent} looked at): the catalogue is older than its objects. Was it restored from a dump?"
+                    f"Store {look.name} holds objects of the last days that the catalogue does not know"
+                    f" ({look.unknown} of {look.recent} looked at): the catalogue is older than its objects. Was it restored from a dump?"
                     " Holds that were made since are missing in it.",
                 )
             )

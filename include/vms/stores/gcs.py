@@ -17,7 +17,7 @@ from typing import Any
 
 from google.api_core import exceptions as api
 
-from vms.errors import StoreConflict, StoreError, StoreUnreachable
+from vms.errors import StoreConflict, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
 from vms.stores import gcs_upload
 from vms.stores.base import FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
@@ -314,8 +314,8 @@ class GcsStore:
         if refused is not None:
             raise refused from None  # its cause may quote the address of an upload session
 
-    def _wrong(self, why: str) -> StoreUnreachable:
-        return StoreUnreachable(
+    def _wrong(self, why: str) -> WrongStore:
+        return WrongStore(
             f"Store {self._name} at {self._url} is another store: {why}.",
             "Name the right bucket and prefix in sites.yaml. Nothing was written; the next run copies what is waiting.",
         )

@@ -22,7 +22,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from vms.errors import StoreConflict, StoreError, StoreUnreachable
+from vms.errors import StoreConflict, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
 from vms.stores import s3_check, s3_put
 from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
@@ -352,8 +352,8 @@ class S3Store:
         except FAILURES as error:
             raise self._named(error, what) from error
 
-    def _wrong(self, why: str) -> StoreUnreachable:
-        return StoreUnreachable(
+    def _wrong(self, why: str) -> WrongStore:
+        return WrongStore(
             f"Store {self._name} at {self._url} is another store: {why}.",
             "Correct its url or connection. Nothing was written; what is waiting is copied by the next run.",
         )
