@@ -121,8 +121,8 @@ def _shares(
                 Alarm(
                     "share",
                     name,
-                    f"{site.touched} of the {site.living} recordings of {name} would lose a copy ({share:.0f} %; usual are"
-                    f" {usual:.1f} % and {policy.max_percent} % more are let through). Was its retention shortened?",
+                    f"{site.touched} of the {site.living} recordings of {name} would lose a copy ({share:.0f} %;"
+                    f" usual are {usual:.1f} % and {policy.max_percent} % more are let through). Was its retention shortened?",
                 )
             )
     return found
@@ -195,8 +195,8 @@ def _stores(looks: Sequence[StoreLook]) -> list[Alarm]:
                     "catalogue_old",
                     look.name,
                     f"Store {look.name} holds objects of the last days that the catalogue does not know"
-                    f" ({look.unknown} of {look.recent} looked at): the catalogue is older than its objects. Was it restored from a dump?"
-                    " Holds that were made since are missing in it.",
+                    f" ({look.unknown} of {look.recent} looked at): the catalogue is older than its objects. Was it"
+                    " restored from a dump? Holds that were made since are missing in it.",
                 )
             )
     return found

@@ -29,8 +29,8 @@ CREATE TABLE hold_scope (
     UNIQUE NULLS NOT DISTINCT (hold_id, site_id, camera_id)
 );
 
--- What became of a hold in a bucket that has holds of its own: on, off or failed (message says why); best effort, as
--- the hold is kept here whatever a bucket says.
+-- Copies on which the bucket itself was asked to put a hold of its own: on, or failed and why. Best effort, as the hold
+-- counts here whatever a bucket says. A row goes when the bucket's hold has been taken off again.
 CREATE TABLE hold_in_store (
     recording_id  bigint NOT NULL,
     start_at      timestamptz NOT NULL,
@@ -116,6 +116,8 @@ CREATE TABLE purge_plan (
     per_store    jsonb NOT NULL,
     kept         jsonb NOT NULL,
     alarms       jsonb NOT NULL,
+    late         boolean NOT NULL,      -- also what was too old already when it arrived
+    away         smallint[] NOT NULL,   -- stores in which nothing is purged: they did not answer or were not themselves
     expires_at   timestamptz NOT NULL,
     answered_by  text,
     answered_at  timestamptz,
@@ -130,7 +132,7 @@ CREATE INDEX purge_plan_state ON purge_plan (state, plan_id);
 -- The copies of a plan: approving it lets exactly these through. Removed some time after its undo window has closed;
 -- lineage tells of each recording for good.
 -- outcome: gone, held, kept (its only copy by now, or no longer there), refused or locked (until locked_until) by the
--- store; undone when it was brought back. custody: of the recording before. last: it is the recording's last copy.
+-- store; undone when it was brought back. custody: of the recording before.
 CREATE TABLE purge_item (
     plan_id       bigint NOT NULL REFERENCES purge_plan,
     store_id      smallint NOT NULL REFERENCES store,
@@ -150,11 +152,5 @@ CREATE INDEX purge_item_open ON purge_item (plan_id, store_id, start_at) WHERE o
 CREATE INDEX purge_item_recording ON purge_item (recording_id);
 
 
--- How much lay in a store on a day: from its rise, the forecast of when it is full.
-CREATE TABLE store_day (
-    store_id    smallint NOT NULL REFERENCES store,
-    day         date NOT NULL,
-    bytes       bigint NOT NULL,
-    free_bytes  bigint,
-    PRIMARY KEY (store_id, day)
-);
+-- On which days did anything happen? From that, purging sees a clock that has jumped.
+CREATE INDEX lineage_at ON lineage USING brin (at);
