@@ -122,7 +122,8 @@ def _shares(
                     "share",
                     name,
                     f"{site.touched} of the {site.living} recordings of {name} would lose a copy ({share:.0f} %;"
-                    f" usual are {usual:.1f} % and {policy.max_percent} % more are let through). Was its retention shortened?",
+                    f" usual are {usual:.1f} % and {policy.max_percent} % more are let through). Was its"
+                    " retention shortened?",
                 )
             )
     return found

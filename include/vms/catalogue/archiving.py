@@ -111,7 +111,7 @@ def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> N
             " ON CONFLICT (recording_id, store_id, part, start_at) DO UPDATE"
             " SET key = excluded.key, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,"
             " checksum = excluded.checksum, stored_at = excluded.stored_at, verified_at = excluded.verified_at"
-            " , state = 0, state_at = NULL"
+            ", state = 0, state_at = NULL"
             " WHERE (old.key, old.size_bytes, old.sha256) IS DISTINCT FROM"
             " (excluded.key, excluded.size_bytes, excluded.sha256)"
             # stored again after it was purged: it must be known, so that it can be purged again

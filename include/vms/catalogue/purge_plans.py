@@ -213,6 +213,12 @@ def finish_applying(conn: Connection, plan_id: int, now: datetime) -> PurgePlan:
     return get_plan(conn, plan_id)
 
 
+def give_up_open_items(conn: Connection, plan_id: int) -> None:
+    """What a plan never got to is left to a newer one."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE purge_item SET outcome = 'kept' WHERE plan_id = %s AND outcome IS NULL", (plan_id,))
+
+
 def drop_old_items(conn: Connection, before: datetime) -> int:
     """Forget the single copies of plans that were finished before this; the plans and the lineage stay."""
     with conn, conn.cursor() as cursor:

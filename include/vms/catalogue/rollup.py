@@ -25,10 +25,8 @@ def rebuild_many(cursor: Cursor, camera_id: int, zone: ZoneInfo, spans: Iterable
     """As `rebuild_days` for many recordings of a camera, each day once."""
     days: set[date] = set()
     for start, end in spans:
-        day, last = local(start, zone).date(), local(end, zone).date()
-        while day <= last:
-            days.add(day)
-            day += timedelta(days=1)
+        first, last = local(start, zone).date(), local(end, zone).date()
+        days |= {date.fromordinal(number) for number in range(first.toordinal(), last.toordinal() + 1)}
     for day in sorted(days):
         _rebuild_day(cursor, camera_id, zone, day)
 
