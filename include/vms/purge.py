@@ -26,7 +26,7 @@ from vms.model import RunRef, StoreTarget
 from vms.retention import Decision, PlanSums, Rules, decide, rules_of
 from vms.retention_breaker import APPROVAL, StoreLook, alarms
 from vms.stores import Store, open_store
-from vms.stores.keeping import Protects, Protection, SetsAside
+from vms.stores.keeping import Protection, Protects, SetsAside
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What purging asks the catalogue before it plans: which stores hold footage, samples of it, what is usual, the clock."""
+"""What purging asks the catalogue before it plans: the stores that hold footage, samples of it, what is usual."""
 
 from __future__ import annotations
 
@@ -101,15 +101,15 @@ def past_runs(conn: Connection) -> list[PastRun]:
 
 
 def clock_facts(conn: Connection, now: datetime) -> ClockFacts:
-    """When anything happened, day by day from the lineage; a silence that somebody approved a plan after is left out."""
+    """When anything happened, day by day from the lineage, without a silence after which somebody approved a plan."""
     first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=_DAYS_BACK)
     ahead = fetch_one(conn, "SELECT max(at) FROM lineage WHERE at > %s", [now])
     if ahead is not None and ahead[0] is not None:
         return ClockFacts(ahead[0], None)
     days = fetch_all(
         conn,
-        "SELECT e.first, e.last FROM generate_series(0, %s) AS n CROSS JOIN LATERAL (SELECT min(at), max(at) FROM lineage"
-        " WHERE at >= %s::timestamptz + n * interval '1 day' AND at < %s::timestamptz + (n + 1) * interval '1 day')"
+        "SELECT e.first, e.last FROM generate_series(0, %s) AS n CROSS JOIN LATERAL"
+        " (SELECT min(at), max(at) FROM lineage WHERE at >= %s::timestamptz + n * interval '1 day' AND at < %s::timestamptz + (n + 1) * interval '1 day')"
         " AS e (first, last) WHERE e.first IS NOT NULL ORDER BY n",
         [_DAYS_BACK, first, first],
     )
