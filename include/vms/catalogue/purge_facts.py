@@ -109,7 +109,8 @@ def clock_facts(conn: Connection, now: datetime) -> ClockFacts:
     days = fetch_all(
         conn,
         "SELECT e.first, e.last FROM generate_series(0, %s) AS n CROSS JOIN LATERAL"
-        " (SELECT min(at), max(at) FROM lineage WHERE at >= %s::timestamptz + n * interval '1 day' AND at < %s::timestamptz + (n + 1) * interval '1 day')"
+        " (SELECT min(at), max(at) FROM lineage WHERE at >= %s::timestamptz + n * interval '1 day'"
+        " AND at < %s::timestamptz + (n + 1) * interval '1 day')"
         " AS e (first, last) WHERE e.first IS NOT NULL ORDER BY n",
         [_DAYS_BACK, first, first],
     )
