@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from vms import config_schema as schema
 from vms.config_model import (
+    FALLBACK_AFTER,
     CameraConfig,
     Config,
     NamePattern,
@@ -220,12 +221,13 @@ class _Check:
             self._used_names(given, located, mistakes)
             return None, mistakes
         stores, profile = self._used_names(given, located, mistakes)
+        fallback = self._fallback(section, stores, given, located, mistakes)
         zone = section.time_zone or self.defaults.time_zone
         if zone is None and "time_zone" not in self.default_mistakes:
             text = "time_zone is missing here and in defaults; give WIB, WITA, WIT or a name such as Asia/Jakarta."
             mistakes.append(Mistake(*located.place(()), text))
         cameras = self._site_cameras(section, located, mistakes)
-        self._folders(section, stores, located, mistakes)
+        self._folders(section, (*stores, fallback) if fallback else stores, located, mistakes)
         if mistakes or profile is None or zone is None:
             return None, mistakes
         inherits_keep = given.get("keep_source") is None
@@ -243,6 +245,9 @@ class _Check:
             every=section.every or self.defaults.every or EVERY,
             enabled=section.enabled,
             staging=section.staging and section.staging / section.id,  # each site has a memory of its own there
+            min_copies=section.min_copies or self.defaults.min_copies,
+            fallback=fallback,
+            fallback_after=section.fallback_after or self.defaults.fallback_after or FALLBACK_AFTER,
         ), mistakes
 
     def _used_names(
@@ -270,6 +275,30 @@ class _Check:
         if isinstance(pattern, str) and pattern != "auto" and pattern not in built_in_pattern_names():
             self._look_up("patterns", self.patterns, pattern, located.place(("pattern",)), mistakes)
         return tuple(stores), profile
+
+    def _fallback(
+        self,
+        section: schema.SiteSection,
+        stores: tuple[StoreConfig, ...],
+        given: dict[str, Any],
+        located: Located,
+        mistakes: list[Mistake],
+    ) -> StoreConfig | None:
+        """The site's fallback; and whether it and min_copies fit the stores that it has."""
+        wanted = section.min_copies or self.defaults.min_copies
+        if stores and wanted is not None and wanted > len(stores):
+            _, place = self._given_or_default(given, located, "min_copies")
+            names = ", ".join(store.name for store in stores)
+            text = f"min_copies: found {wanted}; allowed is at most {len(stores)}, as the stores here are {names}."
+            mistakes.append(Mistake(*place, text))
+        name, place = self._given_or_default(given, located, "fallback")
+        if not isinstance(name, str):
+            return None
+        found: StoreConfig | None = self._look_up("stores", self.stores, name, place, mistakes)
+        if found in stores:
+            text = f'fallback: "{name}" is one of the stores here already; name another one, or take it out of stores.'
+            mistakes.append(Mistake(*place, text))
+        return found
 
     def _given_or_default(self, given: dict[str, Any], located: Located, key: str) -> tuple[Any, tuple[int, int]]:
         if given.get(key) is not None:

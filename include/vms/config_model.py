@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 
+FALLBACK_AFTER = timedelta(hours=6)
+"""How long a store must be out before a site's fallback takes its place, unless sites.yaml says otherwise."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -73,7 +76,11 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class Site:
-    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed."""
+    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
+
+    min_copies: in how many of its stores a recording must be proven to be archived; None: in all of them.
+    fallback: takes the place of a store that is out for longer than fallback_after, until it is back.
+    """
 
     id: str
     name: str
@@ -88,6 +95,9 @@ class Site:
     every: timedelta
     enabled: bool
     staging: Path | None
+    min_copies: int | None = None
+    fallback: StoreConfig | None = None
+    fallback_after: timedelta = FALLBACK_AFTER
 
     @property
     def zone(self) -> ZoneInfo:

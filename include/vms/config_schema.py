@@ -171,6 +171,16 @@ class DefaultsSection(Section):
     keep_source: Keep = None
     retention: Retention | None = None
     every: Duration | None = None
+    min_copies: Annotated[int, Field(ge=1, le=20)] | None = None
+    fallback: str | None = None
+    fallback_after: Duration | None = None
+
+    @field_validator("fallback_after")
+    @classmethod
+    def _fallback_after(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value < timedelta(minutes=10):
+            raise ValueError("allowed is 10m or more: a short cut of the line is no reason to change the store.")
+        return value
 
     @field_validator("every")
     @classmethod
