@@ -62,11 +62,10 @@ def older_than(conn: Connection, bounds: Mapping[int, datetime]) -> Iterator[Exp
     """
     if not bounds:
         return
-    with conn.cursor("expired") as cursor:
-        cursor.itersize = _PAGE
+    with conn.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH wanted AS MATERIALIZED (
+            DECLARE expired NO SCROLL CURSOR FOR WITH wanted AS MATERIALIZED (
                 SELECT DISTINCT k.recording_id, k.start_at
                 FROM unnest(%s::smallint[], %s::timestamptz[]) AS b (store_id, before)
                 CROSS JOIN LATERAL (
@@ -77,8 +76,14 @@ def older_than(conn: Connection, bounds: Mapping[int, datetime]) -> Iterator[Exp
             """,
             (list(bounds), list(bounds.values())),
         )
-        for row in cursor:
-            yield _expired(row)
+        while True:
+            cursor.execute("FETCH %s FROM expired", (_PAGE,))
+            rows = cursor.fetchall()
+            if not rows:
+                break
+            for row in rows:
+                yield _expired(row)
+        cursor.execute("CLOSE expired")
 
 
 def lock_expired(cursor: Cursor, places: Sequence[Place]) -> list[Expired]:

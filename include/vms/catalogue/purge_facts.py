@@ -8,7 +8,7 @@ from vms.catalogue.connection import Connection, fetch_all, fetch_one
 from vms.catalogue.orders import Place
 from vms.catalogue.places import load_stores
 from vms.model import StoreTarget
-from vms.retention_breaker import SILENCE, ClockFacts, PastRun
+from vms.retention_breaker import CLOCK_AHEAD, SILENCE, ClockFacts, PastRun
 
 _DAYS_BACK = 45
 _USUAL_RUNS = 7
@@ -103,7 +103,7 @@ def past_runs(conn: Connection) -> list[PastRun]:
 def clock_facts(conn: Connection, now: datetime) -> ClockFacts:
     """When anything happened, day by day from the lineage, without a silence after which somebody approved a plan."""
     first = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=_DAYS_BACK)
-    ahead = fetch_one(conn, "SELECT max(at) FROM lineage WHERE at > %s", [now])
+    ahead = fetch_one(conn, "SELECT max(at) FROM lineage WHERE at > %s", [now + CLOCK_AHEAD])
     if ahead is not None and ahead[0] is not None:
         return ClockFacts(ahead[0], None)
     days = fetch_all(
