@@ -19,13 +19,14 @@ from google.api_core import exceptions as api
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import gcs_upload
+from vms.stores import gcs_keeping, gcs_upload
 from vms.stores.base import FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
 from vms.stores.gcs_bucket import bucket_findings
 from vms.stores.gcs_client import client
 from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, refusal, retried, retry
 from vms.stores.gcs_read import stream
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
+from vms.stores.keeping import Protection
 from vms.stores.probe import probe_findings
 
 _TIMEOUT = (CONNECT_S, ANSWER_S)
@@ -156,6 +157,17 @@ class GcsStore:
 
     def free_bytes(self) -> int | None:
         return None
+
+    def hold(self, keys: Iterable[str], *, on: bool) -> dict[str, str]:
+        """See `vms.stores.keeping.Holds`."""
+        self._still_the_store()
+        with self._doing("putting or lifting holds"):
+            return gcs_keeping.hold(self._blob, keys, on=on)
+
+    def protection(self, key: str) -> Protection | None:
+        """See `vms.stores.keeping.Protects`."""
+        with self._doing(f"looking at the holds of {key}"):
+            return gcs_keeping.protection(self._look(key))
 
     # --- parts of put ---
 

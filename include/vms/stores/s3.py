@@ -24,9 +24,10 @@ from botocore.exceptions import ClientError
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import s3_check, s3_put
+from vms.stores import s3_check, s3_keeping, s3_put
 from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
+from vms.stores.keeping import Protection
 from vms.stores.probe import probe_findings
 from vms.stores.s3_client import client
 from vms.stores.s3_errors import FAILURES, code, is_missing, is_taken, refusal
@@ -178,6 +179,25 @@ class S3Store:
 
     def free_bytes(self) -> int | None:
         return None
+
+    def hold(self, keys: Iterable[str], *, on: bool) -> dict[str, str]:
+        """See `vms.stores.keeping.Holds`."""
+        self._must_be_identified()
+        with self._doing("putting or lifting legal holds"):
+            said = s3_keeping.hold(self._client(), self._bucket, [self._prefix + key for key in keys], on=on)
+        return {name.removeprefix(self._prefix): text for name, text in said.items()}
+
+    def protection(self, key: str) -> Protection | None:
+        """See `vms.stores.keeping.Protects`."""
+        with self._doing(f"looking at the lock of {key}"):
+            return s3_keeping.protection(self._client(), self._bucket, self._prefix + key)
+
+    def bring_back(self, keys: Iterable[str]) -> builtins.list[str]:
+        """See `vms.stores.keeping.BringsBack`."""
+        self._must_be_identified()
+        with self._doing("bringing objects back"):
+            back = s3_keeping.bring_back(self._client(), self._bucket, [self._prefix + key for key in keys])
+        return [name.removeprefix(self._prefix) for name in back]
 
     def unfinished(self) -> builtins.list[s3_put.Unfinished]:
         """Uploads in parts that were begun here and not finished; their parts cost space until they are aborted."""
