@@ -26,7 +26,7 @@ AT_ONCE = 5000
 
 @dataclass(frozen=True)
 class HeldInStores:
-    """on, off: copies on which holds were put or lifted; failed: on which that was not done, why: some of the reasons."""
+    """on, off: copies on which holds were put or lifted; failed: on which that was not done; why: reasons of it."""
 
     on: int
     off: int

@@ -24,8 +24,8 @@ def headline(plan: PurgePlan) -> str:
         return f"Plan {plan.plan_id}: nothing has expired."
     span = f", footage of {_day(plan.oldest)} to {_day(plan.newest)}" if plan.oldest and plan.newest else ""
     return (
-        f"Plan {plan.plan_id}: {plan.copies:,} copies, {gigabytes(plan.bytes)}{span}; {plan.recordings:,} recordings lose"
-        " their last copy."
+        f"Plan {plan.plan_id}: {plan.copies:,} copies, {gigabytes(plan.bytes)}{span}; {plan.recordings:,} recordings"
+        " lose their last copy."
     )
 
 

@@ -64,7 +64,6 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     tries; where somebody has to act first, it fails at once and says what to do.
     """
     from vms.steps.replicate import copy_batch
-
     from vms.steps.upload import missing_of, upload_batch
     from vms_airflow.store_clients import use_hooks
 
