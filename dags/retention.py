@@ -66,7 +66,7 @@ with DAG(
     },
     tags={"retention"},
 ) as dag:
-    planned = plan(late="{{ params.late }}")
+    planned = plan()
     approval = PurgeApproval(
         task_id="approval",
         subject="Delete what this plan says?",
@@ -76,6 +76,6 @@ with DAG(
         execution_timeout=None,
         doc_md=PurgeApproval.__doc__,
     )
-    applied = apply.override(map_index_template="{{ task.op_kwargs['store']['name'] }}").expand(store=planned["stores"])
+    applied = apply.override(map_index_template="{{ task.op_kwargs['store']['name'] }}").expand(store=planned)
     proved = prove.override(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(hours=1))()
     planned >> approval >> applied >> proved >> verdict.override(trigger_rule=TriggerRule.ALL_DONE)()

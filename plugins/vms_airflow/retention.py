@@ -23,14 +23,14 @@ from vms_airflow.surroundings import catalogue, outcome, run_ref
 
 log = logging.getLogger(__name__)
 
-STORES = "stores"
+PLAN = "plan_id"
 QUESTION = "question"
 ALARMED = "alarmed"
 
 
 @task(show_return_value_in_logs=False)
 @stoppable
-def plan(late: Any = False) -> Any:
+def plan() -> Any:
     """Write down what has expired, and what is unusual about it. Deletes nothing. Holds reach the buckets first."""
     from vms.catalogue.purge_facts import stores_of_plan
     from vms.hold_stores import hold_in_stores
@@ -45,17 +45,17 @@ def plan(late: Any = False) -> Any:
     with catalogue(home) as conn:
         for text in hold_in_stores(conn, now, log.info).why:
             log.warning("%s The hold counts all the same.", text)
-        made = make_plan(
-            conn, load_config(home.sites_file), f"{run.dag_id}/{run.run_id}", now, late=bool(late), report=log.info
-        )
+        late = bool(context["params"]["late"])
+        who = f"{run.dag_id}/{run.run_id}"
+        made = make_plan(conn, load_config(home.sites_file), who, now, late=late, report=log.info)
         stores = stores_of_plan(conn, made.plan_id)
     told = [headline(made), *lines(made)]
     for line in told:
         log.info("%s", line)
-    context["ti"].xcom_push(key=STORES, value=dump(stores))
+    context["ti"].xcom_push(key=PLAN, value=made.plan_id)
     context["ti"].xcom_push(key=ALARMED, value=bool(made.alarms))
     context["ti"].xcom_push(key=QUESTION, value="\n\n".join(told))
-    return made.plan_id
+    return dump(stores)
 
 
 class PurgeApproval(ApprovalOperator):
@@ -79,7 +79,7 @@ class PurgeApproval(ApprovalOperator):
     def _write_down(self, context: Context, *, approved: bool, silent: bool, who: str) -> None:
         from vms.catalogue.purge_plans import answer_plan, get_plan
 
-        plan_id = int(outcome(context, "plan"))
+        plan_id = int(outcome(context, "plan", PLAN))
         with catalogue(from_environment()) as conn:
             if get_plan(conn, plan_id).answered_by:  # somebody was quicker, by the command line
                 return
@@ -96,7 +96,7 @@ def apply(store: Any) -> Any:
 
     use_hooks()
     context = get_current_context()
-    home, plan_id = from_environment(), int(outcome(context, "plan"))
+    home, plan_id = from_environment(), int(outcome(context, "plan", PLAN))
     with catalogue(home) as conn:
         done = apply_in_store(
             conn,
@@ -122,7 +122,7 @@ def prove() -> Any:
 
     use_hooks()
     context = get_current_context()
-    home, plan_id = from_environment(), outcome(context, "plan")
+    home, plan_id = from_environment(), outcome(context, "plan", PLAN)
     if plan_id is None:
         raise AirflowFailException("Nothing could be planned. The log of the task `plan` says why.")
     with catalogue(home) as conn:
@@ -141,7 +141,7 @@ def verdict() -> None:
     from vms.purge_words import headline, lines
 
     context = get_current_context()
-    plan_id = outcome(context, "plan")
+    plan_id = outcome(context, "plan", PLAN)
     if plan_id is None:
         raise AirflowFailException("Nothing could be planned. The log of the task `plan` says why.")
     try:

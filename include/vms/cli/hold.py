@@ -89,9 +89,8 @@ def list_all(
         table.add_column(title, justify="right" if title in ("hold", "recordings", "size") else "left", overflow="fold")
     for row in rows:
         cameras = ", ".join(f"{site}/{camera}" if camera else site for site, camera in row.cameras)
-        released = (
-            "" if row.released_at is None else f"{row.released_at:%Y-%m-%d}, {row.released_by}: {row.release_reason}"
-        )
+        at = row.released_at
+        released = "" if at is None else f"{at:%Y-%m-%d}, {row.released_by}: {row.release_reason}"
         table.add_row(
             *(str(row.hold_id), plain(cameras), f"{row.from_utc:%Y-%m-%d %H:%M:%S}", f"{row.to_utc:%Y-%m-%d %H:%M:%S}"),
             *(f"{row.recordings:,}", size_text(row.bytes), plain(row.reason), plain(row.who), plain(released)),

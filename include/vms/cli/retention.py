@@ -192,7 +192,7 @@ def _working(as_json: bool, what: str) -> Iterator[Any]:
 
 def _applicable(conn: Connection) -> int:
     for state in ("applying", "ready"):
-        for one in purge_plans.list_plans(conn, 1, state):  # type: ignore[arg-type]
+        for one in purge_plans.list_plans(conn, 1, state):
             return one.plan_id
     raise CatalogueError("No plan is ready to be applied.", "Make one with `vms retention plan`.")
 
@@ -201,7 +201,8 @@ def _answer_airflow(home: Home, option: str) -> bool:
     """Whether a run that waits in Airflow took the answer; without a running Airflow there is none to tell."""
     try:
         with AirflowApi(home) as airflow:
-            return any([airflow.answer(DAG, run.run_id, APPROVAL_TASK, option) for run in airflow.active_runs(DAG)])
+            took = [airflow.answer(DAG, run.run_id, APPROVAL_TASK, option) for run in airflow.active_runs(DAG)]
+            return any(took)
     except VmsError:
         return False
 
