@@ -68,13 +68,13 @@ class PurgeApproval(ApprovalOperator):
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        answered = super().execute_complete(context, event)
-        approved = answered["chosen_options"] == [self.APPROVE]
-        silent = bool(event.get("timedout"))
-        user = event.get("responded_by_user") or {}
-        name = user.get("name") if isinstance(user, dict) else getattr(user, "name", None)
-        self._write_down(context, approved=approved and not silent, silent=silent, who=str(name or "nobody"))
-        return answered
+        if "error" not in event:
+            approved = event["chosen_options"] == [self.APPROVE]
+            silent = bool(event.get("timedout"))
+            user = event.get("responded_by_user") or {}
+            who = user.get("name") if isinstance(user, dict) else getattr(user, "name", None)
+            self._write_down(context, approved=approved and not silent, silent=silent, who=str(who or "nobody"))
+        return super().execute_complete(context, event)  # after a no it skips what follows by raising
 
     def _write_down(self, context: Context, *, approved: bool, silent: bool, who: str) -> None:
         from vms.catalogue.purge_plans import answer_plan, get_plan
