@@ -182,6 +182,8 @@ TEXT: dict[str, str] = {
     "remedy.incomplete": "It is tried again by itself; the log of the task has the details.",
     "reason.copy_damaged": "A stored copy is gone or damaged.",
     "remedy.copy_damaged": "It is not copied further; ask the operator to look at the storage.",
+    "reason.copy_unreachable": "No storage that holds it can be read now.",
+    "remedy.copy_unreachable": "Check the storage and the network; it is tried again by itself.",
     "reason.restore_needed": "It lies in a storage class that must be restored before it can be read.",
     "remedy.restore_needed": "Ask the operator to have it restored; it is tried again by itself.",
     "reason.footage_unreachable": "The footage folder can't be reached.",

@@ -182,6 +182,8 @@ TEXT: dict[str, str] = {
     "remedy.incomplete": "Nanti dicoba lagi dengan sendirinya; rinciannya ada di log tugas.",
     "reason.copy_damaged": "Salinan yang tersimpan hilang atau rusak.",
     "remedy.copy_damaged": "Salinan itu tidak diteruskan; minta operator memeriksa penyimpanan.",
+    "reason.copy_unreachable": "Tidak ada penyimpanan berisi rekaman ini yang dapat dibaca sekarang.",
+    "remedy.copy_unreachable": "Periksa penyimpanan dan jaringan; nanti dicoba lagi dengan sendirinya.",
     "reason.restore_needed": "Berada di kelas penyimpanan yang harus dipulihkan dulu sebelum dapat dibaca.",
     "remedy.restore_needed": "Minta operator memulihkannya; nanti dicoba lagi dengan sendirinya.",
     "reason.footage_unreachable": "Folder rekaman tidak terjangkau.",

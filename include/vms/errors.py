@@ -12,7 +12,7 @@ Reason = Literal[
     "staging_full", "staging_failed", "disk", "compress_failed", "upload_failed", "unexpected",
     # the stores
     "store_unreachable", "store_full", "store_denied", "store_conflict", "store_refused", "not_proven", "incomplete",
-    "copy_damaged", "restore_needed",
+    "copy_damaged", "copy_unreachable", "restore_needed",
 ]  # fmt: skip
 """Why a file got no further. Stable: stored in the catalogue, printed by --json, worded in the viewer."""
 
@@ -91,6 +91,10 @@ class StoreConflict(StoreError):
 
 class RestoreNeeded(StoreError):
     """An object lies in a storage class that has to be restored before it can be read."""
+
+
+class CopyUnreachable(StoreError):
+    """No store that holds a recording can be read now."""
 
 
 class CopyDamaged(StoreError):

@@ -88,7 +88,6 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
 def record(site: str, batch: Any, receipts: Any) -> Any:
     """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file."""
     from vms.catalogue.copying import record_copies
-
     from vms.catalogue.custody import record_receipts
 
     if receipts is None:

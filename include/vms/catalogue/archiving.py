@@ -5,6 +5,7 @@ as proof. What further stores lack is noted, and caught up on by later runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
@@ -54,7 +55,7 @@ def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault
             permanent=False,
         )
     _check(cursor, work, receipt, rendition, known)
-    keep_copies(cursor, work, receipt, known)
+    keep_copies(cursor, work.actor, receipt.copies, known)
     proven = {copy.store_id for copy in receipt.copies if copy.part == "rendition" and _is_proof(copy, rendition)}
     if len(proven) < work.min_copies:
         return _missing(cursor, work, receipt, proven)
@@ -110,12 +111,13 @@ def confirm(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
     if cursor.fetchone() != (receipt.source_sha256, rendition.sha256):
         raise contradiction(work, receipt, "it is archived already, from other bytes or as another rendition")
     _check(cursor, work, receipt, rendition, known)
-    keep_copies(cursor, work, receipt, known)
+    keep_copies(cursor, work.actor, receipt.copies, known)
 
 
-def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
-    """A row for each copy that a store confirmed, and an event for each row that is new or changed."""
-    for copy in receipt.copies:
+def keep_copies(cursor: Cursor, actor: Actor, copies: Sequence[CopyReceipt], known: Known) -> None:
+    """A row for each copy that a store confirmed, and an event for each row that is new or changed; a store whose
+    rendition is proven lacks it no longer."""
+    for copy in copies:
         cursor.execute(
             "INSERT INTO copy AS old (recording_id, start_at, store_id, part, key, size_bytes, sha256, checksum,"
             " stored_at, verified_at) VALUES (%s, %s, %s, %s, %s, %s, decode(%s, 'hex'), %s, %s, %s)"
@@ -129,13 +131,13 @@ def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> N
             " OR (old.state = 2 AND excluded.verified_at > old.state_at) RETURNING 1",
             (
                 *(known.recording_id, known.start_utc, copy.store_id, PARTS[copy.part], copy.key, copy.size_bytes),
-                *(copy.sha256, copy.checksum, work.actor.now, copy.verified_at),
+                *(copy.sha256, copy.checksum, actor.now, copy.verified_at),
             ),
         )
         if cursor.fetchone() is not None:
             note(
                 cursor,
-                work.actor,
+                actor,
                 "copied",
                 known,
                 store=copy.store_id,
@@ -146,7 +148,7 @@ def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> N
                 sha256=copy.sha256,
                 checksum=copy.checksum,
             )
-    no_longer_wanted(cursor, known, {copy.store_id for copy in receipt.copies if copy.part == "rendition"})
+    no_longer_wanted(cursor, known, {copy.store_id for copy in copies if copy.part == "rendition"})
 
 
 def contradiction(work: Work, receipt: Receipt, what: str) -> CatalogueError:

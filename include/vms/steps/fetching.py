@@ -87,13 +87,20 @@ def discard(path: Path) -> None:
             one.unlink()
 
 
+def discard_left(path: Path) -> None:
+    """Discard it if a process that is no more has left it; what somebody is at stays."""
+    with contextlib.suppress(OSError):
+        if path.exists() and (handle := _locked(path)) is not None:
+            discard(path)
+            os.close(handle)
+
+
 def sweep_fetched(staging: Path) -> None:
-    """Remove what was fetched days ago by processes that are no more and that nobody has gone on with."""
+    """Discard what was left days ago and that nobody has gone on with."""
     for path in staging.glob(f".*{_ENDING}"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _KEPT_S and (handle := _locked(path)) is not None:
-                discard(path)
-                os.close(handle)
+            if time.time() - path.stat().st_mtime > _KEPT_S:
+                discard_left(path)
 
 
 def _append(path: Path, holder: Store, copy: CopyReceipt, moved: Callable[[int], None], stop: threading.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vms.errors import (
     CopyDamaged,
+    CopyUnreachable,
     Reason,
     RestoreNeeded,
     StagingFull,
@@ -28,6 +29,7 @@ _REASONS: tuple[tuple[type[VmsError], Reason], ...] = (
     (FileRotted, "staging_failed"),
     (RestoreNeeded, "restore_needed"),
     (CopyDamaged, "copy_damaged"),
+    (CopyUnreachable, "copy_unreachable"),
     (StoreError, "store_refused"),
     (StagingFull, "staging_full"),
 )

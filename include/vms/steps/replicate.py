@@ -19,11 +19,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from vms.config import Site
-from vms.errors import CopyDamaged, RestoreNeeded, StagingFull, StoreError, StoreUnreachable, VmsError
+from vms.errors import CopyDamaged, CopyUnreachable, RestoreNeeded, StagingFull, StoreError, VmsError
 from vms.home import Home
 from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
 from vms.steps.copying import Piece, put, put_preview
-from vms.steps.fetching import discard, fetched_file, fill, owned, staged_file, sweep_fetched
+from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
 from vms.steps.meeting import OUT, fault_of, meet
 from vms.steps.space import floor_bytes
 from vms.steps.staged import sha256_of
@@ -208,7 +208,7 @@ def _copies(file: _File) -> tuple[CopyReceipt, ...]:
         if copy.store_id in order_of and copy.store_id != file.work.target_id:
             parts.setdefault(copy.part, []).append(copy)
     if "rendition" not in parts:
-        raise StoreUnreachable(
+        raise CopyUnreachable(
             f"Recording {file.order.recording_id} has no proven copy in a store that can be read from here.",
             "Give this machine access to a store that holds it.",
         )
@@ -229,7 +229,10 @@ def _copy_part(file: _File, held: list[CopyReceipt]) -> list[CopyReceipt]:
     first = held[0]
     staged = staged_file(file.order, first, file.staging)
     if _is_there(file, first) or _is(staged, first):
-        return _put(file, first, staged)
+        made = _put(file, first, staged)
+        for copy in held:
+            discard_left(fetched_file(file.order, copy, file.staging))
+        return made
     faults: list[VmsError] = []
     for copy in held:
         path = fetched_file(file.order, copy, file.staging)
@@ -353,5 +356,7 @@ def _room(file: _File, needed: int) -> Iterator[None]:
 def _worst(faults: list[VmsError]) -> VmsError:
     """Why no holder gave it, as one error of the kind that most needs somebody to act."""
     first = min(faults, key=lambda one: (not isinstance(one, CopyDamaged), not isinstance(one, RestoreNeeded)))
-    said = [first.message, *(one.message for one in faults if one is not first)]
-    return type(first)(" ".join(said), first.remedy)
+    message = " ".join([first.message, *(one.message for one in faults if one is not first)])
+    # a holder that is out must not pass for a target that is out
+    kind = type(first) if isinstance(first, (CopyDamaged, RestoreNeeded)) else CopyUnreachable
+    return kind(message, first.remedy)
