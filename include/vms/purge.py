@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from vms.catalogue import purge_facts, purge_plans
 from vms.catalogue.connection import Connection
+from vms.catalogue.dead_months import drop_dead_months
 from vms.catalogue.events import Actor
 from vms.catalogue.expired import Expired, older_than
 from vms.catalogue.holds import while_purging
@@ -151,6 +152,8 @@ def finish(conn: Connection, config: Config, plan_id: int, now: datetime, *, rep
                     report(f"{store.name}: {freed} bytes whose undo window is over are freed")
         except VmsError as error:
             report(f"{store.name}: its undo area could not be emptied ({error.message})")
+    for month in drop_dead_months(conn, now):
+        report(f"nothing of {month} is left, its rows are dropped")
     purge_plans.drop_old_items(conn, now - config.retention_policy.undo - timedelta(days=30))
     return plan
 

@@ -19,6 +19,7 @@ from vms.airflow_api import AirflowApi
 from vms.catalogue import purge_facts, purge_plans
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.purge_plans import PurgePlan
+from vms.cli.retention_proof import gather, show
 from vms.cli.wording import new_console, plain, size_text
 from vms.config import load_config
 from vms.errors import CatalogueError, VmsError
@@ -163,6 +164,16 @@ def undo(
         for problem in done.problems:
             console.print(f"[red]{plain(problem)}[/]")
     raise typer.Exit(0 if done.back and not done.lost else 1)
+
+
+@app.command()
+def proof(as_json: _Json = False) -> None:
+    """Promised against achieved days of each camera, since when that holds, and when each store will be full."""
+    home = from_environment()
+    with closing(connect(url(home, "viewer"))) as conn, _working(as_json, "Reading the catalogue"):
+        proofs, forecasts = gather(conn, load_config(home.sites_file))
+    show(proofs, forecasts, as_json=as_json)
+    raise typer.Exit(1 if any(one.state == "broken" for one in proofs) else 0)
 
 
 def who() -> str:
