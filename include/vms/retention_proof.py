@@ -16,7 +16,7 @@ FILL_DAYS = 14
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """Of one camera: days of its site's zone. first: with footage ever; oldest: of footage that is still kept; broken:
+    """Of one camera: days of its site's zone, in which it is `today`. first: with footage ever; oldest: of footage that is still kept; broken:
     the newest day of which footage was purged though its time was not over, None when there is none."""
 
     site: str
@@ -24,6 +24,7 @@ class CameraFacts:
     first: date | None
     oldest: date | None
     broken: date | None
+    today: date
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,17 @@ class Forecast:
     advice: str
 
 
-def prove_camera(facts: CameraFacts, promised: timedelta, today: date) -> Proof:
+def prove_camera(facts: CameraFacts, promised: timedelta) -> Proof:
     """What can be said of one camera today."""
+    today = facts.today
     if facts.first is None or facts.oldest is None:
         return Proof(facts.site, facts.camera, promised.days, 0, "nothing", None)
-    start = facts.oldest
     if facts.broken is not None and facts.broken >= today - promised:
         achieved = (today - facts.broken).days - 1
         since = facts.broken + timedelta(days=1) + promised
         return Proof(facts.site, facts.camera, promised.days, max(achieved, 0), "broken", since)
     since = facts.first + promised
-    achieved = (today - start).days
+    achieved = (today - facts.oldest).days
     return Proof(facts.site, facts.camera, promised.days, achieved, "met" if since <= today else "filling", since)
 
 

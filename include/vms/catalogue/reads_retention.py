@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
 from vms.model import StoreTarget
@@ -10,15 +11,16 @@ from vms.retention import Rules
 from vms.retention_proof import FILL_DAYS, CameraFacts
 
 
-def camera_facts(conn: Connection, rules: Rules, today: date) -> list[CameraFacts]:
+def camera_facts(conn: Connection, rules: Rules, now: datetime) -> list[CameraFacts]:
     """Of every camera, from the sums per day alone. Footage of wrong clocks (before 2000, tomorrow) is left out."""
     cameras = fetch_all(
         conn,
-        "SELECT c.camera_id, s.slug, c.slug FROM camera c JOIN site s USING (site_id) ORDER BY s.slug, c.slug",
+        "SELECT c.camera_id, s.slug, c.slug, s.tz FROM camera c JOIN site s USING (site_id) ORDER BY s.slug, c.slug",
         [],
     )
     facts = []
-    for camera_id, site, camera in cameras:
+    for camera_id, site, camera, zone in cameras:
+        today = now.astimezone(ZoneInfo(zone)).date()
         keep = rules.keep(site, camera)
         young = today - keep if keep is not None else today
         row = fetch_one(
@@ -28,7 +30,7 @@ def camera_facts(conn: Connection, rules: Rules, today: date) -> list[CameraFact
             " WHERE camera_id = %s AND day BETWEEN '2000-01-01' AND %s AND archived + released + purged > 0",
             [young, camera_id, today],
         )
-        facts.append(CameraFacts(site, camera, *(row or (None, None, None))))
+        facts.append(CameraFacts(site, camera, *(row or (None, None, None)), today))
     return facts
 
 

@@ -34,10 +34,10 @@ def gather(conn: Connection, config: Config) -> tuple[list[Proof], list[Forecast
     now = datetime.now(UTC)
     rules = rules_of(config)
     proofs = []
-    for facts in camera_facts(conn, rules, now.date()):
+    for facts in camera_facts(conn, rules, now):
         promised = rules.keep(facts.site, facts.camera)
         if promised is not None:
-            proofs.append(prove_camera(facts, promised, now.date()))
+            proofs.append(prove_camera(facts, promised))
     stores = purge_facts.stores_in_use(conn)
     return proofs, [_forecast(conn, config, rules, store, now) for store in stores]
 
@@ -47,7 +47,7 @@ def show(proofs: Sequence[Proof], forecasts: Sequence[Forecast], *, as_json: boo
     if as_json:
         for kind, rows in (("camera", proofs), ("store", forecasts)):
             for row in rows:
-                told = {"kind": kind} | asdict(row)  # type: ignore[call-overload]
+                told = {"kind": kind} | asdict(row)
                 sys.stdout.write(json.dumps(told, default=str, ensure_ascii=False) + "\n")
         return
     console = new_console()

@@ -11,7 +11,7 @@ import builtins
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from google.api_core import exceptions as api
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import gcs_keeping, gcs_upload
+from vms.stores import gcs_keeping, gcs_lifecycle, gcs_upload
 from vms.stores.base import FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
 from vms.stores.gcs_bucket import bucket_findings
 from vms.stores.gcs_client import client
@@ -27,6 +27,7 @@ from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, refusal, retried,
 from vms.stores.gcs_read import stream
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.keeping import Protection
+from vms.stores.lifecycle import Lifecycle
 from vms.stores.probe import probe_findings
 
 _TIMEOUT = (CONNECT_S, ANSWER_S)
@@ -163,6 +164,15 @@ class GcsStore:
         self._still_the_store()
         with self._doing("putting or lifting holds"):
             return gcs_keeping.hold(self._blob, keys, on=on)
+
+    def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        return gcs_lifecycle.lifecycle(self._root, expire, old_versions)
+
+    def write_lifecycle(self, wanted: Lifecycle) -> None:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        with self._doing("writing lifecycle rules"):
+            gcs_lifecycle.write(self._client(), self._bucket_name, self._root, wanted)
 
     def protection(self, key: str) -> Protection | None:
         """See `vms.stores.keeping.Protects`."""

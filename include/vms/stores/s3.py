@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,10 +24,11 @@ from botocore.exceptions import ClientError
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import s3_check, s3_keeping, s3_put
+from vms.stores import s3_check, s3_keeping, s3_lifecycle, s3_put
 from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.keeping import Protection
+from vms.stores.lifecycle import Lifecycle
 from vms.stores.probe import probe_findings
 from vms.stores.s3_client import client
 from vms.stores.s3_errors import FAILURES, code, is_missing, is_taken, refusal
@@ -198,6 +199,16 @@ class S3Store:
         with self._doing("bringing objects back"):
             back = s3_keeping.bring_back(self._client(), self._bucket, [self._prefix + key for key in keys])
         return [name.removeprefix(self._prefix) for name in back]
+
+    def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        with self._doing("reading the bucket's settings"):
+            return s3_lifecycle.lifecycle(self._client(), self._bucket, self._prefix, expire, old_versions)
+
+    def write_lifecycle(self, wanted: Lifecycle) -> None:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        with self._doing("writing lifecycle rules"):
+            s3_lifecycle.write(self._client(), self._bucket, wanted)
 
     def unfinished(self) -> builtins.list[s3_put.Unfinished]:
         """Uploads in parts that were begun here and not finished; their parts cost space until they are aborted."""
