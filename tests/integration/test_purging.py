@@ -20,12 +20,16 @@ import pytest
 import weed
 from catalogue_world import ask, events, opened, picture
 from purge_world import PURGE_RUN, PurgeWorld, a_world
-from vms.catalogue import holds, purge_facts, purge_plans
+from vms.catalogue import dead_months, holds, purge_facts, purge_plans
+from vms.cli.retention_proof import gather
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError, ConfigError, StoreError, WrongStore
+from vms.hold_stores import hold_in_stores
 from vms.home import Home
 from vms.purge import apply_in_store, finish, make_plan, prove
+from vms.purge_undo import undo
 from vms.stores import open_store
+from vms.stores.lifecycle import HasLifecycle
 
 
 @pytest.fixture
@@ -397,3 +401,131 @@ def test_a_store_that_refuses_keeps_its_copy_and_says_so(world: PurgeWorld, monk
     assert world.custody(*ids) == [3, 3]
     with pytest.raises(StoreError):
         world.stores["nas"].delete(["../x"])
+
+
+def test_what_was_purged_can_be_brought_back_and_is_held_then(world: PurgeWorld) -> None:
+    ids = world.archive(3, 210)
+    before = world.objects("nas")
+    made = plan(world)
+    apply(world, made.plan_id)
+    assert world.objects("nas") == set()
+
+    one = undo(world.conn, plan_id=None, recording_id=ids[1], who="owner", now=world.now)
+    assert (one.back, one.lost) == (1, 0)
+    assert world.custody(*ids) == [3, 1, 3]
+    rest = undo(world.conn, plan_id=made.plan_id, recording_id=None, who="owner", now=world.now)
+    assert (rest.back, rest.lost) == (2, 0)
+    assert world.objects("nas") == before
+    assert world.custody(*ids) == [1, 1, 1]
+    assert events(world.conn, ids[0])[-1] == "purge_undone"
+    assert ask(world.conn, "SELECT sum(archived), sum(purged) FROM camera_day") == [(3, 0)]
+    again = plan(world)
+    assert (again.copies, again.kept["held"]["copies"]) == (0, 3)
+
+    for hold in holds.list_holds(world.conn):
+        holds.release_hold(world.conn, hold.hold_id, "owner", "seen", world.now)
+    gone = plan(world)
+    apply(world, gone.plan_id)
+    world.now += timedelta(days=9)
+    finish(world.conn, world.config, gone.plan_id, world.now)
+    late = undo(world.conn, plan_id=gone.plan_id, recording_id=None, who="owner", now=world.now)
+    assert (late.back, late.lost, late.hold_id) == (0, 3, 0)
+    assert [hold for hold in holds.list_holds(world.conn) if hold.released_at is None] == []
+
+
+def test_a_month_goes_when_nothing_in_it_lives(world: PurgeWorld) -> None:
+    old = world.archive(2, 700)
+    held = world.archive(1, 760)
+    ((start,),) = ask(world.conn, "SELECT start_at FROM recording WHERE recording_id = %s", held[0])
+    holds.add_hold(world.conn, [("ho", "")], start, start + timedelta(1), "x", "y", world.now)
+    apply(world, plan(world).plan_id)
+    assert world.custody(*old, *held) == [3, 3, 1]
+    later = world.now + timedelta(days=400)
+    assert dead_months.drop_dead_months(world.conn, later) == []  # its source files may still lie there
+    ask_all = "UPDATE recording_source SET released_at = now() RETURNING 1"
+    ask(world.conn, ask_all)
+    ((month,),) = ask(world.conn, "SELECT to_char(start_at, 'YYYY-MM') FROM recording WHERE recording_id = %s", old[0])
+    assert dead_months.drop_dead_months(world.conn, world.now) == []
+    dropped = dead_months.drop_dead_months(world.conn, later)
+    assert month in dropped
+    assert f"{start:%Y-%m}" not in dropped
+    assert ask(world.conn, "SELECT recording_id FROM recording") == [(held[0],)]
+    assert events(world.conn, old[0])[-1] == "purged"
+
+
+def test_the_proof_tells_what_is_kept_and_what_was_broken(world: PurgeWorld) -> None:
+    world.archive(2, 210)
+    world.archive(2, 100)
+    world.archive(2, 1)
+    world.archive(1, 30, "gate")
+    apply(world, plan(world).plan_id)
+    proofs, (store,) = gather(world.conn, world.config)
+    found = {one.camera: one for one in proofs}
+    assert (found["lobby"].state, found["gate"].state) == ("met", "filling")
+    assert found["lobby"].achieved_days in (99, 100, 101)
+    assert store.room is not None
+    assert store.full_on is None
+    world.configure(retention=timedelta(days=60))
+    apply(world, plan(world).plan_id)
+    world.configure(retention=timedelta(days=180))
+    proofs, _ = gather(world.conn, world.config)
+    assert {one.camera: one.state for one in proofs} == {"lobby": "broken", "gate": "filling"}
+
+
+@pytest.fixture
+def locked(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> StoreConfig:
+    """A store in a bucket that was made with object lock."""
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    bucket = f"locked-{secrets.token_hex(6)}"
+    s3_server.client().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    return StoreConfig("cloud", f"s3://{bucket}/cctv", "office_s3")
+
+
+def test_a_bucket_with_object_lock_holds_brings_back_and_expires_by_itself(
+    catalogue: tuple[Home, str], tmp_path: Path, locked: StoreConfig, s3_server: weed.S3Server
+) -> None:
+    bucket = locked.url.split("/")[2]
+    with opened(catalogue[1]) as conn:
+        world = a_world(conn, tmp_path, [locked])
+        world.steady()
+        ids = world.archive(2, 210)
+        ((start,),) = ask(conn, "SELECT start_at FROM recording WHERE recording_id = %s", ids[0])
+        hold = holds.add_hold(conn, [("ho", "lobby")], start, start + timedelta(minutes=1), "x", "y", world.now)
+        done = hold_in_stores(conn, world.now)
+        assert (done.on, done.failed, done.why) == (1, 0, ())
+        (film,) = [key for key in world.keys_of(ids[0]) if key.endswith(".mp4")]
+        shown = s3_server.client().head_object(Bucket=bucket, Key=f"cctv/{film}")
+        assert shown["ObjectLockLegalHoldStatus"] == "ON"
+        assert holds.list_holds(conn)[0].in_stores == 1
+
+        made = plan(world)
+        apply(world, made.plan_id)
+        assert world.custody(*ids) == [1, 3]
+        back = undo(conn, plan_id=made.plan_id, recording_id=None, who="owner", now=world.now)
+        assert (back.back, back.lost) == (1, 0)
+        assert world.objects("cloud") == world.keys_of(*ids)
+
+        holds.release_hold(conn, hold, "y", "closed", world.now)
+        holds.release_hold(conn, back.hold_id, "y", "seen", world.now)
+        assert hold_in_stores(conn, world.now).off == 1
+        assert hold_in_stores(conn, world.now) == hold_in_stores(conn, world.now)
+        shown = s3_server.client().head_object(Bucket=bucket, Key=f"cctv/{film}")
+        assert shown.get("ObjectLockLegalHoldStatus", "OFF") == "OFF"
+
+        store = world.stores["cloud"]
+        assert isinstance(store, HasLifecycle)
+        rules = store.lifecycle({"ho": 210}, 7)
+        assert rules.refused == ""
+        store.write_lifecycle(rules)
+        store.write_lifecycle(rules)
+        written = s3_server.client().get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert {rule["ID"] for rule in written} == {"vms-expire-ho", "vms-parts", "vms-old-versions"}
+
+
+def test_a_bucket_without_holds_gets_no_expiry(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    store = open_store("cloud", f"s3://{weed.BUCKET}/x", conn_id="office_s3")
+    assert isinstance(store, HasLifecycle)
+    rules = store.lifecycle({"ho": 210}, 7)
+    assert "could delete what is under a hold" in rules.refused
+    assert [rule["ID"] for rule in rules.rules] == ["vms-parts"]

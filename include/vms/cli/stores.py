@@ -100,8 +100,8 @@ def lifecycle(
 ) -> None:
     """Rules by which a bucket clears up by itself, as a backstop: printed, or written. Exit status 1 if one is refused.
 
-    Objects expire well after the longest retention, unfinished uploads are aborted after 7 days. Expiry is refused where
-    the bucket could delete what is under a hold.
+    Objects expire well after the longest retention, unfinished uploads are aborted after 7 days. Expiry is refused
+    where the bucket could delete what is under a hold.
     """
     from vms.cli.stores_lifecycle import lifecycles
 

@@ -60,7 +60,7 @@ def _one(config: Config, store: StoreConfig, unheld: int, *, write: bool) -> Lif
     if found.expire and unheld:
         raise StoreError(
             f"{unheld} copies are under holds that their bucket did not take; its own expiry could delete them.",
-            "`vms hold list` shows them. Give the account the right to put holds, run the retention DAG, then try again.",
+            "`vms hold list` shows them. Give the account the right to put holds, run the DAG retention, try again.",
         )
     if write:
         opened.write_lifecycle(found)
