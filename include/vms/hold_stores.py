@@ -38,7 +38,7 @@ def hold_in_stores(conn: Connection, now: datetime, report: Callable[[str], None
     """Make the buckets' holds agree with the catalogue's. Idempotent; also for footage that arrived since."""
     counts = {"on": 0, "off": 0, "failed": 0}
     why: dict[str, None] = {}
-    for store in purge_facts.stores_in_use(conn):
+    for store in purge_facts.known_stores(conn):
         try:
             opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
             if not isinstance(opened, Holds):

@@ -142,10 +142,10 @@ def finish(conn: Connection, config: Config, plan_id: int, now: datetime, *, rep
             purge_plans.finish_applying(conn, old.plan_id, now)
     plan = purge_plans.finish_applying(conn, plan_id, now)
     before = (now - config.retention_policy.undo).date()
-    for store in purge_facts.stores_in_use(conn):
+    for store in purge_facts.known_stores(conn):
         try:
             opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
-            if isinstance(opened, SetsAside) and store.identity is not None:
+            if isinstance(opened, SetsAside):
                 opened.identify(store.identity)
                 freed = opened.clear_aside(before)
                 if freed:

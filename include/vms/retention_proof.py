@@ -16,8 +16,8 @@ FILL_DAYS = 14
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """Of one camera: days of its site's zone, in which it is `today`. first: with footage ever; oldest: of
-    footage that is still kept; broken: the newest day of which footage was purged though its time was not over, None when there is none."""
+    """Of one camera: days of its site's zone, in which it is `today`. first: with footage ever; oldest: of footage that
+    is still kept; broken: the newest of which footage was purged though its time was not over. None: there is none."""
 
     site: str
     camera: str

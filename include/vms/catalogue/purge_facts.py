@@ -29,6 +29,13 @@ def stores_in_use(conn: Connection) -> list[StoreTarget]:
     return sorted(used, key=lambda store: store.name)
 
 
+def known_stores(conn: Connection) -> list[StoreTarget]:
+    """Every store that ever took anything, by name; also those that hold nothing any more."""
+    with conn.cursor() as cursor:
+        stores = load_stores(cursor)
+    return sorted((one for one in stores.values() if one.identity is not None), key=lambda store: store.name)
+
+
 def stores_of_plan(conn: Connection, plan_id: int) -> list[StoreTarget]:
     """Stores in which there is something to do for this plan, or left over from one that was killed, by name."""
     with conn.cursor() as cursor:

@@ -30,7 +30,8 @@ def camera_facts(conn: Connection, rules: Rules, now: datetime) -> list[CameraFa
             " WHERE camera_id = %s AND day BETWEEN '2000-01-01' AND %s AND archived + released + purged > 0",
             [young, camera_id, today],
         )
-        facts.append(CameraFacts(site, camera, *(row or (None, None, None)), today))
+        first, oldest, broken = row or (None, None, None)
+        facts.append(CameraFacts(site, camera, first, oldest, broken, today))
     return facts
 
 

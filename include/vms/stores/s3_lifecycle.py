@@ -18,8 +18,8 @@ def lifecycle(client: Any, bucket: str, prefix: str, expire: Mapping[str, int], 
     refused = ""
     if not _has_lock(client, bucket):
         refused = (
-            f"The bucket {bucket} has no object lock, so it could delete what is under a hold here; no expiry is written."
-            " Object lock can be had when the bucket is made."
+            f"The bucket {bucket} has no object lock, so it could delete what is under a hold here; no expiry is"
+            " written. Object lock can be had when the bucket is made."
         )
         expire = {}
     where = {"Filter": {"Prefix": prefix}, "Status": "Enabled"}
