@@ -236,7 +236,8 @@ def _covered(conn: Connection, hold_id: int) -> tuple[int, int, int, int]:
     (row,) = fetch_all(
         conn,
         """
-        SELECT count(*), coalesce(sum(k.bytes), 0)::bigint, coalesce(sum(n.done), 0), coalesce(sum(n.failed), 0)
+        SELECT count(*), coalesce(sum(k.bytes), 0)::bigint, coalesce(sum(n.done), 0)::bigint,
+               coalesce(sum(n.failed), 0)::bigint
         FROM (
             SELECT DISTINCT r.recording_id, r.start_at FROM hold h JOIN hold_scope x USING (hold_id)
             JOIN recording r ON r.site_id = x.site_id AND (x.camera_id IS NULL OR r.camera_id = x.camera_id)
