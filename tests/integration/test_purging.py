@@ -528,3 +528,14 @@ def test_a_bucket_without_holds_gets_no_expiry(s3_server: weed.S3Server, monkeyp
     rules = store.lifecycle({"ho": 210}, 7)
     assert "could delete what is under a hold" in rules.refused
     assert [rule["ID"] for rule in rules.rules] == ["vms-parts"]
+
+
+def test_a_hold_waits_for_the_batch_that_is_being_purged(world: PurgeWorld, catalogue: tuple[Home, str]) -> None:
+    world.archive(1, 210)
+    span = (world.now - timedelta(days=211), world.now)
+    with opened(catalogue[1]) as other:
+        with other.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '200ms'")
+        with holds.while_purging(world.conn), pytest.raises(psycopg2.errors.LockNotAvailable):
+            holds.add_hold(other, [("ho", "lobby")], *span, "theft", "hr", world.now)
+        assert holds.add_hold(other, [("ho", "lobby")], *span, "theft", "hr", world.now)
