@@ -18,11 +18,12 @@ from vms.catalogue.dead_months import drop_dead_months
 from vms.catalogue.events import Actor
 from vms.catalogue.expired import Expired, older_than
 from vms.catalogue.holds import while_purging
+from vms.catalogue.orders import Place
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.purge_plans import PurgePlan
 from vms.catalogue.purging import MarkedCopy, close, leftovers, mark, open_items, unmark
 from vms.config import Config
-from vms.errors import ConfigError, StoreError, StoreUnreachable, VmsError, WrongStore
+from vms.errors import CatalogueError, ConfigError, StoreError, StoreUnreachable, VmsError, WrongStore
 from vms.model import RunRef, StoreTarget
 from vms.retention import Decision, PlanSums, Rules, decide, rules_of
 from vms.retention_breaker import APPROVAL, StoreLook, alarms
@@ -122,11 +123,15 @@ def apply_in_store(
     def decide_now(expired: Expired) -> Decision:
         return decide(expired.recorded, rules, now, away=plan.away, also_late=plan.late)
 
+    before: list[Place] = []
     while True:
         with while_purging(conn):
             places = open_items(conn, plan_id, store.store_id, BATCH)
             if not places:
                 break
+            if places == before:
+                raise CatalogueError(f"Plan {plan_id} is no longer being applied.", "Make a new one.")
+            before = places
             marked = mark(conn, actor, plan_id, store.store_id, places, decide_now)
             gone += _delete(conn, actor, store.store_id, opened, marked, aside)
         done += len(places)
