@@ -11,7 +11,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -52,7 +52,7 @@ class SitePlace:
 class _Replication:
     """What the orders in flight share. out: stores that give or take no more, by number, and why.
 
-    promised: bytes of staging that files in flight may still need, guarded by `room`.
+    promised: bytes of staging that files in flight may still need, guarded by `room`. prepared: folders seen to.
     """
 
     places: Mapping[str, SitePlace]
@@ -67,6 +67,15 @@ class _Replication:
     stop: threading.Event = field(default_factory=threading.Event)
     room: threading.Condition = field(default_factory=threading.Condition)
     telling: threading.Lock = field(default_factory=threading.Lock)
+    prepared: set[Path] = field(default_factory=set)
+
+    def prepare(self, staging: Path) -> None:
+        """Make the folder when it is first needed, and clear it of what others have left."""
+        with self.telling:
+            if staging not in self.prepared:
+                staging.mkdir(parents=True, exist_ok=True)
+                sweep_fetched(staging)
+                self.prepared.add(staging)
 
     def tell(self, line: str) -> None:
         with self.telling:
@@ -114,7 +123,7 @@ def copy_each(
     report: Callable[[str], None],
     moved: Moved = lambda *_: None,
     total: int | None = None,
-) -> Iterator[Copied]:
+) -> Generator[Copied, None, None]:
     """What became of each order, as soon as it is known. orders: read as they can be worked on, never all at once.
 
     holders: read from in this order. places: of every site that the orders name. Once the target is out, all further
@@ -122,9 +131,6 @@ def copy_each(
     there the next time.
     """
     work = _Replication(places, target.store_id, report, moved)
-    for staging in {place.staging for place in places.values()}:
-        staging.mkdir(parents=True, exist_ok=True)
-        sweep_fetched(staging)
     for store in (target, *holders):
         _meet(work, store)
     of_all = "" if total is None else f" of {total}"
@@ -178,6 +184,7 @@ def _copy(file: _File) -> Copied:
     if work.target_id in work.out:
         return replace(copied, fault=fault_of(work.out[work.target_id]))
     try:
+        work.prepare(file.staging)
         copies = _copies(file)
     except VmsError as error:
         fault = fault_of(error)
@@ -358,5 +365,5 @@ def _worst(faults: list[VmsError]) -> VmsError:
     first = min(faults, key=lambda one: (not isinstance(one, CopyDamaged), not isinstance(one, RestoreNeeded)))
     message = " ".join([first.message, *(one.message for one in faults if one is not first)])
     # a holder that is out must not pass for a target that is out
-    kind = type(first) if isinstance(first, (CopyDamaged, RestoreNeeded)) else CopyUnreachable
+    kind = CopyUnreachable if isinstance(first, OUT) else type(first)
     return kind(message, first.remedy)
