@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from vms import config_schema as schema
-from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
+from vms.config_model import GAP_TOLERANCE, CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
 from vms.config_values import did_you_mean, storage_class, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
@@ -220,6 +220,8 @@ class _Check:
             every=section.every or self.defaults.every or EVERY,
             enabled=section.enabled,
             staging=section.staging and section.staging / section.id,  # each site has a memory of its own there
+            schedule=section.schedule if section.schedule is not None else self.defaults.schedule or "",
+            gap_tolerance=section.gap_tolerance or self.defaults.gap_tolerance or GAP_TOLERANCE,
         ), mistakes
 
     def _used_names(
@@ -277,7 +279,9 @@ class _Check:
     ) -> tuple[CameraConfig, ...]:
         cameras: list[CameraConfig] = []
         for number, one in enumerate(section.cameras):
-            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id)
+            usual = section.schedule if section.schedule is not None else self.defaults.schedule or ""
+            schedule = usual if one.schedule is None else one.schedule
+            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id, schedule)
             for other in cameras:
                 what = "id" if other.id == camera.id else "match"
                 if other.id == camera.id or other.match.casefold() == camera.match.casefold():

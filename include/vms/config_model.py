@@ -12,6 +12,10 @@ from zoneinfo import ZoneInfo
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 
+GAP_TOLERANCE = timedelta(seconds=5)
+"""Recorders lose one to three seconds when they change files, and begin the new one at the next key frame, up to four
+seconds later; a camera that restarts is away for twenty seconds and more. Five seconds part the two."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -40,16 +44,24 @@ class StoreConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """A camera of a site. match: the word by which the footage folder names it (folder or part of the file name)."""
+    """A camera of a site. match: the word by which the footage folder names it (folder or part of the file name).
+
+    schedule: when it is expected to record (vms.schedule); "": always.
+    """
 
     id: str
     name: str
     match: str
+    schedule: str = ""
 
 
 @dataclass(frozen=True)
 class Site:
-    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed."""
+    """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
+
+    schedule: of cameras that are not listed with one of their own. gap_tolerance: a shorter hole between two files is
+    no gap.
+    """
 
     id: str
     name: str
@@ -64,6 +76,8 @@ class Site:
     every: timedelta
     enabled: bool
     staging: Path | None
+    schedule: str = ""
+    gap_tolerance: timedelta = GAP_TOLERANCE
 
     @property
     def zone(self) -> ZoneInfo:

@@ -20,7 +20,7 @@ from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
 from vms.catalogue.orders import Place, load_items, load_orders, select_due
 from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
-from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores
+from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores, note_look
 from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
@@ -43,9 +43,7 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)
         hold_site(cursor, site.id)
-        cursor.execute(
-            "UPDATE site SET last_sensed = greatest(last_sensed, %s) WHERE site_id = %s", (sensed.looked_at, site_id)
-        )
+        note_look(cursor, site_id, sensed.looked_at)
         run_no, planned_at = _planned_before(cursor, run) or (0, now)
         if not run_no:
             _register(cursor, actor, site, site_id, sensed)
