@@ -51,8 +51,8 @@ def _rebuild(cursor: Cursor, camera_id: int, day: date, begin: datetime, end: da
               AND (end_at > %(begin)s OR start_at >= %(begin)s) AND custody IN (1, 2, 3)
         ), span AS (
             SELECT kept, custody = 3 AS purged,
-                   int4range(floor(extract(epoch FROM from_at - %(begin)s))::int,
-                             ceil(extract(epoch FROM to_at - %(begin)s))::int + %(joined)s) AS seconds
+                   int4range(round(extract(epoch FROM from_at - %(begin)s))::int,
+                             round(extract(epoch FROM to_at - %(begin)s))::int + %(joined)s) AS seconds
             FROM footage WHERE to_at > from_at
         )
         INSERT INTO camera_day

@@ -41,8 +41,8 @@ FROM (
     ) AS b
     CROSS JOIN LATERAL (
         SELECT custody,
-               floor(extract(epoch FROM greatest(start_at, b.begin_at) - b.begin_at))::int AS from_s,
-               ceil(extract(epoch FROM least(end_at, b.end_at) - b.begin_at))::int AS to_s
+               round(extract(epoch FROM greatest(start_at, b.begin_at) - b.begin_at))::int AS from_s,
+               round(extract(epoch FROM least(end_at, b.end_at) - b.begin_at))::int AS to_s
         FROM recording
         WHERE recording.camera_id = d.camera_id AND custody IN (1, 2, 3) AND end_at > start_at
           AND start_at >= b.begin_at - interval '25 hours' AND start_at < b.end_at AND end_at > b.begin_at
