@@ -27,6 +27,7 @@ COMMANDS = {
     "stores": "vms.cli.stores",
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
+    "coverage": "vms.cli.coverage",
     "retry": "vms.cli.retry",
     "test": "vms.cli.test",
 }
