@@ -94,10 +94,12 @@ def reason(words: Words, code: GapReason, detail: str) -> str:
 def _days(words: Words, days: Sequence[date]) -> list[dict[str, Any]]:
     """The head of the map: each day where there is room, else months and Mondays that do not run into each other."""
     told = -_APART
-    shown = []
+    shown: list[dict[str, Any]] = []
     for at, day in enumerate(days):
         begins = at == 0 or day.day == 1
         tick = len(days) <= _ROOM_FOR_ALL or begins or (day.weekday() == 0 and at - told >= _APART)
+        if begins and at - told < _APART and told > 0 and len(days) > _ROOM_FOR_ALL:
+            shown[told]["number"] = ""
         told = at if tick else told
         shown.append(
             {

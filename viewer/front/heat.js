@@ -81,8 +81,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
   function drawGaps() {
     return h("section", { class: "gaps" }, h("h2", {}, icon("warning"), data.words.gaps),
       h("ol", {}, data.gaps.map((gap) => h("li", {}, h("a", { ...follow(gap.href, () => setTriggerValue("show", gap.show)) },
-        h("span", { class: "what" }, h("strong", {}, gap.camera), h("span", { class: "soft" }, gap.site)),
-        h("span", { class: "when" }, gap.when), badge("orange", gap.length)),
+        h("span", { class: "what" }, h("strong", {}, gap.camera), h("span", { class: "soft" }, gap.site), badge("orange", gap.length)),
+        h("span", { class: "when" }, gap.when)),
         gap.cameras ? h("p", { class: "soft names" }, gap.cameras) : null, h("p", {}, gap.reason), h("p", { class: "soft" }, gap.remedy)))));
   }
   function search(site, row, day) {
