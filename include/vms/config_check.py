@@ -16,7 +16,17 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from vms import config_schema as schema
-from vms.config_model import GAP_TOLERANCE, CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
+from vms.config_model import (
+    FALLBACK_AFTER,
+    GAP_TOLERANCE,
+    CameraConfig,
+    Config,
+    NamePattern,
+    Profile,
+    Site,
+    SiteError,
+    StoreConfig,
+)
 from vms.config_values import did_you_mean, storage_class, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
@@ -197,12 +207,13 @@ class _Check:
             self._used_names(given, located, mistakes)
             return None, mistakes
         stores, profile = self._used_names(given, located, mistakes)
+        fallback = self._fallback(section, stores, given, located, mistakes)
         zone = section.time_zone or self.defaults.time_zone
         if zone is None and "time_zone" not in self.default_mistakes:
             text = "time_zone is missing here and in defaults; give WIB, WITA, WIT or a name such as Asia/Jakarta."
             mistakes.append(Mistake(*located.place(()), text))
         cameras = self._site_cameras(section, located, mistakes)
-        self._folders(section, stores, located, mistakes)
+        self._folders(section, (*stores, fallback) if fallback else stores, located, mistakes)
         if mistakes or profile is None or zone is None:
             return None, mistakes
         inherits_keep = given.get("keep_source") is None
@@ -222,6 +233,9 @@ class _Check:
             staging=section.staging and section.staging / section.id,  # each site has a memory of its own there
             schedule=section.schedule if section.schedule is not None else self.defaults.schedule or "",
             gap_tolerance=section.gap_tolerance or self.defaults.gap_tolerance or GAP_TOLERANCE,
+            min_copies=section.min_copies or self.defaults.min_copies,
+            fallback=fallback,
+            fallback_after=section.fallback_after or self.defaults.fallback_after or FALLBACK_AFTER,
         ), mistakes
 
     def _used_names(
@@ -249,6 +263,30 @@ class _Check:
         if isinstance(pattern, str) and pattern != "auto" and pattern not in built_in_pattern_names():
             self._look_up("patterns", self.patterns, pattern, located.place(("pattern",)), mistakes)
         return tuple(stores), profile
+
+    def _fallback(
+        self,
+        section: schema.SiteSection,
+        stores: tuple[StoreConfig, ...],
+        given: dict[str, Any],
+        located: Located,
+        mistakes: list[Mistake],
+    ) -> StoreConfig | None:
+        """The site's fallback; and whether it and min_copies fit the stores that it has."""
+        wanted = section.min_copies or self.defaults.min_copies
+        if stores and wanted is not None and wanted > len(stores):
+            _, place = self._given_or_default(given, located, "min_copies")
+            names = ", ".join(store.name for store in stores)
+            text = f"min_copies: found {wanted}; allowed is at most {len(stores)}, as the stores here are {names}."
+            mistakes.append(Mistake(*place, text))
+        name, place = self._given_or_default(given, located, "fallback")
+        if not isinstance(name, str):
+            return None
+        found: StoreConfig | None = self._look_up("stores", self.stores, name, place, mistakes)
+        if found in stores:
+            text = f'fallback: "{name}" is one of the stores here already; name another one, or take it out of stores.'
+            mistakes.append(Mistake(*place, text))
+        return found
 
     def _given_or_default(self, given: dict[str, Any], located: Located, key: str) -> tuple[Any, tuple[int, int]]:
         if given.get(key) is not None:

@@ -16,6 +16,9 @@ GAP_TOLERANCE = timedelta(seconds=5)
 """Recorders lose one to three seconds when they change files, and begin the new one at the next key frame, up to four
 seconds later; a camera that restarts is away for twenty seconds and more. Five seconds part the two."""
 
+FALLBACK_AFTER = timedelta(hours=6)
+"""How long a store must be out before a site's fallback takes its place, unless sites.yaml says otherwise."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -61,6 +64,8 @@ class Site:
 
     schedule: of cameras that are not listed with one of their own. gap_tolerance: a shorter hole between two files is
     no gap.
+    min_copies: in how many of its stores a recording must be proven to be archived; None: in all of them.
+    fallback: takes the place of a store that is out for longer than fallback_after, until it is back.
     """
 
     id: str
@@ -78,6 +83,9 @@ class Site:
     staging: Path | None
     schedule: str = ""
     gap_tolerance: timedelta = GAP_TOLERANCE
+    min_copies: int | None = None
+    fallback: StoreConfig | None = None
+    fallback_after: timedelta = FALLBACK_AFTER
 
     @property
     def zone(self) -> ZoneInfo:

@@ -157,6 +157,9 @@ class DefaultsSection(Section):
     every: Duration | None = None
     schedule: ScheduleText | None = None
     gap_tolerance: Duration | None = None
+    min_copies: Annotated[int, Field(ge=1, le=20)] | None = None
+    fallback: str | None = None
+    fallback_after: Duration | None = None
 
     @field_validator("gap_tolerance")
     @classmethod
@@ -170,6 +173,13 @@ class DefaultsSection(Section):
     def _retention(cls, value: timedelta | None) -> timedelta | None:
         if value is not None and value < timedelta(days=1):
             raise ValueError("allowed is 1d or more.")
+        return value
+
+    @field_validator("fallback_after")
+    @classmethod
+    def _fallback_after(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value < timedelta(minutes=10):
+            raise ValueError("allowed is 10m or more: a short cut of the line is no reason to change the store.")
         return value
 
     @field_validator("every")

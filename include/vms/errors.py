@@ -11,7 +11,8 @@ Reason = Literal[
     # the work on it
     "staging_full", "staging_failed", "disk", "compress_failed", "upload_failed", "unexpected",
     # the stores
-    "store_unreachable", "store_full", "store_conflict", "store_refused", "not_proven", "incomplete",
+    "store_unreachable", "store_full", "store_denied", "store_conflict", "store_refused", "not_proven", "incomplete",
+    "copy_damaged", "copy_unreachable", "restore_needed",
 ]  # fmt: skip
 """Why a file got no further. Stable: stored in the catalogue, printed by --json, worded in the viewer."""
 
@@ -82,6 +83,18 @@ class StoreDenied(StoreError):
 
 class StoreConflict(StoreError):
     """A different object lies under a key of ours; nothing was overwritten."""
+
+
+class RestoreNeeded(StoreError):
+    """An object lies in a storage class that has to be restored before it can be read."""
+
+
+class CopyUnreachable(StoreError):
+    """No store that holds a recording can be read now."""
+
+
+class CopyDamaged(StoreError):
+    """A copy that the catalogue knows as proven is gone from its store, or has other bytes now."""
 
 
 class CatalogueError(VmsError):

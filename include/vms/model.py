@@ -285,10 +285,21 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class DamagedCopy:
+    """A copy that the catalogue knows as proven, found gone or with other bytes. message: what was found, and where."""
+
+    store_id: int
+    part: Literal["rendition", "poster", "sprite"]
+    key: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Copied:
     """What became of one copy order: the copies that the store has proven, or the fault that kept them from it.
 
-    identity: what the store's identity file says; "" when it could not be asked.
+    identity: what the store's identity file says; "" when it could not be asked. damaged: copies in other stores that
+    were to be read and are no good, also when a further store had a good one.
     """
 
     recording_id: int
@@ -296,6 +307,7 @@ class Copied:
     store_id: int
     identity: str
     copies: tuple[CopyReceipt, ...] = ()
+    damaged: tuple[DamagedCopy, ...] = ()
     fault: Fault | None = None
 
 

@@ -8,15 +8,14 @@ store and in the catalogue, so that a rerun only does what is missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from vms.errors import StoreUnreachable
-from vms.model import Batch, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
+from vms.model import Batch, Copied, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
+from vms_airflow.patience import wait_for_stores
 from vms_airflow.stop import stoppable
 from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
 
@@ -61,30 +60,48 @@ def compress(site: str, batch: Any) -> Any:
 def upload(site: str, batch: Any, receipts: Any) -> Any:
     """Put each rendition into each store and have the store confirm it. Goes on where an earlier try was stopped.
 
-    Raises StoreUnreachable when a store could not take everything, after handing on what the stores did take.
+    What the stores did take is handed on in any case. While too few stores can be reached, it waits without using up
+    tries; where somebody has to act first, it fails at once and says what to do.
     """
-    from vms.steps.upload import unreached, upload_batch
+    from vms.steps.replicate import copy_batch
+    from vms.steps.upload import missing_of, upload_batch
     from vms_airflow.store_clients import use_hooks
 
     use_hooks()
     home, _, place = installation(site)
-    done = upload_batch(load(Batch, batch), _receipts(receipts), place, home, report=log.info)
-    get_current_context()["ti"].xcom_push(key="return_value", value=dump(done))
-    _refuse_missing_copies(done, unreached(done))
+    work = load(Batch, batch)
+    context = get_current_context()
+    if work.orders:
+        copied = copy_batch(work, place, home, report=log.info)
+        context["ti"].xcom_push(key="return_value", value=dump(copied))
+        faults = {one.fault.message: one.fault for one in copied if one.fault}
+        if any(fault.permanent for fault in faults.values()):
+            raise AirflowFailException("\n".join(f"{fault.message} {fault.remedy}" for fault in faults.values()))
+        return
+    done = upload_batch(work, _receipts(receipts), place, home, report=log.info)
+    context["ti"].xcom_push(key="return_value", value=dump(done))
+    wait_for_stores(context, home, site, missing_of(work, done))
 
 
 @task(show_return_value_in_logs=False)
 @stoppable
 def record(site: str, batch: Any, receipts: Any) -> Any:
     """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file."""
+    from vms.catalogue.copying import record_copies
     from vms.catalogue.custody import record_receipts
 
     if receipts is None:
         raise AirflowSkipException("Nothing came back from this batch. Its files stay planned for the next run.")
     home, _, place = installation(site)
+    work = load(Batch, batch)
     run, now = run_ref(get_current_context()), datetime.now(UTC)
     with catalogue(home) as conn:
-        recorded = record_receipts(conn, load(Batch, batch), _receipts(receipts), run, now, place.keep_source)
+        if work.orders:
+            copied = [load(Copied, one) for one in receipts]
+            record_copies(conn, copied, run, now)
+            log.info("%d of %d copies made", sum(one.fault is None for one in copied), len(copied))
+            return dump(Recorded(work.batch_id, (), (), ()))
+        recorded = record_receipts(conn, work, _receipts(receipts), run, now, place.keep_source)
     log.info(
         "%d archived, %d quarantined, %d not finished",
         *(len(recorded.archived), len(recorded.quarantined), len(recorded.unfinished)),
@@ -116,13 +133,3 @@ def release(site: str) -> Any:
 
 def _receipts(data: Any) -> tuple[Receipt, ...]:
     return tuple(load(Receipt, one) for one in data or ())
-
-
-def _refuse_missing_copies(receipts: Sequence[Receipt], missing: Sequence[str]) -> None:
-    """Raise when a store did not take a file: for good when trying again can't help, else to be tried again."""
-    if not missing:
-        return
-    text = "\n".join(missing)
-    if all(fault.permanent for receipt in receipts for fault in receipt.store_faults.values()):
-        raise AirflowFailException(text)
-    raise StoreUnreachable(text, "What the other stores confirmed is kept; a retry only sends what is missing.")

@@ -26,7 +26,7 @@ from catalogue_world import (
     seen,
     sensed,
 )
-from vms.catalogue import connection, reads
+from vms.catalogue import connection, copying, reads
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import ask_retry, close_run, record_receipts, record_releases
 from vms.catalogue.partitions import ensure_partitions
@@ -34,7 +34,7 @@ from vms.catalogue.planning import plan_run
 from vms.catalogue.reads import RecordingFilter
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Batch, ReleaseReceipt
+from vms.model import Batch, Copied, ReleaseReceipt
 
 MINUTES = timedelta(minutes=1)
 
@@ -254,6 +254,12 @@ def test_no_query_of_the_viewer_reads_a_big_table_through(owner: Connection, vie
     reads.site_overviews(viewer)
     reads.first_and_last(viewer)
     reads.lineage_of(viewer, row.id, row.start_utc)
+    for wanted in (RecordingFilter(), RecordingFilter(cameras=(("site1", "cam1"),), from_utc=begin, to_utc=end)):
+        page = copying.orders_to_copy(viewer, "nas", "cloud", wanted, None, 10)
+        assert len(page) == 10
+        copying.orders_to_copy(viewer, "nas", "cloud", wanted, (page[-1].start_utc, page[-1].recording_id), 10)
+        copying.orders_to_copy(viewer, "nas", "nas", wanted, None, 10)
+    assert copying.count_to_copy(viewer, "nas", "cloud", wanted)[0] > 10
     assert len(plans) > 20
     _refuse_reading_through(plans)
 
@@ -275,6 +281,9 @@ def test_no_statement_of_a_run_reads_a_big_table_through(owner: Connection) -> N
     record_releases(owner, done, a_run(), NOW)
     close_run(owner, a_run())
     ask_retry(owner, "site1", "cam1", None, "sari", NOW)
+    (order,) = copying.orders_to_copy(owner, "nas", "cloud", RecordingFilter(sites=("site1",)), None, 1)
+    failed = Copied(order.recording_id, order.start_utc, order.held[0].store_id, "", fault=BROKEN)
+    copying.record_copies(owner, [failed], a_run(), NOW)
     assert len(plans) > 100
     _refuse_reading_through(plans)
 

@@ -245,7 +245,7 @@ def _fault_of(world: World, item: BatchItem) -> tuple[str, bool]:
 
 def test_waiting_for_space_is_seen_and_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space, "floor_bytes", lambda _: 1 << 60)
-    state = world.home.run / "waiting-ho.json"
+    state = world.home.run / "waiting-ho-space.json"
     seen: list[dict[str, object]] = []
 
     def report(line: str) -> None:

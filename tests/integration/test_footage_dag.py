@@ -22,8 +22,11 @@ import weed
 from airflow_runs import AirflowRuns, DagRunResult, migrate
 from vms.catalogue.connection import connect
 from vms.catalogue.reads import RecordingFilter, RecordingRow, find_recordings
+from vms.catalogue.reads_sites import backlogs
+from vms.catalogue.reads_stores import store_states
 from vms.home import Home
 from vms.stack.airflow_env import airflow_environment
+from vms.steps.waiting import waiting_now
 from vms.stores import open_store
 from vms.video.binaries import binaries
 
@@ -188,27 +191,71 @@ def test_source_files_go_only_after_their_time(place: Place, clip: Callable[[int
     assert place.objects()
 
 
-def test_a_store_that_is_away_makes_the_run_red_and_heals(place: Place, clip: Callable[[int], Path]) -> None:
+def test_a_store_that_is_away_is_waited_for_without_using_up_tries(place: Place, clip: Callable[[int], Path]) -> None:
     place.leave("lobby/20260131_100000.mp4", clip(1))
     assert place.run().state == "success"
     place.leave("lobby/20260131_100005.mp4", clip(2))
-    place.nas.rename(place.nas.with_name("unplugged"))
+    unplugged = place.nas.with_name("unplugged")
+    place.nas.rename(unplugged)
+    seen: list[str] = []
+
+    def plug_in_when_it_waits() -> None:
+        deadline = time.monotonic() + 300
+        while not seen and time.monotonic() < deadline:
+            seen.extend(str(one["why"]) for one in waiting_now(place.home))
+            time.sleep(0.2)
+        unplugged.rename(place.nas)
+
+    watcher = threading.Thread(target=plug_in_when_it_waits)
+    watcher.start()
+    run = place.run()
+    watcher.join()
+
+    assert run.state == "success", run.log[-6000:]
+    assert seen[0].startswith("ho: nas: 1 file not there.")
+    assert "no try is used up" in run.log
+    assert run.tries["batch.upload[0]"] == 1
+    assert set(place.states().values()) == {"archived"}
+    assert list(waiting_now(place.home)) == []
+
+
+def test_one_of_two_stores_away_holds_nothing_up_and_catches_up_by_itself(
+    place: Place, clip: Callable[[int], Path], tmp_path: Path
+) -> None:
+    san = tmp_path / "san"
+    text = SITES.format(nas=place.nas, footage=place.footage, keep="0d")
+    text = text.replace("profiles:", f"  san:\n    url: file://{san}\nprofiles:")
+    place.home.sites_file.write_text(text.replace("stores: [nas]", "stores: [nas, san]\n  min_copies: 1"))
+    san.mkdir()
+    place.leave("lobby/20260131_100000.mp4", clip(1))
+    assert place.run().state == "success"
+    san.rename(san.with_name("unplugged"))
+    place.leave("lobby/20260131_100005.mp4", clip(2))
 
     away = place.run()
 
-    assert away.state == "failed"
-    assert away.tasks["batch.upload[0]"] == "failed"
-    assert away.tasks["batch.record[0]"] == "success"
-    assert away.tasks["verdict"] == "failed"
-    assert "1 of 1 planned files are neither archived nor quarantined" in away.log
-    assert "20260131_100005" in away.log
-    assert not place.nas.exists()
+    assert away.state == "success", away.log[-6000:]
+    assert "what is missing is copied by a later run" in away.log
+    assert place.states()["lobby/20260131_100005.mp4"] == "released"
+    with closing(connect(place.owner_url)) as conn:
+        (state,) = [one for one in store_states(conn) if one.store == "san"]
+        assert (state.site, state.state) == ("ho", "unreachable")
+        assert backlogs(conn, datetime.now(UTC))["ho"].missing_copies == 1
+    still_away = place.run()
+    assert still_away.state == "success", still_away.log[-6000:]
+    assert still_away.names["batch.upload[0]"] == "missing on san, 1 recording"
 
-    place.nas.with_name("unplugged").rename(place.nas)
+    san.with_name("unplugged").rename(san)
     healed = place.run()
 
     assert healed.state == "success", healed.log[-6000:]
-    assert set(place.states().values()) == {"archived"}
+    assert {row.source_name: [one.store for one in row.copies] for row in place.recordings().values()} == {
+        "lobby/20260131_100000.mp4": ["nas", "san"],
+        "lobby/20260131_100005.mp4": ["nas", "san"],
+    }
+    with closing(connect(place.owner_url)) as conn:
+        assert {one.state for one in store_states(conn)} == {"ok"}
+        assert backlogs(conn, datetime.now(UTC))["ho"].missing_copies == 0
 
 
 def test_a_footage_folder_that_is_away_makes_the_run_red_and_heals(place: Place, clip: Callable[[int], Path]) -> None:

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
-from vms.errors import ConfigError, StoreDenied, StoreError, StoreFull, StoreUnreachable
+from vms.errors import ConfigError, RestoreNeeded, StoreDenied, StoreError, StoreFull, StoreUnreachable
 from vms.stores import open_store, s3_client
 from vms.stores.connections import Connection, connection
 from vms.stores.s3_errors import refusal
@@ -123,7 +123,7 @@ def answered(code: str, status: int, message: str = "", ahead: timedelta = timed
         (lambda: answered("XMinioStorageFull", 507), StoreFull, "Free space"),
         (lambda: answered("QuotaExceeded", 403), StoreFull, "Free space"),
         (lambda: answered("InternalError", 500, "write: no space left on device"), StoreFull, "Free space"),
-        (lambda: answered("InvalidObjectState", 403), StoreError, "restored"),
+        (lambda: answered("InvalidObjectState", 403), RestoreNeeded, "restored"),
         (lambda: answered("NotImplemented", 501), StoreError, "stores check"),
         (lambda: answered("SomethingNew", 400), StoreError, "log"),
     ],

@@ -1,9 +1,11 @@
-"""The step that everything rests on: a recording becomes archived when, and only when, its rendition is proven in every
-store of its batch. Only what a store itself confirmed, for exactly the rendition of the receipt, counts as proof.
+"""The step that everything rests on: a recording becomes archived when, and only when, its rendition is proven in as
+many stores as its batch asks for. Only what a store itself confirmed, for exactly the rendition of the receipt, counts
+as proof. What further stores lack is noted, and caught up on by later runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
@@ -12,6 +14,7 @@ from psycopg2.extras import Json
 
 from vms.catalogue.batching import end_of, side
 from vms.catalogue.events import Actor, Known, note
+from vms.catalogue.missing import no_longer_wanted, want
 from vms.catalogue.orders import load_items
 from vms.catalogue.places import load_stores, set_store_identity
 from vms.catalogue.rollup import rebuild_days
@@ -29,6 +32,13 @@ class Work:
     camera_id: int
     zone: ZoneInfo
     store_ids: tuple[int, ...]
+    min_copies: int
+    wanted_ids: tuple[int, ...]
+
+    def faults(self, receipt: Receipt) -> dict[int, Fault]:
+        """What kept the file from stores, by store number."""
+        numbers = {target.name: target.store_id for target in self.batch.stores}
+        return {numbers[name]: fault for name, fault in receipt.store_faults.items() if name in numbers}
 
 
 def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault | None:
@@ -45,10 +55,10 @@ def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault
             permanent=False,
         )
     _check(cursor, work, receipt, rendition, known)
-    keep_copies(cursor, work, receipt, known)
-    missing = _missing(cursor, work, receipt, rendition)
-    if missing is not None:
-        return missing
+    keep_copies(cursor, work.actor, receipt.copies, known)
+    proven = {copy.store_id for copy in receipt.copies if copy.part == "rendition" and _is_proof(copy, rendition)}
+    if len(proven) < work.min_copies:
+        return _missing(cursor, work, receipt, proven)
     _write(cursor, work, receipt, rendition, known)
     note(
         cursor,
@@ -80,7 +90,9 @@ def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault
     )
     for (reason,) in cursor.fetchall():
         note(cursor, work.actor, "resolved", known, why=f"it could be archived this time (before: {reason})")
-    note(cursor, work.actor, "archived", known, stores=list(work.store_ids), rendition_bytes=rendition.size_bytes)
+    lacking = want(cursor, known, set(work.wanted_ids) - proven, work.faults(receipt), work.actor.now)
+    told = {"missing": lacking} if lacking else {}
+    note(cursor, work.actor, "archived", known, stores=sorted(proven), rendition_bytes=rendition.size_bytes, **told)
     end = end_of(known.start_utc, rendition.duration_s)
     rebuild_days(cursor, known.camera_id, work.zone, known.start_utc, end)
     return None
@@ -99,12 +111,13 @@ def confirm(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
     if cursor.fetchone() != (receipt.source_sha256, rendition.sha256):
         raise contradiction(work, receipt, "it is archived already, from other bytes or as another rendition")
     _check(cursor, work, receipt, rendition, known)
-    keep_copies(cursor, work, receipt, known)
+    keep_copies(cursor, work.actor, receipt.copies, known)
 
 
-def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
-    """A row for each copy that a store confirmed, and an event for each row that is new or changed."""
-    for copy in receipt.copies:
+def keep_copies(cursor: Cursor, actor: Actor, copies: Sequence[CopyReceipt], known: Known) -> None:
+    """A row for each copy that a store confirmed, and an event for each row that is new or changed; a store whose
+    rendition is proven lacks it no longer."""
+    for copy in copies:
         cursor.execute(
             "INSERT INTO copy AS old (recording_id, start_at, store_id, part, key, size_bytes, sha256, checksum,"
             " stored_at, verified_at) VALUES (%s, %s, %s, %s, %s, %s, decode(%s, 'hex'), %s, %s, %s)"
@@ -115,13 +128,13 @@ def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> N
             " (excluded.key, excluded.size_bytes, excluded.sha256) RETURNING 1",
             (
                 *(known.recording_id, known.start_utc, copy.store_id, PARTS[copy.part], copy.key, copy.size_bytes),
-                *(copy.sha256, copy.checksum, work.actor.now, copy.verified_at),
+                *(copy.sha256, copy.checksum, actor.now, copy.verified_at),
             ),
         )
         if cursor.fetchone() is not None:
             note(
                 cursor,
-                work.actor,
+                actor,
                 "copied",
                 known,
                 store=copy.store_id,
@@ -132,6 +145,7 @@ def keep_copies(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> N
                 sha256=copy.sha256,
                 checksum=copy.checksum,
             )
+    no_longer_wanted(cursor, known, {copy.store_id for copy in copies if copy.part == "rendition"})
 
 
 def contradiction(work: Work, receipt: Receipt, what: str) -> CatalogueError:
@@ -158,22 +172,18 @@ def _check(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, k
             raise contradiction(work, receipt, f"{what} is not the rendition that was made")
 
 
-def _missing(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition) -> Fault | None:
+def _missing(cursor: Cursor, work: Work, receipt: Receipt, proven: set[int]) -> Fault:
     """What keeps it from being archived: the first store of the batch without a proven copy of this rendition."""
-    proven = {copy.store_id for copy in receipt.copies if copy.part == "rendition" and _is_proof(copy, rendition)}
-    stores = load_stores(cursor)
-    for store_id in work.store_ids:
-        if store_id not in proven:
-            name = stores[store_id].name
-            unknown = Fault(
-                "not_proven",
-                f"{receipt.source.path}: the store {name} has not confirmed its copy.",
-                "Clear the batch's upload task in Airflow, or wait for the next run.",
-                permanent=False,
-            )
-            # whatever is wrong with a store, it is no reason to give up the source file
-            return replace(receipt.store_faults.get(name, unknown), permanent=False)
-    return None
+    store_id = next(one for one in work.store_ids if one not in proven)
+    name = load_stores(cursor)[store_id].name
+    unknown = Fault(
+        "not_proven",
+        f"{receipt.source.path}: the store {name} has not confirmed its copy.",
+        "Clear the batch's upload task in Airflow, or wait for the next run.",
+        permanent=False,
+    )
+    # whatever is wrong with a store, it is no reason to give up the source file
+    return replace(receipt.store_faults.get(name, unknown), permanent=False)
 
 
 def _is_proof(copy: CopyReceipt, rendition: Rendition) -> bool:

@@ -1,6 +1,6 @@
 """Custody: what became of planned recordings, committed file by file.
 
-    planned --(rendition proven in every store of its batch)--> archived --(no source left on site)--> released
+    planned --(rendition proven in as many stores as asked)--> archived --(no source left on site)--> released
        |  ^                                                        (purged comes with retention)
        v  | seen again, or a retry was asked for
     quarantined
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from vms.catalogue.archiving import Work, archive, confirm, contradiction
 from vms.catalogue.batching import local
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
 from vms.catalogue.events import Actor, Known, note
+from vms.catalogue.missing import see_stores
 from vms.catalogue.orders import Place, load_items, load_orders
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.places import hold_site
@@ -65,8 +67,8 @@ def record_receipts(
 ) -> Recorded:
     """Commit what a batch reports, one transaction per file. now: UTC; keep_source: the site's, for the release orders.
 
-    A file is archived when its rendition is proven in all stores of the batch. A receipt that contradicts the catalogue
-    changes nothing; the other files are committed first, then CatalogueError names it.
+    A file is archived when its rendition is proven in as many stores as the batch asks for. A receipt that contradicts
+    the catalogue changes nothing; the other files are committed first, then CatalogueError names it.
     """
     ensure_partitions(conn, months_ahead(now))
     work = _work(conn, batch, Actor(run, now))
@@ -86,6 +88,8 @@ def record_receipts(
                     "Nothing of it was written; report this with the task's log.",
                 )
             )
+    with conn, conn.cursor() as cursor:
+        _see(cursor, work, receipts)
     if contradictions:
         for each in contradictions:
             logger.error("%s", each)
@@ -127,7 +131,7 @@ def close_run(conn: Connection, run: RunRef) -> Verdict:
             WHERE recording.recording_id = i.recording_id AND recording.start_at = i.start_at
             OFFSET 0  -- one by one by key, never by reading months into a hash
         ) AS r ON true
-        WHERE run.dag_id = %s AND run.run_id = %s
+        WHERE run.dag_id = %s AND run.run_id = %s AND b.kind = 'footage'
         ORDER BY b.position, i.position
         """,
         [run.dag_id, run.run_id],
@@ -182,8 +186,9 @@ def ask_retry(
 def _work(conn: Connection, batch: Batch, actor: Actor) -> Work:
     with conn.cursor() as cursor:
         cursor.execute(
-            "SELECT b.camera_id, s.tz, b.store_ids FROM batch b JOIN camera c USING (camera_id)"
-            " JOIN site s USING (site_id) WHERE b.batch_id = %s AND s.slug = %s AND c.slug = %s",
+            "SELECT b.camera_id, s.tz, b.store_ids, b.min_copies, b.wanted_ids FROM batch b"
+            " JOIN camera c USING (camera_id) JOIN site s USING (site_id)"
+            " WHERE b.batch_id = %s AND s.slug = %s AND c.slug = %s AND b.kind = 'footage'",
             (batch.batch_id, batch.site, batch.camera),
         )
         row = cursor.fetchone()
@@ -192,7 +197,20 @@ def _work(conn: Connection, batch: Batch, actor: Actor) -> Work:
             f"The catalogue has no batch {batch.batch_id} of {batch.site}/{batch.camera}.",
             "It was planned with another catalogue: trigger a new run of the site.",
         )
-    return Work(actor, batch, row[0], ZoneInfo(row[1]), tuple(row[2]))
+    return Work(actor, batch, row[0], ZoneInfo(row[1]), tuple(row[2]), row[3], tuple(row[4]))
+
+
+def _see(cursor: Cursor, work: Work, receipts: Sequence[Receipt]) -> None:
+    """What the batch says about its stores and about how fast the site works."""
+    faults: dict[int, list[Fault]] = defaultdict(list)
+    for receipt in receipts:
+        for store_id, fault in work.faults(receipt).items():
+            faults[store_id].append(fault)
+    proven = {copy.store_id for receipt in receipts for copy in receipt.copies} & set(work.store_ids)
+    cursor.execute("SELECT site_id FROM camera WHERE camera_id = %s", (work.camera_id,))
+    (site_id,) = cursor.fetchone() or (0,)
+    see_stores(cursor, site_id, proven, faults, work.actor.now)
+    cursor.execute("UPDATE batch SET recorded_at = %s WHERE batch_id = %s", (work.actor.now, work.batch.batch_id))
 
 
 def _record(cursor: Cursor, work: Work, receipt: Receipt) -> None:

@@ -24,6 +24,8 @@ Event = Literal[
     "failed",
     "compressed",
     "copied",
+    "copy_failed",
+    "copy_damaged",
     "archived",
     "release_kept",
     "released",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Literal
 
 import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
@@ -18,7 +20,9 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 from vms.catalogue.batching import Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
+from vms.catalogue.missing import choose_copies, copy_orders, out_since, with_fallback
 from vms.catalogue.orders import Place, load_items, load_orders, select_due
+from vms.catalogue.pace import pace_of
 from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
 from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores, note_look
 from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
@@ -30,6 +34,11 @@ logger = logging.getLogger(__name__)
 
 FILES_PER_RUN = 500
 """Most recordings that one run takes on; the rest is next run's."""
+
+RUN_S = 1800.0
+"""About how long a run may take, as far as the site's pace is known."""
+
+LEAST_VIDEO_S = 3600.0
 
 
 def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: datetime) -> Plan:
@@ -67,17 +76,26 @@ def load_batches(cursor: Cursor, run_no: int) -> tuple[Batch, ...]:
     have been released since, they are named all the same: a task that is cleared says of them that they are gone."""
     stores = load_stores(cursor)
     cursor.execute(
-        "SELECT b.batch_id, s.slug, c.slug, b.title, b.store_ids FROM batch b JOIN camera c USING (camera_id)"
-        " JOIN site s USING (site_id) WHERE b.run_no = %s ORDER BY b.position",
+        "SELECT b.batch_id, s.slug, coalesce(c.slug, ''), b.title, b.store_ids, b.min_copies, b.kind"
+        " FROM run JOIN batch b USING (run_no) JOIN site s USING (site_id)"
+        " LEFT JOIN camera c ON c.camera_id = b.camera_id WHERE run_no = %s ORDER BY b.position",
         (run_no,),
     )
     batches = []
-    for batch_id, site, camera, name, store_ids in cursor.fetchall():
+    for batch_id, site, camera, name, store_ids, min_copies, kind in cursor.fetchall():
         cursor.execute(
             "SELECT recording_id, start_at FROM batch_item WHERE batch_id = %s ORDER BY position", (batch_id,)
         )
-        items = tuple(load_items(cursor, cursor.fetchall(), also_gone=True))
-        batches.append(Batch(batch_id, site, camera, name, tuple(stores[store_id] for store_id in store_ids), items))
+        places = cursor.fetchall()
+        used = tuple(stores[store_id] for store_id in store_ids)
+        if kind == "footage":
+            items = tuple(load_items(cursor, places, also_gone=True))
+            batches.append(Batch(batch_id, site, camera, name, used, items, min_copies))
+        else:
+            orders = copy_orders(cursor, places)
+            holding = sorted({copy.store_id for order in orders for copy in order.held} - set(store_ids))
+            holders = tuple(stores[store_id] for store_id in holding)
+            batches.append(Batch(batch_id, site, camera, name, used, (), min_copies, orders, holders))
     return tuple(batches)
 
 
@@ -147,25 +165,80 @@ def _take_up_retries(cursor: Cursor, site_id: int) -> None:
 
 
 def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> int:
-    store_ids = keep_stores(cursor, site.stores)
+    """Write down what the run does: new footage first, then what stores lack of what is archived already."""
+    wanted = keep_stores(cursor, site.stores)
+    fallback = keep_stores(cursor, (site.fallback,))[0] if site.fallback else None
+    out = out_since(cursor, site_id)
+    used = with_fallback(wanted, fallback, out, site.fallback_after, actor.now)
+    min_copies = min(site.min_copies or len(wanted), len(wanted))
+    if used != wanted:
+        logger.warning("%s: %s stands in for a store that is out", site.id, site.fallback and site.fallback.name)
     cursor.execute(
         "INSERT INTO run (dag_id, run_id, site_id, planned_at) VALUES (%s, %s, %s, %s) RETURNING run_no",
         (actor.run.dag_id, actor.run.run_id, site_id, actor.now),
     )
     (run_no,) = cursor.fetchone() or (0,)
-    for position, batch in enumerate(cut(_candidates(cursor, site_id))):
-        cursor.execute(
-            "INSERT INTO batch (run_no, position, camera_id, title, store_ids, min_copies, made_at)"
-            " VALUES (%s, %s, %s, %s, %s::smallint[], %s, %s) RETURNING batch_id",
-            (run_no, position, batch[0].camera_id, title(batch, site.zone), store_ids, len(store_ids), actor.now),
-        )
-        (batch_id,) = cursor.fetchone() or (0,)
-        for place, one in enumerate(batch):
-            cursor.execute(
-                "INSERT INTO batch_item (batch_id, position, recording_id, start_at) VALUES (%s, %s, %s, %s)",
-                (batch_id, place, one.recording_id, one.start_utc),
-            )
+    batches = [
+        _NewBatch("footage", title(batch, site.zone), batch[0].camera_id, used, min_copies, wanted, _places(batch))
+        for batch in cut(_in_time(_candidates(cursor, site_id), pace_of(cursor, site_id, actor.now)))
+    ]
+    names = {store_id: target.name for store_id, target in load_stores(cursor).items()}
+    for store_id, places in choose_copies(cursor, site_id, out):
+        count = "1 recording" if len(places) == 1 else f"{len(places)} recordings"
+        name = f"missing on {names[store_id]}, {count}"
+        batches.append(_NewBatch("copies", name, None, [store_id], 1, [store_id], places))
+    for position, batch in enumerate(batches):
+        _store_batch(cursor, actor, int(run_no), position, batch)
     return int(run_no)
+
+
+@dataclass(frozen=True)
+class _NewBatch:
+    """A batch before it is written: see the columns of `batch`."""
+
+    kind: Literal["footage", "copies"]
+    title: str
+    camera_id: int | None
+    store_ids: list[int]
+    min_copies: int
+    wanted_ids: list[int]
+    places: list[Place]
+
+
+def _places(batch: Iterable[Candidate]) -> list[Place]:
+    return [(one.recording_id, one.start_utc) for one in batch]
+
+
+def _store_batch(cursor: Cursor, actor: Actor, run_no: int, position: int, batch: _NewBatch) -> None:
+    cursor.execute(
+        "INSERT INTO batch (run_no, position, kind, title, camera_id, store_ids, min_copies, wanted_ids, made_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s::smallint[], %s, %s::smallint[], %s) RETURNING batch_id",
+        (
+            *(run_no, position, batch.kind, batch.title, batch.camera_id),
+            *(batch.store_ids, batch.min_copies, batch.wanted_ids, actor.now),
+        ),
+    )
+    (batch_id,) = cursor.fetchone() or (0,)
+    for place, (recording_id, start) in enumerate(batch.places):
+        cursor.execute(
+            "INSERT INTO batch_item (batch_id, position, recording_id, start_at) VALUES (%s, %s, %s, %s)",
+            (batch_id, place, recording_id, start),
+        )
+
+
+def _in_time(candidates: list[Candidate], pace: float | None) -> list[Candidate]:
+    """As many of them as a run can do in RUN_S at the site's pace, so that a backlog never holds up what is new for
+    long; at least LEAST_VIDEO_S, so that a slow start does not stay slow."""
+    if pace is None:
+        return candidates
+    left = max(LEAST_VIDEO_S, pace * RUN_S)
+    chosen: list[Candidate] = []
+    for one in candidates:
+        if left <= 0:
+            break
+        chosen.append(one)
+        left -= one.duration_s
+    return chosen
 
 
 def _candidates(cursor: Cursor, site_id: int) -> list[Candidate]:

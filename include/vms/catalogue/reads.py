@@ -89,22 +89,22 @@ def find_recordings(
 ) -> list[RecordingRow]:
     """The next `limit` recordings by start. after: (start_utc, id) of the last row of the page before."""
     order = "DESC" if newest_first else "ASC"
-    conditions, params = _conditions(filter)
+    conditions, params = conditions_of(filter)
     if after is not None:
         sign = "<" if newest_first else ">"
         conditions.append(f"(r.start_at, r.recording_id) {sign} (%s, %s) AND r.start_at {sign}= %s")
         params += [after[0], after[1], after[0]]
     where = " AND ".join(conditions)
     tail = f"ORDER BY r.start_at {order}, r.recording_id {order} LIMIT %s"
-    body, body_params = _source(filter, where, params, tail, limit)
+    body, body_params = rows_of(filter, where, params, tail, limit)
     page = f"SELECT r.* FROM {body} {tail}"
     return _rows(conn, page, [*body_params, limit], order)
 
 
 def count_recordings(conn: Connection, filter: RecordingFilter) -> Totals:
     """Sums over all that the filter lets through. Reads every such row: give a range of time on a large catalogue."""
-    conditions, params = _conditions(filter)
-    body, body_params = _source(filter, " AND ".join(conditions), params, "", None)
+    conditions, params = conditions_of(filter)
+    body, body_params = rows_of(filter, " AND ".join(conditions), params, "", None)
     found = fetch_one(
         conn,
         "SELECT count(*), coalesce(sum(r.duration_s::float8), 0), coalesce(sum(r.source_bytes), 0)::bigint,"
@@ -186,7 +186,8 @@ def log_view(
         )
 
 
-def _conditions(wanted: RecordingFilter) -> tuple[list[str], Params]:
+def conditions_of(wanted: RecordingFilter) -> tuple[list[str], Params]:
+    """What the filter asks of a recording r itself: its time and its state."""
     conditions, params = ["true"], Params()
     if wanted.from_utc is not None:
         # the first condition bounds the index scan, the second makes the overlap exact
@@ -207,7 +208,7 @@ def _long_before(at: datetime) -> datetime:
         return datetime.min.replace(tzinfo=at.tzinfo)
 
 
-def _source(wanted: RecordingFilter, where: str, params: Params, tail: str, limit: int | None) -> tuple[str, Params]:
+def rows_of(wanted: RecordingFilter, where: str, params: Params, tail: str, limit: int | None) -> tuple[str, Params]:
     """FROM body that gives recordings as r: from a run's batches, or camera by camera, or site by site."""
     heads, head_params = _heads(wanted)
     limits = [] if limit is None else [limit]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vms.catalogue.connection import Connection, fetch_all
-from vms.catalogue.rows import StoreOverview
+from vms.catalogue.rows import StoreOverview, StoreStateRow
 from vms.model import StoreOptions, load
 
 
@@ -25,3 +25,14 @@ def store_overviews(conn: Connection) -> list[StoreOverview]:
         StoreOverview(name, url, conn_id, load(StoreOptions, options), *numbers)
         for name, url, conn_id, options, *numbers in found
     ]
+
+
+def store_states(conn: Connection) -> list[StoreStateRow]:
+    """How each store last answered to each site that uses it."""
+    found = fetch_all(
+        conn,
+        "SELECT s.slug, st.name, t.state, t.message, t.remedy, t.since, t.seen_at FROM store_state t"
+        " JOIN site s USING (site_id) JOIN store st USING (store_id) ORDER BY s.slug, st.name",
+        [],
+    )
+    return [StoreStateRow(*row) for row in found]

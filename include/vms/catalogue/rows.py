@@ -143,6 +143,22 @@ class StoreOverview:
 
 
 @dataclass(frozen=True)
+class StoreStateRow:
+    """How a store last answered to a site. state: ok, unreachable, full or denied; message and remedy when not ok.
+
+    since: when it began to be ok, or to be out; seen_at: when that was last seen. Both UTC.
+    """
+
+    site: str
+    store: str
+    state: str
+    message: str
+    remedy: str
+    since: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
 class CameraRow:
     """A camera of a site."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo
@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from vms.catalogue.connection import connect, url
-from vms.catalogue.reads_sites import site_overviews, store_identities
-from vms.catalogue.rows import SiteOverview
+from vms.catalogue.pace import Backlog
+from vms.catalogue.reads_sites import backlogs, site_overviews, store_identities
+from vms.catalogue.reads_stores import store_states
+from vms.catalogue.rows import SiteOverview, StoreStateRow
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
 from vms.errors import VmsError
@@ -25,6 +27,7 @@ from vms.model import State
 from vms.stack.airflow_env import airflow_url
 from vms.stack.services import viewer_url
 from vms.stack.state import StackState, as_seen_now, changed_since, read_state
+from vms.steps.waiting import waiting_now
 
 _COLORS = {"ready": "green", "starting": "cyan", "waiting": "cyan", "stopped": "dim"}
 
@@ -32,7 +35,8 @@ _COLORS = {"ready": "green", "starting": "cyan", "waiting": "cyan", "stopped": "
 @dataclass(frozen=True)
 class Overview:
     """All that `status` tells. sites: those of the catalogue and of sites.yaml. waiting: why a site can't go on.
-    identities: those of the stores that the catalogue knows, by name; None when it can't be asked."""
+    identities: those of the stores that the catalogue knows, by name; None when it can't be asked.
+    backlogs: what each site has still to do, by its id. stores: how each store last answered to each site."""
 
     home: Home
     stack: StackState | None
@@ -41,6 +45,8 @@ class Overview:
     waiting: tuple[Mapping[str, Any], ...]
     problems: tuple[str, ...]
     identities: Mapping[str, str] | None = None
+    backlogs: Mapping[str, Backlog] = field(default_factory=dict)
+    stores: tuple[StoreStateRow, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -69,6 +75,8 @@ def look(home: Home) -> Overview:
     problems = []
     known: dict[str, SiteOverview] = {}
     identities: dict[str, str] | None = None
+    waits: dict[str, Backlog] = {}
+    states: list[StoreStateRow] = []
     errors: dict[str, str] = {}
     if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url:
         try:
@@ -76,6 +84,7 @@ def look(home: Home) -> Overview:
             try:
                 known = {one.site: one for one in site_overviews(conn)}
                 identities = store_identities(conn)
+                waits, states = backlogs(conn, datetime.now(UTC)), store_states(conn)
             finally:
                 conn.close()
         except VmsError as error:
@@ -93,7 +102,8 @@ def look(home: Home) -> Overview:
             " Restart it: ./vms down, then ./vms up. Nothing is lost."
         )
     sites = tuple(known[name] for name in sorted(known))
-    return Overview(home, stack, sites, errors, _waiting(home), tuple(problems), identities)
+    waiting = tuple(waiting_now(home))
+    return Overview(home, stack, sites, errors, waiting, tuple(problems), identities, waits, tuple(states))
 
 
 def as_object(seen: Overview) -> dict[str, Any]:
@@ -120,7 +130,10 @@ def as_object(seen: Overview) -> dict[str, Any]:
             }
             for one in (stack.services if stack else ())
         ],
-        "sites": [_site_object(one) for one in seen.sites],
+        "sites": [_site_object(one) | _backlog_object(seen.backlogs.get(one.site)) for one in seen.sites],
+        "stores": [
+            asdict(one) | {"since": utc_text(one.since), "seen_at": utc_text(one.seen_at)} for one in seen.stores
+        ],
         "site_errors": [{"site": site or None, "message": message} for site, message in seen.site_errors.items()],
         "waiting": list(seen.waiting),
         "problems": list(seen.problems),
@@ -145,18 +158,13 @@ def _site_object(site: SiteOverview) -> dict[str, Any]:
     }
 
 
+def _backlog_object(backlog: Backlog | None) -> dict[str, Any]:
+    """files, footage_s, missing_copies, catches_up_s, falls_behind: see `vms.catalogue.pace.Backlog`."""
+    return {"backlog": None if backlog is None else asdict(backlog)}
+
+
 def _untouched(site: str, name: str, time_zone: str) -> SiteOverview:
     return SiteOverview(site, name, time_zone, {}, 0, 0, None, None, None, None)
-
-
-def _waiting(home: Home) -> tuple[Mapping[str, Any], ...]:
-    found = []
-    for file in sorted(home.run.glob("waiting-*.json")):
-        try:
-            found.append(json.loads(file.read_text()))
-        except (OSError, ValueError):
-            continue  # it was just taken away, or is just being made
-    return tuple(found)
 
 
 def _epoch(seconds: float) -> str | None:
@@ -178,7 +186,12 @@ def _show(console: Console, seen: Overview) -> None:
     if stack and stack.services:
         console.print(_services_table(stack))
     if seen.sites:
-        console.print(_sites_table(seen.sites))
+        console.print(_sites_table(seen))
+        for store in seen.stores:
+            if store.state != "ok":
+                since = _short(store.since, next(one.time_zone for one in seen.sites if one.site == store.site))
+                what = f"{store.site}: store {store.store} is {store.state} since {since}."
+                console.print(f"[yellow]{plain(what)}[/] {plain(store.message)} {plain(store.remedy)}")
     for message in seen.site_errors.values():
         console.print(f"[red]{plain(message)}[/]")
     for one in seen.waiting:
@@ -201,11 +214,11 @@ def _services_table(stack: StackState) -> Table:
     return table
 
 
-def _sites_table(sites: tuple[SiteOverview, ...]) -> Table:
+def _sites_table(seen: Overview) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("site", "planned", "archived", "quarantined", "size", "last footage", "looked at"):
+    for title in ("site", "planned", "archived", "quarantined", "size", "backlog", "last footage", "looked at"):
         table.add_column(title, justify="right" if title in ("planned", "archived", "quarantined") else "left")
-    for one in sites:
+    for one in seen.sites:
         kept = one.counts.get("archived", 0) + one.counts.get("released", 0)
         size = f"{size_text(one.bytes_in)} → {size_text(one.bytes_out)}" if one.bytes_in else ""
         table.add_row(
@@ -214,10 +227,35 @@ def _sites_table(sites: tuple[SiteOverview, ...]) -> Table:
             str(kept),
             str(one.counts.get("quarantined", 0)),
             size,
+            _backlog_text(seen.backlogs.get(one.site)),
             _short(one.last_footage, one.time_zone),
             _short(one.last_sensed, one.time_zone),
         )
     return table
+
+
+def _backlog_text(backlog: Backlog | None) -> str:
+    """Such as "3.5 h, done in 40 min" or "2.0 h, growing; 12 copies missing"."""
+    if backlog is None or (backlog.files == 0 and backlog.missing_copies == 0):
+        return ""
+    parts = []
+    if backlog.files:
+        text = _hours(backlog.footage_s)
+        if backlog.falls_behind:
+            text += ", growing"
+        elif backlog.catches_up_s is not None:
+            text += f", done in {_hours(backlog.catches_up_s)}"
+        parts.append(text)
+    if backlog.missing_copies:
+        count = backlog.missing_copies
+        parts.append(f"{count} {'copy' if count == 1 else 'copies'} missing")
+    return "; ".join(parts)
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 3600:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def _short(at: datetime | None, time_zone: str) -> str:

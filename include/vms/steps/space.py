@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vms.config import Site
 from vms.errors import StagingFull
 from vms.home import Home
+from vms.steps.waiting import no_longer_waiting, now_waiting
 from vms.video.ffmpeg import Stopped
 
 _FLOOR_BYTES = 1 << 30  # for the database and logs that often share the disk
@@ -36,18 +35,18 @@ def wait_for_space(
     stop: threading.Event | None = None,
     patience_s: float = _PATIENCE_S,
 ) -> None:
-    """Return when expected_bytes and the floor are free on the disk of `folder`. While it waits, the state file
-    run/waiting-<site>.json says so. Raises StagingFull after patience_s, Stopped when `stop` is set."""
+    """Return when expected_bytes and the floor are free on the disk of `folder`; `vms status` tells while it waits.
+
+    Raises StagingFull after patience_s, Stopped when `stop` is set."""
     needed = expected_bytes + floor_bytes(folder)
     if shutil.disk_usage(folder).free >= needed:
         return
-    state = home.run / f"waiting-{site.id}.json"
     text = (
         f"{site.id}: waiting for space in {folder}: {_gb(shutil.disk_usage(folder).free)} are free and "
         f"{_gb(needed)} are needed"
     )
     report(text)
-    _write(state, {"site": site.id, "since": datetime.now(UTC).isoformat(), "why": text, "needed_bytes": needed})
+    now_waiting(home, site.id, "space", text, until=datetime.now(UTC) + timedelta(seconds=patience_s))
     try:
         deadline = time.monotonic() + patience_s
         while shutil.disk_usage(folder).free < needed:
@@ -62,14 +61,7 @@ def wait_for_space(
                 )
             (stop or threading.Event()).wait(min(_POLL_S, max(0.05, patience_s / 10)))
     finally:
-        state.unlink(missing_ok=True)
-
-
-def _write(path: Path, data: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.new")
-    fresh.write_text(json.dumps(data))
-    fresh.replace(path)
+        no_longer_waiting(home, site.id, "space")
 
 
 def _gb(size: int) -> str:

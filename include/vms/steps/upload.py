@@ -18,13 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vms.config import Site
-from vms.errors import Reason, StoreConflict, StoreDenied, StoreError, StoreFull, StoreUnreachable, VmsError
+from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
 from vms.steps.copying import Piece, holds, pieces_of, put, put_preview
-from vms.stores import FileRotted, Store, open_store
+from vms.steps.meeting import OUT, fault_of, meet
+from vms.stores import FileRotted, Store
 from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,33 @@ def upload_batch(
             raise
 
 
+@dataclass(frozen=True)
+class Missing:
+    """What the stores did not take of a batch. lines: one for each store and cause, for the operator.
+
+    enough: every file that could be sent is proven in as many stores as its batch asks for; what other stores lack is
+    caught up on by later runs. act: somebody has to do something first. line: it only takes a store that answers and
+    has room, so that waiting for it is all there is to do.
+    """
+
+    lines: tuple[str, ...]
+    enough: bool
+    act: bool
+    line: bool
+
+
+def missing_of(batch: Batch, receipts: Sequence[Receipt]) -> Missing:
+    """What is missing after an upload."""
+    faults = [fault for receipt in receipts for fault in receipt.store_faults.values()]
+    proven = [sum(copy.part == "rendition" for copy in one.copies) for one in receipts if one.fault is None]
+    return Missing(
+        tuple(unreached(receipts)),
+        enough=all(count >= batch.min_copies for count in proven),
+        act=any(fault.permanent for fault in faults),
+        line=all(fault.reason in ("store_unreachable", "store_full") for fault in faults),
+    )
+
+
 def unreached(receipts: Iterable[Receipt]) -> list[str]:
     """One line for each store and cause that kept files from it, for the operator; empty when every copy is proven."""
     files: dict[tuple[str, str, str], int] = defaultdict(int)
@@ -119,11 +147,11 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store = open_store(target.name, target.url, conn_id=target.conn_id, options=target.options)
-        work.identities[str(target.store_id)] = store.identify(target.identity)
+        store, identity = meet(target)
+        work.identities[str(target.store_id)] = identity
         work.stores[target.store_id] = store
     except VmsError as error:
-        work.out[target.store_id] = _fault(error)
+        work.out[target.store_id] = fault_of(error)
         work.tell(f"{target.name} can't be used now: {error}")
 
 
@@ -140,7 +168,7 @@ def _upload(file: _File, receipt: Receipt) -> Receipt:
                 return receipt
             changes += 1
     except VmsError as error:
-        fault = _fault(error)
+        fault = fault_of(error)
     except OSError as error:
         logger.exception("%s failed", file.label)
         fault = Fault("staging_failed", f"{file.label}: {error}.", "Check the disk of the staging folder.", False)
@@ -238,22 +266,10 @@ def _made_again(file: _File, receipt: Receipt) -> Receipt:
 
 def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: VmsError) -> None:
     name = file.work.targets[store_id].name
-    faults[name] = _fault(error)
-    if isinstance(error, (StoreUnreachable, StoreFull, StoreDenied)):
+    faults[name] = fault_of(error)
+    if isinstance(error, OUT):
         file.work.out[store_id] = faults[name]
     file.tell(f"not on {name}: {error}")
-
-
-def _fault(error: VmsError) -> Fault:
-    codes: list[tuple[type[VmsError], Reason]] = [
-        (StoreUnreachable, "store_unreachable"),
-        (StoreFull, "store_full"),
-        (StoreConflict, "store_conflict"),
-        (FileRotted, "staging_failed"),
-        (StoreError, "store_refused"),
-    ]
-    reason: Reason = next((code for kind, code in codes if isinstance(error, kind)), "upload_failed")
-    return Fault(reason, error.message, error.remedy, permanent=isinstance(error, StoreDenied))
 
 
 def _write_sidecar(file: _File, receipt: Receipt) -> None:

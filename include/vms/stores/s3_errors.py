@@ -10,7 +10,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
-from vms.errors import StoreDenied, StoreError, StoreFull, StoreUnreachable
+from vms.errors import RestoreNeeded, StoreDenied, StoreError, StoreFull, StoreUnreachable
 
 FAILURES = (ClientError, boto.BotoCoreError, HTTPError)
 """Everything that a call of the client, or reading a body it gave, may raise."""
@@ -106,7 +106,7 @@ def _answered(what: str, error: ClientError) -> StoreError:
     if found in _CREDENTIALS or number == 401:
         return StoreDenied(what, "Check access key and secret key of the store's connection; they may be revoked.")
     if found in _ASLEEP:
-        return StoreError(what, "Its storage class must be restored first (RestoreObject) before it can be read.")
+        return RestoreNeeded(what, "Its storage class must be restored first (RestoreObject) before it can be read.")
     if found in _RIGHTS or number == 403:
         return StoreDenied(
             what,

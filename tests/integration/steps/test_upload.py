@@ -234,7 +234,7 @@ def test_store_that_does_not_let_us_in_is_a_fault_that_no_retry_mends(ground: Gr
     ground.batch = replace(ground.batch, stores=(nas, cloud))
     done = ground.upload()
     assert_whole(ground, done, ("nas",))
-    assert {one.store_faults["san"].reason for one in done} == {"store_refused"}
+    assert {one.store_faults["san"].reason for one in done} == {"store_denied"}
     assert all(one.store_faults["san"].permanent for one in done)
     assert "AIRFLOW_CONN_NEVER_DEFINED" in unreached(done)[0]
 
