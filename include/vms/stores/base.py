@@ -103,8 +103,10 @@ class Store(Protocol):
         such object. Chunks are at most CHUNK_BYTES long. ValueError for a negative start or length.
         """
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Every object whose key begins with the text `prefix`, in key order, lazily. Unfinished puts are not listed.
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
+        """Every object whose key begins with the text `prefix` and sorts behind `after`, in key order, lazily.
+
+        Keys sort by their bytes. Unfinished puts are not listed.
 
         Never ends early in silence: a store that goes away before all is read raises StoreUnreachable.
         """
@@ -124,6 +126,11 @@ class Store(Protocol):
 
     def free_bytes(self) -> int | None:
         """Space left for objects; None when the store does not know (object stores have no limit)."""
+
+
+def lies_behind(name: str, after: str) -> bool:
+    """Whether a listing that goes on behind `after` has to look at this key, or (with its slash) into this folder."""
+    return name > after or (name.endswith("/") and after.startswith(name))
 
 
 def is_key(key: str) -> bool:

@@ -24,7 +24,17 @@ from pathlib import Path
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.stores import disk, mount
-from vms.stores.base import CHUNK_BYTES, FileRotted, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
+from vms.stores.base import (
+    CHUNK_BYTES,
+    FileRotted,
+    Finding,
+    ObjectMissing,
+    Progress,
+    StoredObject,
+    is_key,
+    lies_behind,
+    valid_key,
+)
 from vms.stores.identity import IDENTITY_FILE
 from vms.stores.probe import probe_findings
 
@@ -118,8 +128,8 @@ class FileStore:
                 handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         return self._stream(FileIO(handle, "rb"), key, start, length)
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        return self._walk("", prefix)
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
+        return self._walk("", prefix, after)
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:
         wanted = [valid_key(key) for key in keys]
@@ -250,7 +260,7 @@ class FileStore:
                 left = None if left is None else left - len(chunk)
                 yield chunk
 
-    def _walk(self, folder_key: str, prefix: str) -> Iterator[StoredObject]:
+    def _walk(self, folder_key: str, prefix: str, after: str) -> Iterator[StoredObject]:
         """Files and folders of one folder in key order; a folder sorts as its name with the slash that follows it."""
         names: builtins.list[str] = []
         sizes: dict[str, os.stat_result] = {}
@@ -270,9 +280,9 @@ class FileStore:
                                 names.append(path)
             except FileNotFoundError:
                 return  # emptied and removed since its parent was read
-        for path in sorted(names):
+        for path in sorted(name for name in names if lies_behind(name, after)):
             if path.endswith("/"):
-                yield from self._walk(path[:-1], prefix)
+                yield from self._walk(path[:-1], prefix, after)
             else:
                 yield _described(path, sizes[path], None)
 

@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.model import StoreOptions
 from vms.stores import s3_check, s3_put
-from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, valid_key
+from vms.stores.base import CHUNK_BYTES, Finding, ObjectMissing, Progress, StoredObject, is_key, lies_behind, valid_key
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.probe import probe_findings
 from vms.stores.s3_client import client
@@ -153,9 +153,9 @@ class S3Store:
             raise StoreError(f"Store {self._name} does not give ranges of {key}.", "Use another server for this store.")
         return self._stream(answer["Body"], key)
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
         self._must_be_identified()
-        return self._walk(self._prefix + prefix)
+        return self._walk(self._prefix + prefix, self._prefix + after if after else "")
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:
         wanted = [valid_key(key) for key in keys]
@@ -255,7 +255,7 @@ class S3Store:
             answer["LastModified"].astimezone(UTC),
         )
 
-    def _walk(self, start: str) -> Iterator[StoredObject]:
+    def _walk(self, start: str, after: str) -> Iterator[StoredObject]:
         """Level by level, each sorted here: not every server gives a flat listing in key order."""
         pages = self._client().get_paginator("list_objects_v2")
         found: dict[str, dict[str, Any] | None] = {}
@@ -263,11 +263,11 @@ class S3Store:
             for page in pages.paginate(Bucket=self._bucket, Prefix=start, Delimiter="/"):
                 found.update({one["Key"]: one for one in page.get("Contents", ())})
                 found.update({one["Prefix"]: None for one in page.get("CommonPrefixes", ())})
-        for name in sorted(found):
+        for name in sorted(one for one in found if lies_behind(one, after)):
             one = found[name]
             key = name.removeprefix(self._prefix)
             if one is None and is_key(key.removesuffix("/")):
-                yield from self._walk(name)
+                yield from self._walk(name, after)
             elif one is not None and is_key(key):
                 yield StoredObject(key, one["Size"], None, "", one["LastModified"].astimezone(UTC))
 
