@@ -207,7 +207,7 @@ def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> 
     page.goto(f"{viewer.url}/coverage?from=2026-01-30&to=2026-02-01")
     page.wait_for_selector(".site .cell")
     assert page.locator('[data-site="ho"] [role=row]').count() == 2
-    cell = page.locator('[data-site="ho"] .line:has(a[title="Lobi"]) a.cell').nth(1)
+    cell = page.locator('[data-site="ho"] .line:has(a.camera:has-text("Lobi")) a.cell').nth(1)
     assert "Sabtu, 31 Januari 2026" in (cell.get_attribute("aria-label") or "")
     cell.hover()
     assert "kamera diam" in page.locator(".tip").inner_text()

@@ -82,7 +82,10 @@ CREATE INDEX gap_note_camera ON gap_note (camera_id, to_at) WHERE withdrawn_at I
 
 -- copy.state 3: lost (the object is gone) or damaged (its bytes are others); a copy that is proven anew is 0 again.
 -- proven_at: when the object was last fetched whole, found to be these bytes, and decoded.
-ALTER TABLE copy ADD COLUMN proven_at timestamptz;
+ALTER TABLE copy
+    ADD COLUMN proven_at timestamptz,
+    DROP CONSTRAINT IF EXISTS copy_state_check,
+    ADD CONSTRAINT copy_state_check CHECK (state BETWEEN 0 AND 3);
 
 -- The deep check of a store: what was never proven first, then what was proven the longest ago.
 CREATE INDEX copy_proof ON copy (store_id, proven_at NULLS FIRST, stored_at) WHERE part = 0 AND state = 0;
@@ -91,7 +94,7 @@ CREATE INDEX copy_proof ON copy (store_id, proven_at NULLS FIRST, stored_at) WHE
 CREATE INDEX copy_broken ON copy (store_id, recording_id) WHERE state = 3;
 
 -- Which recording does this object of a store belong to?
-CREATE INDEX copy_key ON copy (store_id, key);
+CREATE INDEX copy_key ON copy (store_id, key COLLATE "C");
 
 -- How far the reconciliation of a store got: the last key it has seen; null at the end of a round.
 CREATE TABLE store_round (
