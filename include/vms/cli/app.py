@@ -28,6 +28,7 @@ COMMANDS = {
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
     "coverage": "vms.cli.coverage",
+    "verify": "vms.cli.verify",
     "retry": "vms.cli.retry",
     "test": "vms.cli.test",
 }
