@@ -64,9 +64,9 @@ def verify(
                     proven.append(_prove(conn, target, home, run, tell, report, sample))
             mended = _repair(conn, known, home, run, tell, report) if mend else Repaired()
         strays = list_strays(conn, store)
-    left = sum(one.lost + one.damaged for one in (*compared, *proven)) if not mend else mended.without + mended.failed
-    unplayable = sum(one.unplayable for one in proven)
-    ok = not (left or unplayable or any(one.error for one in (*compared, *proven)))
+    checks: list[Reconciled | Proven] = [*compared, *proven]
+    left = mended.without + mended.failed if mend else sum(one.lost + one.damaged for one in checks)
+    ok = not (left or any(one.unplayable for one in proven) or any(one.error for one in checks))
     if as_json:
         times = [asdict(one) | {"first_at": utc_text(one.first_at), "last_at": utc_text(one.last_at)} for one in strays]
         answer: dict[str, Any] = {
