@@ -120,7 +120,7 @@ def _cameras(
         SELECT c.camera_id, s.site_id, s.slug, c.slug, c.name, s.tz, c.schedule, s.gap_tolerance_s::float8,
                first.day, first.second, s.every_s::float8, s.last_sensed,
                s.last_sensed IS NOT NULL AND s.last_sensed >= %(now)s - {PATIENCE} AS watched,
-               usual.delay, usual.length_s
+               usual.delay, usual.length_s, known.start_at
         FROM site s
         JOIN camera c USING (site_id)
         LEFT JOIN LATERAL (
@@ -129,6 +129,12 @@ def _cameras(
             WHERE d.camera_id = c.camera_id AND day >= '2000-01-02' AND NOT isempty(kept_spans + purged_spans)
             ORDER BY day LIMIT 1
         ) AS first ON true
+        LEFT JOIN LATERAL (
+            -- also what waits or is lost; purged months may be gone from here, but not from camera_day
+            SELECT start_at FROM recording r
+            WHERE r.camera_id = c.camera_id AND custody <> 4 AND start_at >= '2000-01-02'
+            ORDER BY start_at LIMIT 1
+        ) AS known ON true
         LEFT JOIN LATERAL (
             SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY archived_at - start_at) AS delay,
                    percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_s)::float8 AS length_s
@@ -153,10 +159,13 @@ def _cameras(
     )
     known = []
     for row in found:
-        zone, (day, second, every_s, looked_at, watched, delay, length_s) = row[5], row[8:]
+        zone, (day, second, every_s, looked_at, watched, delay, length_s, known_at) = row[5], row[8:]
         usual = max(_LEAST_DELAY, 2 * timedelta(seconds=every_s), _DELAY_SPREAD * (delay or timedelta()))
         latest = looked_at if watched else now
-        since = None if day is None else midnight(day, ZoneInfo(zone)) + timedelta(seconds=second)
+        firsts = [known_at] if known_at else []
+        if day is not None:
+            firsts.append(midnight(day, ZoneInfo(zone)) + timedelta(seconds=second))
+        since = min(firsts, default=None)
         until = min(latest, now) - min(usual, _MOST_DELAY)
         values: list[Any] = [*row[:8], since, until, length_s or 300.0]
         known.append(_Camera(*values))
