@@ -150,10 +150,15 @@ def save_proof(conn: Connection, copy: StoredCopy, now: datetime) -> None:
 
 
 def broken_copies(conn: Connection, limit: int) -> list[tuple[StoredCopy, list[StoredCopy]]]:
-    """Copies to be repaired, renditions first, each with the live copies of the same part in other stores."""
+    """Copies to be repaired, renditions first, each with the live copies of the same part in other stores.
+
+    Not those of recordings that are planned again: what archives them anew makes their copies good.
+    """
     broken = fetch_all(
         conn,
-        f"SELECT {_COPY} FROM copy k WHERE k.state = 3 ORDER BY k.part, k.store_id, k.recording_id LIMIT %s",  # noqa: S608
+        f"SELECT {_COPY} FROM copy k WHERE k.state = 3 AND"  # noqa: S608 (a constant)
+        " (SELECT custody FROM recording r WHERE r.recording_id = k.recording_id AND r.start_at = k.start_at) IN (1, 2)"
+        " ORDER BY k.part, k.store_id, k.recording_id LIMIT %s",
         [limit],
     )
     found = []
