@@ -39,6 +39,6 @@ with DAG(
     tags={"integrity"},
 ):
     names = stores()
-    compared = reconcile.expand(store=names)
-    proven = prove.override(trigger_rule=TriggerRule.ALL_DONE).expand(store=names)
+    compared = reconcile.override(doc_md=reconcile.function.__doc__).expand(store=names)
+    proven = prove.override(doc_md=prove.function.__doc__, trigger_rule=TriggerRule.ALL_DONE).expand(store=names)
     names >> compared >> proven >> repair.override(trigger_rule=TriggerRule.ALL_DONE)()

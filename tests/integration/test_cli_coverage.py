@@ -11,7 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from catalogue_world import opened
-from test_coverage import archive, hour_files
+from test_catalogue_coverage import archive, hour_files
 from vms.catalogue.connection import Connection
 from vms.cli import coverage, coverage_map
 from vms.errors import CatalogueError

@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 
 from catalogue_world import START, ask, events, opened
-from integrity_world import Archive, age, an_archive, damage
+from integrity_world import RUN, Archive, age, an_archive, damage
+from test_catalogue_reads import _explained, _fill_months, _refuse_reading_through
+from vms.catalogue import adopting, integrity
 from vms.catalogue.connection import Connection
 from vms.catalogue.coverage import gaps
+from vms.catalogue.events import Actor
 from vms.catalogue.integrity import list_strays, proofs
+from vms.catalogue.losing import lose
+from vms.catalogue.partitions import ensure_partitions
 from vms.home import PROJECT_ROOT, Home
 from vms.steps.prove import sample_size
 
@@ -297,3 +302,26 @@ def test_verify_by_hand(
     assert [one["kind"] for one in answer["strays"]] == ["damaged"]
     assert main(["verify", "--store", "nass"]) == 1
     assert 'Did you mean "nas"?' in capsys.readouterr().err
+
+
+def test_no_query_of_integrity_reads_a_big_table_through(conn: Connection) -> None:
+    _fill_months(conn)
+    ensure_partitions(conn, [(LATER.year, LATER.month)])
+    ask(conn, "UPDATE copy SET key = 'k/' || recording_id || '/' || part RETURNING 1")
+    ask(conn, "UPDATE copy SET state = 3 WHERE mod(recording_id, 3000) = 7 RETURNING 1")
+    with conn.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    plans = _explained(conn)
+    due = integrity.due_for_proof(conn, 1, 50)
+    assert len(due) == 50
+    assert len(list(integrity.copies_between(conn, 1, "k/1000/", "k/1001/"))) == 2
+    assert integrity.has_copies(conn, 1)
+    assert integrity.broken_copies(conn, 100)
+    integrity.parts_of(conn, due[0])
+    integrity.must_decode(conn, due[0])
+    integrity.save_proof(conn, due[0], LATER)
+    integrity.recordings_kept(conn)
+    adopting.owner_of(conn, adopting.KeyParts("site1", "cam1", START, "0" * 12, ".mp4"))
+    lose(conn, Actor(RUN, LATER), due[1], "lost", "gone")
+    assert len(plans) > 12
+    _refuse_reading_through(plans)
