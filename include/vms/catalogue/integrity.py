@@ -102,7 +102,9 @@ def copies_between(conn: Connection, store_id: int, after: str, upto: str | None
 def has_copies(conn: Connection, store_id: int) -> bool:
     """Whether the catalogue knows of anything that should lie in the store."""
     found = fetch_one(
-        conn, "SELECT 1 FROM copy WHERE store_id = %s AND key COLLATE \"C\" > '' AND state = 0 LIMIT 1", [store_id]
+        conn,
+        'SELECT 1 FROM copy WHERE store_id = %s AND state = 0 ORDER BY key COLLATE "C" LIMIT 1',  # by its index
+        [store_id],
     )
     return found is not None
 
