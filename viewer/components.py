@@ -1,4 +1,4 @@
-"""The viewer's own components: card grid, recording with player, site panels. Their code lies in front/.
+"""The viewer's own components: card grid, recording with player, site panels, heat map. Their code lies in front/.
 
 They get plain data and make elements from it in the browser, text always as text. Each is told in the address' terms
 (hrefs), so that links open in a new tab too.
@@ -27,6 +27,7 @@ def _component(name: str) -> Any:
 _grid = _component("grid")
 _recording = _component("recording")
 _sites = _component("sites")
+_heat = _component("heat")
 
 
 def _ignore() -> None:
@@ -49,3 +50,8 @@ def recording(data: dict[str, Any], key: str, opened: Callable[[], None]) -> Non
 def site_panels(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
     """Draw the sites. asked: called when a search is clicked; session_state[key].show is its query string."""
     _sites(key=key, data=data, on_show_change=asked)
+
+
+def heat_map(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
+    """Draw coverage by camera and day. asked: called when a cell is clicked; session_state[key].show is its search."""
+    _heat(key=key, data=data, on_show_change=asked)

@@ -20,7 +20,8 @@ _HASHES = (
 )
 _EVENT_TEXTS = ("message", "why", "why_kept", "key", "source")
 _ORDER = {"compressed": 1, "copied": 2, "archived": 3, "released": 4}
-_EVENT_TONES = {"archived": "green", "released": "green", "quarantined": "orange", "failed": "orange", "purged": "gray"}
+_EVENT_TONES = dict.fromkeys(("archived", "released", "repaired"), "green") | {"purged": "gray"}
+_EVENT_TONES |= dict.fromkeys(("quarantined", "failed", "copy_lost", "copy_damaged", "copy_failed", "lost"), "orange")
 
 
 def detail(

@@ -13,6 +13,7 @@ _LIGHT = {
     "linkColor": "#0b5f60",
     "greenColor": "#1f7a4d",
     "orangeColor": "#a85a00",
+    "redColor": "#c2382b",
     "grayColor": "#5b6875",
 }
 _DARK = {
@@ -24,6 +25,7 @@ _DARK = {
     "linkColor": "#6fcdc5",
     "greenColor": "#5fc492",
     "orangeColor": "#f0a64a",
+    "redColor": "#ef7a6f",
     "grayColor": "#93a1af",
 }
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from vms import config_schema as schema
 from vms.config_model import (
     FALLBACK_AFTER,
+    GAP_TOLERANCE,
     CameraConfig,
     Config,
     NamePattern,
@@ -251,6 +252,8 @@ class _Check:
             every=section.every or self.defaults.every or EVERY,
             enabled=section.enabled,
             staging=section.staging and section.staging / section.id,  # each site has a memory of its own there
+            schedule=section.schedule if section.schedule is not None else self.defaults.schedule or "",
+            gap_tolerance=section.gap_tolerance or self.defaults.gap_tolerance or GAP_TOLERANCE,
             min_copies=section.min_copies or self.defaults.min_copies,
             fallback=fallback,
             fallback_after=section.fallback_after or self.defaults.fallback_after or FALLBACK_AFTER,
@@ -336,7 +339,9 @@ class _Check:
     ) -> tuple[CameraConfig, ...]:
         cameras: list[CameraConfig] = []
         for number, one in enumerate(section.cameras):
-            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id, one.retention)
+            usual = section.schedule if section.schedule is not None else self.defaults.schedule or ""
+            schedule = usual if one.schedule is None else one.schedule
+            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id, one.retention, schedule)
             for other in cameras:
                 what = "id" if other.id == camera.id else "match"
                 if other.id == camera.id or other.match.casefold() == camera.match.casefold():

@@ -13,6 +13,10 @@ from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 from vms.uplink import UNLIMITED, Uplink
 
+GAP_TOLERANCE = timedelta(seconds=5)
+"""Recorders lose one to three seconds when they change files, and begin the new one at the next key frame, up to four
+seconds later; a camera that restarts is away for twenty seconds and more. Five seconds part the two."""
+
 FALLBACK_AFTER = timedelta(hours=6)
 """How long a store must be out before a site's fallback takes its place, unless sites.yaml says otherwise."""
 
@@ -51,12 +55,14 @@ class CameraConfig:
     """A camera of a site. match: the word by which the footage folder names it (folder or part of the file name).
 
     retention: how long its footage is kept; None: as its site says.
+    schedule: when it is expected to record (vms.schedule); "": always.
     """
 
     id: str
     name: str
     match: str
     retention: timedelta | None = None
+    schedule: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class RetentionPolicy:
 class Site:
     """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
 
+    schedule: of cameras that are not listed with one of their own. gap_tolerance: a shorter hole between two files is
+    no gap.
     min_copies: in how many of its stores a recording must be proven to be archived; None: in all of them.
     fallback: takes the place of a store that is out for longer than fallback_after, until it is back.
     uplink: how much of the line its uploads to buckets may take, by its own clock.
@@ -97,6 +105,8 @@ class Site:
     every: timedelta
     enabled: bool
     staging: Path | None
+    schedule: str = ""
+    gap_tolerance: timedelta = GAP_TOLERANCE
     min_copies: int | None = None
     fallback: StoreConfig | None = None
     fallback_after: timedelta = FALLBACK_AFTER

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from vms import config_stores, config_values, uplink
+from vms.schedule import parse_schedule
 
 ID_ALLOWED = "1 to 40 of a-z, 0-9 and -, beginning with a letter or digit, such as branch-03"
 
@@ -88,6 +89,14 @@ def _keep(value: Any) -> Any:
         ) from None
 
 
+def _schedule(value: Any) -> Any:
+    """A list is as good as one text. "always" becomes the empty text, so that it can overrule a default."""
+    text = ", ".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+    if not isinstance(text, str):
+        return text
+    return text if parse_schedule(text).spans else ""
+
+
 def _names(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -127,6 +136,7 @@ Zone = Annotated[str, BeforeValidator(_zone)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 Keep = Annotated[timedelta | None, BeforeValidator(_keep)]
 Timetable = Annotated[uplink.Uplink, BeforeValidator(_uplink)]
+ScheduleText = Annotated[str, BeforeValidator(_schedule)]
 Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
 
 
@@ -194,10 +204,19 @@ class DefaultsSection(Section):
     keep_source: Keep = None
     retention: Retention | None = None
     every: Duration | None = None
+    schedule: ScheduleText | None = None
+    gap_tolerance: Duration | None = None
     min_copies: Annotated[int, Field(ge=1, le=20)] | None = None
     fallback: str | None = None
     fallback_after: Duration | None = None
     uplink: Timetable | None = None
+
+    @field_validator("gap_tolerance")
+    @classmethod
+    def _gap_tolerance(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not timedelta(seconds=2) <= value <= timedelta(minutes=10):
+            raise ValueError("allowed is 2s to 10m.")
+        return value
 
     @field_validator("fallback_after")
     @classmethod
@@ -219,6 +238,7 @@ class CameraSection(Section):
     name: str | None = None
     match: str | None = None
     retention: Retention | None = None
+    schedule: ScheduleText | None = None
 
 
 class RetentionPolicySection(Section):

@@ -202,16 +202,46 @@ def test_keyboard_alone(viewer: Viewer, browser: Any) -> None:
     _eventually(goes_back)
 
 
+def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> None:
+    page = _page(browser, locale="id-ID")
+    page.goto(f"{viewer.url}/coverage?from=2026-01-30&to=2026-02-01")
+    page.wait_for_selector(".site .cell")
+    assert page.locator('[data-site="ho"] [role=row]').count() == 2
+    cell = page.locator('[data-site="ho"] .line:has(a.camera:has-text("Lobi")) a.cell').nth(1)
+    assert "Sabtu, 31 Januari 2026" in (cell.get_attribute("aria-label") or "")
+    cell.hover()
+    assert "kamera diam" in page.locator(".tip").inner_text()
+    page.locator('[data-site="ho"] a.cell').first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tip b").inner_text().endswith("%")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".card")
+    assert "from=2026-01-31" in page.url
+    assert "camera=ho" in page.url
+    assert page.errors == []
+
+    phone = _page(browser, width=360, locale="en-GB", has_touch=True, is_mobile=True)
+    phone.goto(f"{viewer.url}/coverage?site=ho&from=2026-01-30&to=2026-02-01")
+    phone.wait_for_selector(".site .cell")
+    assert phone.evaluate("[document.documentElement.scrollWidth, window.innerWidth]") == [360, 360]
+    phone.locator(".site a.cell").nth(1).tap()
+    assert phone.locator(".tip").is_visible()
+    assert "coverage" in phone.url, "the first touch tells"
+    phone.locator(".site a.cell").nth(1).tap()
+    phone.wait_for_selector(".card, .statebox")
+    assert phone.errors == []
+
+
 def test_the_pages_say_that_the_catalogue_is_away_and_come_back(viewer: Viewer, browser: Any) -> None:
     address = viewer.world.home.run / "postgres.json"
     aside = address.rename(address.with_suffix(".aside"))
-    pages = [_page(browser, locale="id-ID") for _ in range(2)]
-    for page, path in zip(pages, ("/", "/sites"), strict=True):
+    pages = [_page(browser, locale="id-ID") for _ in range(3)]
+    for page, path in zip(pages, ("/", "/sites", "/coverage"), strict=True):
         page.goto(viewer.url + path)
         page.get_by_text("Katalog tidak menjawab").wait_for()
     aside.rename(address)
     for page in pages:
-        page.wait_for_selector(".card, .site")
+        page.wait_for_selector(".card, .site, .statebox:not(.away)")
         page.get_by_text("Katalog tidak menjawab").wait_for(state="hidden")
 
 

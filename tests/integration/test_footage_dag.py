@@ -258,6 +258,32 @@ def test_one_of_two_stores_away_holds_nothing_up_and_catches_up_by_itself(
         assert backlogs(conn, datetime.now(UTC))["ho"].missing_copies == 0
 
 
+def test_a_deleted_object_is_found_by_night_and_archived_again_by_the_next_run(
+    place: Place, clip: Callable[[int], Path]
+) -> None:
+    place.leave("lobby/20260131_100000.mp4", clip(1))
+    place.leave("lobby/20260131_100005.mp4", clip(2))
+    assert place.run().state == "success"
+    whole = set(place.objects())
+    sound = place.airflow.run("integrity", datetime(2026, 1, 5, tzinfo=UTC))
+    assert (sound.state, sound.tasks["prove[0]"], sound.tasks["repair"]) == ("success", "success", "success")
+    lost = next(key for key in sorted(whole) if key.endswith(".mp4"))
+    (place.nas / lost).unlink()
+    found = place.airflow.run("integrity", datetime(2026, 1, 6, tzinfo=UTC))
+    assert "has no object" in found.log
+    assert found.state == "success", "the next run of the site is to make it good"
+    assert sorted(place.states().values()) == ["archived", "planned"]
+    assert place.run().state == "success"
+    assert set(place.states().values()) == {"archived"}
+    assert set(place.objects()) == whole
+    for path in place.nas.rglob("*.mp4"):
+        path.chmod(0o644)
+        path.write_bytes(b"rotten" + path.read_bytes()[6:])
+    bad = place.airflow.run("integrity", datetime(2026, 1, 7, tzinfo=UTC))
+    assert (bad.state, bad.tasks["repair"]) == ("failed", "failed")
+    assert set(place.objects()) == whole, "nothing is deleted"
+
+
 def test_a_footage_folder_that_is_away_makes_the_run_red_and_heals(place: Place, clip: Callable[[int], Path]) -> None:
     place.leave("lobby/20260131_100000.mp4", clip(1))
     place.footage.rename(place.footage.with_name("unplugged"))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from viewer import database, query
+from viewer import database, heat, query
+from viewer.i18n import Words
+from viewer.pages import coverage
 from viewer_world import World, build, make_clip, owner
 from vms.home import Home, from_environment
 
@@ -73,6 +77,27 @@ def test_a_recording_that_is_opened_is_logged_once(world: World) -> None:
 @pytest.mark.usefixtures("world")
 def test_a_recording_that_never_was_is_said_to_be_missing() -> None:
     assert "not in the catalogue" in _html(_run(lang="en", recording="99.1769821200000000"))
+
+
+def _coverage(lang: str, *cameras: str) -> dict[str, Any]:
+    """What the coverage page hands to its component for the day of the world."""
+    pairs = tuple(("ho", camera) for camera in cameras)
+    day = date(2026, 1, 31)
+    maps = coverage._maps(pairs, day, day)
+    return heat.page(Words(lang), maps, {"ho": "Kantor Pusat"}, day, day)
+
+
+@pytest.mark.usefixtures("world")
+def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
+    shown = _coverage("id", "lobby", "gate")
+    rows = {row["camera"]: row["cells"][0] for row in shown["sites"][0]["rows"]}
+    assert set(rows) == {"lobby", "gate"}
+    share, tone, percent, lines = rows["lobby"]
+    assert (share, tone, percent) == (0, "red", "0,0 %")
+    assert any("kamera diam" in line for line in lines)
+    assert any("quarantined" not in line and "berkas tidak dapat dipakai" in line for line in lines)
+    assert any("waiting" in line for line in _coverage("en", "gate")["sites"][0]["rows"][0]["cells"][0][3])
+    assert shown["gaps"][0]["show"].startswith("camera=ho%2F")
 
 
 def test_a_catalogue_that_is_away_is_a_designed_state(world: World) -> None:

@@ -56,7 +56,7 @@ def test_every_commented_line_of_the_example_is_valid_too(write):
             text.startswith("# ")
             and ":" in text
             and not text.startswith(("# A ", "# Dur", "# What", "# Where", "# Your", "# File", "# Never", "# (end"))
-            and not text.startswith(("#   file:", "#   s3:", "#   gs:", "#   AIRFLOW_CONN", "#" + " " * 20))
+            and not text.startswith(("#   file:", "#   s3:", "#   gs:", "#   AIRFLOW_CONN", "#   {", "#" + " " * 12))
         ):
             line = line.replace("# ", "", 1)
         elif text.startswith("#"):

@@ -13,7 +13,7 @@ import streamlit as st
 from viewer import frame
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import find, sites
+from viewer.pages import coverage, find, sites
 
 
 def main() -> None:
@@ -39,8 +39,9 @@ def main() -> None:
 
     find_page = st.Page(lambda: show(find.draw), title=words("app.find"), url_path="find", default=True)
     sites_page = st.Page(lambda: show(sites.draw), title=words("app.sites"), url_path="sites")
-    page = st.navigation([find_page, sites_page], position="hidden")
-    frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites")])
+    coverage_page = st.Page(lambda: show(coverage.draw), title=words("app.coverage"), url_path="coverage")
+    page = st.navigation([find_page, sites_page, coverage_page], position="hidden")
+    frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites"), (coverage_page, "app.coverage")])
     page.run()
 
 

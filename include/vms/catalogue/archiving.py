@@ -14,6 +14,7 @@ from psycopg2.extras import Json
 
 from vms.catalogue.batching import end_of, side
 from vms.catalogue.events import Actor, Known, note
+from vms.catalogue.losing import found_again
 from vms.catalogue.missing import no_longer_wanted, want
 from vms.catalogue.orders import load_items
 from vms.catalogue.places import load_stores, set_store_identity
@@ -123,9 +124,9 @@ def keep_copies(cursor: Cursor, actor: Actor, copies: Sequence[CopyReceipt], kno
             " stored_at, verified_at) VALUES (%s, %s, %s, %s, %s, %s, decode(%s, 'hex'), %s, %s, %s)"
             " ON CONFLICT (recording_id, store_id, part, start_at) DO UPDATE"
             " SET key = excluded.key, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,"
-            " checksum = excluded.checksum, stored_at = excluded.stored_at, verified_at = excluded.verified_at"
-            ", state = 0, state_at = NULL"
-            " WHERE (old.key, old.size_bytes, old.sha256) IS DISTINCT FROM"
+            " checksum = excluded.checksum, stored_at = excluded.stored_at, verified_at = excluded.verified_at,"
+            " state = 0, state_at = NULL, proven_at = NULL"
+            " WHERE old.state = 3 OR (old.key, old.size_bytes, old.sha256) IS DISTINCT FROM"
             " (excluded.key, excluded.size_bytes, excluded.sha256)"
             # stored again after it was purged: it must be known, so that it can be purged again
             " OR (old.state = 2 AND excluded.verified_at > old.state_at) RETURNING 1",
@@ -148,7 +149,10 @@ def keep_copies(cursor: Cursor, actor: Actor, copies: Sequence[CopyReceipt], kno
                 sha256=copy.sha256,
                 checksum=copy.checksum,
             )
-    no_longer_wanted(cursor, known, {copy.store_id for copy in copies if copy.part == "rendition"})
+    proven = {copy.store_id for copy in copies if copy.part == "rendition"}
+    no_longer_wanted(cursor, known, proven)
+    if proven:
+        found_again(cursor, known)
 
 
 def contradiction(work: Work, receipt: Receipt, what: str) -> CatalogueError:

@@ -76,7 +76,7 @@ def connect(address: str) -> Connection:
     return conn
 
 
-def fetch_all(conn: Connection, sql: str, params: Params) -> list[tuple[Any, ...]]:
+def fetch_all(conn: Connection, sql: str, params: Params | dict[str, Any]) -> list[tuple[Any, ...]]:
     """All rows of one statement."""
     with conn.cursor() as cursor:
         cursor.execute(sql, params)

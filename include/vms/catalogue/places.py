@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 from psycopg2.extras import Json
 
@@ -11,14 +13,20 @@ from vms.model import StoreOptions, StoreTarget, dump, load
 
 _LOCK_SPACE = 7_302  # of advisory locks: (this, site_id) is held while a site is planned
 
+PATIENCE = "greatest(3 * s.every_s, 1800) * interval '1 second'"
+"""How long a site s may go without a look before nobody counts as looking at it: two looks may fail, or half an hour
+pass, as restarts take minutes."""
+
 
 def keep_site(cursor: Cursor, site: Site) -> int:
     """The number of this site, made or brought up to date."""
     cursor.execute(
-        "INSERT INTO site (slug, name, tz) VALUES (%s, %s, %s) ON CONFLICT (slug) DO UPDATE"
-        " SET name = excluded.name, tz = excluded.tz"
-        " WHERE (site.name, site.tz) IS DISTINCT FROM (excluded.name, excluded.tz)",
-        (site.id, site.name, site.time_zone),
+        "INSERT INTO site (slug, name, tz, every_s, gap_tolerance_s) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, tz = excluded.tz, every_s = excluded.every_s,"
+        " gap_tolerance_s = excluded.gap_tolerance_s"
+        " WHERE (site.name, site.tz, site.every_s, site.gap_tolerance_s)"
+        " IS DISTINCT FROM (excluded.name, excluded.tz, excluded.every_s, excluded.gap_tolerance_s)",
+        (site.id, site.name, site.time_zone, site.every.total_seconds(), site.gap_tolerance.total_seconds()),
     )
     cursor.execute("SELECT site_id FROM site WHERE slug = %s", (site.id,))
     return _number(cursor)
@@ -29,18 +37,46 @@ def hold_site(cursor: Cursor, site: str) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(%s, site_id) FROM site WHERE slug = %s", (_LOCK_SPACE, site))
 
 
+def note_look(cursor: Cursor, site_id: int, looked_at: datetime) -> None:
+    """Note that the site's folder was looked at (UTC): the look goes on a stretch of looks, or begins a new one."""
+    cursor.execute("UPDATE site SET last_sensed = greatest(last_sensed, %s) WHERE site_id = %s", (looked_at, site_id))
+    cursor.execute(
+        f"""
+        UPDATE site_watch w SET to_at = greatest(w.to_at, %(at)s) FROM site s
+        WHERE w.site_id = %(site)s AND s.site_id = w.site_id AND w.to_at >= %(at)s - {PATIENCE}
+          AND w.from_at = (
+              SELECT from_at FROM site_watch WHERE site_id = %(site)s AND from_at <= %(at)s
+              ORDER BY from_at DESC LIMIT 1
+          )
+        RETURNING 1
+        """,  # noqa: S608 (a constant)
+        {"site": site_id, "at": looked_at},
+    )
+    if cursor.fetchone() is None:
+        cursor.execute(
+            "INSERT INTO site_watch (site_id, from_at, to_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (site_id, looked_at, looked_at),
+        )
+
+
 def keep_cameras(cursor: Cursor, site_id: int, site: Site, seen: set[str]) -> dict[str, int]:
     """The numbers of the site's configured cameras and of those seen in its folder, by camera id."""
-    names = {camera: camera for camera in sorted(seen)} | {camera.id: camera.name for camera in site.cameras}
+    told = {camera: (camera, site.schedule) for camera in sorted(seen)}
+    told |= {camera.id: (camera.name, camera.schedule) for camera in site.cameras}
     numbers = {}
-    for camera, name in names.items():
+    for camera, (name, schedule) in told.items():
         cursor.execute(
-            "INSERT INTO camera (site_id, slug, name) VALUES (%s, %s, %s) ON CONFLICT (site_id, slug) DO UPDATE"
-            " SET name = excluded.name WHERE camera.name <> excluded.name",
-            (site_id, camera, name),
+            "INSERT INTO camera (site_id, slug, name, schedule) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (site_id, slug) DO UPDATE SET name = excluded.name, schedule = excluded.schedule"
+            " WHERE (camera.name, camera.schedule) IS DISTINCT FROM (excluded.name, excluded.schedule)",
+            (site_id, camera, name, schedule),
         )
         cursor.execute("SELECT camera_id FROM camera WHERE site_id = %s AND slug = %s", (site_id, camera))
         numbers[camera] = _number(cursor)
+    cursor.execute(  # of those not listed, also the ones that are silent just now
+        "UPDATE camera SET schedule = %s WHERE site_id = %s AND slug <> ALL(%s) AND schedule <> %s",
+        (site.schedule, site_id, [camera.id for camera in site.cameras], site.schedule),
+    )
     return numbers
 
 

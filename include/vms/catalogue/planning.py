@@ -24,7 +24,7 @@ from vms.catalogue.missing import choose_copies, copy_orders, out_since, with_fa
 from vms.catalogue.orders import Place, load_items, load_orders, select_due
 from vms.catalogue.pace import pace_of
 from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
-from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores
+from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores, note_look
 from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
@@ -52,9 +52,7 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)
         hold_site(cursor, site.id)
-        cursor.execute(
-            "UPDATE site SET last_sensed = greatest(last_sensed, %s) WHERE site_id = %s", (sensed.looked_at, site_id)
-        )
+        note_look(cursor, site_id, sensed.looked_at)
         run_no, planned_at = _planned_before(cursor, run) or (0, now)
         if not run_no:
             _register(cursor, actor, site, site_id, sensed)

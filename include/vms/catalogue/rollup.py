@@ -1,14 +1,18 @@
-"""camera_day: how much footage a camera has on a day of its site's zone, rebuilt from its recordings."""
+"""camera_day: which footage a camera has on a day of its site's zone, rebuilt from its recordings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
 from vms.catalogue.batching import local
+from vms.schedule import midnight
+
+_JOINED_S = 2
+"""Holes up to this length are closed in the spans, only to keep them few; what counts as a gap is the site's to say."""
 
 _LOCK_SPACE = 7_303  # of advisory locks: (this, camera_id) is held by who changes what a camera's days are made from
 
@@ -38,7 +42,7 @@ def rebuild_days(cursor: Cursor, camera_id: int, zone: ZoneInfo, start: datetime
 
 def _rebuild_day(cursor: Cursor, camera_id: int, zone: ZoneInfo, day: date) -> None:
     try:
-        begin, following = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+        begin, following = midnight(day, zone), midnight(day + timedelta(days=1), zone)
     except OverflowError:  # a clock at the very edge of the calendar: no day that could be shown
         return
     _rebuild(cursor, camera_id, day, begin, following)
@@ -47,36 +51,45 @@ def _rebuild_day(cursor: Cursor, camera_id: int, zone: ZoneInfo, day: date) -> N
 def _rebuild(cursor: Cursor, camera_id: int, day: date, begin: datetime, end: datetime) -> None:
     cursor.execute(
         """
-        INSERT INTO camera_day
-              (camera_id, day, archived, released, purged, secs, bytes_in, bytes_out, first_at, last_at)
-        SELECT %(camera)s, %(day)s,
-               count(*) FILTER (WHERE custody = 1 AND starts_here),
-               count(*) FILTER (WHERE custody = 2 AND starts_here),
-               count(*) FILTER (WHERE custody = 3 AND starts_here),
-               coalesce(round(sum(extract(epoch FROM greatest(to_at - greatest(from_at, seen_to), interval '0')))
-                        FILTER (WHERE custody IN (1, 2))), 0),
-               coalesce(sum(source_bytes) FILTER (WHERE starts_here), 0),
-               coalesce(sum(rendition_bytes) FILTER (WHERE starts_here), 0),
-               min(from_at) FILTER (WHERE custody IN (1, 2)),
-               max(to_at) FILTER (WHERE custody IN (1, 2))
-        FROM (
+        WITH footage AS (
             SELECT custody, source_bytes, rendition_bytes, start_at >= %(begin)s AS starts_here,
+                   custody IN (1, 2) AND lost_at IS NULL AS kept,
                    greatest(start_at, %(begin)s) AS from_at, least(end_at, %(end)s) AS to_at,
-                   max(least(end_at, %(end)s)) FILTER (WHERE custody IN (1, 2)) OVER (
+                   max(least(end_at, %(end)s)) FILTER (WHERE custody IN (1, 2) AND lost_at IS NULL) OVER (
                        ORDER BY start_at, recording_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                    ) AS seen_to
             FROM recording
             WHERE camera_id = %(camera)s AND start_at >= %(begin)s - interval '25 hours' AND start_at < %(end)s
               AND (end_at > %(begin)s OR start_at >= %(begin)s) AND custody IN (1, 2, 3)
-        ) AS footage
+        ), span AS (
+            SELECT kept, custody = 3 AS purged,
+                   int4range(round(extract(epoch FROM from_at - %(begin)s))::int,
+                             round(extract(epoch FROM to_at - %(begin)s))::int + %(joined)s) AS seconds
+            FROM footage WHERE to_at > from_at
+        )
+        INSERT INTO camera_day
+              (camera_id, day, archived, released, purged, secs, bytes_in, bytes_out, first_at, last_at,
+               kept_spans, purged_spans)
+        SELECT %(camera)s, %(day)s,
+               count(*) FILTER (WHERE custody = 1 AND starts_here),
+               count(*) FILTER (WHERE custody = 2 AND starts_here),
+               count(*) FILTER (WHERE custody = 3 AND starts_here),
+               coalesce(round(sum(extract(epoch FROM greatest(to_at - greatest(from_at, seen_to), interval '0')))
+                        FILTER (WHERE kept)), 0),
+               coalesce(sum(source_bytes) FILTER (WHERE starts_here), 0),
+               coalesce(sum(rendition_bytes) FILTER (WHERE starts_here), 0),
+               min(from_at) FILTER (WHERE kept),
+               max(to_at) FILTER (WHERE kept),
+               (SELECT coalesce(range_agg(int4range(lower(one), upper(one) - %(joined)s)), '{}')
+                FROM (SELECT unnest(range_agg(seconds)) AS one FROM span WHERE kept) AS kept_span),
+               (SELECT coalesce(range_agg(int4range(lower(one), upper(one) - %(joined)s)), '{}')
+                FROM (SELECT unnest(range_agg(seconds)) AS one FROM span WHERE purged) AS purged_span)
+        FROM footage
         ON CONFLICT (camera_id, day) DO UPDATE
         SET archived = excluded.archived, released = excluded.released, purged = excluded.purged,
             secs = excluded.secs, bytes_in = excluded.bytes_in, bytes_out = excluded.bytes_out,
-            first_at = excluded.first_at, last_at = excluded.last_at
+            first_at = excluded.first_at, last_at = excluded.last_at,
+            kept_spans = excluded.kept_spans, purged_spans = excluded.purged_spans
         """,
-        {"camera": camera_id, "day": day, "begin": begin, "end": end},
+        {"camera": camera_id, "day": day, "begin": begin, "end": end, "joined": _JOINED_S},
     )
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)

@@ -28,6 +28,8 @@ COMMANDS = {
     "copy": "vms.cli.copy",
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
+    "coverage": "vms.cli.coverage",
+    "verify": "vms.cli.verify",
     "retry": "vms.cli.retry",
     "retention": "vms.cli.retention",
     "hold": "vms.cli.hold",

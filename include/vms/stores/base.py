@@ -121,8 +121,10 @@ class Store(Protocol):
         such object. Chunks are at most CHUNK_BYTES long. ValueError for a negative start or length.
         """
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Every object whose key begins with the text `prefix`, in key order, lazily. Unfinished puts are not listed.
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
+        """Every object whose key begins with the text `prefix` and sorts behind `after`, in key order, lazily.
+
+        Keys sort by their bytes. Unfinished puts are not listed.
 
         Never ends early in silence: a store that goes away before all is read raises StoreUnreachable.
         """
@@ -147,6 +149,11 @@ class Store(Protocol):
 def preview_options(options: StoreOptions) -> StoreOptions:
     """Of a store's options, those that hold for previews, for the store's own identity file and for probes."""
     return replace(NO_OPTIONS, encryption=options.encryption, read_back=options.read_back)
+
+
+def lies_behind(name: str, after: str) -> bool:
+    """Whether a listing that goes on behind `after` has to look at this key, or (with its slash) into this folder."""
+    return name > after or (name.endswith("/") and after.startswith(name))
 
 
 def is_key(key: str) -> bool:

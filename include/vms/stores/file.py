@@ -33,6 +33,7 @@ from vms.stores.base import (
     StoredObject,
     Tell,
     is_key,
+    lies_behind,
     valid_key,
 )
 from vms.stores.identity import IDENTITY_FILE
@@ -135,8 +136,8 @@ class FileStore:
                 handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         return self._stream(FileIO(handle, "rb"), key, start, length)
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        return self._walk("", prefix)
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
+        return self._walk("", prefix, after)
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:
         wanted = [valid_key(key) for key in keys]
@@ -292,7 +293,7 @@ class FileStore:
                 left = None if left is None else left - len(chunk)
                 yield chunk
 
-    def _walk(self, folder_key: str, prefix: str) -> Iterator[StoredObject]:
+    def _walk(self, folder_key: str, prefix: str, after: str) -> Iterator[StoredObject]:
         """Files and folders of one folder in key order; a folder sorts as its name with the slash that follows it."""
         names: builtins.list[str] = []
         sizes: dict[str, os.stat_result] = {}
@@ -312,9 +313,9 @@ class FileStore:
                                 names.append(path)
             except FileNotFoundError:
                 return  # emptied and removed since its parent was read
-        for path in sorted(names):
+        for path in sorted(name for name in names if lies_behind(name, after)):
             if path.endswith("/"):
-                yield from self._walk(path[:-1], prefix)
+                yield from self._walk(path[:-1], prefix, after)
             else:
                 yield _described(path, sizes[path], None)
 

@@ -151,12 +151,13 @@ class GcsStore:
             raise self._missing(key)
         return self._stream(there, key, start, length)
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
         self._still_the_store(again=True)
         with self._doing("listing its objects"):
             blobs = self._client().list_blobs(
                 self._bucket_name,
                 prefix=self._root + prefix,
+                start_offset=self._root + after if after else None,  # which is itself among them
                 fields="items(name,size,crc32c,metadata,timeCreated,generation),nextPageToken",
                 page_size=_PAGE,
                 timeout=_TIMEOUT,
@@ -164,7 +165,7 @@ class GcsStore:
             )
             for blob in blobs:
                 key = blob.name.removeprefix(self._root)
-                if is_key(key):
+                if is_key(key) and key > after:
                     yield _described(key, blob)
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:

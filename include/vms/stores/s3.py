@@ -33,6 +33,7 @@ from vms.stores.base import (
     StoredObject,
     Tell,
     is_key,
+    lies_behind,
     preview_options,
     valid_key,
 )
@@ -187,9 +188,9 @@ class S3Store:
             raise StoreError(f"Store {self._name} does not give ranges of {key}.", "Use another server for this store.")
         return self._stream(answer["Body"], key)
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", after: str = "") -> Iterator[StoredObject]:
         self._must_be_identified()
-        return self._walk(self._prefix + prefix)
+        return self._walk(self._prefix + prefix, self._prefix + after if after else "")
 
     def delete(self, keys: Iterable[str]) -> builtins.list[str]:
         wanted = [valid_key(key) for key in keys]
@@ -337,7 +338,7 @@ class S3Store:
             answer["LastModified"].astimezone(UTC),
         )
 
-    def _walk(self, start: str) -> Iterator[StoredObject]:
+    def _walk(self, start: str, after: str) -> Iterator[StoredObject]:
         """Level by level, each sorted here: not every server gives a flat listing in key order."""
         pages = self._client().get_paginator("list_objects_v2")
         found: dict[str, dict[str, Any] | None] = {}
@@ -345,11 +346,11 @@ class S3Store:
             for page in pages.paginate(Bucket=self._bucket, Prefix=start, Delimiter="/"):
                 found.update({one["Key"]: one for one in page.get("Contents", ())})
                 found.update({one["Prefix"]: None for one in page.get("CommonPrefixes", ())})
-        for name in sorted(found):
+        for name in sorted(one for one in found if lies_behind(one, after)):
             one = found[name]
             key = name.removeprefix(self._prefix)
             if one is None and is_key(key.removesuffix("/")):
-                yield from self._walk(name)
+                yield from self._walk(name, after)
             elif one is not None and is_key(key):
                 yield StoredObject(key, one["Size"], None, "", one["LastModified"].astimezone(UTC))
 

@@ -197,6 +197,8 @@ def test_listing_is_in_key_order_and_by_prefix(store: Store, tmp_path: Path) -> 
     assert {one.key: one.size_bytes for one in listed} == {key: len(key) for key in keys}
     for prefix in ("a", "a/", "a/1", "a/1.", "a/1/", "b/x.jpg", "b/x.jpg2", "zzz"):
         assert [one.key for one in store.list(prefix)] == sorted(key for key in keys if key.startswith(prefix)), prefix
+    for after in ("", "ho", "ho/", "zz", *keys):
+        assert [one.key for one in store.list(after=after)] == sorted(key for key in keys if key > after), after
 
 
 def test_listing_is_lazy_and_survives_deletes(store: Store, tmp_path: Path) -> None:

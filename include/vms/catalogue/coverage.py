@@ -1,0 +1,335 @@
+"""What the catalogue knows for coverage: which footage cameras have, and what may explain the rest.
+
+Footage is read from camera_day, whose spans are kept current by whoever archives or purges; of the recordings
+themselves only those are read that are open, lost or of an impossible time, each along a small index of its own. So the
+cost grows with days and with trouble, not with footage. All functions work with the viewer's role; times are UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from vms.catalogue.connection import Connection, fetch_all
+from vms.catalogue.places import PATIENCE
+from vms.coverage import CameraFacts, Cause, DayCoverage, Gap, by_day, find_gaps, unwatched
+from vms.errors import CatalogueError
+from vms.schedule import Interval, midnight, parse_schedule
+
+_NUMBER = re.compile(r"\d+")
+_LEAST_DELAY, _MOST_DELAY = timedelta(minutes=15), timedelta(hours=24)
+_DELAY_SPREAD = 1.5  # of the median; beyond it something is late rather than under way
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A camera with what is the same for all its days."""
+
+    camera_id: int
+    site_id: int
+    site: str
+    slug: str
+    name: str
+    zone: str
+    schedule: str
+    tolerance_s: float
+    since: datetime | None
+    until: datetime
+    usual_s: float
+
+
+def camera_days(
+    conn: Connection,
+    from_day: date,
+    to_day: date,
+    *,
+    sites: Sequence[str] = (),
+    cameras: Sequence[tuple[str, str]] = (),
+    now: datetime | None = None,
+) -> list[DayCoverage]:
+    """What each camera should have and has on each day from from_day to to_day, both included, in its site's zone.
+
+    sites, cameras ((site, camera) pairs): only these; empty means all. Cameras that never had footage have no days.
+    now: the present (default: the clock); today counts up to what should be archived by now.
+    """
+    facts = load_facts(conn, from_day, to_day, sites=sites, cameras=cameras, now=now)
+    return [day for each in facts if each.since is not None for day in by_day(each, from_day, to_day)]
+
+
+def gaps(
+    conn: Connection, site: str, camera: str, from_utc: datetime, to_utc: datetime, *, now: datetime | None = None
+) -> list[Gap]:
+    """The gaps of one camera within [from_utc, to_utc), in order. Raises CatalogueError for a camera nobody knows."""
+    days = (from_utc.date() - timedelta(days=1), to_utc.date() + timedelta(days=1))  # whatever the zone
+    facts = load_facts(conn, *days, cameras=((site, camera),), now=now)
+    if not facts:
+        raise CatalogueError(f"There is no camera {site}/{camera} in the catalogue.", "`vms coverage` lists them.")
+    return find_gaps(facts[0], from_utc, to_utc)
+
+
+def load_facts(
+    conn: Connection,
+    from_day: date,
+    to_day: date,
+    *,
+    sites: Sequence[str] = (),
+    cameras: Sequence[tuple[str, str]] = (),
+    now: datetime | None = None,
+) -> list[CameraFacts]:
+    """The facts of these cameras around these days, by site and name; `vms.coverage` makes gaps and sums of them."""
+    now = now or datetime.now(UTC)
+    known = _cameras(conn, sites, cameras, now)
+    if not known:
+        return []
+    margin = timedelta(days=1)  # footage that reaches over midnight, and zones ahead of and behind UTC
+    kept, causes = _spans(conn, known, from_day - margin, to_day + margin)
+    begin = datetime.combine(from_day, datetime.min.time(), UTC) - margin
+    end = datetime.combine(to_day, datetime.min.time(), UTC) + 2 * margin
+    for find in (_open, _lost, _suspects, _notes):
+        for camera_id, cause in find(conn, known, begin, end):
+            causes[camera_id].append(cause)
+    away = _unwatched(conn, known, begin, end, now)
+    return [
+        CameraFacts(
+            site=one.site,
+            camera=one.slug,
+            camera_name=one.name,
+            time_zone=one.zone,
+            schedule=parse_schedule(one.schedule),
+            tolerance_s=one.tolerance_s,
+            since=one.since,
+            until=one.until,
+            kept=kept[one.camera_id],
+            causes=_merged(causes[one.camera_id]) + away[one.site_id],
+        )
+        for one in known
+    ]
+
+
+def _cameras(
+    conn: Connection, sites: Sequence[str], cameras: Sequence[tuple[str, str]], now: datetime
+) -> list[_Camera]:
+    found = fetch_all(
+        conn,
+        f"""
+        SELECT c.camera_id, s.site_id, s.slug, c.slug, c.name, s.tz, c.schedule, s.gap_tolerance_s::float8,
+               first.day, first.second, s.every_s::float8, s.last_sensed,
+               s.last_sensed IS NOT NULL AND s.last_sensed >= %(now)s - {PATIENCE} AS watched,
+               usual.delay, usual.length_s, known.start_at
+        FROM site s
+        JOIN camera c USING (site_id)
+        LEFT JOIN LATERAL (
+            -- a recorder whose clock was never set starts in 1970: not the day that this camera came into being
+            SELECT day, lower(kept_spans + purged_spans) AS second FROM camera_day d
+            WHERE d.camera_id = c.camera_id AND day >= '2000-01-02' AND NOT isempty(kept_spans + purged_spans)
+            ORDER BY day LIMIT 1
+        ) AS first ON true
+        LEFT JOIN LATERAL (
+            -- also what waits or is lost; purged months may be gone from here, but not from camera_day
+            SELECT start_at FROM recording r
+            WHERE r.camera_id = c.camera_id AND custody <> 4 AND start_at >= '2000-01-02'
+            ORDER BY start_at LIMIT 1
+        ) AS known ON true
+        LEFT JOIN LATERAL (
+            SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY archived_at - start_at) AS delay,
+                   percentile_disc(0.5) WITHIN GROUP (ORDER BY duration_s)::float8 AS length_s
+            FROM (
+                SELECT archived_at, start_at, duration_s FROM recording r
+                WHERE r.camera_id = c.camera_id AND custody IN (1, 2)
+                  AND start_at > %(now)s - interval '40 days' AND start_at <= %(now)s
+                ORDER BY start_at DESC LIMIT 8
+            ) AS newest
+        ) AS usual ON true
+        WHERE (%(all_sites)s OR s.slug = ANY(%(sites)s))
+          AND (%(all_cameras)s OR (s.slug, c.slug) IN %(cameras)s)
+        ORDER BY lower(s.name), s.slug, lower(c.name), c.slug
+        """,  # noqa: S608 (a constant)
+        {
+            "now": now,
+            "all_sites": not sites,
+            "sites": list(sites),
+            "all_cameras": not cameras,
+            "cameras": tuple(cameras) or (("", ""),),
+        },
+    )
+    known = []
+    for row in found:
+        zone, (day, second, every_s, looked_at, watched, delay, length_s, known_at) = row[5], row[8:]
+        usual = max(_LEAST_DELAY, 2 * timedelta(seconds=every_s), _DELAY_SPREAD * (delay or timedelta()))
+        latest = looked_at if watched else now
+        firsts = [known_at] if known_at else []
+        if day is not None:
+            firsts.append(midnight(day, ZoneInfo(zone)) + timedelta(seconds=second))
+        since = min(firsts, default=None)
+        until = min(latest, now) - min(usual, _MOST_DELAY)
+        values: list[Any] = [*row[:8], since, until, length_s or 300.0]
+        known.append(_Camera(*values))
+    return known
+
+
+def _spans(
+    conn: Connection, known: Sequence[_Camera], from_day: date, to_day: date
+) -> tuple[dict[int, list[Interval]], dict[int, list[Cause]]]:
+    found = fetch_all(
+        conn,
+        "SELECT camera_id, day, kept_spans::text, purged_spans::text FROM camera_day"
+        " WHERE camera_id = ANY(%s) AND day BETWEEN %s AND %s ORDER BY camera_id, day",
+        [[one.camera_id for one in known], from_day, to_day],
+    )
+    zones = {one.camera_id: ZoneInfo(one.zone) for one in known}
+    kept: dict[int, list[Interval]] = defaultdict(list)
+    causes: dict[int, list[Cause]] = defaultdict(list)
+    for camera_id, day, kept_text, purged_text in found:
+        begin = midnight(day, zones[camera_id])
+        kept[camera_id].extend(_intervals(begin, kept_text))
+        causes[camera_id].extend(Cause(*one, "purged") for one in _intervals(begin, purged_text))
+    return kept, causes
+
+
+def _intervals(begin: datetime, multirange: str) -> Iterable[Interval]:
+    numbers = [int(one) for one in _NUMBER.findall(multirange)]
+    for first, last in zip(numbers[::2], numbers[1::2], strict=True):
+        yield begin + timedelta(seconds=first), begin + timedelta(seconds=last)
+
+
+Found = Iterable[tuple[int, Cause]]
+
+
+def _open(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
+    """What waits and what is quarantined. A length that is not known is taken as the camera's usual one."""
+    usual = {one.camera_id: timedelta(seconds=one.usual_s) for one in known}
+    found = fetch_all(
+        conn,
+        """
+        SELECT r.camera_id, r.start_at, r.end_at, r.custody, coalesce(q.reason, '')
+        FROM unnest(%s::int[]) AS site (site_id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording WHERE recording.site_id = site.site_id AND custody IN (0, 4)
+              AND start_at >= %s AND start_at < %s
+            OFFSET 0
+        ) AS r
+        LEFT JOIN quarantine q ON q.recording_id = r.recording_id AND q.start_at = r.start_at
+        WHERE r.camera_id = ANY(%s)
+        """,
+        [_site_ids(known), begin - timedelta(hours=25), end, list(usual)],
+    )
+    for camera_id, start, stop, custody, reason in found:
+        stop = stop if stop > start else start + usual[camera_id]
+        if custody == 0:
+            yield camera_id, Cause(start, stop, "waiting")
+        else:
+            yield camera_id, Cause(start, stop, "never_arrived" if reason == "source_gone" else "quarantined", reason)
+
+
+def _lost(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
+    found = fetch_all(
+        conn,
+        """
+        SELECT r.camera_id, r.start_at, r.end_at
+        FROM unnest(%s::int[]) AS site (site_id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording WHERE recording.site_id = site.site_id AND lost_at IS NOT NULL
+              AND start_at >= %s AND start_at < %s AND custody IN (1, 2)
+            OFFSET 0
+        ) AS r
+        WHERE r.camera_id = ANY(%s)
+        """,
+        [_site_ids(known), begin - timedelta(hours=25), end, [one.camera_id for one in known]],
+    )
+    for camera_id, start, stop in found:
+        yield camera_id, Cause(start, stop, "lost")
+
+
+def _suspects(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
+    """Footage of an impossible time was made a little before it came in: by its length, and what archiving takes."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT r.camera_id, r.archived_at, r.end_at - r.start_at
+        FROM unnest(%s::int[]) AS site (site_id)
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording WHERE recording.site_id = site.site_id
+              AND time_marks && '{future,before_2000}' AND archived_at >= %s AND archived_at < %s
+            OFFSET 0
+        ) AS r
+        WHERE r.camera_id = ANY(%s)
+        """,
+        [_site_ids(known), begin, end + timedelta(days=1), [one.camera_id for one in known]],
+    )
+    for camera_id, archived_at, length in found:
+        yield camera_id, Cause(archived_at - length - timedelta(hours=1), archived_at, "clock_jump")
+
+
+def _notes(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
+    found = fetch_all(
+        conn,
+        "SELECT camera_id, from_at, to_at, who || ': ' || note FROM gap_note"
+        " WHERE camera_id = ANY(%s) AND withdrawn_at IS NULL AND to_at > %s AND from_at < %s ORDER BY note_id DESC",
+        [[one.camera_id for one in known], begin, end],
+    )
+    for camera_id, start, stop, text in found:
+        yield camera_id, Cause(start, stop, "acknowledged", text)
+
+
+def _unwatched(
+    conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime, now: datetime
+) -> dict[int, list[Cause]]:
+    """When each site was not looked at. The look before `begin` counts, too: a pause may have begun then."""
+    found = fetch_all(
+        conn,
+        f"""
+        SELECT s.site_id, w.from_at, w.to_at, s.last_sensed >= %(now)s - {PATIENCE} AS watched
+        FROM site s
+        CROSS JOIN LATERAL (
+            SELECT from_at, to_at FROM site_watch WHERE site_watch.site_id = s.site_id AND from_at <= %(end)s
+              AND from_at >= coalesce((SELECT from_at FROM site_watch w WHERE w.site_id = s.site_id
+                                       AND w.from_at <= %(begin)s ORDER BY w.from_at DESC LIMIT 1), '-infinity')
+        ) AS w
+        WHERE s.site_id = ANY(%(sites)s)
+        ORDER BY s.site_id, w.from_at
+        """,  # noqa: S608 (a constant)
+        {"now": now, "begin": begin, "end": end, "sites": _site_ids(known)},
+    )
+    watches: dict[int, list[Interval]] = defaultdict(list)
+    still: set[int] = set()
+    for site_id, start, stop, watched in found:
+        watches[site_id].append((start, stop))
+        if watched:
+            still.add(site_id)
+    return defaultdict(
+        list,
+        {
+            site_id: [
+                Cause(first, last, "not_looked")
+                for first, last in unwatched(some, some[-1][1] if site_id in still else now)
+            ]
+            for site_id, some in watches.items()
+        },
+    )
+
+
+def _merged(causes: list[Cause]) -> list[Cause]:
+    """Causes of one kind that follow each other within a minute as one: a day's waiting files are one wait."""
+    merged: list[Cause] = []
+    by_kind: dict[tuple[str, str], list[Cause]] = defaultdict(list)
+    for cause in causes:
+        by_kind[cause.reason, cause.detail].append(cause)
+    for some in by_kind.values():
+        open_one = None
+        for cause in sorted(some, key=lambda one: one.start):
+            if open_one and cause.start <= open_one.end + timedelta(minutes=1):
+                open_one = Cause(open_one.start, max(open_one.end, cause.end), cause.reason, cause.detail)
+                merged[-1] = open_one
+            else:
+                open_one = cause
+                merged.append(cause)
+    return merged
+
+
+def _site_ids(known: Sequence[_Camera]) -> list[int]:
+    return sorted({one.site_id for one in known})

@@ -1,0 +1,140 @@
+"""Prove: fetch a sample of a store's copies, hash and decode them, so that "can be restored" is known and not hoped.
+
+Each night as many as it takes to have proven every copy once within the retention time: the never proven first, then
+those whose proof is oldest. Runs at the centre, with catalogue and store at hand. Deletes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Literal
+
+from vms.catalogue import integrity
+from vms.catalogue.connection import Connection
+from vms.catalogue.events import Actor
+from vms.catalogue.losing import StoredCopy, lose
+from vms.catalogue.partitions import ensure_partitions, months_ahead
+from vms.errors import CopyDamaged, RestoreNeeded, StoreError, VmsError
+from vms.home import Home
+from vms.model import RunRef, StoreTarget
+from vms.steps.inspecting import inspected, play_through, sweep
+from vms.steps.meeting import meet
+from vms.stores import ObjectMissing, Store
+
+LEAST = 20
+_SPARE = 1.2  # nights on which nothing runs, and footage that comes in meanwhile
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What a call found. checked: renditions looked at, of `asked`; cold: in a class that has to be restored first.
+
+    unplayable: the very bytes that were archived, and yet they do not decode now; no other copy would be better.
+    """
+
+    store: str
+    asked: int = 0
+    checked: int = 0
+    bytes: int = 0
+    damaged: int = 0
+    lost: int = 0
+    cold: int = 0
+    unplayable: int = 0
+    error: str = ""
+    remedy: str = ""
+
+
+def sample_size(recordings: int, retention: timedelta) -> int:
+    """How many copies of a store have to be proven each night, if it holds all these recordings."""
+    return max(LEAST, math.ceil(_SPARE * recordings / max(1.0, retention / timedelta(days=1))))
+
+
+def prove(
+    conn: Connection,
+    target: StoreTarget,
+    home: Home,
+    run: RunRef,
+    *,
+    sample: int,
+    budget_s: float,
+    report: Callable[[str], None],
+    moved: Callable[[Proven], None] = lambda _: None,
+) -> Proven:
+    """Check so many renditions with their previews, within the time. Never raises for a store or a copy."""
+    ensure_partitions(conn, months_ahead(datetime.now(UTC)))
+    found = Proven(target.name)
+    try:
+        store, _ = meet(target)
+    except VmsError as error:
+        return replace(found, error=error.message, remedy=error.remedy)
+    folder = home.staging / ".integrity"
+    sweep(folder)
+    deadline = time.monotonic() + budget_s
+    due = integrity.due_for_proof(conn, target.store_id, sample)
+    found = replace(found, asked=len(due))
+    for rendition in due:
+        for copy in integrity.parts_of(conn, rendition):
+            try:
+                _check(conn, store, copy, home)
+            except _Unplayable as error:
+                found = replace(found, unplayable=found.unplayable + 1)
+                report(f"{target.name}: {error.message}")
+            except RestoreNeeded:
+                found = replace(found, cold=found.cold + 1)
+                break
+            except (ObjectMissing, CopyDamaged) as error:
+                kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
+                message = f"{target.name}: {error.message}"
+                outcome = lose(conn, Actor(run, datetime.now(UTC)), copy, kind, message)
+                if outcome != "known":
+                    found = replace(found, **{kind: getattr(found, kind) + 1})
+                    report(f"{message} {_THEN[outcome]}")
+            except StoreError as error:
+                return replace(found, error=error.message, remedy=error.remedy)
+            else:
+                integrity.save_proof(conn, copy, datetime.now(UTC))
+                found = replace(found, bytes=found.bytes + copy.size_bytes)
+        found = replace(found, checked=found.checked + 1)
+        moved(found)
+        if time.monotonic() > deadline:
+            break
+    return found
+
+
+_THEN = {
+    "wanted": "It is made good from another copy.",
+    "replanned": "It is archived again from its source on site.",
+    "lost": "No other copy is known: this footage is lost unless its source can be exported again.",
+}
+
+
+class _Unplayable(VmsError):
+    """The right bytes, which do not decode."""
+
+
+def _check(conn: Connection, store: Store, copy: StoredCopy, home: Home) -> None:
+    """Return when all is well. Wrong bytes are fetched twice before they count: a line may err, too.
+
+    Raises CopyDamaged, ObjectMissing, _Unplayable, or what the store raises.
+    """
+    whole_of = partial(inspected, store, copy.key, home.staging / ".integrity", lambda _: None)
+    with whole_of() as whole:
+        good = whole.sha256 == copy.sha256
+        if good and copy.part == "rendition" and integrity.must_decode(conn, copy):
+            try:
+                play_through(whole.path, copy.key, home)
+            except CopyDamaged as error:
+                raise _Unplayable(error.message, error.remedy) from error
+    if not good:
+        with whole_of() as whole:
+            if whole.sha256 != copy.sha256:
+                raise CopyDamaged(
+                    f"{copy.key} has SHA-256 {whole.sha256} and {whole.size_bytes} bytes instead of {copy.sha256} and"
+                    f" {copy.size_bytes}.",
+                    "Check the disks of the store.",
+                )

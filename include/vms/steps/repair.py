@@ -1,0 +1,161 @@
+"""Repair: make lost and damaged copies good from another store's copy. Overwrites nothing and deletes nothing.
+
+Where the object is gone the new one takes its key. Where a damaged object lies, the new one goes beside it, under a key
+of its own (...r1.mp4), and the damaged one stays, reported as a leftover: a store never changes what it once took.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+from vms.catalogue import integrity
+from vms.catalogue.connection import Connection
+from vms.catalogue.events import Actor
+from vms.catalogue.losing import StoredCopy, lose
+from vms.catalogue.partitions import ensure_partitions, months_ahead
+from vms.errors import StoreError, VmsError
+from vms.home import Home
+from vms.model import CopyReceipt, RunRef, StoreTarget
+from vms.steps.copying import Piece, put
+from vms.steps.inspecting import inspected, sweep
+from vms.steps.meeting import meet
+from vms.stores import ObjectMissing, Store
+
+MOST = 5000
+"""Broken copies that one call looks at."""
+
+_MOST_REPAIRS = 99
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a call did. without: broken copies of which no other store has a good one. failed: to be tried again."""
+
+    broken: int = 0
+    repaired: int = 0
+    without: int = 0
+    failed: int = 0
+
+
+def repair(
+    conn: Connection,
+    targets: Mapping[int, StoreTarget],
+    home: Home,
+    run: RunRef,
+    *,
+    budget_s: float,
+    report: Callable[[str], None],
+    moved: Callable[[Repaired], None] = lambda _: None,
+) -> Repaired:
+    """Make good what can be, within the time. targets: all stores by number. Never raises for a store or a copy."""
+    ensure_partitions(conn, months_ahead(datetime.now(UTC)))
+    sweep(home.staging / ".integrity")
+    stores = _Stores(targets, report)
+    deadline = time.monotonic() + budget_s
+    todo = integrity.broken_copies(conn, MOST)
+    done = Repaired(broken=len(todo))
+    for broken, holders in todo:
+        target = stores.get(broken.store_id)
+        made = None if target is None else _make(conn, stores, target, broken, holders, home, run, report)
+        if made is not None:
+            integrity.record_repair(conn, Actor(run, datetime.now(UTC)), broken, made)
+            done = replace(done, repaired=done.repaired + 1)
+            report(f"{made.key} in {targets[broken.store_id].name}: repaired")
+        elif target is not None and not holders:
+            done = replace(done, without=done.without + 1)
+        else:
+            done = replace(done, failed=done.failed + 1)
+        moved(done)
+        if time.monotonic() > deadline:
+            break
+    return done
+
+
+class _Stores:
+    """The stores met so far; one that can't be used is told of once and asked no more."""
+
+    def __init__(self, targets: Mapping[int, StoreTarget], report: Callable[[str], None]) -> None:
+        self._targets = targets
+        self._report = report
+        self._met: dict[int, Store | None] = {}
+
+    def get(self, number: int) -> Store | None:
+        if number not in self._met:
+            self._met[number] = None
+            try:
+                self._met[number], _ = meet(self._targets[number])
+            except VmsError as error:
+                self._report(f"{self._targets[number].name} can't be used now: {error}")
+        return self._met[number]
+
+
+def _make(
+    conn: Connection,
+    stores: _Stores,
+    target: Store,
+    broken: StoredCopy,
+    holders: list[StoredCopy],
+    home: Home,
+    run: RunRef,
+    report: Callable[[str], None],
+) -> CopyReceipt | None:
+    """The copy made anew, or found good after all; None when it could not be."""
+    folder = home.staging / ".integrity"
+    try:
+        there = target.head(broken.key)
+        if there is not None and there.size_bytes == broken.size_bytes:
+            with inspected(target, broken.key, folder, lambda _: None) as whole:
+                if whole.sha256 == broken.sha256:  # somebody has put it back
+                    checksum = there.checksum or f"sha256:{whole.sha256}"
+                    return _receipt(broken, broken.key, checksum)
+        key = broken.key if there is None else _free_key(target, broken.key)
+    except StoreError as error:
+        report(f"{broken.key} is not repaired: {error}")
+        return None
+    for holder in holders:
+        store = stores.get(holder.store_id)
+        if store is None:
+            continue
+        try:
+            with inspected(store, holder.key, folder, lambda _: None) as whole:
+                if whole.sha256 != broken.sha256:
+                    message = f"{store.name}: {holder.key} has SHA-256 {whole.sha256} instead of {holder.sha256}."
+                    lose(conn, Actor(run, datetime.now(UTC)), holder, "damaged", message)
+                    report(message)
+                    continue
+                piece = Piece(broken.part, whole.path, key, broken.size_bytes, broken.sha256)
+                return put(target, broken.store_id, piece, report, lambda _: None)
+        except ObjectMissing as error:
+            lose(conn, Actor(run, datetime.now(UTC)), holder, "lost", error.message)
+            report(error.message)
+        except (StoreError, OSError) as error:
+            report(f"{broken.key} is not repaired from {store.name}: {error}")
+    return None
+
+
+def _free_key(store: Store, key: str) -> str:
+    path = PurePosixPath(key)
+    for number in range(1, _MOST_REPAIRS + 1):
+        beside = str(path.with_suffix(f".r{number}{path.suffix}"))
+        if store.head(beside) is None:
+            return beside
+    raise StoreError(
+        f"{key} in {store.name} has been repaired {_MOST_REPAIRS} times.", "Replace the disks of this store."
+    )
+
+
+def _receipt(copy: StoredCopy, key: str, checksum: str) -> CopyReceipt:
+    return CopyReceipt(
+        store_id=copy.store_id,
+        part=copy.part,
+        key=key,
+        size_bytes=copy.size_bytes,
+        sha256=copy.sha256,
+        checksum=checksum,
+        verified_at=datetime.now(UTC),
+        bytes_sent=0,
+    )

@@ -1,0 +1,122 @@
+"""Coverage: is everything there? Cameras by day, what is missing and why; a click leads to that day's footage.
+
+As on the other pages the address is the only state: ?site=...&from=...&to=...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from urllib.parse import parse_qsl
+
+import streamlit as st
+
+from viewer import components, database, formats, frame, heat, query
+from viewer.i18n import Words
+from vms.catalogue import coverage, reads_sites
+from vms.catalogue.rows import SiteRow
+
+PERIODS = {"week": 7, "month": 31, "quarter": 92}
+USUAL = "month"
+MOST_DAYS = 366
+MOST_CAMERAS = 200
+
+
+def draw(words: Words, goto: Callable[[dict[str, str]], None]) -> None:
+    """The whole page; it renews itself every minute."""
+    with database.pool().connection() as conn:
+        sites = reads_sites.list_sites(conn)
+    if not any(site.cameras for site in sites):
+        frame.state_box(words("coverage.none"), words("coverage.none.text"))
+        return
+    find = frame.current_find()
+    today = datetime.now(formats.zone(frame.installation().zone)).date()
+    first, last = _period(find, today)
+    _filters(words, sites, find, first, last, today)
+
+    @st.fragment(run_every=60)
+    def shown() -> None:
+        if "coverage.goto" in st.session_state:
+            goto(dict(parse_qsl(st.session_state.pop("coverage.goto"))))
+        with frame.guarded(words):
+            _heat(words, sites, find, first, last)
+
+    shown()
+
+
+def _period(find: query.Find, today: date) -> tuple[date, date]:
+    """The days that the address asks for, else the usual ones; never days to come or more than a year."""
+    last = min(find.last or find.first or today, today)
+    first = find.first if find.first and find.first <= last else last - timedelta(days=PERIODS[USUAL] - 1)
+    return max(first, last - timedelta(days=MOST_DAYS - 1)), last
+
+
+def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date, today: date) -> None:
+    state = st.session_state
+    names = {one.id: one.name for one in sites}
+    quick = {name: (today - timedelta(days=count - 1), today) for name, count in PERIODS.items()}
+    state["c.sites"] = [one for one in find.sites if one in names]
+    state["c.quick"] = next((name for name, period in quick.items() if period == (first, last)), None)
+    if not (isinstance(state.get("c.dates"), tuple) and len(state["c.dates"]) == 1):
+        state["c.dates"] = (first, last)
+
+    def go(**changes: object) -> None:
+        now = frame.current_find()
+        frame.go(replace(query.Find(sites=now.sites, first=now.first, last=now.last), **changes))  # type: ignore[arg-type]
+
+    def quick_changed() -> None:
+        begin, end = quick[state["c.quick"] or USUAL]
+        go(first=begin, last=end)
+
+    def dates_changed() -> None:
+        if len(state["c.dates"]) == 2:
+            go(first=state["c.dates"][0], last=state["c.dates"][1])
+
+    with st.container(key="filters"):
+        columns = st.columns([1.5, 1.2, 1.6], gap="small", vertical_alignment="bottom")
+        columns[0].pills(
+            words("coverage.period"),
+            list(quick),
+            format_func=lambda name: words.one_of("coverage.period", name),
+            key="c.quick",
+            on_change=quick_changed,
+        )
+        columns[1].date_input(
+            words("find.dates"), value=[], key="c.dates", format="DD/MM/YYYY", max_value=today, on_change=dates_changed
+        )
+        columns[2].multiselect(
+            words("find.sites"),
+            list(names),
+            format_func=lambda one: names[one],
+            key="c.sites",
+            placeholder=words("find.sites.all"),
+            on_change=lambda: go(sites=tuple(state["c.sites"])),
+        )
+
+
+def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date) -> None:
+    wanted = [site for site in sites if not find.sites or site.id in find.sites]
+    pairs = [(site.id, camera.id) for site in wanted for camera in site.cameras]
+    maps = _maps(tuple(pairs[:MOST_CAMERAS]), first, last)
+    if not maps:
+        frame.state_box(words("coverage.empty"), words("coverage.empty.text"))
+        return
+    data = heat.page(words, maps, {site.id: site.name for site in wanted}, first, last)
+    if len(pairs) > MOST_CAMERAS:
+        data["more"] = words("coverage.more", shown=MOST_CAMERAS, count=formats.number(words, len(pairs)))
+
+    def asked() -> None:
+        st.session_state["coverage.goto"] = st.session_state["heat"].show or ""
+
+    components.heat_map(data, "heat", asked)
+
+
+@st.cache_data(ttl=50, max_entries=60, show_spinner=False)
+def _maps(pairs: tuple[tuple[str, str], ...], first: date, last: date) -> list[heat.CameraMap]:
+    """The cameras that ever had footage, by site."""
+    if not pairs:
+        return []
+    with database.pool().connection() as conn:
+        facts = coverage.load_facts(conn, first, last, cameras=pairs)
+    return [heat.camera_map(one, first, last) for one in facts if one.since is not None]
