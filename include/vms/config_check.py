@@ -23,6 +23,7 @@ from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
 from vms.errors import ConfigError
 from vms.recorders import built_in_pattern_names
+from vms.uplink import UNLIMITED
 
 TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "sites")
 
@@ -229,6 +230,7 @@ class _Check:
             min_copies=section.min_copies or self.defaults.min_copies,
             fallback=fallback,
             fallback_after=section.fallback_after or self.defaults.fallback_after or FALLBACK_AFTER,
+            uplink=section.uplink or self.defaults.uplink or UNLIMITED,
         ), mistakes
 
     def _used_names(

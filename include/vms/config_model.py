@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
+from vms.uplink import UNLIMITED, Uplink
 
 FALLBACK_AFTER = timedelta(hours=6)
 """How long a store must be out before a site's fallback takes its place, unless sites.yaml says otherwise."""
@@ -56,6 +57,7 @@ class Site:
 
     min_copies: in how many of its stores a recording must be proven to be archived; None: in all of them.
     fallback: takes the place of a store that is out for longer than fallback_after, until it is back.
+    uplink: how much of the line its uploads to buckets may take, by its own clock.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Site:
     min_copies: int | None = None
     fallback: StoreConfig | None = None
     fallback_after: timedelta = FALLBACK_AFTER
+    uplink: Uplink = UNLIMITED
 
     @property
     def zone(self) -> ZoneInfo:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from vms import config_stores, config_values
+from vms import config_stores, config_values, uplink
 
 ID_ALLOWED = "1 to 40 of a-z, 0-9 and -, beginning with a letter or digit, such as branch-03"
 
@@ -88,11 +88,21 @@ def _cameras(value: Any) -> Any:
     return value
 
 
+def _uplink(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(one, str) for one in texts):
+        return uplink.parse(texts)
+    if isinstance(value, uplink.Uplink):
+        return value
+    raise ValueError(f"{uplink.ALLOWED}.")
+
+
 Identifier = Annotated[str, BeforeValidator(_identifier)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 Keep = Annotated[timedelta | None, BeforeValidator(_keep)]
+Timetable = Annotated[uplink.Uplink, BeforeValidator(_uplink)]
 Names = Annotated[list[str], BeforeValidator(_names), Field(min_length=1)]
 
 
@@ -161,6 +171,7 @@ class DefaultsSection(Section):
     min_copies: Annotated[int, Field(ge=1, le=20)] | None = None
     fallback: str | None = None
     fallback_after: Duration | None = None
+    uplink: Timetable | None = None
 
     @field_validator("retention")
     @classmethod

@@ -63,7 +63,7 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     What the stores did take is handed on in any case. While too few stores can be reached, it waits without using up
     tries; where somebody has to act first, it fails at once and says what to do.
     """
-    from vms.steps.replicate import copy_batch
+    from vms.steps.replicate import copy_batch, unsent
     from vms.steps.upload import missing_of, upload_batch
     from vms_airflow.store_clients import use_hooks
 
@@ -74,6 +74,8 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     if work.orders:
         copied = copy_batch(work, place, home, report=log.info)
         context["ti"].xcom_push(key="return_value", value=dump(copied))
+        for line in unsent(copied, work.stores[0].name):
+            log.warning("%s", line)
         faults = {one.fault.message: one.fault for one in copied if one.fault}
         if any(fault.permanent for fault in faults.values()):
             raise AirflowFailException("\n".join(f"{fault.message} {fault.remedy}" for fault in faults.values()))

@@ -46,7 +46,7 @@ class Ground:
         return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def left(self) -> list[str]:
-        return sorted(path.name for path in self.staging.iterdir())
+        return sorted(path.name for path in self.staging.glob("*"))
 
     def damage(self, store: str, number: int = 0, ending: str = ".mp4") -> None:
         (path,) = (

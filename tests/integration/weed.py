@@ -27,13 +27,14 @@ ACCESS, SECRET = "cctv", "a secret that no message may show"
 
 @dataclass(frozen=True)
 class S3Server:
-    """endpoint: http://127.0.0.1:port."""
+    """endpoint: http://host:port."""
 
     port: int
+    host: str = "127.0.0.1"
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def client(self):
         """A plain client, to look behind the store's back."""
@@ -54,8 +55,12 @@ def binary() -> str | None:
 
 
 @contextlib.contextmanager
-def run_weed(program: str, *, volumes: int = 200) -> Iterator[S3Server]:
-    """volumes: how many it may make; each bucket needs at least one, and one that gets none is full."""
+def run_weed(
+    program: str, *, place: tuple[str, ...] = (), host: str = "127.0.0.1", volumes: int = 200
+) -> Iterator[S3Server]:
+    """place: the words before a command that make it run elsewhere, such as in a network namespace; host: the address
+    under which its S3 is reached there. volumes: how many it may make; each bucket needs at least one, and one that
+    gets none is full."""
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
     master, volume, filer, s3 = free_ports(4)
     identity = {
@@ -65,18 +70,18 @@ def run_weed(program: str, *, volumes: int = 200) -> Iterator[S3Server]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     command = [
-        program, f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        *place, program, f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-master.volumeSizeLimitMB=256",
         f"-volume.max={volumes}", "-volume.preStopSeconds=0", "-master.electionTimeout=1s",
-        "-master.heartbeatInterval=150ms",
-        "-s3", f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0",
-        "-s3.port.lance=0", f"-filer.localSocket={folder}/f.sock", f"-s3.localSocket={folder}/s3.sock",
+        "-master.heartbeatInterval=150ms", "-s3", f"-s3.ip.bind={host}", f"-s3.port={s3}",
+        f"-s3.config={folder}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+        f"-filer.localSocket={folder}/f.sock", f"-s3.localSocket={folder}/s3.sock",
     ]  # fmt: skip
     environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "WEED_S3_SSE_KEK": "5a" * 32}
     log = (folder / "output").open("wb")
     server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
     try:
-        made = S3Server(s3)
+        made = S3Server(s3, host)
         _wait_until_writable(made, server, folder)
         yield made
     finally:

@@ -92,3 +92,16 @@ def test_wrong_usage_is_2_and_a_refusal_1() -> None:
 def test_help_says_how_many_recordings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recordings", "--help"]) == 0
     assert "50" in capsys.readouterr().out
+
+
+def test_the_check_of_sites_tells_the_cap_of_a_line_and_what_goes_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = "footage: /mnt/f, time_zone: WIB"
+    (tmp_path / "sites.yaml").write_text(
+        f"sites:\n- {{id: ho, {site}}}\n- {{id: branch, {site}, uplink: 2 Mbit/s}}\n", encoding="utf-8"
+    )
+    assert main(["sites", "check"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("uplink") == 1
+    assert "  uplink: 2 Mbit/s (now 2 Mbit/s)" in said.splitlines()

@@ -70,6 +70,7 @@ def test_every_commented_line_of_the_example_is_valid_too(write):
     assert makassar.time_zone == "Asia/Makassar"
     assert [camera.match for camera in makassar.cameras] == ["ch01", "ch02"]
     assert makassar.keep_source == timedelta(days=7)
+    assert not makassar.uplink.is_unlimited
     assert "sharp" in [profile.name for profile in config.profiles]
     assert "old-dvr" in [pattern.name for pattern in config.patterns]
 
@@ -88,6 +89,34 @@ def test_defaults_fill_what_a_site_does_not_say(write):
     assert (one.profile.name, [store.name for store in one.stores], one.name) == ("copy", ["b"], "one")
     assert (two.keep_source, two.retention, two.time_zone) == (None, timedelta(days=14), "Europe/Berlin")
     assert [store.name for store in two.stores] == ["a", "b"]
+
+
+def test_the_uplink_is_a_timetable_that_a_site_may_have_its_own_of(write):
+    config = load_config(
+        write(
+            "defaults:\n  time_zone: WIB\n  uplink: Mon-Fri 07:00-18:00 2 Mbit/s, else unlimited\n"
+            "sites:\n- {id: one, footage: /f}\n- {id: two, footage: /f, uplink: unlimited}\n"
+            "- id: three\n  footage: /f\n  uplink:\n  - Sat 08:00-12:00 4 Mbit/s\n  - else 20 Mbit/s\n"
+        )
+    )
+    assert config.errors == ()
+    assert [str(site.uplink) for site in config.sites] == [
+        "Mon-Fri 07:00-18:00 2 Mbit/s, else unlimited",
+        "unlimited",
+        "Sat 08:00-12:00 4 Mbit/s, else 20 Mbit/s",
+    ]
+
+
+def test_without_a_word_of_it_the_uplink_is_unlimited(write):
+    assert load_config(write(f"sites:\n{SITE}")).site("ho").uplink.is_unlimited
+
+
+def test_a_mistake_in_the_uplink_of_defaults_stops_the_sites_that_have_none_of_their_own(write):
+    path = write(
+        f"defaults: {{uplink: fast}}\nsites:\n{SITE}- {{id: b, footage: /b, time_zone: WIB, uplink: 1 MB/s}}\n"
+    )
+    assert "defaults.uplink" in messages(path)["ho"][0]
+    assert [site.id for site in load_config(path).sites] == ["b"]
 
 
 def test_zero_days_is_not_for_ever(write):
@@ -119,6 +148,10 @@ def test_words_that_yaml_would_turn_into_numbers_stay_words(write):
         ("staging: tmp", "4:12", ["absolute path"]),
         ("staging: /mnt/ho/staging", "3:12", ["lies inside this footage folder"]),
         ("staging: ${HOME}/x", "4:12", ["only ${VMS_HOME} is"]),
+        ("uplink: 2 Mb/s", "4:11", ['found "2 Mb/s"', "kbit/s, Mbit/s, Gbit/s, kB/s, MB/s"]),
+        ("uplink: 64 kbit/s", "4:11", ["allowed is 128 kbit/s or more"]),
+        ("uplink: [7:00-9:00 1 MB/s, 8:00-10:00 2 MB/s]", "4:11", ['"7:00-9:00 1 MB/s" and "8:00-10:00 2 MB/s"']),
+        ("uplink: {day: 2 Mbit/s}", "4:11", ["found keys and values", 'allowed is a cap such as "2 Mbit/s"']),
         ("name: [a]", "4:9", ["found a list", "a text"]),
         ("id: ho", "4:3", ['"id" is given twice', "line 2"]),
     ],

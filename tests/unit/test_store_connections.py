@@ -6,15 +6,25 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
 from vms.errors import ConfigError, RestoreNeeded, StoreDenied, StoreError, StoreFull, StoreUnreachable
-from vms.stores import open_store, s3_client
+from vms.stores import open_store, s3_client, s3_line
 from vms.stores.connections import Connection, connection
 from vms.stores.s3_errors import refusal
-from vms.stores.s3_put import PART_BYTES, WHOLE_BYTES, part_bytes
+from vms.stores.s3_put import (
+    LEAST_PART_BYTES,
+    MOST_PART_BYTES,
+    PART_BYTES,
+    WHOLE_BYTES,
+    part_bytes,
+    part_bytes_of,
+    state_file,
+)
 
 SECRET = "p/ss:w@rd%?"
 
@@ -141,3 +151,30 @@ def test_parts_fit_what_s3_allows(size: int) -> None:
     assert -(-size // part) <= 10_000
     assert part <= 5 * 2**30
     assert part >= size if size <= WHOLE_BYTES else part >= PART_BYTES
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "part"),
+    [(10_000, LEAST_PART_BYTES), (1 << 20, 10 << 20), (2_500_000, 23 << 20), (10**9, MOST_PART_BYTES)],
+)
+def test_parts_take_about_ten_seconds_of_the_line(bytes_per_s: float, part: int) -> None:
+    assert part_bytes(10**9, bytes_per_s) == part
+    assert -(-(10**12) // part_bytes(10**12, bytes_per_s)) <= 10_000
+    assert part_bytes(5 << 20, bytes_per_s) == 5 << 20  # never worth two requests
+
+
+def test_line_is_known_by_what_went_over_it_and_a_begun_upload_keeps_its_parts(tmp_path: Path) -> None:
+    client = SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://line.example"))
+    file = tmp_path / "day.mp4"
+    assert part_bytes_of(client, file, "cloud", 10**9) == PART_BYTES
+    assert part_bytes_of(client, file, "cloud", 2 * 10**9) == 29 << 20
+    s3_line.note("http://line.example", 1000, 0.000_001)  # too small to tell anything
+    s3_line.note("http://other.example", 8 << 20, 1.0)
+    assert part_bytes_of(client, file, "cloud", 10**9) == PART_BYTES
+    s3_line.note("http://line.example", 8 << 20, 8.0)
+    assert part_bytes_of(client, file, "cloud", 10**9) == 10 << 20
+    state_file(file, "cloud").write_text(json.dumps({"part_bytes": 20 << 20}))
+    assert part_bytes_of(client, file, "cloud", 10**9) == 20 << 20
+    for damaged in ("{", "[]", '{"part_bytes": 0}', '{"part_bytes": "7"}'):
+        state_file(file, "cloud").write_text(damaged)
+        assert part_bytes_of(client, file, "cloud", 10**9) == 10 << 20

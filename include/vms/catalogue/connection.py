@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -16,7 +18,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2
 from vms.errors import CatalogueError
 from vms.home import Home
 
-__all__ = ["OWNER", "VIEWER", "Connection", "Params", "connect", "fetch_all", "fetch_one", "url"]
+__all__ = ["OWNER", "VIEWER", "Connection", "Params", "connect", "fetch_all", "fetch_one", "naming_loss", "url"]
 
 Params = list[Any]
 
@@ -86,3 +88,15 @@ def fetch_one(conn: Connection, sql: str, params: Params) -> tuple[Any, ...] | N
     with conn.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.fetchone()
+
+
+@contextmanager
+def naming_loss() -> Iterator[None]:
+    """Raises CatalogueError when the connection is lost within, for a command that works for hours."""
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise CatalogueError(
+            f"The catalogue does not answer any more ({str(error).strip().splitlines()[0]}).",
+            "Look at ./vms status; if Postgres is down, ./vms up starts it. Then give the same command again.",
+        ) from error

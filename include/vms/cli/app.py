@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": "vms.cli.doctor",
     "sites": "vms.cli.sites",
     "stores": "vms.cli.stores",
+    "copy": "vms.cli.copy",
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
     "retry": "vms.cli.retry",

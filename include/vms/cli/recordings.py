@@ -13,7 +13,7 @@ from rich.table import Table
 from vms.catalogue.connection import connect, url
 from vms.catalogue.reads import RecordingRow
 from vms.catalogue.rows import STATES
-from vms.cli.selection import Moment, filters, known_sites, moment, stream
+from vms.cli.selection import filters, known_sites, moment_of, stream
 from vms.cli.wording import clock_text, new_console, plain, size_text, utc_text
 from vms.home import from_environment
 from vms.model import State
@@ -52,7 +52,7 @@ def recordings(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, all times UTC.")] = False,
 ) -> None:
     """Recordings that the catalogue knows, the newest first."""
-    begin, end = _moment(from_, "--from"), _moment(to, "--to")
+    begin, end = moment_of(from_, "--from"), moment_of(to, "--to")
     states = [_state(one) for one in state or []]
     home = from_environment()
     conn = connect(url(home, "viewer"))
@@ -130,15 +130,6 @@ def _show(rows: list[RecordingRow], limit: int) -> None:
     console.print(table)
     if len(rows) > limit:
         console.print(f"[dim]The newest {limit}; there are more: narrow it down, or --limit N, or --json for all.[/]")
-
-
-def _moment(text: str | None, option: str) -> Moment | None:
-    if text is None:
-        return None
-    try:
-        return moment(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _state(text: str) -> State:

@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+import typer
+
 from vms.catalogue.connection import Connection
 from vms.catalogue.reads import CameraRow, RecordingFilter, RecordingRow, SiteRow, find_recordings, list_sites
 from vms.config import load_config
@@ -63,6 +65,14 @@ def _instant(text: str) -> datetime:
     if len(text) < 13:  # "2026-W48" and the like, which Python would take too
         raise ValueError(text)
     return datetime.fromisoformat(text)
+
+
+def moment_of(text: str | None, option: str) -> Moment | None:
+    """The value of this option, if it was given. Raises typer.BadParameter."""
+    try:
+        return None if text is None else moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def known_sites(conn: Connection, home: Home) -> tuple[SiteRow, ...]:

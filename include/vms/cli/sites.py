@@ -21,6 +21,7 @@ from vms.examine import Judged, examine, judge, mtime_of, second_look, why_waits
 from vms.home import from_environment
 from vms.model import Rejection, Sighting, TimeMark
 from vms.time_limit import Hung, within
+from vms.uplink import until_text
 
 app = typer.Typer(help="Check sites.yaml, and try how a site's files are read.", no_args_is_help=True)
 
@@ -168,6 +169,9 @@ def _show_check(file: str, sites: list[Site], errors: list[dict[str, str]]) -> N
         note = "" if site.enabled else " [dim](not enabled)[/]"
         missing = "" if _is_there(site) else " [yellow](this folder is not there now)[/]"
         console.print(f"[green]✓[/] {plain(site.id)}: {plain(site.name)}, {plain(str(site.footage))}{missing}{note}")
+        if not site.uplink.is_unlimited:
+            now = until_text(site.uplink, datetime.now(UTC), site.zone)
+            console.print(f"  uplink: {plain(str(site.uplink))} [dim](now {plain(now)})[/]")
     count = f"{len(lines)} mistake{'s' if len(lines) != 1 else ''}" if lines else "No mistake"
     console.print(f"{count} in {plain(file)}.")
 

@@ -16,7 +16,7 @@ from vms.errors import (
     VmsError,
 )
 from vms.model import Fault, StoreTarget
-from vms.stores import FileRotted, Store, open_store
+from vms.stores import FileRotted, Pace, Store, open_store
 
 OUT = (StoreUnreachable, StoreFull, StoreDenied)
 """What says that a store takes or gives nothing at all now, so that the next file need not be tried there."""
@@ -35,9 +35,9 @@ _REASONS: tuple[tuple[type[VmsError], Reason], ...] = (
 )
 
 
-def meet(target: StoreTarget) -> tuple[Store, str]:
+def meet(target: StoreTarget, pace: Pace | None = None) -> tuple[Store, str]:
     """The store, and what its identity file says. Raises VmsError when it can't be used now."""
-    store = open_store(target.name, target.url, conn_id=target.conn_id, options=target.options)
+    store = open_store(target.name, target.url, conn_id=target.conn_id, options=target.options, pace=pace)
     return store, store.identify(target.identity)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from vms import line
 from vms.config import Site
 from vms.errors import VmsError
 from vms.home import Home
@@ -260,7 +261,7 @@ def _report_orphans(work: _Release, orders: Sequence[ReleaseOrder]) -> None:
     orphans: list[tuple[str, int]] = []
     with contextlib.suppress(OSError), os.scandir(work.staging) as entries:
         for entry in entries:
-            if entry.name.startswith("seen.sqlite3") or entry.name.split(".")[0] in stems:
+            if entry.name.startswith(("seen.sqlite3", line.FILE)) or entry.name.split(".")[0] in stems:
                 continue
             found = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(found.st_mode) and found.st_mtime < oldest:

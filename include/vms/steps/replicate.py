@@ -11,7 +11,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from vms.config import Site
 from vms.errors import CopyDamaged, CopyUnreachable, RestoreNeeded, StagingFull, StoreError, VmsError
 from vms.home import Home
+from vms.line import pace_of
 from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
@@ -28,6 +29,7 @@ from vms.steps.meeting import OUT, fault_of, meet
 from vms.steps.space import floor_bytes
 from vms.steps.staged import sha256_of
 from vms.stores import Store
+from vms.uplink import UNLIMITED, Uplink
 from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
@@ -42,17 +44,20 @@ Moved = Callable[[CopyOrder, int, int], None]
 
 @dataclass(frozen=True)
 class SitePlace:
-    """What is local to a site: its clock, for lines that people read, and the staging folder used for its files."""
+    """What is local to a site: its clock, the staging folder used for its files, and the cap that sending them keeps
+    to."""
 
     zone: ZoneInfo
     staging: Path
+    uplink: Uplink = UNLIMITED
 
 
 @dataclass
 class _Replication:
     """What the orders in flight share. out: stores that give or take no more, by number, and why.
 
-    promised: bytes of staging that files in flight may still need, guarded by `room`.
+    paced: the target as it is opened for the files of sites whose line has a cap, by site.
+    promised: bytes of staging that files in flight may still need, guarded by `room`. prepared: folders seen to.
     """
 
     places: Mapping[str, SitePlace]
@@ -60,6 +65,7 @@ class _Replication:
     report: Callable[[str], None]
     moved: Moved
     stores: dict[int, Store] = field(default_factory=dict)
+    paced: dict[str, Store] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     identity: str = ""
     out: dict[int, VmsError] = field(default_factory=dict)
@@ -67,6 +73,15 @@ class _Replication:
     stop: threading.Event = field(default_factory=threading.Event)
     room: threading.Condition = field(default_factory=threading.Condition)
     telling: threading.Lock = field(default_factory=threading.Lock)
+    prepared: set[Path] = field(default_factory=set)
+
+    def prepare(self, staging: Path) -> None:
+        """Make the folder when it is first needed, and clear it of what others have left."""
+        with self.telling:
+            if staging not in self.prepared:
+                staging.mkdir(parents=True, exist_ok=True)
+                sweep_fetched(staging)
+                self.prepared.add(staging)
 
     def tell(self, line: str) -> None:
         with self.telling:
@@ -88,7 +103,7 @@ class _File:
 
     @property
     def target(self) -> Store:
-        return self.work.stores[self.work.target_id]
+        return self.work.paced.get(self.order.site) or self.work.stores[self.work.target_id]
 
     def tell(self, words: str) -> None:
         start = self.order.start_utc.astimezone(self.work.places[self.order.site].zone)
@@ -97,7 +112,7 @@ class _File:
 
 def copy_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], None]) -> tuple[Copied, ...]:
     """What became of each order of the batch, in their order. Never raises for a store or a file: see `unsent`."""
-    place = SitePlace(site.zone, site.staging or home.site_staging(site.id))
+    place = SitePlace(site.zone, site.staging or home.site_staging(site.id), site.uplink)
     (target,) = batch.stores
     orders = batch.orders
     done = copy_each(orders, batch.holders, target, {site.id: place}, total=len(orders), report=report)
@@ -114,7 +129,7 @@ def copy_each(
     report: Callable[[str], None],
     moved: Moved = lambda *_: None,
     total: int | None = None,
-) -> Iterator[Copied]:
+) -> Generator[Copied, None, None]:
     """What became of each order, as soon as it is known. orders: read as they can be worked on, never all at once.
 
     holders: read from in this order. places: of every site that the orders name. Once the target is out, all further
@@ -122,9 +137,6 @@ def copy_each(
     there the next time.
     """
     work = _Replication(places, target.store_id, report, moved)
-    for staging in {place.staging for place in places.values()}:
-        staging.mkdir(parents=True, exist_ok=True)
-        sweep_fetched(staging)
     for store in (target, *holders):
         _meet(work, store)
     of_all = "" if total is None else f" of {total}"
@@ -167,6 +179,10 @@ def _meet(work: _Replication, target: StoreTarget) -> None:
         work.stores[target.store_id], identity = meet(target)
         if target.store_id == work.target_id:
             work.identity = identity
+            for site, place in work.places.items():
+                pace = pace_of(place.uplink, place.zone, place.staging, work.stop)
+                if pace is not None:
+                    work.paced[site], _ = meet(target, pace)
     except VmsError as error:
         work.out[target.store_id] = error
         work.tell(f"{target.name} can't be used now: {error}")
@@ -178,6 +194,7 @@ def _copy(file: _File) -> Copied:
     if work.target_id in work.out:
         return replace(copied, fault=fault_of(work.out[work.target_id]))
     try:
+        work.prepare(file.staging)
         copies = _copies(file)
     except VmsError as error:
         fault = fault_of(error)
@@ -358,5 +375,5 @@ def _worst(faults: list[VmsError]) -> VmsError:
     first = min(faults, key=lambda one: (not isinstance(one, CopyDamaged), not isinstance(one, RestoreNeeded)))
     message = " ".join([first.message, *(one.message for one in faults if one is not first)])
     # a holder that is out must not pass for a target that is out
-    kind = type(first) if isinstance(first, (CopyDamaged, RestoreNeeded)) else CopyUnreachable
+    kind = CopyUnreachable if isinstance(first, OUT) else type(first)
     return kind(message, first.remedy)

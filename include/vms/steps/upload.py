@@ -20,6 +20,7 @@ from pathlib import Path
 from vms.config import Site
 from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
+from vms.line import pace_of
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
@@ -30,7 +31,7 @@ from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
 
-FILES_IN_FLIGHT = 4
+FILES_IN_FLIGHT = 8
 _MOST_CHANGES = 2
 
 
@@ -147,7 +148,7 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store, identity = meet(target)
+        store, identity = meet(target, pace_of(work.site.uplink, work.site.zone, work.staging, work.stop))
         work.identities[str(target.store_id)] = identity
         work.stores[target.store_id] = store
     except VmsError as error:
@@ -229,6 +230,8 @@ def _holders_first(file: _File, receipt: Receipt, ready: list[int]) -> list[int]
 
     So an earlier try's rendition is found before another one has been written anywhere.
     """
+    if len(ready) < 2:
+        return ready
     key = file.pieces(receipt)[0].key
 
     def lacks(store_id: int) -> bool:

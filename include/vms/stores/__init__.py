@@ -7,16 +7,19 @@ from urllib.parse import unquote, urlsplit
 from vms.config_values import bucket_place
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
-from vms.stores.base import FileRotted, Finding, ObjectMissing, Store, StoredObject
+from vms.stores.base import FileRotted, Finding, ObjectMissing, Pace, Store, StoredObject
 from vms.stores.file import FileStore
 
-__all__ = ["FileRotted", "Finding", "ObjectMissing", "Store", "StoredObject", "open_store"]
+__all__ = ["FileRotted", "Finding", "ObjectMissing", "Pace", "Store", "StoredObject", "open_store"]
 
 
-def open_store(name: str, url: str, *, conn_id: str = "", options: StoreOptions = NO_OPTIONS) -> Store:
+def open_store(
+    name: str, url: str, *, conn_id: str = "", options: StoreOptions = NO_OPTIONS, pace: Pace | None = None
+) -> Store:
     """The store of this URL; nothing is read or written yet. Raises ConfigError for a URL that names no known store.
 
     conn_id: how it is reached, see `vms.stores.connections`. options: what its new objects get.
+    pace: asked before files go out to a bucket; a mounted folder is not behind the uplink and does not ask.
     """
     parts = urlsplit(url)
     if parts.password is not None:
@@ -27,11 +30,11 @@ def open_store(name: str, url: str, *, conn_id: str = "", options: StoreOptions 
     if parts.scheme == "s3":
         from vms.stores.s3 import S3Store  # boto3 takes long to import, and most processes need none
 
-        return S3Store(name, url, *_bucket(name, url), conn_id=conn_id, options=options)
+        return S3Store(name, url, *_bucket(name, url), conn_id=conn_id, options=options, pace=pace)
     if parts.scheme == "gs":
         from vms.stores.gcs import GcsStore  # so does Google's client
 
-        return GcsStore(name, url, *_bucket(name, url), conn_id=conn_id, options=options)
+        return GcsStore(name, url, *_bucket(name, url), conn_id=conn_id, options=options, pace=pace)
     if parts.scheme != "file":
         raise ConfigError(
             f"Store {name}: {url!r} is no kind of store that is known.",

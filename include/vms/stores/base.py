@@ -29,6 +29,10 @@ Progress = Callable[[int], None]
 Tell = Callable[[str], None]
 """Told during a check what is tried next, for whoever waits for it."""
 
+Pace = Callable[[int], int]
+"""Asked before bytes go out over a line: told how many are at hand, it waits for their turn and says how many of them
+may go now, at least 1. What it raises ends the put."""
+
 
 class ObjectMissing(StoreError):
     """The store was reached and has no object of this key."""

@@ -25,6 +25,7 @@ from vms.stores.base import (
     FileRotted,
     Finding,
     ObjectMissing,
+    Pace,
     Progress,
     StoredObject,
     Tell,
@@ -49,7 +50,15 @@ class GcsStore:
     """See `vms.stores.base.Store` for what each method promises."""
 
     def __init__(
-        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", options: StoreOptions
+        self,
+        name: str,
+        url: str,
+        bucket: str,
+        prefix: str,
+        *,
+        conn_id: str = "",
+        options: StoreOptions,
+        pace: Pace | None = None,
     ) -> None:
         self._name = name
         self._url = url
@@ -57,6 +66,7 @@ class GcsStore:
         self._root = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._conn_id = conn_id
         self._options = options
+        self._pace = pace
         self._identity: str | None = None
         self._looked_at: float | None = None
 
@@ -96,7 +106,7 @@ class GcsStore:
         valid_key(key)
         self._still_the_store()
         options = preview_options(self._options) if preview else self._options
-        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, options)
+        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, self._pace, options)
         with self._doing(f"writing {key}"):
             there = self._look(key)
             bytes_sent = 0

@@ -19,7 +19,7 @@ from google.api_core import exceptions as api
 
 from vms.errors import StoreError
 from vms.model import NO_OPTIONS, StoreOptions, dump
-from vms.stores.base import CHUNK_BYTES, FileRotted, Progress
+from vms.stores.base import CHUNK_BYTES, FileRotted, Pace, Progress
 from vms.stores.gcs_crc import Crc32c
 from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, Patience, retry, said_no
 from vms.stores.gcs_session import KeptSession, forget_session, kept_session
@@ -47,6 +47,7 @@ class Outgoing:
     sha256: str
     size_bytes: int
     progress: Progress | None
+    pace: Pace | None = None
     options: StoreOptions = NO_OPTIONS
 
     def tell(self, sent: int) -> None:
@@ -67,7 +68,7 @@ def send(client: Any, blob: Any, out: Outgoing) -> Sent:
     data, crc32c = _read_and_check(out)
     blob.metadata = {SHA256: out.sha256, CRC32C: crc32c}
     blob.content_type = mimetypes.guess_type(blob.name)[0] or "application/octet-stream"
-    if data is None:
+    if data is None or (out.pace is not None and data):  # the library sends a body in one go, at no pace but its own
         blob.crc32c = crc32c
         return _Session(client, blob, out, crc32c).send()
     try:
@@ -183,7 +184,7 @@ class _Session:
         return self._transport.request(
             "PUT",
             uri,
-            data=_Body(part) if part else b"",
+            data=_Body(part, self._out.pace) if part else b"",
             headers={**headers, "Content-Type": self._blob.content_type},
             timeout=timeout,
             allow_redirects=False,
@@ -216,14 +217,21 @@ class _Session:
 class _Body:
     """The bytes of a request in slices: each has the whole time limit, and a second try may begin anew."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, pace: Pace | None) -> None:
         self._data = memoryview(data)
+        self._pace = pace
 
     def __len__(self) -> int:
         return len(self._data)
 
     def __iter__(self) -> Iterator[memoryview]:
-        return (self._data[at : at + _SLICE_BYTES] for at in range(0, len(self._data), _SLICE_BYTES))
+        at = 0
+        while at < len(self._data):
+            size = min(_SLICE_BYTES, len(self._data) - at)
+            if self._pace is not None:
+                size = self._pace(size)
+            yield self._data[at : at + size]
+            at += size
 
 
 def _received(answer: Any) -> int:

@@ -28,6 +28,7 @@ from vms.stores.base import (
     CHUNK_BYTES,
     Finding,
     ObjectMissing,
+    Pace,
     Progress,
     StoredObject,
     Tell,
@@ -66,7 +67,15 @@ class S3Store:
     """See `vms.stores.base.Store` for what each method promises."""
 
     def __init__(
-        self, name: str, url: str, bucket: str, prefix: str, *, conn_id: str = "", options: StoreOptions
+        self,
+        name: str,
+        url: str,
+        bucket: str,
+        prefix: str,
+        *,
+        conn_id: str = "",
+        options: StoreOptions,
+        pace: Pace | None = None,
     ) -> None:
         self._name = name
         self._url = url
@@ -74,6 +83,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._conn_id = conn_id
         self._options = options
+        self._pace = pace
         self._identity: str | None = None
         self._swept = threading.Event()
 
@@ -120,10 +130,11 @@ class S3Store:
             if there is not None:
                 return self._equal(there, file, key, sha256, size_bytes)
             self._must_still_be_here()
-            staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=s3_put.part_bytes(size_bytes))
+            part_bytes = s3_put.part_bytes_of(self._client(), file, self._name, size_bytes)
+            staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=part_bytes)
             self._sweep(staged)
             options = preview_options(self._options) if preview else self._options
-            target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, options)
+            target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, options, self._pace)
             try:
                 made, sent = s3_put.send(target, staged, progress)
             except ClientError as error:

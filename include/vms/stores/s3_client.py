@@ -15,6 +15,8 @@ from botocore.config import Config
 
 from vms.errors import StoreDenied
 from vms.stores.connections import Connection, client_maker, connection, variable
+from vms.stores.s3_line import keep_pace_at_loss
+from vms.stores.staged import Slice
 
 CONNECT_S = 5
 READ_S = 30
@@ -34,8 +36,17 @@ def client(conn_id: str) -> Any:
     held = (os.getpid(), conn_id, hash(os.environ.get(variable(conn_id), "")), make)
     with _making:
         if held not in _clients:
-            _clients[held] = make(conn_id)
+            made = make(conn_id)
+            keep_pace_at_loss(made)
+            made.meta.events.register("before-send.s3", _goes_out)
+            _clients[held] = made
         return _clients[held]
+
+
+def _goes_out(request: Any, **_: object) -> None:
+    """A request is signed and sent now; a body that keeps to a pace must know, as signing may read it as well."""
+    if isinstance(request.body, Slice):
+        request.body.goes_out()
 
 
 def make_client(conn_id: str) -> Any:

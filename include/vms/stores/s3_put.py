@@ -2,7 +2,8 @@
 
 Nothing is ever overwritten (If-None-Match), and the server itself checks the CRC32 of the whole object before it takes
 it. Of a large file, a state file beside it keeps the number of its upload; which parts have arrived is asked of the
-server, so that at most the part that was under way is sent again.
+server, so that at most the part that was under way is sent again. For that its parts go one after the other: two on
+their way at once could both be lost. Lines are filled by many files at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +25,8 @@ from urllib.parse import quote, urlencode
 from botocore.exceptions import ClientError
 
 from vms.model import StoreOptions, dump
-from vms.stores.base import Progress
+from vms.stores import s3_line
+from vms.stores.base import Pace, Progress
 from vms.stores.s3_errors import code, is_taken
 from vms.stores.staged import Slice, StagedFile
 
@@ -33,6 +36,12 @@ WHOLE_BYTES = 32 << 20
 """Up to this size a file is one request: less work for both sides, and little to lose."""
 
 PART_BYTES = 16 << 20
+"""How large parts are at least before anything is known of the line; those of long files are a 64th of it."""
+
+PART_S = 10.0
+"""How long a part should be under way: that much time is lost by a kill."""
+
+LEAST_PART_BYTES, MOST_PART_BYTES = 5 << 20, 32 << 20  # the least is what S3 asks for
 ABANDONED = timedelta(days=7)
 """How old an unfinished upload must be to be taken for one that nobody will finish."""
 
@@ -50,6 +59,7 @@ class Target:
     key: str
     name: str
     options: StoreOptions
+    pace: Pace | None = None
 
     @property
     def place(self) -> dict[str, str]:
@@ -65,12 +75,28 @@ class Unfinished:
     begun_at: datetime
 
 
-def part_bytes(size_bytes: int) -> int:
-    """How large the parts of a file of this size are; the file's own size when it goes out in one request."""
-    if size_bytes <= WHOLE_BYTES:
+def part_bytes(size_bytes: int, bytes_per_s: float | None = None) -> int:
+    """How large the parts of a file of this size are; the file's own size when it goes out in one request.
+
+    bytes_per_s: what a request gets of the line, when that is known.
+    """
+    wanted = max(size_bytes / 64, PART_BYTES) if bytes_per_s is None else bytes_per_s * PART_S
+    part = round(min(max(wanted, LEAST_PART_BYTES), MOST_PART_BYTES)) // _MIB * _MIB
+    if size_bytes <= min(WHOLE_BYTES, 2 * part):
         return max(size_bytes, 1)
     least = -(-size_bytes // _MOST_PARTS)
-    return max(PART_BYTES, -(-least // _MIB) * _MIB)
+    return max(part, -(-least // _MIB) * _MIB)
+
+
+def part_bytes_of(client: Any, file: Path, store: str, size_bytes: int) -> int:
+    """Like `part_bytes`, for a file that may have been begun before, and by what is known of the line."""
+    try:
+        begun = json.loads(state_file(file, store).read_text())["part_bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        begun = None
+    if isinstance(begun, int) and begun >= LEAST_PART_BYTES and -(-size_bytes // begun) <= _MOST_PARTS:
+        return begun
+    return part_bytes(size_bytes, s3_line.bytes_per_s(client.meta.endpoint_url))
 
 
 def send(target: Target, file: StagedFile, progress: Progress | None) -> tuple[bool, int]:
@@ -142,7 +168,8 @@ def _media_type(key: str) -> str:
 
 
 def _whole(target: Target, file: StagedFile, progress: Progress | None) -> tuple[bool, int]:
-    with Slice(file, 0, progress) as body:
+    with Slice(file, 0, progress, target.pace) as body:
+        began = time.monotonic()
         try:
             target.client.put_object(
                 **target.place,
@@ -156,6 +183,7 @@ def _whole(target: Target, file: StagedFile, progress: Progress | None) -> tuple
             if is_taken(error):
                 return False, body.most
             raise
+        s3_line.note(target.client.meta.endpoint_url, body.most, time.monotonic() - began)
         return True, body.most
 
 
@@ -171,7 +199,8 @@ def send_in_parts(target: Target, file: StagedFile, progress: Progress | None) -
             if progress is not None:
                 progress(sum(file.slice(number)))
             continue
-        with Slice(file, number, progress) as body:
+        with Slice(file, number, progress, target.pace) as body:
+            began = time.monotonic()
             try:
                 answer = target.client.upload_part(
                     **target.place,
@@ -186,6 +215,7 @@ def send_in_parts(target: Target, file: StagedFile, progress: Progress | None) -
                     raise
                 state.unlink(missing_ok=True)  # another process that took up the same upload has finished it
                 return False, sent + body.most
+            s3_line.note(target.client.meta.endpoint_url, body.most, time.monotonic() - began)
             etags[number + 1] = answer["ETag"]
             sent += body.most
     parts = [

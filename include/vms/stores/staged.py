@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from vms.stores.base import CHUNK_BYTES, FileRotted, Progress
+from vms.stores.base import CHUNK_BYTES, FileRotted, Pace, Progress
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,13 @@ def examine(path: Path, *, sha256: str, size_bytes: int, part_bytes: int) -> Sta
     """Read the file and take its sums. Raises FileRotted when it is gone, unreadable or not of this size and hash."""
     digest = hashlib.sha256()
     whole, parts, left, found = 0, [0], part_bytes, 0
+    alone = part_bytes >= size_bytes  # then the sum of the one part is that of the whole
     try:
         with FileIO(path, "rb") as file:
             while chunk := file.read(min(CHUNK_BYTES, left)):
                 digest.update(chunk)
-                whole, parts[-1] = zlib.crc32(chunk, whole), zlib.crc32(chunk, parts[-1])
+                parts[-1] = zlib.crc32(chunk, parts[-1])
+                whole = parts[-1] if alone else zlib.crc32(chunk, whole)
                 found += len(chunk)
                 left -= len(chunk)
                 if left == 0 and found < size_bytes:
@@ -57,20 +59,26 @@ def examine(path: Path, *, sha256: str, size_bytes: int, part_bytes: int) -> Sta
 class Slice:
     """A slice of a file as the body of a request: read once, rewound when the request is tried again.
 
-    progress is told how many bytes of the whole file have gone out, and never a smaller number than before.
+    progress is told how many bytes of the whole file have gone out, and never a smaller number than before. pace is
+    asked after `goes_out`, until the next rewind: before that, a body may be read only to be signed.
     """
 
-    def __init__(self, file: StagedFile, number: int, progress: Progress | None) -> None:
+    def __init__(self, file: StagedFile, number: int, progress: Progress | None, pace: Pace | None = None) -> None:
         self._start, self._length = file.slice(number)
         self._file = FileIO(file.path, "rb")
         self._file.seek(self._start)
         self._at = 0
         self._progress = progress
+        self._pace = pace
+        self._going_out = False
         self.most = 0
 
     def read(self, size: int | None = -1) -> bytes:
         left = self._length - self._at
-        chunk = self._file.read(left if size is None or size < 0 else min(size, left))
+        wanted = left if size is None or size < 0 else min(size, left)
+        if self._going_out and self._pace is not None and wanted > 0:
+            wanted = self._pace(wanted)
+        chunk = self._file.read(wanted)
         self._at += len(chunk)
         if self._at > self.most:
             self.most = self._at
@@ -81,7 +89,12 @@ class Slice:
     def seek(self, offset: int, whence: int = 0) -> int:
         self._at = max(0, offset + (0, self._at, self._length)[whence])
         self._file.seek(self._start + self._at)
+        self._going_out = False
         return self._at
+
+    def goes_out(self) -> None:
+        """What is read from now on is sent."""
+        self._going_out = True
 
     def tell(self) -> int:
         return self._at

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
+import signal
 import subprocess
+import threading
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+import weed
+from vms import line
 from vms.config import Profile, Site
 from vms.footage import fingerprint
 from vms.home import Home, from_environment
@@ -19,6 +25,7 @@ from vms.model import Batch, BatchItem, Fault, Receipt, SourceSeen, StoreOptions
 from vms.steps.compress import compress_batch
 from vms.steps.upload import unreached, upload_batch
 from vms.stores import open_store
+from vms.uplink import parse
 from vms.video.binaries import binaries
 
 START = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
@@ -359,3 +366,48 @@ def test_interrupt_gives_up_what_is_in_flight(ground: Ground) -> None:
     with pytest.raises(KeyboardInterrupt):
         upload_batch(ground.batch, ground.receipts, ground.site, ground.home, report=interrupt)
     assert_whole(ground, ground.upload())
+
+
+@pytest.fixture
+def bucket(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> StoreTarget:
+    monkeypatch.setenv("AIRFLOW_CONN_UPLINK_S3", weed.connection_text(s3_server.endpoint))
+    url = f"s3://{weed.BUCKET}/{secrets.token_hex(8)}"
+    return StoreTarget(3, "cloud", url, open_store("cloud", url, conn_id="uplink_s3").identify(None), "uplink_s3")
+
+
+def test_what_goes_to_a_bucket_keeps_to_the_uplink_of_the_site(ground: Ground, bucket: StoreTarget) -> None:
+    batch = replace(ground.batch, stores=(ground.batch.stores[0], bucket))
+    site = replace(ground.site, uplink=parse("100 Mbit/s"))
+    done = upload_batch(batch, ground.receipts, site, ground.home, report=ground.said.append)
+    assert unreached(done) == []
+    nas, cloud = (sum(copy.bytes_sent for one in done for copy in one.copies if copy.store_id == at) for at in (1, 3))
+    assert nas == cloud > 0
+    assert float((ground.staging / line.FILE).read_text().split()[1]) == cloud
+
+
+def test_without_a_cap_there_is_no_account_of_the_line(ground: Ground, bucket: StoreTarget) -> None:
+    batch = replace(ground.batch, stores=(bucket,))
+    done = upload_batch(batch, ground.receipts, ground.site, ground.home, report=ground.said.append)
+    assert unreached(done) == []
+    assert not (ground.staging / line.FILE).exists()
+
+
+def test_an_upload_that_waits_for_its_turn_ends_when_its_task_is_stopped(ground: Ground, bucket: StoreTarget) -> None:
+    site = replace(ground.site, uplink=parse("128 kbit/s"))
+    account = ground.staging / line.FILE
+    account.write_text(f"{time.monotonic()} 160000 0")  # ten seconds of the line are taken
+
+    def stop_when_it_waits() -> None:
+        while float(account.read_text().split()[1]) <= 160_000:
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    stopper = threading.Thread(target=stop_when_it_waits, daemon=True)
+    stopper.start()
+    batch = replace(ground.batch, stores=(bucket,))
+    with pytest.raises(KeyboardInterrupt):
+        upload_batch(batch, ground.receipts, site, ground.home, report=ground.said.append)
+    stopper.join()
+    store = open_store(bucket.name, bucket.url, conn_id=bucket.conn_id)
+    store.identify(bucket.identity)
+    assert list(store.list()) == []

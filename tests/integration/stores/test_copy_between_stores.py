@@ -18,9 +18,11 @@ from proxy import line_to
 import weed
 from copy_world import Ground, a_ground, an_order, key_stem
 from vms.home import PROJECT_ROOT
+from vms.line import FILE
 from vms.model import Copied, StoreTarget, dump
 from vms.stores import open_store
 from vms.stores.s3_put import PART_BYTES
+from vms.uplink import parse
 
 BIG = 40 << 20
 
@@ -175,3 +177,12 @@ def test_damaged_in_the_bucket_and_good_on_the_nas(ground: Ground, s3: StoreTarg
     assert [one.fault for one in done] == [None, None]
     assert [[bad.store_id for bad in one.damaged] for one in done] == [[s3.store_id], []]
     assert ground.objects("cloud") == {copy.key: copy.sha256 for order in orders for copy in order.held}
+
+
+def test_what_is_copied_to_a_bucket_keeps_to_the_uplink_of_the_site(ground: Ground, s3: StoreTarget) -> None:
+    ground.batch = replace(ground.batch, stores=(s3,), holders=ground.batch.holders[:1])
+    ground.site = replace(ground.site, uplink=parse("100 Mbit/s"))
+    done = ground.copy()
+    assert_copied(ground, s3, done)
+    sent = sum(copy.bytes_sent for one in done for copy in one.copies)
+    assert float((ground.staging / FILE).read_text().split()[1]) == sent > 0

@@ -24,7 +24,7 @@ import weed
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
 from vms.model import StoreOptions
-from vms.stores import Store, open_store
+from vms.stores import Store, open_store, s3_client, s3_line
 from vms.stores.s3 import S3Store
 from vms.stores.s3_put import PART_BYTES, WHOLE_BYTES, state_file
 
@@ -268,6 +268,24 @@ def test_stopped_by_the_caller_leaves_nothing_under_the_key(store: S3Store, smal
         small.put(store, progress=stop)
     assert list(store.list()) == []
     assert small.put(store).bytes_sent == SMALL
+
+
+def test_connections_use_bbr_where_the_kernel_offers_it(line: Line, connect: Connect) -> None:
+    ask = (socket.IPPROTO_TCP, socket.TCP_CONGESTION)
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(*ask, b"bbr")
+        except OSError:
+            pytest.skip("no BBR for this user (sysctl net.ipv4.tcp_allowed_congestion_control)")
+    connect(line.endpoint)
+    client = s3_client.make_client("faults")
+    session = client._endpoint.http_session
+    session._socket_options.append((*ask, b"reno"))  # some machines have BBR as their default
+    s3_line.keep_pace_at_loss(client)
+    client.list_buckets()
+    pools = session._manager.pools
+    (pool,) = [pools[key] for key in pools.keys()]  # noqa: SIM118 - its container is no dict
+    assert pool.pool.get().sock.getsockopt(*ask, 16).rstrip(b"\0") == b"bbr"
 
 
 def test_deleted_bucket_is_told_and_not_taken_for_missing_objects(
