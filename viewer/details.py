@@ -71,6 +71,7 @@ def detail(
         "nothing": f"{words('recording.not_stored')} {words.one_of('state', f'{row.state}.hint')}.",
         "problem": problem(words, row),
         "facts": facts(words, row),
+        "copies": copies(words, row),
         "custody": [event(words, row, one) for one in told(lineage)],
         "previous": neighbour(words, previous, find),
         "next": neighbour(words, following, find),
@@ -80,6 +81,7 @@ def detail(
             "next": words("recording.next"),
             "download": words("recording.download"),
             "facts": words("recording.facts"),
+            "copies": words("recording.copies", count=len(row.copies)),
             "show_utc": words("recording.utc"),
             "hide_utc": words("recording.utc.hide", zone=zone_name),
             "copy_link": words("recording.copy_link"),
@@ -149,15 +151,21 @@ def facts(words: Words, row: RecordingRow) -> list[dict[str, Any]]:
         made.append(
             {"label": words("recording.sound"), "value": row.audio_codec.upper() or words("recording.sound.none")}
         )
-    for copy in row.copies if row.state != "purged" else ():
-        text = words(
-            "recording.copy",
-            store=copy.store,
-            size=formats.size(words, copy.size_bytes),
-            time=formats.moment(words, copy.verified_at, row.time_zone),
-        )
-        made.append({"label": words("recording.copies"), "value": text})
     return made
+
+
+def copies(words: Words, row: RecordingRow) -> list[dict[str, str]]:
+    """Each store that has proven its copy, with the checksum that it vouches for itself."""
+    return [
+        {
+            "store": copy.store,
+            "when": words("recording.copy", time=formats.moment(words, copy.verified_at, row.time_zone)),
+            "utc": words("recording.copy", time=formats.moment(words, copy.verified_at, "UTC")),
+            "size": formats.size(words, copy.size_bytes),
+            "checksum": copy.checksum,
+        }
+        for copy in (row.copies if row.state != "purged" else ())
+    ]
 
 
 def told(lineage: list[LineageRow]) -> list[LineageRow]:

@@ -142,6 +142,12 @@ class AirflowApi:
                 return told
         return ""
 
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> bool:
+        """Answer a task that waits for a person; False when it does not wait (any more)."""
+        path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances/{_part(task_id)}/-1/hitlDetails"
+        body = {"chosen_options": [option], "params_input": {}}
+        return self._ask("PATCH", path, json=body, missing_ok=True) is not None
+
     def clear(self, dag_id: str, run_id: str, *, only_failed: bool = True) -> int:
         """Have tasks of a run done again, at once; returns how many. Safe: what is done already is not done twice."""
         body = {"dag_run_id": run_id, "dry_run": False, "only_failed": only_failed}

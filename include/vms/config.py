@@ -10,7 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from vms.config_check import check_document
-from vms.config_model import CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
+from vms.config_model import (
+    CameraConfig,
+    Config,
+    NamePattern,
+    Profile,
+    RetentionPolicy,
+    Site,
+    SiteError,
+    StoreConfig,
+)
 from vms.config_yaml import read_document
 from vms.errors import ConfigError
 from vms.home import PROJECT_ROOT, Home, from_environment
@@ -20,6 +29,7 @@ __all__ = [
     "Config",
     "NamePattern",
     "Profile",
+    "RetentionPolicy",
     "Site",
     "SiteError",
     "StoreConfig",

@@ -16,7 +16,18 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from vms import config_schema as schema
-from vms.config_model import FALLBACK_AFTER, CameraConfig, Config, NamePattern, Profile, Site, SiteError, StoreConfig
+from vms.config_model import (
+    FALLBACK_AFTER,
+    CameraConfig,
+    Config,
+    NamePattern,
+    Profile,
+    RetentionPolicy,
+    Site,
+    SiteError,
+    StoreConfig,
+)
+from vms.config_retention import too_long_retentions
 from vms.config_stores import OptionMistake, lock_outlasts, store_options
 from vms.config_values import did_you_mean, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
@@ -25,7 +36,7 @@ from vms.errors import ConfigError
 from vms.recorders import built_in_pattern_names
 from vms.uplink import UNLIMITED
 
-TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "sites")
+TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "retention_policy", "sites")
 
 BUILT_IN_PROFILES = {
     "av1": Profile("av1", "av1", "9", 36, 16.0, "yuv420p"),
@@ -79,6 +90,7 @@ class _Check:
         self.used: set[tuple[str, str]] = set()
         self._top_keys()
         self.defaults, self.default_mistakes = self._defaults()
+        self.policy = self._policy()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
@@ -111,6 +123,7 @@ class _Check:
                 )
         if only_site is None:
             self._unused()
+            self.beside.extend(too_long_retentions(self.document.sections.get("stores"), self.stores.right, sites))
             if self.beside:
                 errors.append(SiteError("", self._report("", self.beside)))
         return Config(
@@ -120,6 +133,7 @@ class _Check:
             profiles=tuple(self.profiles.right.values()),
             patterns=tuple(self.patterns.right.values()),
             errors=tuple(errors),
+            retention_policy=self.policy,
         )
 
     def _company(self) -> str:
@@ -162,6 +176,16 @@ class _Check:
             }
             section = schema.DefaultsSection.model_validate(kept, context=self.context)
         return section or schema.DefaultsSection(), by_key
+
+    def _policy(self) -> RetentionPolicy:
+        """What is not said has its default. A mistake is told beside the sites, and purging refuses to work with it."""
+        located = self.document.sections.get("retention_policy")
+        if located is None or located.data is None:
+            return RetentionPolicy()
+        section, mistakes = self._validate(schema.RetentionPolicySection, located, "retention_policy")
+        self.beside.extend(mistakes)
+        given = section.model_dump(exclude_none=True) if section is not None else {}
+        return RetentionPolicy(**given)
 
     def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
         named: _Named[Any] = _Named({}, {})
@@ -312,7 +336,7 @@ class _Check:
     ) -> tuple[CameraConfig, ...]:
         cameras: list[CameraConfig] = []
         for number, one in enumerate(section.cameras):
-            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id)
+            camera = CameraConfig(one.id, one.name or one.id, one.match or one.id, one.retention)
             for other in cameras:
                 what = "id" if other.id == camera.id else "match"
                 if other.id == camera.id or other.match.casefold() == camera.match.casefold():
@@ -392,7 +416,8 @@ class _Check:
 def _store(name: str, section: schema.StoreSection) -> StoreConfig:
     if section.conn_id and section.url.startswith("file:"):
         raise ValueError("conn_id: a mounted folder needs no connection; take it out.")
-    return StoreConfig(name, section.url, section.conn_id, store_options(section, section.url))
+    options = store_options(section, section.url)
+    return StoreConfig(name, section.url, section.conn_id, options, section.retention, section.size)
 
 
 def _profile(name: str, section: schema.ProfileSection) -> Profile:

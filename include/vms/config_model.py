@@ -33,6 +33,8 @@ class Profile:
 class StoreConfig:
     """Where renditions are kept: `file:///mount/folder` (NAS/SAN), `s3://bucket/prefix` or `gs://bucket/prefix`.
 
+    retention: how long this store keeps its copies, where that is shorter than what a recording is kept for; None: as
+    long. size_bytes: what it has room for, None when it is not said (a folder knows itself).
     conn_id: the connection that says how it is reached (vms.stores.connections); "" means the machine's own rights.
     """
 
@@ -40,15 +42,37 @@ class StoreConfig:
     url: str
     conn_id: str = ""
     options: StoreOptions = NO_OPTIONS
+    retention: timedelta | None = None
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """A camera of a site. match: the word by which the footage folder names it (folder or part of the file name)."""
+    """A camera of a site. match: the word by which the footage folder names it (folder or part of the file name).
+
+    retention: how long its footage is kept; None: as its site says.
+    """
 
     id: str
     name: str
     match: str
+    retention: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class RetentionPolicy:
+    """How purging goes about its work, for the whole company.
+
+    every: how often it runs. max_percent of a site's recordings, max_bytes above the usual: from there on a person is
+    asked. undo: how long what was purged can be brought back. late: how long footage stays that was older than its
+    retention when it arrived.
+    """
+
+    every: timedelta = timedelta(days=1)
+    max_percent: int = 10
+    max_bytes: int = 10**12
+    undo: timedelta = timedelta(days=7)
+    late: timedelta = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -118,6 +142,7 @@ class Config:
     profiles: tuple[Profile, ...]
     patterns: tuple[NamePattern, ...]
     errors: tuple[SiteError, ...]
+    retention_policy: RetentionPolicy = RetentionPolicy()
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

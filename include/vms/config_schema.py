@@ -16,6 +16,8 @@ from vms import config_stores, config_values, uplink
 
 ID_ALLOWED = "1 to 40 of a-z, 0-9 and -, beginning with a letter or digit, such as branch-03"
 
+LONGEST_RETENTION = timedelta(days=36500)
+
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 _GROUPS = {
     "camera", "channel", "date", "time", "year", "month", "day", "hour", "minute", "second", "ampm", "epoch", "offset",
@@ -30,6 +32,18 @@ def _identifier(value: Any) -> Any:
 
 def _duration(value: Any) -> Any:
     return config_values.duration(value) if isinstance(value, str) else value
+
+
+def _size(value: Any) -> Any:
+    return config_values.size_bytes(value) if isinstance(value, str) else value
+
+
+def _kept_for(value: Any) -> Any:
+    """How long footage is kept: a day at least, and no longer than times can be reckoned with."""
+    kept = _duration(value)
+    if isinstance(kept, timedelta) and not timedelta(days=1) <= kept <= LONGEST_RETENTION:
+        raise ValueError(f"allowed is 1d or more, up to {LONGEST_RETENTION.days}d.")
+    return kept
 
 
 def _zone(value: Any) -> Any:
@@ -99,6 +113,16 @@ def _uplink(value: Any) -> Any:
 
 Identifier = Annotated[str, BeforeValidator(_identifier)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _percent(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isdecimal() and 1 <= int(value) <= 100):
+        raise ValueError("allowed is a whole number from 1 to 100.")
+    return value
+
+
+Retention = Annotated[timedelta, BeforeValidator(_kept_for)]
+Size = Annotated[int, BeforeValidator(_size)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 Keep = Annotated[timedelta | None, BeforeValidator(_keep)]
@@ -126,6 +150,8 @@ class StoreSection(Section):
     lock: Annotated[timedelta | None, BeforeValidator(_lock)] = None
     lock_mode: Literal["governance", "compliance"] | None = None
     verify: Literal["read-back"] | None = None
+    retention: Retention | None = None
+    size: Size | None = None
 
 
 class ProfileSection(Section):
@@ -166,19 +192,12 @@ class DefaultsSection(Section):
     stores: Names | None = None
     profile: str | None = None
     keep_source: Keep = None
-    retention: Duration | None = None
+    retention: Retention | None = None
     every: Duration | None = None
     min_copies: Annotated[int, Field(ge=1, le=20)] | None = None
     fallback: str | None = None
     fallback_after: Duration | None = None
     uplink: Timetable | None = None
-
-    @field_validator("retention")
-    @classmethod
-    def _retention(cls, value: timedelta | None) -> timedelta | None:
-        if value is not None and value < timedelta(days=1):
-            raise ValueError("allowed is 1d or more.")
-        return value
 
     @field_validator("fallback_after")
     @classmethod
@@ -199,6 +218,29 @@ class CameraSection(Section):
     id: Identifier
     name: str | None = None
     match: str | None = None
+    retention: Retention | None = None
+
+
+class RetentionPolicySection(Section):
+    every: Duration | None = None
+    max_percent: Annotated[int, BeforeValidator(_percent)] | None = None
+    max_bytes: Size | None = None
+    undo: Duration | None = None
+    late: Duration | None = None
+
+    @field_validator("every")
+    @classmethod
+    def _runs_every(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not timedelta(days=1) <= value <= timedelta(days=7):
+            raise ValueError("allowed is 1d (daily) to 7d (weekly).")
+        return value
+
+    @field_validator("undo", "late")
+    @classmethod
+    def _bounded(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and value > timedelta(days=365):
+            raise ValueError("allowed is 0d to 365d.")
+        return value
 
 
 class SiteSection(DefaultsSection):

@@ -20,6 +20,8 @@ STORAGE_CLASSES = {
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d{1,6})\s*([smhdw])", re.ASCII)
+_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([MGTP]B)", re.ASCII)
+_SIZE_UNITS = {"MB": 6, "GB": 9, "TB": 12, "PB": 15}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", re.ASCII)
 _PREFIX_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
 _PREFIX_LIMIT = 200
@@ -44,6 +46,14 @@ def duration(text: str) -> timedelta:
     if not match:
         raise ValueError(f"allowed is {DURATION_ALLOWED}.")
     return timedelta(seconds=int(match.group(1)) * _UNITS[match.group(2)])
+
+
+def size_bytes(text: str) -> int:
+    """500GB, 1.5TB as bytes (powers of ten, as disks are sold)."""
+    match = _SIZE.fullmatch(text.strip().upper())
+    if not match:
+        raise ValueError("allowed is a number with MB, GB, TB or PB, such as 500GB or 1.5TB.")
+    return int(float(match.group(1)) * 10 ** _SIZE_UNITS[match.group(2)])
 
 
 def time_zone(text: str) -> str:
@@ -122,7 +132,7 @@ def conn_id(text: str) -> str:
     if not _CONN_ID.fullmatch(text):
         raise ValueError(
             "allowed is the name of a connection: letters, digits and _, such as company_s3; what it holds is kept in"
-            " the environment variable AIRFLOW_CONN_COMPANY_S3."
+            " secrets/connections.json of the state folder or in the environment variable AIRFLOW_CONN_COMPANY_S3."
         )
     return text
 

@@ -73,6 +73,10 @@ class StoreUnreachable(StoreError):
     """A store is away, unmounted, or not the store that the catalogue knows."""
 
 
+class WrongStore(StoreUnreachable):
+    """What is found at a store's place is not the store that the catalogue knows: not mounted, emptied, another one."""
+
+
 class StoreFull(StoreError):
     """A store has no space left."""
 

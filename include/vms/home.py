@@ -6,6 +6,7 @@ wants (sites, stores, profiles) is in sites.yaml, see `vms.config`; here is only
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -29,6 +30,10 @@ class Home:
     ffmpeg: str
     ffprobe: str
     demo: bool
+    with_s3: bool
+    """Whether the demonstration has its own S3 server."""
+    s3_port: int
+    """Of that server; 0: one that is free."""
 
     @property
     def postgres(self) -> Path:
@@ -56,6 +61,11 @@ class Home:
         return self.root / "secrets"
 
     @property
+    def connections(self) -> Path:
+        """How stores are reached, see `vms.stores.connections`."""
+        return self.secrets / "connections.json"
+
+    @property
     def nas(self) -> Path:
         """The default store, for a first try without a NAS."""
         return self.root / "nas"
@@ -63,6 +73,11 @@ class Home:
     @property
     def demo_footage(self) -> Path:
         return self.root / "demo"
+
+    @property
+    def demo_s3(self) -> Path:
+        """The objects of the demonstration's S3 server."""
+        return self.root / "demo-s3"
 
     @property
     def cache(self) -> Path:
@@ -78,6 +93,9 @@ class Home:
             for folder in (self.root, self.logs, self.run, self.staging, self.secrets, self.cache):
                 folder.mkdir(parents=True, exist_ok=True)
             self.secrets.chmod(0o700)
+            if not self.connections.exists():
+                with contextlib.suppress(FileExistsError), open(self.connections, "x", opener=_private) as fresh:
+                    fresh.write("{}\n")  # there to be filled in, with the right mode
         except OSError as error:
             raise ConfigError(
                 f"The state folder {self.root} can't be written ({error.strerror}).",
@@ -103,10 +121,11 @@ class Home:
 
 def from_environment(environ: dict[str, str] | None = None) -> Home:
     """The installation that VMS_HOME, VMS_SITES, VMS_VIEWER_PORT, VMS_AIRFLOW_PORT, VMS_POSTGRES_URL, VMS_FFMPEG,
-    VMS_FFPROBE and VMS_DEMO name. Raises ConfigError when a value does not fit."""
+    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3 and VMS_S3_PORT name. Raises ConfigError when a value does not fit."""
     env = dict(os.environ if environ is None else environ)
     root = Path(env.get("VMS_HOME") or PROJECT_ROOT / ".vms").expanduser().absolute()
-    demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else _was_demo(root)
+    demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else _remembered(root, "demo")
+    with_s3 = env["VMS_DEMO_S3"] != "0" if env.get("VMS_DEMO_S3") else _remembered(root, "with_s3")
     default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
     return Home(
         root=root,
@@ -117,23 +136,33 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         ffmpeg=env.get("VMS_FFMPEG", ""),
         ffprobe=env.get("VMS_FFPROBE", ""),
         demo=demo,
+        with_s3=demo and with_s3,
+        s3_port=_port(env, "VMS_S3_PORT", 0, highest=55_535) if env.get("VMS_S3_PORT") else 0,
     )
 
 
 def remember_mode(home: Home) -> None:
-    """Note whether the demonstration runs here, so that later commands work on the same sites."""
-    (home.run / "mode.json").write_text(json.dumps({"demo": home.demo}))
+    """Note whether the demonstration runs here, so that later commands work on the same sites.
+
+    Its S3 server is remembered through starts without the demonstration: what it holds are copies of recordings.
+    """
+    with_s3 = home.with_s3 if home.demo else _remembered(home.root, "with_s3")
+    (home.run / "mode.json").write_text(json.dumps({"demo": home.demo, "with_s3": with_s3}))
 
 
-def _was_demo(root: Path) -> bool:
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _remembered(root: Path, what: str) -> bool:
     try:
-        return bool(json.loads((root / "run" / "mode.json").read_text())["demo"])
+        return bool(json.loads((root / "run" / "mode.json").read_text())[what])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _port(env: dict[str, str], name: str, default: int) -> int:
+def _port(env: dict[str, str], name: str, default: int, highest: int = 65_535) -> int:
     text = env.get(name, "") or str(default)
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise ConfigError(f"{name} is {text!r}, which is no port number.", "Set it to a number from 1 to 65535.")
+    if not text.isdecimal() or not 1 <= int(text) <= highest:
+        raise ConfigError(f"{name} is {text!r}, which is no port number.", f"Set it to a number from 1 to {highest}.")
     return int(text)

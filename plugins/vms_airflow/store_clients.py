@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException
 
 from vms.errors import StoreDenied
-from vms.stores.connections import use_clients, variable
+from vms.stores.connections import how_to_define, in_file, use_clients
 
 
 def use_hooks() -> None:
@@ -52,8 +52,12 @@ def _gs(conn_id: str) -> Any:
 
 
 def _unusable(conn_id: str, error: Exception) -> StoreDenied:
-    """Without what the hook says: it may quote the secret."""
+    """Without what the hook says: it may quote the secret. A file of connections that Airflow had to skip is named."""
+    try:
+        in_file(conn_id)
+    except StoreDenied as skipped:
+        return skipped
     return StoreDenied(
         f"The connection {conn_id} is not defined in Airflow or can't be used ({type(error).__name__}).",
-        f"Set {variable(conn_id)} in the environment of `vms up`, or define the connection in Airflow.",
+        f"{how_to_define(conn_id)} Tasks also know what is defined in Airflow itself.",
     )

@@ -6,9 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +16,9 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from vms.errors import StackError
+from vms.stack import demo_s3
 
 BUCKET = "cctv"
 """The one bucket of a test server; each test takes a prefix of its own in it."""
@@ -50,8 +51,10 @@ def connection_text(endpoint: str, login: str = ACCESS, password: str = SECRET, 
 
 
 def binary() -> str | None:
-    found = Path(sysconfig.get_path("scripts")) / "weed"
-    return str(found) if found.exists() else shutil.which("weed")
+    try:
+        return str(demo_s3.find_program())
+    except StackError:
+        return None
 
 
 @contextlib.contextmanager
@@ -62,26 +65,16 @@ def run_weed(
     under which its S3 is reached there. volumes: how many it may make; each bucket needs at least one, and one that
     gets none is full."""
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
-    master, volume, filer, s3 = free_ports(4)
-    identity = {
-        "name": "cctv",
-        "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    command = [
-        *place, program, f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-master.volumeSizeLimitMB=256",
-        f"-volume.max={volumes}", "-volume.preStopSeconds=0", "-master.electionTimeout=1s",
-        "-master.heartbeatInterval=150ms", "-s3", f"-s3.ip.bind={host}", f"-s3.port={s3}",
-        f"-s3.config={folder}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        f"-filer.localSocket={folder}/f.sock", f"-s3.localSocket={folder}/s3.sock",
-    ]  # fmt: skip
-    environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "WEED_S3_SSE_KEK": "5a" * 32}
+    ports = demo_s3.Ports(*demo_s3.free_ports(4))
+    users = folder / "s3.json"
+    users.write_text(demo_s3.identities(ACCESS, SECRET))
+    started = demo_s3.argv(Path(program), folder, users, ports)
+    command = (*place, *started, f"-volume.max={volumes}", f"-s3.ip.bind={host}")  # the last of two counts
+    environment = {**os.environ, **demo_s3.environment("of the tests")}
     log = (folder / "output").open("wb")
     server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
     try:
-        made = S3Server(s3, host)
+        made = S3Server(ports.s3, host)
         _wait_until_writable(made, server, folder)
         yield made
     finally:
@@ -89,28 +82,7 @@ def run_weed(
         server.wait()
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
-        for port in (master, volume, filer, s3):
-            for left in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-grpc-{port + 10000}.sock"):
-                left.unlink(missing_ok=True)
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports whose gRPC neighbours (port + 10000) are free as well."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(found) < count:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if port > 55_000:
-                continue
-            with socket.socket() as second:
-                try:
-                    second.bind(("127.0.0.1", port + 10_000))
-                except OSError:
-                    continue
-            found.append(port)
-    return found
+        demo_s3.remove_sockets(ports)
 
 
 def _wait_until_writable(server: S3Server, process: subprocess.Popen[bytes], folder: Path) -> None:

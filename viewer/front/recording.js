@@ -107,7 +107,19 @@ export default function ({ parentElement, data, setTriggerValue }) {
       flip.textContent = utc ? w.hide_utc : w.show_utc;
       flip.setAttribute("aria-pressed", String(utc));
     } }, w.show_utc);
-    return h("aside", { class: "panel" }, h("div", { class: "panel-head" }, h("h3", {}, w.facts), flip), list);
+    return h("aside", { class: "panel" }, h("div", { class: "panel-head" }, h("h3", {}, w.facts), flip), list, copies());
+  }
+  function copies() {
+    return data.copies.length === 0 ? null : h("section", { class: "copies" }, h("h3", {}, w.copies),
+      h("ul", {}, data.copies.map((one) => h("li", {}, h("span", { class: "tick" }, icon("check", 15)),
+        h("div", {}, h("div", { class: "event" }, h("strong", {}, one.store), h("span", { class: "soft small" }, one.size)),
+          h("div", { class: "soft small", "data-utc": one.utc, "data-local": one.when }, one.when),
+          one.checksum ? hashLine("", one.checksum, `${w.copy_hash}: ${one.store}`) : null)))));
+  }
+  function hashLine(label, value, name) {
+    return h("div", { class: "hash" }, label ? h("span", { class: "soft small" }, label) : null, h("code", {}, value),
+      h("button", { type: "button", class: "copy", title: w.copy_hash, "aria-label": name,
+        onclick: async (mouse) => { const button = mouse.currentTarget; await copyText(value); button.classList.add("done"); setTimeout(() => button.classList.remove("done"), 1500); } }, icon("copy", 16)));
   }
   function custody() {
     return h("section", { class: "panel" }, h("h3", {}, w.custody),
@@ -116,9 +128,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
         h("div", { class: "event" }, h("strong", {}, event.title), h("time", { class: "soft", "data-utc": event.utc, "data-local": event.when }, event.when)),
         event.by ? h("div", { class: "soft small" }, event.by) : null,
         event.text ? h("div", { class: "small long" }, event.text) : null,
-        event.hashes.map((hash) => h("div", { class: "hash" }, h("span", { class: "soft small" }, hash.label),
-          h("code", {}, hash.value), h("button", { type: "button", class: "copy", title: w.copy_hash, "aria-label": `${w.copy_hash}: ${hash.label}`,
-            onclick: async (mouse) => { const button = mouse.currentTarget; await copyText(hash.value); button.classList.add("done"); setTimeout(() => button.classList.remove("done"), 1500); } }, icon("copy", 16))))))));
+        event.hashes.map((hash) => hashLine(hash.label, hash.value, `${w.copy_hash}: ${hash.label}`))))));
   }
 
   const onKey = (event) => {

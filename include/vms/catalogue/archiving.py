@@ -124,8 +124,11 @@ def keep_copies(cursor: Cursor, actor: Actor, copies: Sequence[CopyReceipt], kno
             " ON CONFLICT (recording_id, store_id, part, start_at) DO UPDATE"
             " SET key = excluded.key, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,"
             " checksum = excluded.checksum, stored_at = excluded.stored_at, verified_at = excluded.verified_at"
+            ", state = 0, state_at = NULL"
             " WHERE (old.key, old.size_bytes, old.sha256) IS DISTINCT FROM"
-            " (excluded.key, excluded.size_bytes, excluded.sha256) RETURNING 1",
+            " (excluded.key, excluded.size_bytes, excluded.sha256)"
+            # stored again after it was purged: it must be known, so that it can be purged again
+            " OR (old.state = 2 AND excluded.verified_at > old.state_at) RETURNING 1",
             (
                 *(known.recording_id, known.start_utc, copy.store_id, PARTS[copy.part], copy.key, copy.size_bytes),
                 *(copy.sha256, copy.checksum, actor.now, copy.verified_at),

@@ -29,6 +29,12 @@ Event = Literal[
     "archived",
     "release_kept",
     "released",
+    "purge_marked",
+    "purge_withdrawn",
+    "purge_refused",
+    "copy_purged",
+    "purged",
+    "purge_undone",
 ]
 
 

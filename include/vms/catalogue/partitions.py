@@ -17,7 +17,8 @@ Month = tuple[int, int]
 BY_START = ("recording", "recording_source", "copy")
 BY_EVENT = ("lineage",)
 
-_LOCK = 7_302_118_002
+LOCK = 7_302_118_002
+"""Advisory: held by who makes or drops partitions."""
 
 _AUTOVACUUM = (
     # index-only reads need vacuumed pages on exactly the newest days; the default would wait for 20 % of the table
@@ -57,7 +58,7 @@ def ensure_partitions(conn: Connection, months: Iterable[Month]) -> None:
     if not _missing(conn, list(wanted)):
         return
     with conn, conn.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         for name in _missing(conn, list(wanted)):
             table, month = wanted[name]
             cursor.execute(

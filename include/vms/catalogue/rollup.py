@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -20,16 +21,27 @@ def hold_camera(cursor: Cursor, camera_id: int) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, camera_id))
 
 
+def rebuild_many(cursor: Cursor, camera_id: int, zone: ZoneInfo, spans: Iterable[tuple[datetime, datetime]]) -> None:
+    """As `rebuild_days` for many recordings of a camera, each day once."""
+    days: set[date] = set()
+    for start, end in spans:
+        first, last = local(start, zone).date(), local(end, zone).date()
+        days |= {date.fromordinal(number) for number in range(first.toordinal(), last.toordinal() + 1)}
+    for day in sorted(days):
+        _rebuild_day(cursor, camera_id, zone, day)
+
+
 def rebuild_days(cursor: Cursor, camera_id: int, zone: ZoneInfo, start: datetime, end: datetime) -> None:
     """Make the days right that this recording touches (start, end: UTC). Counting up would count a rerun twice."""
-    day, last = local(start, zone).date(), local(end, zone).date()
-    while day <= last:
-        try:
-            begin, following = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
-        except OverflowError:  # a clock at the very edge of the calendar: no day that could be shown
-            return
-        _rebuild(cursor, camera_id, day, begin, following)
-        day += timedelta(days=1)
+    rebuild_many(cursor, camera_id, zone, [(start, end)])
+
+
+def _rebuild_day(cursor: Cursor, camera_id: int, zone: ZoneInfo, day: date) -> None:
+    try:
+        begin, following = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+    except OverflowError:  # a clock at the very edge of the calendar: no day that could be shown
+        return
+    _rebuild(cursor, camera_id, day, begin, following)
 
 
 def _rebuild(cursor: Cursor, camera_id: int, day: date, begin: datetime, end: datetime) -> None:

@@ -29,6 +29,8 @@ COMMANDS = {
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
     "retry": "vms.cli.retry",
+    "retention": "vms.cli.retention",
+    "hold": "vms.cli.hold",
     "test": "vms.cli.test",
 }
 

@@ -109,7 +109,18 @@ def _show(rows: list[RecordingRow], limit: int) -> None:
         console.print("No recording fits. `vms status` shows what each site has.")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("id", "site", "camera", "start (the site's clock)", "length", "state", "source", "before", "after"):
+    for title in (
+        "id",
+        "site",
+        "camera",
+        "start (the site's clock)",
+        "length",
+        "state",
+        "copies",
+        "source",
+        "before",
+        "after",
+    ):
         right = title in ("id", "length", "before", "after")
         table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=title != "source")
     for row in rows[:limit]:
@@ -123,6 +134,7 @@ def _show(rows: list[RecordingRow], limit: int) -> None:
             clock_text(row.start_utc, row.time_zone),
             str(timedelta(seconds=round(row.duration_s))),
             state,
+            plain(", ".join(copy.store for copy in row.copies)),
             plain(row.source_name),
             size_text(row.source_bytes),
             size_text(row.rendition_bytes),

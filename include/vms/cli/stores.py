@@ -102,6 +102,26 @@ def list_stores(
     new_console().print(table)
 
 
+@app.command()
+def lifecycle(
+    name: Annotated[str, typer.Argument(help="Only this store of sites.yaml.", metavar="NAME")] = "",
+    write: Annotated[bool, typer.Option("--write", help="Put the rules into the bucket.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, one for each bucket.")] = False,
+) -> None:
+    """Rules by which a bucket clears up by itself, as a backstop: printed, or written. Exit status 1 if one is refused.
+
+    Objects expire well after the longest retention, unfinished uploads are aborted after 7 days. Expiry is refused
+    where the bucket could delete what is under a hold.
+    """
+    from vms.cli.stores_lifecycle import lifecycles
+
+    home = from_environment()
+    config = load_config(home.sites_file)
+    chosen = _chosen(config.stores, name)
+    well = lifecycles(home, config, chosen, new_console(soft_wrap=True), write=write, as_json=as_json)
+    raise typer.Exit(0 if well else 1)
+
+
 def _chosen(stores: tuple[StoreConfig, ...], name: str) -> list[StoreConfig]:
     chosen = [one for one in stores if name in ("", one.name)]
     if name and not chosen:

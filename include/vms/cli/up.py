@@ -15,7 +15,7 @@ from rich.table import Table
 from vms.cli.wording import new_console
 from vms.errors import StackError
 from vms.home import Home, from_environment
-from vms.stack import launch
+from vms.stack import demo_s3, launch
 from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
 from vms.stack.services import viewer_url
 from vms.stack.state import ServiceState, StackState
@@ -30,6 +30,14 @@ def up(
     demo: Annotated[
         bool, typer.Option("--demo", help="With three made-up sites and footage that keeps coming.")
     ] = False,
+    with_s3: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-s3/--without-s3",
+            help="The demo with an S3 server as second store, or no longer; else as at its last start.",
+            show_default=False,
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is usable; it runs on.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object with the addresses when all is usable; steps go to stderr.")
@@ -38,6 +46,14 @@ def up(
     """Start the system and keep it running until Ctrl-C."""
     # Said in the environment, so that whatever is started here works on the same sites.
     os.environ["VMS_DEMO"] = "1" if demo or os.environ.get("VMS_DEMO", "0") not in ("", "0") else "0"
+    if with_s3 is not None:
+        if os.environ["VMS_DEMO"] == "0":
+            raise typer.BadParameter(
+                "it belongs to the demonstration: ./vms up --demo --with-s3. A bucket of your own is a store in"
+                " sites.yaml (url: s3://bucket/prefix).",
+                param_hint="--with-s3" if with_s3 else "--without-s3",
+            )
+        os.environ["VMS_DEMO_S3"] = "1" if with_s3 else "0"
     home = from_environment()
     console = new_console(stderr=as_json)
     began = time.monotonic()
@@ -71,6 +87,7 @@ def as_object(home: Home, state: StackState, seconds: float) -> dict[str, Any]:
         "sites_file": str(home.sites_file),
         "viewer_url": viewer_url(home),
         "airflow_url": airflow_url(home),
+        "s3_url": (demo_s3.url(home) or None) if home.with_s3 else None,
         "user": ADMIN_USER,
         "password_file": str(password_file(home)),
     }
@@ -124,6 +141,9 @@ def _welcome(console: Console, home: Home, state: StackState, seconds: float, *,
     table.add_row("Viewer", f"[bold cyan]{viewer_url(home)}[/]")
     table.add_row("Airflow", f"[bold cyan]{airflow_url(home)}[/]")
     table.add_row("", f"user [bold]{ADMIN_USER}[/], password in {password_file(home)}")
+    if home.with_s3:
+        table.add_row("S3", f"[bold cyan]{demo_s3.url(home)}[/]")
+        table.add_row("", f"bucket [bold]{demo_s3.BUCKET}[/], keys in {home.connections}")
     table.add_row("Sites", str(home.sites_file))
     console.print(f"\n[bold green]Ready[/] after {seconds:.0f} s{' (demo)' if state.demo else ''}.")
     console.print(table, soft_wrap=True)

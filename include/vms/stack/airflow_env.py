@@ -28,6 +28,7 @@ FIXED = {
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "5",
     "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
     "DATABASE__SQL_ALCHEMY_POOL_RECYCLE": "900",
+    "SECRETS__BACKEND": "vms_airflow.connections_file.ConnectionsFile",
     "API__HOST": HOST,
     "API__WORKERS": "1",
     "API__WORKER_TIMEOUT": "10",  # also how long a stop waits for open pages
@@ -78,6 +79,7 @@ def base_environment(home: Home) -> dict[str, str]:
         "VMS_HOME": str(home.root),
         "VMS_SITES": str(home.sites_file),
         "VMS_DEMO": "1" if home.demo else "0",
+        "VMS_DEMO_S3": "1" if home.with_s3 else "0",
         "VMS_VIEWER_PORT": str(home.viewer_port),
         "VMS_AIRFLOW_PORT": str(home.airflow_port),
         "VMS_FFMPEG": home.ffmpeg,

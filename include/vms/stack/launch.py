@@ -26,7 +26,7 @@ from vms import config
 from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
-from vms.stack import postgres, processes
+from vms.stack import demo_s3, postgres, processes
 from vms.stack.airflow_env import airflow_environment, owner_url
 from vms.stack.services import airflow_services, postgres_service, recorder_service, viewer_service
 from vms.stack.state import StackState, as_seen_now, read_state, write_state
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 DATABASE_S = 90.0
 VIEWER_S = 120.0
 AIRFLOW_S = 180.0
+DEMO_S3_S = 90.0
 DOWN_S = 20.0
 
 
@@ -84,11 +85,15 @@ def start(home: Home, supervisor: Supervisor) -> None:
 
     The steps and their times are in the supervisor's state.
     """
+    if home.with_s3:
+        demo_s3.find_program()  # before anything is made that would need it
     homes.remember_mode(home)
     with _step(supervisor, "Sites"):
         if not home.demo:
             config.ensure_sites_file(home)
     footage = _Footage(home, supervisor) if home.demo else None
+    if home.with_s3:
+        supervisor.start_service(demo_s3.service(home))
     with _step(supervisor, "Database"):
         if not home.postgres_url:
             supervisor.start_service(postgres_service(home))
@@ -107,6 +112,9 @@ def start(home: Home, supervisor: Supervisor) -> None:
     api, scheduler, dag_processor = airflow_services(home)
     supervisor.start_service(api)
     supervisor.start_service(dag_processor)
+    if home.with_s3:
+        with _step(supervisor, "S3 server"):
+            supervisor.wait_ready(demo_s3.NAME, DEMO_S3_S)
     with _step(supervisor, "Viewer"):
         supervisor.wait_ready("viewer", VIEWER_S)
     with _step(supervisor, "Airflow"):
@@ -151,6 +159,8 @@ def run(home: Home, *, changed: Callable[[StackState], None]) -> int:
         supervisor.phase("failed", failure[0].message, failure[0].remedy)
     began = time.monotonic()
     supervisor.stop_all()
+    if home.with_s3:
+        demo_s3.clean_up(home)
     log.info("All is stopped after %.1f s.", time.monotonic() - began)
     changed(supervisor.state)
     held.release()
@@ -162,7 +172,7 @@ def start_detached(home: Home, *, changed: Callable[[StackState], None]) -> Stac
     claim(home).release()
     log_file = home.logs / "launcher.log"
     rotate(log_file)
-    environment = os.environ | {"VMS_DEMO": "1" if home.demo else "0"}
+    environment = os.environ | {"VMS_DEMO": "1" if home.demo else "0", "VMS_DEMO_S3": "1" if home.with_s3 else "0"}
     with log_file.open("ab") as output:
         launcher = subprocess.Popen(
             (sys.executable, "-m", "vms.stack.launch"),

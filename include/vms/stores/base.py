@@ -26,12 +26,12 @@ CHUNK_BYTES = 4 << 20
 Progress = Callable[[int], None]
 """Told during a put how many bytes of the object have been sent so far."""
 
-Tell = Callable[[str], None]
-"""Told during a check what is tried next, for whoever waits for it."""
-
 Pace = Callable[[int], int]
 """Asked before bytes go out over a line: told how many are at hand, it waits for their turn and says how many of them
 may go now, at least 1. What it raises ends the put."""
+
+Tell = Callable[[str], None]
+"""Told during a check what is tried next, for whoever waits for it."""
 
 
 class ObjectMissing(StoreError):

@@ -38,6 +38,18 @@ def open_folder(root: int, folder_key: str, *, make: bool = False) -> Iterator[i
         os.close(here)
 
 
+def remove_empty(root: int, folder_key: str) -> None:
+    """Remove this folder and those above it, as far as they are empty."""
+    while folder_key:
+        parent_key, _, name = folder_key.rpartition("/")
+        try:
+            with open_folder(root, parent_key) as parent:
+                os.rmdir(name, dir_fd=parent)
+        except OSError:
+            return
+        folder_key = parent_key
+
+
 def write_durably(folder: int, name: str, data: bytes) -> None:
     """Make a new small file; FileExistsError when there is one."""
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)

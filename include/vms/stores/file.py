@@ -18,12 +18,12 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import FileIO
 from pathlib import Path
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
-from vms.stores import disk, mount
+from vms.stores import disk, file_aside, mount
 from vms.stores.base import (
     CHUNK_BYTES,
     FileRotted,
@@ -149,6 +149,31 @@ class FileStore:
                 except PermissionError:
                     continue
         return gone
+
+    def set_aside(self, keys: Iterable[str]) -> builtins.list[str]:
+        """As `delete`, but the objects lie below .purged for a while and can be brought back."""
+        gone: builtins.list[str] = []
+        today = datetime.now(UTC).date()
+        for key in [valid_key(key) for key in keys]:
+            with self._doing(f"setting {key} aside"), self._checked_root() as root:
+                if file_aside.set_aside(root, key, today) and self._stat(root, key) is None:
+                    gone.append(key)
+        return gone
+
+    def bring_back(self, keys: Iterable[str]) -> builtins.list[str]:
+        """Put back what was set aside; the keys whose object lies in its place now. Nothing is overwritten."""
+        back: builtins.list[str] = []
+        for key in [valid_key(key) for key in keys]:
+            with self._doing(f"bringing {key} back"), self._checked_root() as root:
+                file_aside.bring_back(root, key)
+                if self._stat(root, key) is not None:
+                    back.append(key)
+        return back
+
+    def clear_aside(self, before: date) -> int:
+        """Remove for good what was set aside before this day (UTC); how many bytes that freed."""
+        with self._doing("emptying .purged"), self._checked_root() as root:
+            return file_aside.clear(root, before)
 
     def check(self, tell: Tell | None = None) -> builtins.list[Finding]:
         return probe_findings(self, self._identity, tell)
@@ -302,14 +327,8 @@ class FileStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             pass
         gone = self._stat(root, key) is None
-        while gone and folder_key:
-            parent_key, _, name = folder_key.rpartition("/")
-            try:
-                with disk.open_folder(root, parent_key) as parent:
-                    os.rmdir(name, dir_fd=parent)
-            except OSError:
-                break
-            folder_key = parent_key
+        if gone:
+            disk.remove_empty(root, folder_key)
         return gone
 
     def _stat(self, root: int, key: str) -> os.stat_result | None:

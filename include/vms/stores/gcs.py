@@ -11,16 +11,16 @@ import builtins
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from google.api_core import exceptions as api
 
-from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
+from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import gcs_upload
+from vms.stores import gcs_keeping, gcs_lifecycle, gcs_upload
 from vms.stores.base import (
     FileRotted,
     Finding,
@@ -38,6 +38,8 @@ from vms.stores.gcs_client import client
 from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, refusal, retried, retry
 from vms.stores.gcs_read import stream
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
+from vms.stores.keeping import Protection
+from vms.stores.lifecycle import Lifecycle
 from vms.stores.probe import probe_findings
 
 _TIMEOUT = (CONNECT_S, ANSWER_S)
@@ -106,7 +108,7 @@ class GcsStore:
         valid_key(key)
         self._still_the_store()
         options = preview_options(self._options) if preview else self._options
-        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, self._pace, options)
+        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, options, self._pace)
         with self._doing(f"writing {key}"):
             there = self._look(key)
             bytes_sent = 0
@@ -188,6 +190,26 @@ class GcsStore:
 
     def free_bytes(self) -> int | None:
         return None
+
+    def hold(self, keys: Iterable[str], *, on: bool) -> dict[str, str]:
+        """See `vms.stores.keeping.Holds`."""
+        self._still_the_store()
+        with self._doing("putting or lifting holds"):
+            return gcs_keeping.hold(self._blob, keys, on=on)
+
+    def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        return gcs_lifecycle.lifecycle(self._root, expire, old_versions)
+
+    def write_lifecycle(self, wanted: Lifecycle) -> None:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        with self._doing("writing lifecycle rules"):
+            gcs_lifecycle.write(self._client(), self._bucket_name, self._root, wanted)
+
+    def protection(self, key: str) -> Protection | None:
+        """See `vms.stores.keeping.Protects`."""
+        with self._doing(f"looking at the holds of {key}"):
+            return gcs_keeping.protection(self._look(key))
 
     # --- parts of put ---
 
@@ -368,8 +390,8 @@ class GcsStore:
         if refused is not None:
             raise refused from None  # its cause may quote the address of an upload session
 
-    def _wrong(self, why: str) -> StoreUnreachable:
-        return StoreUnreachable(
+    def _wrong(self, why: str) -> WrongStore:
+        return WrongStore(
             f"Store {self._name} at {self._url} is another store: {why}.",
             "Name the right bucket and prefix in sites.yaml. Nothing was written; the next run copies what is waiting.",
         )

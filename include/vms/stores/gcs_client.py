@@ -17,7 +17,7 @@ from google.cloud import storage  # type: ignore[import-untyped]
 from google.oauth2 import service_account
 
 from vms.errors import StoreDenied
-from vms.stores.connections import client_maker, connection, variable
+from vms.stores.connections import client_maker, connection, fingerprint
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _NEEDS_AIRFLOW = ("key_secret_name", "credential_config_file", "impersonation_chain", "idp_issuer_url")
@@ -31,8 +31,7 @@ _making = threading.Lock()
 def client(conn_id: str) -> Any:
     """The client of this process for this connection. Raises StoreDenied when the connection is not usable here."""
     make = client_maker("gs", make_client)
-    settings = (os.environ.get(one, "") for one in (variable(conn_id), _EMULATOR))
-    held = (os.getpid(), conn_id, *map(hash, settings), make)
+    held = (os.getpid(), conn_id, fingerprint(conn_id), os.environ.get(_EMULATOR, ""), make)
     with _making:
         if held not in _clients:
             _clients[held] = make(conn_id)

@@ -47,8 +47,8 @@ class Outgoing:
     sha256: str
     size_bytes: int
     progress: Progress | None
-    pace: Pace | None = None
     options: StoreOptions = NO_OPTIONS
+    pace: Pace | None = None
 
     def tell(self, sent: int) -> None:
         if self.progress is not None:

@@ -13,7 +13,7 @@ import secrets
 import time
 from pathlib import Path
 
-from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable
+from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable, WrongStore
 from vms.stores import disk
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 
@@ -57,8 +57,8 @@ def refusal(store: str, root: str, error: OSError, doing: str) -> StoreError:
     return StoreError(what, "Look into the system log of this machine and of the file server.")
 
 
-def not_the_store(store: str, root: str, why: str) -> StoreUnreachable:
-    return StoreUnreachable(
+def not_the_store(store: str, root: str, why: str) -> WrongStore:
+    return WrongStore(
         f"Store {store} at {root} is not mounted or is another store: {why}.",
         "Mount the right folder there. Nothing was written; what is waiting is copied by the next run.",
     )

@@ -13,7 +13,7 @@ import builtins
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +21,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable
+from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import s3_check, s3_put
+from vms.stores import s3_check, s3_keeping, s3_lifecycle, s3_put
 from vms.stores.base import (
     CHUNK_BYTES,
     Finding,
@@ -37,6 +37,8 @@ from vms.stores.base import (
     valid_key,
 )
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
+from vms.stores.keeping import Protection
+from vms.stores.lifecycle import Lifecycle
 from vms.stores.probe import probe_findings
 from vms.stores.read_back import hash_of
 from vms.stores.s3_bucket import SWITCH_LOCK_ON, NotShown, has_lock
@@ -211,6 +213,35 @@ class S3Store:
 
     def free_bytes(self) -> int | None:
         return None
+
+    def hold(self, keys: Iterable[str], *, on: bool) -> dict[str, str]:
+        """See `vms.stores.keeping.Holds`."""
+        self._must_be_identified()
+        with self._doing("putting or lifting legal holds"):
+            said = s3_keeping.hold(self._client(), self._bucket, [self._prefix + key for key in keys], on=on)
+        return {name.removeprefix(self._prefix): text for name, text in said.items()}
+
+    def protection(self, key: str) -> Protection | None:
+        """See `vms.stores.keeping.Protects`."""
+        with self._doing(f"looking at the lock of {key}"):
+            return s3_keeping.protection(self._client(), self._bucket, self._prefix + key)
+
+    def bring_back(self, keys: Iterable[str]) -> builtins.list[str]:
+        """See `vms.stores.keeping.BringsBack`."""
+        self._must_be_identified()
+        with self._doing("bringing objects back"):
+            back = s3_keeping.bring_back(self._client(), self._bucket, [self._prefix + key for key in keys])
+        return [name.removeprefix(self._prefix) for name in back]
+
+    def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        with self._doing("reading the bucket's settings"):
+            return s3_lifecycle.lifecycle(self._client(), self._bucket, self._prefix, expire, old_versions)
+
+    def write_lifecycle(self, wanted: Lifecycle) -> None:
+        """See `vms.stores.lifecycle.HasLifecycle`."""
+        with self._doing("writing lifecycle rules"):
+            s3_lifecycle.write(self._client(), self._bucket, wanted)
 
     def unfinished(self) -> builtins.list[s3_put.Unfinished]:
         """Uploads in parts that were begun here and not finished; their parts cost space until they are aborted."""
@@ -401,8 +432,8 @@ class S3Store:
         except FAILURES as error:
             raise self._named(error, what) from error
 
-    def _wrong(self, why: str) -> StoreUnreachable:
-        return StoreUnreachable(
+    def _wrong(self, why: str) -> WrongStore:
+        return WrongStore(
             f"Store {self._name} at {self._url} is another store: {why}.",
             "Correct its url or connection. Nothing was written; what is waiting is copied by the next run.",
         )

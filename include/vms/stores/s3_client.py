@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 
 from vms.errors import StoreDenied
-from vms.stores.connections import Connection, client_maker, connection, variable
+from vms.stores.connections import Connection, client_maker, connection, fingerprint
 from vms.stores.s3_line import keep_pace_at_loss
 from vms.stores.staged import Slice
 
@@ -33,7 +33,7 @@ _making = threading.Lock()
 def client(conn_id: str) -> Any:
     """The client of this process for this connection. Raises StoreDenied when the connection is not usable here."""
     make = client_maker("s3", make_client)
-    held = (os.getpid(), conn_id, hash(os.environ.get(variable(conn_id), "")), make)
+    held = (os.getpid(), conn_id, fingerprint(conn_id), make)
     with _making:
         if held not in _clients:
             made = make(conn_id)

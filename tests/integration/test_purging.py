@@ -1,0 +1,541 @@
+"""Invariant 7: what has expired goes, in two phases, and nothing else: not what is held, nor from a store in doubt."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+import weed
+from catalogue_world import ask, events, opened, picture
+from purge_world import PURGE_RUN, PurgeWorld, a_world
+from vms.catalogue import dead_months, holds, purge_facts, purge_plans
+from vms.cli.retention_proof import gather
+from vms.config import CameraConfig, StoreConfig
+from vms.errors import CatalogueError, ConfigError, StoreError, WrongStore
+from vms.hold_stores import hold_in_stores
+from vms.home import Home
+from vms.purge import apply_in_store, finish, make_plan, prove
+from vms.purge_undo import undo
+from vms.stores import open_store
+from vms.stores.lifecycle import HasLifecycle
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[PurgeWorld]:
+    """One site whose footage lies in a folder."""
+    with opened(catalogue[1]) as conn:
+        made = a_world(conn, tmp_path, [StoreConfig("nas", f"file://{tmp_path}/nas")])
+        made.steady()
+        yield made
+
+
+def plan(world: PurgeWorld, **options: bool) -> purge_plans.PurgePlan:
+    return make_plan(world.conn, world.config, "test", world.now, **options)
+
+
+def apply(world: PurgeWorld, plan_id: int) -> purge_plans.PurgePlan:
+    for store in purge_facts.stores_of_plan(world.conn, plan_id):
+        apply_in_store(world.conn, world.config, plan_id, store, PURGE_RUN, world.now)
+    return finish(world.conn, world.config, plan_id, world.now)
+
+
+def test_what_has_expired_goes_and_its_plan_lineage_and_days_tell_of_it(world: PurgeWorld) -> None:
+    old, young = world.archive(3, 210), world.archive(2, 20)
+    old_keys, young_keys = world.keys_of(*old), world.keys_of(*young)
+    made = plan(world)
+    assert (made.state, made.recordings, made.copies) == ("ready", 3, 3)
+    assert made.alarms == ()
+    assert made.per_site["ho"]["recordings"] == 3
+    assert world.objects("nas") == old_keys | young_keys
+
+    done = apply(world, made.plan_id)
+
+    assert done.state == "done"
+    assert done.outcome == {"gone": 3, "bytes": made.bytes}
+    assert world.objects("nas") == young_keys
+    assert world.custody(*old) == [3, 3, 3]
+    assert world.custody(*young) == [1, 1]
+    assert events(world.conn, old[0])[-2:] == ["purge_marked", "purged"]
+    days = ask(world.conn, "SELECT sum(archived), sum(purged), sum(secs) FROM camera_day")
+    assert days[0][:2] == (2, 3)
+    assert days[0][2] == 600 - 1
+    assert prove(world.conn, made.plan_id) == []
+
+
+def test_applying_again_and_planning_again_change_nothing(world: PurgeWorld) -> None:
+    world.archive(3, 210)
+    made = plan(world)
+    apply(world, made.plan_id)
+    before = picture(world.conn)
+    again = apply(world, made.plan_id)
+    assert (again.state, again.outcome["gone"]) == ("done", 3)
+    assert picture(world.conn) == before
+    nothing = plan(world)
+    assert (nothing.state, nothing.copies) == ("ready", 0)
+    apply(world, nothing.plan_id)
+    assert picture(world.conn) == before
+
+
+def test_age_counts_from_the_end_and_for_suspect_clocks_from_arrival(world: PurgeWorld) -> None:
+    (due,) = world.archive(1, 180.01)
+    (ends_later,) = world.archive(1, 180.001, "gate")
+    (guessed,) = world.archive(1, 200, basis="mtime", arrived=world.now - timedelta(days=100))
+    (guessed_due,) = world.archive(1, 250, basis="mtime", arrived=world.now - timedelta(days=190))
+    apply(world, plan(world).plan_id)
+    assert world.custody(due, ends_later, guessed, guessed_due) == [3, 1, 1, 3]
+
+
+def test_a_camera_a_store_and_the_site_each_have_their_time(catalogue: tuple[Home, str], tmp_path: Path) -> None:
+    nas = StoreConfig("nas", f"file://{tmp_path}/nas", retention=timedelta(days=30))
+    vault = StoreConfig("vault", f"file://{tmp_path}/vault")
+    with opened(catalogue[1]) as conn:
+        world = a_world(conn, tmp_path, [nas, vault])
+        world.steady()
+        gate = CameraConfig("gate", "Gate", "gate", retention=timedelta(days=14))
+        world.configure(cameras=(world.site.cameras[0], gate))
+        old, middle, young = world.archive(2, 200), world.archive(2, 40), world.archive(2, 10)
+        short = world.archive(2, 15, "gate")
+        made = plan(world)
+        assert made.recordings == 4
+        assert {name: one["copies"] for name, one in made.per_store.items()} == {"nas": 6, "vault": 4}
+        apply(world, made.plan_id)
+        assert world.objects("nas") == world.keys_of(*young)
+        assert world.objects("vault") == world.keys_of(*young, *middle)
+        assert world.custody(*old, *middle, *young, *short) == [3, 3, 1, 1, 1, 1, 3, 3]
+        assert events(conn, middle[0])[-1] == "copy_purged"
+
+
+def test_a_store_s_shorter_time_never_takes_the_only_copy(catalogue: tuple[Home, str], tmp_path: Path) -> None:
+    nas = StoreConfig("nas", f"file://{tmp_path}/nas", retention=timedelta(days=30))
+    with opened(catalogue[1]) as conn:
+        world = a_world(conn, tmp_path, [nas])
+        world.steady()
+        world.archive(2, 40)
+        made = plan(world)
+        assert (made.copies, made.kept["only_copy"]["copies"]) == (0, 2)
+
+
+def test_what_was_too_old_when_it_arrived_is_not_purged_unasked(world: PurgeWorld) -> None:
+    late = world.archive(2, 210, arrived=world.now - timedelta(hours=1))
+    made = plan(world)
+    assert (made.copies, made.kept["late"]["copies"]) == (0, 2)
+    world.now += timedelta(days=31)
+    world.steady()
+    assert plan(world).copies == 2
+    world.now -= timedelta(days=31)
+    asked = plan(world, late=True)
+    assert asked.state == "waiting"  # the clock seems to have been set back
+    purge_plans.answer_plan(world.conn, asked.plan_id, "approved", "owner", "test", world.now)
+    apply(world, asked.plan_id)
+    assert world.custody(*late) == [3, 3]
+
+
+def test_a_held_minute_survives_whoever_asks(world: PurgeWorld) -> None:
+    ids = world.archive(4, 210)
+    ((start,),) = ask(world.conn, "SELECT start_at FROM recording WHERE recording_id = %s", ids[1])
+    begin = start + timedelta(seconds=299)
+    hold = holds.add_hold(world.conn, [("ho", "lobby")], begin, begin + timedelta(seconds=1), "theft", "hr", world.now)
+    made = plan(world)
+    assert (made.copies, made.kept["held"]["copies"], made.held) == (3, 1, {str(hold): 1})
+    apply(world, made.plan_id)
+    assert world.custody(*ids) == [3, 1, 3, 3]
+    assert world.objects("nas") == world.keys_of(ids[1])
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="under a hold"), world.conn.cursor() as cursor:
+        cursor.execute("UPDATE copy SET state = 1 WHERE recording_id = %s", (ids[1],))
+    (row,) = holds.list_holds(world.conn)
+    assert (row.recordings, row.cameras) == (1, (("ho", "lobby"),))
+
+    holds.release_hold(world.conn, hold, "hr", "case closed", world.now)
+    apply(world, plan(world).plan_id)
+    assert world.custody(ids[1]) == [3]
+    with pytest.raises(CatalogueError, match="was released by hr"):
+        holds.release_hold(world.conn, hold, "hr", "again", world.now)
+
+
+def test_a_hold_between_plan_and_apply_counts_and_several_overlap(world: PurgeWorld) -> None:
+    ids = world.archive(3, 210)
+    made = plan(world)
+    week = (world.now - timedelta(days=211), world.now - timedelta(days=205))
+    first = holds.add_hold(world.conn, [("ho", "")], *week, "police", "owner", world.now)
+    second = holds.add_hold(world.conn, [("ho", "lobby")], *week, "insurance", "owner", world.now)
+    done = apply(world, made.plan_id)
+    assert done.outcome["held"] == 3
+    assert world.custody(*ids) == [1, 1, 1]
+    holds.release_hold(world.conn, first, "owner", "not needed", world.now)
+    assert plan(world).copies == 0
+    late = world.archive(1, 210.01)
+    assert plan(world).kept["held"]["copies"] == 4, late
+    holds.release_hold(world.conn, second, "owner", "paid", world.now)
+    assert plan(world).copies == 4
+
+
+def test_holds_can_only_be_released(world: PurgeWorld) -> None:
+    world.archive(1, 10)
+    hold = holds.add_hold(world.conn, [("ho", "lobby")], world.now - timedelta(days=20), world.now, "x", "y", world.now)
+    for statement in (
+        "DELETE FROM hold",
+        "UPDATE hold SET to_at = from_at + interval '1 s'",
+        "TRUNCATE hold CASCADE",
+        "DELETE FROM hold_scope",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege), world.conn.cursor() as cursor:
+            cursor.execute(statement)
+    with pytest.raises(CatalogueError, match="reason"):
+        holds.release_hold(world.conn, hold, "y", " ", world.now)
+    with pytest.raises(CatalogueError, match="no camera attic"):
+        holds.add_hold(world.conn, [("ho", "attic")], world.now - timedelta(1), world.now, "x", "y", world.now)
+    assert len(holds.list_holds(world.conn)) == 1
+
+
+def test_nothing_is_purged_from_an_empty_unmounted_or_other_store(world: PurgeWorld, tmp_path: Path) -> None:
+    ids = world.archive(3, 210)
+    made = plan(world)
+    nas, away = tmp_path / "nas", tmp_path / "unplugged"
+    for what in ("unmounted", "empty", "another"):
+        nas.rename(away)
+        if what != "unmounted":
+            nas.mkdir()
+        if what == "another":
+            open_store("nas", world.stores["nas"].url).identify(None)
+        found = plan(world)
+        assert (found.state, found.copies, found.kept["store_away"]["copies"]) == ("waiting", 0, 3), what
+        assert [alarm.kind for alarm in found.alarms] == ["store_wrong"]
+        purge_plans.answer_plan(world.conn, found.plan_id, "approved", "owner", "test", world.now)
+        apply(world, found.plan_id)
+        shutil.rmtree(nas, ignore_errors=True)
+        away.rename(nas)
+        assert len(world.objects("nas")) == 9
+    assert purge_plans.get_plan(world.conn, made.plan_id).state == "superseded"
+    shutil.rmtree(nas / "ho")  # the identity is still there, the footage is not
+    emptied = plan(world)
+    assert [alarm.kind for alarm in emptied.alarms] == ["store_empty"]
+    assert emptied.copies == 0
+    assert world.custody(*ids) == [1, 1, 1]
+
+
+def test_a_store_that_vanishes_after_the_plan_is_refused(world: PurgeWorld, tmp_path: Path) -> None:
+    ids = world.archive(3, 210)
+    made = plan(world)
+    (tmp_path / "nas").rename(tmp_path / "unplugged")
+    with pytest.raises(WrongStore, match="Nothing is purged"):
+        apply(world, made.plan_id)
+    (tmp_path / "unplugged").rename(tmp_path / "nas")
+    assert len(world.objects("nas")) == 9
+    apply(world, made.plan_id)
+    assert world.custody(*ids) == [3, 3, 3]
+
+
+def test_the_breaker_trips_and_approval_lets_exactly_that_plan_through(world: PurgeWorld) -> None:
+    first, rest = world.archive(25, 190), world.archive(30, 20)
+    tripped = plan(world)
+    assert tripped.state == "waiting"
+    assert [(alarm.kind, alarm.subject) for alarm in tripped.alarms] == [("share", "ho")]
+    with pytest.raises(CatalogueError, match="is waiting and not applied"):
+        apply(world, tripped.plan_id)
+    assert world.custody(*first) == [1] * 25
+    more = world.archive(1, 191)
+    approved = purge_plans.answer_plan(world.conn, tripped.plan_id, "approved", "owner", "test", world.now)
+    assert (approved.state, approved.answered_by) == ("ready", "owner")
+    apply(world, tripped.plan_id)
+    assert world.custody(*first) == [3] * 25
+    assert set(world.custody(*rest, *more)) == {1}
+
+
+def test_silence_and_rejection_mean_no(world: PurgeWorld) -> None:
+    world.archive(25, 190)
+    asked = plan(world)
+    with pytest.raises(CatalogueError, match="waited for an answer until"):
+        purge_plans.answer_plan(
+            world.conn, asked.plan_id, "approved", "owner", "test", world.now + timedelta(days=3, seconds=1)
+        )
+    refused = purge_plans.answer_plan(world.conn, asked.plan_id, "rejected", "owner", "test", world.now)
+    assert refused.state == "rejected"
+    with pytest.raises(CatalogueError, match="can't be approved"):
+        purge_plans.answer_plan(world.conn, asked.plan_id, "approved", "owner", "test", world.now)
+    with pytest.raises(CatalogueError, match="is rejected"):
+        apply(world, asked.plan_id)
+    assert len(world.objects("nas")) == 75
+
+
+def test_unusual_bytes_and_a_jumped_clock_are_asked_about(world: PurgeWorld) -> None:
+    world.archive(3, 190)
+    world.policy(max_bytes=10)
+    assert [alarm.kind for alarm in plan(world).alarms] == ["bytes"]
+    world.policy(max_bytes=10**12)
+    assert plan(world).alarms == ()
+    world.now += timedelta(days=365)
+    assert [alarm.kind for alarm in plan(world).alarms] == ["clock"]
+    world.archive(1, 0.01)  # new footage arrives under the wrong clock: the year without any tells all the same
+    assert "clock" in [alarm.kind for alarm in plan(world).alarms]
+    world.now -= timedelta(days=365)
+    assert "clock" in [alarm.kind for alarm in plan(world).alarms]
+
+
+def test_a_catalogue_older_than_its_objects_is_asked_about(world: PurgeWorld, tmp_path: Path) -> None:
+    world.archive(3, 190)
+    recent = world.archive(4, 0.5)
+    for file in (tmp_path / "nas").rglob("*.*"):
+        os.utime(file, (world.now.timestamp() - 8 * 3600,) * 2)
+    assert plan(world).alarms == ()
+    with world.conn, world.conn.cursor() as cursor:  # as a dump from before these were archived would have it
+        for table in ("copy", "recording_source", "recording"):
+            cursor.execute(f"DELETE FROM {table} WHERE recording_id = ANY(%s)", (recent,))  # noqa: S608
+    assert [alarm.kind for alarm in plan(world).alarms] == ["catalogue_old"]
+
+
+def test_without_a_rule_nothing_goes(world: PurgeWorld) -> None:
+    world.archive(3, 400)
+    world.config = replace(world.config, sites=(replace(world.site, id="another"),))
+    made = plan(world)
+    assert (made.copies, made.kept["no_rule"]["copies"]) == (0, 3)
+    from vms.config import SiteError
+
+    world.config = replace(world.config, errors=(SiteError("", "sites.yaml:1:1: defaults: wrong"),))
+    with pytest.raises(ConfigError, match="Nothing is purged while"):
+        plan(world)
+
+
+KILLED = """
+    import os, sys
+    sys.path[:0] = {path!r}
+    from pathlib import Path
+    import purge_world, vms.purge
+    from catalogue_world import opened
+    from vms.catalogue import purge_facts, purging
+    from vms.config import StoreConfig
+
+    def die(*given):
+        if given[4 if {when!r} == "marked" else 3]:  # there is something marked
+            os.kill(os.getpid(), 9)
+        return 0
+
+    with opened({url!r}) as conn:
+        world = purge_world.a_world(conn, Path({folder!r}), [StoreConfig("nas", "file://" + {folder!r} + "/nas")])
+        if {when!r} == "marked":
+            vms.purge._delete = die
+        else:
+            vms.purge.close = die
+        for store in purge_facts.stores_of_plan(conn, {plan}):
+            vms.purge.apply_in_store(conn, world.config, {plan}, store, purge_world.PURGE_RUN, world.now)
+"""
+
+
+@pytest.mark.parametrize("when", ["marked", "deleted"])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_kill_between_the_phases_is_finished_by_the_next_run(
+    world: PurgeWorld, catalogue: tuple[Home, str], tmp_path: Path, when: str, held: bool
+) -> None:
+    ids = world.archive(4, 210)
+    made = plan(world)
+    script = KILLED.format(path=sys.path, url=catalogue[1], folder=str(tmp_path), plan=made.plan_id, when=when)
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert ask(world.conn, "SELECT DISTINCT state FROM copy") == [(1,)]
+    assert len(world.objects("nas")) == (12 if when == "marked" else 0)
+    if held:
+        holds.add_hold(world.conn, [("ho", "")], world.now - timedelta(300), world.now, "x", "y", world.now)
+
+    done = apply(world, plan(world).plan_id)
+
+    survived = held and when == "marked"
+    assert done.state == "done"
+    assert world.custody(*ids) == [1 if survived else 3] * 4
+    assert ask(world.conn, "SELECT DISTINCT state FROM copy") == [(0 if survived else 2,)]
+    assert len(world.objects("nas")) == (12 if survived else 0)
+    told = events(world.conn, ids[0])
+    assert told.count("purge_marked") == 1
+    assert told.count("purged") == (0 if survived else 1)
+    first = purge_plans.get_plan(world.conn, made.plan_id)
+    assert (first.state, first.outcome["held" if survived else "gone"]) == ("done", 4)
+
+
+def test_buckets_purge_too(
+    catalogue: tuple[Home, str], tmp_path: Path, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    cloud = StoreConfig("cloud", f"s3://{weed.BUCKET}/{secrets.token_hex(8)}", "office_s3")
+    nas = StoreConfig("nas", f"file://{tmp_path}/nas")
+    with opened(catalogue[1]) as conn:
+        world = a_world(conn, tmp_path, [nas, cloud])
+        world.steady()
+        old, young = world.archive(4, 210), world.archive(1, 20)
+        ((start,),) = ask(conn, "SELECT start_at FROM recording WHERE recording_id = %s", old[2])
+        holds.add_hold(conn, [("ho", "lobby")], start, start + timedelta(minutes=1), "theft", "hr", world.now)
+        made = plan(world)
+        assert (made.recordings, made.copies) == (3, 6)
+        apply(world, made.plan_id)
+        for name in ("nas", "cloud"):
+            assert world.objects(name) == world.keys_of(old[2], *young, store=name)
+        assert world.custody(*old, *young) == [3, 3, 1, 3, 1]
+        assert prove(conn, made.plan_id) == []
+
+
+def test_a_store_that_refuses_keeps_its_copy_and_says_so(world: PurgeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = world.archive(2, 210)
+    made = plan(world)
+    stubborn = world.keys_of(ids[0])
+    from vms.stores.file import FileStore
+
+    take = FileStore.set_aside
+    monkeypatch.setattr(
+        FileStore, "set_aside", lambda self, keys: take(self, [one for one in keys if one not in stubborn])
+    )
+    done = apply(world, made.plan_id)
+    assert done.outcome["refused"] == 1
+    assert world.custody(*ids) == [1, 3]
+    assert events(world.conn, ids[0])[-1] == "purge_refused"
+    monkeypatch.setattr(FileStore, "set_aside", take)
+    apply(world, plan(world).plan_id)
+    assert world.custody(*ids) == [3, 3]
+    with pytest.raises(StoreError):
+        world.stores["nas"].delete(["../x"])
+
+
+def test_what_was_purged_can_be_brought_back_and_is_held_then(world: PurgeWorld) -> None:
+    ids = world.archive(3, 210)
+    before = world.objects("nas")
+    made = plan(world)
+    apply(world, made.plan_id)
+    assert world.objects("nas") == set()
+
+    one = undo(world.conn, plan_id=None, recording_id=ids[1], who="owner", now=world.now)
+    assert (one.back, one.lost) == (1, 0)
+    assert world.custody(*ids) == [3, 1, 3]
+    rest = undo(world.conn, plan_id=made.plan_id, recording_id=None, who="owner", now=world.now)
+    assert (rest.back, rest.lost) == (2, 0)
+    assert world.objects("nas") == before
+    assert world.custody(*ids) == [1, 1, 1]
+    assert events(world.conn, ids[0])[-1] == "purge_undone"
+    assert ask(world.conn, "SELECT sum(archived), sum(purged) FROM camera_day") == [(3, 0)]
+    again = plan(world)
+    assert (again.copies, again.kept["held"]["copies"]) == (0, 3)
+
+    for hold in holds.list_holds(world.conn):
+        holds.release_hold(world.conn, hold.hold_id, "owner", "seen", world.now)
+    gone = plan(world)
+    apply(world, gone.plan_id)
+    world.now += timedelta(days=9)
+    finish(world.conn, world.config, gone.plan_id, world.now)
+    late = undo(world.conn, plan_id=gone.plan_id, recording_id=None, who="owner", now=world.now)
+    assert (late.back, late.lost, late.hold_id) == (0, 3, 0)
+    assert [hold for hold in holds.list_holds(world.conn) if hold.released_at is None] == []
+
+
+def test_a_month_goes_when_nothing_in_it_lives(world: PurgeWorld) -> None:
+    old = world.archive(2, 700)
+    held = world.archive(1, 760)
+    ((start,),) = ask(world.conn, "SELECT start_at FROM recording WHERE recording_id = %s", held[0])
+    holds.add_hold(world.conn, [("ho", "")], start, start + timedelta(1), "x", "y", world.now)
+    apply(world, plan(world).plan_id)
+    assert world.custody(*old, *held) == [3, 3, 1]
+    later = world.now + timedelta(days=400)
+    ((month,),) = ask(world.conn, "SELECT to_char(start_at, 'YYYY-MM') FROM recording WHERE recording_id = %s", old[0])
+    assert month not in dead_months.drop_dead_months(world.conn, later)  # its source files may still lie there
+    ask(world.conn, "UPDATE recording_source SET released_at = now() RETURNING 1")
+    assert month not in dead_months.drop_dead_months(world.conn, world.now)
+    dropped = dead_months.drop_dead_months(world.conn, later)
+    assert month in dropped
+    assert f"{start:%Y-%m}" not in dropped
+    assert ask(world.conn, "SELECT recording_id FROM recording") == [(held[0],)]
+    assert events(world.conn, old[0])[-1] == "purged"
+
+
+def test_the_proof_tells_what_is_kept_and_what_was_broken(world: PurgeWorld) -> None:
+    world.archive(2, 210)
+    world.archive(2, 100)
+    world.archive(2, 1)
+    world.archive(1, 30, "gate")
+    apply(world, plan(world).plan_id)
+    proofs, (store,) = gather(world.conn, world.config)
+    found = {one.camera: one for one in proofs}
+    assert (found["lobby"].state, found["gate"].state) == ("met", "filling")
+    assert found["lobby"].achieved_days in (99, 100, 101)
+    assert store.room is not None
+    assert store.full_on is None
+    world.configure(retention=timedelta(days=60))
+    apply(world, plan(world).plan_id)
+    world.configure(retention=timedelta(days=180))
+    proofs, _ = gather(world.conn, world.config)
+    assert {one.camera: one.state for one in proofs} == {"lobby": "broken", "gate": "filling"}
+
+
+@pytest.fixture
+def locked(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> StoreConfig:
+    """A store in a bucket that was made with object lock."""
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    bucket = f"locked-{secrets.token_hex(6)}"
+    s3_server.client().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    return StoreConfig("cloud", f"s3://{bucket}/cctv", "office_s3")
+
+
+def test_a_bucket_with_object_lock_holds_brings_back_and_expires_by_itself(
+    catalogue: tuple[Home, str], tmp_path: Path, locked: StoreConfig, s3_server: weed.S3Server
+) -> None:
+    bucket = locked.url.split("/")[2]
+    with opened(catalogue[1]) as conn:
+        world = a_world(conn, tmp_path, [locked])
+        world.steady()
+        ids = world.archive(2, 210)
+        ((start,),) = ask(conn, "SELECT start_at FROM recording WHERE recording_id = %s", ids[0])
+        hold = holds.add_hold(conn, [("ho", "lobby")], start, start + timedelta(minutes=1), "x", "y", world.now)
+        done = hold_in_stores(conn, world.now)
+        assert (done.on, done.failed, done.why) == (1, 0, ())
+        (film,) = [key for key in world.keys_of(ids[0]) if key.endswith(".mp4")]
+        shown = s3_server.client().head_object(Bucket=bucket, Key=f"cctv/{film}")
+        assert shown["ObjectLockLegalHoldStatus"] == "ON"
+        assert holds.list_holds(conn)[0].in_stores == 1
+
+        made = plan(world)
+        apply(world, made.plan_id)
+        assert world.custody(*ids) == [1, 3]
+        back = undo(conn, plan_id=made.plan_id, recording_id=None, who="owner", now=world.now)
+        assert (back.back, back.lost) == (1, 0)
+        assert world.objects("cloud") == world.keys_of(*ids)
+
+        holds.release_hold(conn, hold, "y", "closed", world.now)
+        holds.release_hold(conn, back.hold_id, "y", "seen", world.now)
+        assert hold_in_stores(conn, world.now).off == 1
+        assert hold_in_stores(conn, world.now) == hold_in_stores(conn, world.now)
+        shown = s3_server.client().head_object(Bucket=bucket, Key=f"cctv/{film}")
+        assert shown.get("ObjectLockLegalHoldStatus", "OFF") == "OFF"
+
+        store = world.stores["cloud"]
+        assert isinstance(store, HasLifecycle)
+        rules = store.lifecycle({"ho": 210}, 7)
+        assert rules.refused == ""
+        store.write_lifecycle(rules)
+        store.write_lifecycle(rules)
+        written = s3_server.client().get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert {rule["ID"] for rule in written} == {"vms-expire-ho", "vms-parts", "vms-old-versions"}
+
+
+def test_a_bucket_without_holds_gets_no_expiry(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    store = open_store("cloud", f"s3://{weed.BUCKET}/x", conn_id="office_s3")
+    assert isinstance(store, HasLifecycle)
+    rules = store.lifecycle({"ho": 210}, 7)
+    assert "could delete what is under a hold" in rules.refused
+    assert [rule["ID"] for rule in rules.rules] == ["vms-parts"]
+
+
+def test_a_hold_waits_for_the_batch_that_is_being_purged(world: PurgeWorld, catalogue: tuple[Home, str]) -> None:
+    world.archive(1, 210)
+    span = (world.now - timedelta(days=211), world.now)
+    with opened(catalogue[1]) as other:
+        with other.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '200ms'")
+        with holds.while_purging(world.conn), pytest.raises(psycopg2.errors.LockNotAvailable):
+            holds.add_hold(other, [("ho", "lobby")], *span, "theft", "hr", world.now)
+        assert holds.add_hold(other, [("ho", "lobby")], *span, "theft", "hr", world.now)
