@@ -191,3 +191,16 @@ def test_a_slow_site_plans_no_more_than_half_an_hour_of_work(conn: Connection) -
     assert sum(item.duration_s for item in items) == LEAST_VIDEO_S
     assert min(item.start_utc for item in items) == begun + timedelta(minutes=5 * 48)
     assert backlogs(conn, later)["ho"].falls_behind
+
+
+def test_what_fails_again_and_again_leaves_half_of_a_slow_run_to_what_is_new(conn: Connection) -> None:
+    for batch in planned(conn, *five_minute_files(4)).batches:
+        recorded(conn, batch, now=NOW + timedelta(hours=1))  # 20 minutes of footage took an hour
+    later = NOW + timedelta(hours=2)
+    planned(conn, *five_minute_files(12, "gate"), run=2, now=later)  # an hour of footage of which nothing comes
+    new = five_minute_files(12, "hall", start=later - timedelta(hours=1))
+    plan = planned(conn, *new, run=3, now=later)
+    assert {batch.camera: sum(item.duration_s for item in batch.items) for batch in plan.batches} == {
+        "gate": LEAST_VIDEO_S / 2,
+        "hall": LEAST_VIDEO_S / 2,
+    }
