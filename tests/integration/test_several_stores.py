@@ -11,6 +11,8 @@ import pytest
 from catalogue_world import NOW, START, a_run, a_site, ask, five_minute_files, opened, receipt_for, seen, sensed
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import close_run, record_receipts
+from vms.catalogue.events import Actor
+from vms.catalogue.losing import StoredCopy, lose
 from vms.catalogue.missing import COPIES_PER_BATCH
 from vms.catalogue.planning import LEAST_VIDEO_S, plan_run
 from vms.catalogue.reads_sites import backlogs
@@ -165,6 +167,44 @@ def test_a_fallback_never_makes_fewer_copies_do(conn: Connection) -> None:
         cursor.execute("UPDATE store_state SET state = 'unreachable'")
     (batch,) = planned(conn, run=2, now=NOW + timedelta(days=1), **settings).batches
     assert ([one.name for one in batch.stores], batch.min_copies) == (["usb", "san"], 2)
+
+
+def test_a_bad_minute_of_long_ago_does_not_keep_a_fallback_from_standing_in(conn: Connection) -> None:
+    after = timedelta(hours=6)
+
+    def batch(run: int, now: datetime) -> Batch:
+        file = seen(f"lobby/{run}.mp4", start=START + timedelta(hours=run))
+        settings = {"stores": (SAN,), "fallback": USB, "fallback_after": after, "min_copies": None}
+        return planned(conn, file, run=run, now=now, **settings).batches[0]
+
+    recorded(conn, batch(1, NOW), without="san")
+    recorded(conn, batch(2, NOW + after), without="usb", now=NOW + after)
+    assert [one.name for one in batch(3, NOW + 2 * after).stores] == ["usb"]
+    recorded(conn, batch(4, NOW + 2 * after), without="usb", now=NOW + 2 * after)
+    assert [one.name for one in batch(5, NOW + 2 * after).stores] == ["san"]  # neither is there
+    with conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE store_state SET state = 'ok' FROM store st WHERE st.name = 'san' AND"
+                       " st.store_id = store_state.store_id")  # fmt: skip
+    later = NOW + timedelta(days=30)
+    recorded(conn, batch(6, later), without="san", now=later)
+    assert [one.name for one in batch(7, later + after).stores] == ["usb"]
+
+
+def test_what_a_fallback_has_lost_is_copied_to_it_again(conn: Connection) -> None:
+    settings = {"fallback": USB, "fallback_after": timedelta(0), "min_copies": None}
+    recorded(conn, planned(conn, seen("lobby/a.mp4"), **settings).batches[0], without="san")
+    (batch, *_) = planned(conn, run=2, **settings).batches
+    assert [one.name for one in batch.stores] == ["nas", "usb"]
+    recorded(conn, batch)
+    usb = batch.stores[1].store_id
+    key, size, digest = ask(
+        conn, "SELECT key, size_bytes, encode(sha256, 'hex') FROM copy WHERE store_id = %s AND part = 0", usb
+    )[0]
+    copy = StoredCopy(batch.items[0].recording_id, START, usb, "rendition", key, size, digest, NOW)
+    assert lose(conn, Actor(a_run(), NOW), copy, "lost", "gone") == "wanted"
+    assert wanted(conn) == [("san", 1), ("usb", 1)]
+    copies = planned(conn, run=3, **settings).batches
+    assert [[one.name for one in batch.stores] for batch in copies] == [["san"], ["usb"]]
 
 
 def test_backlog_tells_hours_and_when_it_is_done(conn: Connection) -> None:

@@ -92,9 +92,16 @@ def see_stores(
         )
 
 
-def out_since(cursor: Cursor, site_id: int) -> dict[int, datetime]:
-    """The stores that did not answer this site as they should, and since when."""
-    cursor.execute("SELECT store_id, since FROM store_state WHERE site_id = %s AND state <> 'ok'", (site_id,))
+def out_since(cursor: Cursor, site_id: int, fallback: int | None, lately: datetime) -> dict[int, datetime]:
+    """The stores that did not answer this site as they should, and since when.
+
+    A fallback is asked only while it stands in: what it answered before `lately` says nothing of it now.
+    """
+    cursor.execute(
+        "SELECT store_id, since FROM store_state WHERE site_id = %s AND state <> 'ok'"
+        " AND (store_id IS DISTINCT FROM %s OR seen_at > %s)",
+        (site_id, fallback, lately),
+    )
     return dict(cursor.fetchall())
 
 

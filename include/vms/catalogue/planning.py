@@ -168,8 +168,9 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
     """Write down what the run does: new footage first, then what stores lack of what is archived already."""
     wanted = keep_stores(cursor, site.stores)
     fallback = keep_stores(cursor, (site.fallback,))[0] if site.fallback else None
-    forget_stores(cursor, site_id, [*wanted, fallback] if fallback is not None else wanted)
-    out = out_since(cursor, site_id)
+    named = wanted if fallback is None else [*wanted, fallback]
+    forget_stores(cursor, site_id, named)
+    out = out_since(cursor, site_id, fallback, actor.now - site.fallback_after)
     used = with_fallback(wanted, fallback, out, site.fallback_after, actor.now)
     min_copies = min(site.min_copies or len(wanted), len(wanted))
     if used != wanted:
@@ -184,7 +185,7 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
         for batch in cut(_in_time(*_candidates(cursor, site_id), pace_of(cursor, site_id, actor.now)))
     ]
     names = {store_id: target.name for store_id, target in load_stores(cursor).items()}
-    for store_id, places in choose_copies(cursor, site_id, wanted, out):
+    for store_id, places in choose_copies(cursor, site_id, named, out):
         count = "1 recording" if len(places) == 1 else f"{len(places)} recordings"
         name = f"missing on {names[store_id]}, {count}"
         batches.append(_NewBatch("copies", name, None, [store_id], 1, [store_id], places))
