@@ -59,12 +59,12 @@ def no_longer_wanted(cursor: Cursor, known: Known, store_ids: Iterable[int]) -> 
     )
 
 
-def note_tried(cursor: Cursor, known: Known, store_id: int, fault: Fault, now: datetime) -> None:
+def note_tried(cursor: Cursor, place: Place, store_id: int, fault: Fault, now: datetime) -> None:
     """A try to fill the gap came to nothing; it has its turn again after those that waited longer."""
     cursor.execute(
         "UPDATE copy_wanted SET tried_at = %s, reason = %s, message = %s"
         " WHERE recording_id = %s AND start_at = %s AND store_id = %s",
-        (now, fault.reason, fault.message, known.recording_id, known.start_utc, store_id),
+        (now, fault.reason, fault.message, *place, store_id),
     )
 
 
