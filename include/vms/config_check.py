@@ -6,6 +6,7 @@ sites that use it; if none does, it is reported beside the sites.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ class _Check:
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
+        self._stores_apart()
         self.profiles = self._named("profiles", schema.ProfileSection, _profile)
         for name, profile in BUILT_IN_PROFILES.items():
             if name not in self.profiles.wrong:
@@ -213,6 +215,18 @@ class _Check:
             if mistakes:
                 named.wrong[name] = tuple(mistakes)
         return named
+
+    def _stores_apart(self) -> None:
+        """Two stores at one place would count one object as two copies, and lose both when one of them is purged."""
+        located = self.document.sections.get("stores")
+        first: dict[tuple[str, str], str] = {}
+        for name, store in list(self.stores.right.items()):
+            place = os.path.normpath(store_folder(store.url)) if store.url.startswith("file:") else store.url
+            other = first.setdefault((place, store.conn_id), name)
+            if other != name and located is not None:
+                text = f'stores.{name}.url: the store "{other}" is at this very place; each needs a place of its own.'
+                self.stores.wrong[name] = (Mistake(*located.place((name, "url")), text),)
+                del self.stores.right[name]
 
     def _site(self, located: Located) -> tuple[Site | None, list[Mistake]]:
         given = located.data if isinstance(located.data, dict) else {}

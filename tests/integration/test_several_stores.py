@@ -18,6 +18,7 @@ from vms.catalogue.planning import LEAST_VIDEO_S, plan_run
 from vms.catalogue.reads_sites import backlogs
 from vms.catalogue.reads_stores import store_states
 from vms.config import StoreConfig
+from vms.errors import CatalogueError
 from vms.home import Home
 from vms.model import Batch, Fault, Plan, Recorded
 
@@ -205,6 +206,16 @@ def test_what_a_fallback_has_lost_is_copied_to_it_again(conn: Connection) -> Non
     assert wanted(conn) == [("san", 1), ("usb", 1)]
     copies = planned(conn, run=3, **settings).batches
     assert [[one.name for one in batch.stores] for batch in copies] == [["san"], ["usb"]]
+
+
+def test_one_place_under_two_names_never_counts_as_two_copies(conn: Connection) -> None:
+    (batch,) = planned(conn, seen("lobby/a.mp4"), min_copies=2).batches
+    (receipt,) = [receipt_for(item, batch) for item in batch.items]
+    same = replace(receipt, store_identities=dict.fromkeys(receipt.store_identities, "one and the same"))
+    with pytest.raises(CatalogueError, match=r"The store san .* is the store nas \(at file:///nas\)"):
+        record_receipts(conn, batch, [same], a_run(task_id="record"), NOW, None)
+    assert ask(conn, "SELECT custody FROM recording") == [(0,)]
+    assert ask(conn, "SELECT count(*) FROM copy") == [(0,)]
 
 
 def test_backlog_tells_hours_and_when_it_is_done(conn: Connection) -> None:

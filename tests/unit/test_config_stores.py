@@ -104,6 +104,29 @@ def test_what_it_cannot_do_is_refused_at_its_line(told, url: str, lines: str, pl
         assert part in found
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ("s3://company-cctv/a", "s3://company-cctv/a/", False),
+        ("s3://company-cctv/a", "s3://company-cctv/b", True),
+        ("s3://company-cctv/a, conn_id: here", "s3://company-cctv/a, conn_id: there", True),
+        ("file:///mnt/nas", "file:///mnt/x/../nas/", False),
+    ],
+)
+def test_two_stores_are_never_at_one_place(tmp_path: Path, one: str, other: str, apart: bool) -> None:
+    path = tmp_path / "sites.yaml"
+    path.write_text(
+        f"stores:\n  one: {{url: {one}}}\n  other: {{url: {other}}}\n"
+        "sites:\n- {id: ho, footage: /f, time_zone: WIB, stores: [one, other]}\n"
+        "- {id: branch, footage: /g, time_zone: WIB, stores: [one]}\n"
+    )
+    config = load_config(path)
+    assert [site.id for site in config.sites] == (["ho", "branch"] if apart else ["branch"])
+    if not apart:
+        assert f"{path}:3:" in config.errors[0].message
+        assert 'the store "one" is at this very place' in config.errors[0].message
+
+
 def test_a_lock_that_outlasts_the_retention_of_a_site_is_that_sites_mistake(told) -> None:
     assert isinstance(told("s3://company-cctv", "lock: 30d", retention="30d"), StoreOptions)
     found = told("s3://company-cctv", "lock: 31d", retention="30d")

@@ -106,12 +106,25 @@ def load_stores(cursor: Cursor) -> dict[int, StoreTarget]:
 
 
 def set_store_identity(cursor: Cursor, store_id: int, identity: str) -> None:
-    """Remember what a store's identity file says. Raises CatalogueError when it said something else before."""
-    cursor.execute("UPDATE store SET identity = %s WHERE store_id = %s AND identity IS NULL", (identity, store_id))
+    """Remember what a store's identity file says. Raises CatalogueError when it said something else before, or when it
+    is another store's: one object would count as two copies, and purging one of them would take both away."""
+    cursor.execute(
+        "UPDATE store SET identity = %s WHERE store_id = %s AND identity IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM store other WHERE other.identity = %s)",
+        (identity, store_id, identity),
+    )
     cursor.execute("SELECT name, url, identity FROM store WHERE store_id = %s", (store_id,))
     found = cursor.fetchone()
     if found is None:
         raise CatalogueError(f"There is no store number {store_id}.", "Run the site's plan task again.")
+    if found[2] is None:
+        cursor.execute("SELECT name, url FROM store WHERE identity = %s ORDER BY store_id", (identity,))
+        name, place = cursor.fetchone() or ("", "")
+        raise CatalogueError(
+            f"The store {found[0]} at {found[1]} says it is {identity}, which is the store {name} (at {place}).",
+            f"One place can't be two stores: call it {name} in sites.yaml, or give {found[0]} an empty place of its"
+            " own. Where a whole store was copied by hand, let `vms copy` fill an empty one instead.",
+        )
     if found[2] != identity:
         raise CatalogueError(
             f"The store {found[0]} at {found[1]} says it is {identity}, but the catalogue knows it as {found[2]}.",
