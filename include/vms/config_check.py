@@ -19,6 +19,7 @@ from vms import config_schema as schema
 from vms.config_model import (
     FALLBACK_AFTER,
     GAP_TOLERANCE,
+    BackupPolicy,
     CameraConfig,
     Config,
     NamePattern,
@@ -37,7 +38,7 @@ from vms.errors import ConfigError
 from vms.recorders import built_in_pattern_names
 from vms.uplink import UNLIMITED
 
-TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "retention_policy", "sites")
+TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "retention_policy", "backup", "sites")
 
 BUILT_IN_PROFILES = {
     "av1": Profile("av1", "av1", "9", 36, 16.0, "yuv420p"),
@@ -92,6 +93,7 @@ class _Check:
         self._top_keys()
         self.defaults, self.default_mistakes = self._defaults()
         self.policy = self._policy()
+        self.backup = self._backup()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
@@ -135,6 +137,7 @@ class _Check:
             patterns=tuple(self.patterns.right.values()),
             errors=tuple(errors),
             retention_policy=self.policy,
+            backup=self.backup,
         )
 
     def _company(self) -> str:
@@ -187,6 +190,15 @@ class _Check:
         self.beside.extend(mistakes)
         given = section.model_dump(exclude_none=True) if section is not None else {}
         return RetentionPolicy(**given)
+
+    def _backup(self) -> BackupPolicy:
+        """What is not said has its default. A mistake is told beside the sites, and backups go on by the defaults."""
+        located = self.document.sections.get("backup")
+        if located is None or located.data is None:
+            return BackupPolicy()
+        section, mistakes = self._validate(schema.BackupSection, located, "backup")
+        self.beside.extend(mistakes)
+        return BackupPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
 
     def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
         named: _Named[Any] = _Named({}, {})

@@ -82,6 +82,14 @@ class RetentionPolicy:
 
 
 @dataclass(frozen=True)
+class BackupPolicy:
+    """How often the catalogue itself is backed up, and for how long each backup is kept (the newest stay anyway)."""
+
+    every: timedelta = timedelta(days=1)
+    keep: timedelta = timedelta(days=14)
+
+
+@dataclass(frozen=True)
 class Site:
     """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
 
@@ -153,6 +161,7 @@ class Config:
     patterns: tuple[NamePattern, ...]
     errors: tuple[SiteError, ...]
     retention_policy: RetentionPolicy = RetentionPolicy()
+    backup: BackupPolicy = BackupPolicy()
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

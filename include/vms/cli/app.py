@@ -33,6 +33,8 @@ COMMANDS = {
     "retry": "vms.cli.retry",
     "retention": "vms.cli.retention",
     "hold": "vms.cli.hold",
+    "backup": "vms.cli.backup",
+    "restore": "vms.cli.restore",
     "test": "vms.cli.test",
 }
 

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from vms.backups import is_backup_key
 from vms.catalogue import adopting, integrity
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
@@ -111,8 +112,9 @@ def _walk(work: _Round, deadline: float, moved: Callable[[Reconciled], None]) ->
     objects = work.store.list(after=after)
     while True:
         listed_at = datetime.now(UTC)
-        page = list(islice(objects, PAGE))
-        upto = page[-1].key if len(page) == PAGE else None
+        listed = list(islice(objects, PAGE))
+        upto = listed[-1].key if len(listed) == PAGE else None
+        page = [one for one in listed if not is_backup_key(one.key)]
         if fresh and not page and integrity.has_copies(work.conn, number) and not work.accept_losses:
             raise StoreUnreachable(
                 f"Store {work.target.name} at {work.target.url} shows no object at all, though the catalogue knows of"
