@@ -35,6 +35,7 @@ COMMANDS = {
     "hold": "vms.cli.hold",
     "backup": "vms.cli.backup",
     "restore": "vms.cli.restore",
+    "rebuild": "vms.cli.rebuild",
     "test": "vms.cli.test",
 }
 
