@@ -6,12 +6,12 @@ its fingerprint is computed anew, and must be the one in its key; the rest of th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +22,12 @@ from vms.footage import fingerprint
 from vms.steps.inspecting import inspected
 from vms.steps.staged import jpeg_size
 from vms.stores import ObjectMissing, Store, StoredObject
-from vms.video.commands import sheet_for
+from vms.video.commands import TILE_WIDTH, sheet_for
 from vms.video.identity import HEAD_BYTES, read_identity
 from vms.video.probe import Probe, probe
+
+_APART_S = (0.0, -0.2, 0.2, -0.5, 0.5, -1.0, 1.0)
+"""By how much the length of a source may differ from that of its rendition, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -129,20 +132,23 @@ def look_at_rendition(
 
 
 def look_at_preview(store: Store, one: StoredObject, folder: Path) -> Looked:
-    """A picture, read whole. Raises StoreError."""
-    data = b"".join(store.open_range(one.key))
-    sha256 = hashlib.sha256(data).hexdigest()
-    with _as_file(data, folder, ".jpg") as path:
-        try:
-            size = jpeg_size(path)
-        except (ValueError, struct.error, IndexError, VmsError):
-            size = None
-    return Looked(sha256, _checksum(one, sha256), size=size, bytes_read=len(data))
+    """A picture; read whole only where the store does not know its SHA-256. Raises StoreError."""
+    shown = store.head(one.key)
+    if shown is None:
+        raise ObjectMissing(f"Store {store.name} has no object {one.key} any more.", "")
+    data = b"".join(store.open_range(one.key, 0, HEAD_BYTES if shown.sha256 else None))
+    sha256 = shown.sha256 or hashlib.sha256(data).hexdigest()
+    size = None
+    with _as_file(data, folder, ".jpg") as path, contextlib.suppress(ValueError, struct.error):
+        size = jpeg_size(path)
+    return Looked(sha256, _checksum(shown, sha256), size=size, bytes_read=len(data))
 
 
 def sheet_of(size: tuple[int, int], duration_s: float) -> dict[str, float]:
-    """How a sprite sheet of this size is laid out, as it was when it was made for footage of this length."""
-    sheet = sheet_for(duration_s)
+    """How a sprite sheet of this size is laid out: as it was made for a source about as long as its rendition."""
+    sheets = [sheet_for(max(0.0, duration_s + apart_s)) for apart_s in _APART_S]
+    fitting = [one for one in sheets if one.columns * TILE_WIDTH == size[0] and size[1] % one.rows == 0]
+    sheet = (fitting or sheets)[0]
     return {
         "tile_width": size[0] // sheet.columns,
         "tile_height": size[1] // sheet.rows,
@@ -198,7 +204,7 @@ def _checksum(one: StoredObject, sha256: str) -> str:
     return one.checksum or f"sha256:{sha256}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def _as_file(data: bytes, folder: Path, suffix: str) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=suffix) as file:
