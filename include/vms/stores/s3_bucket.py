@@ -90,7 +90,7 @@ def _versioning(client: Any, bucket: str, rules: list[dict[str, Any]]) -> list[F
         Finding(
             False,
             "the bucket keeps every deleted object as an old version for ever",
-            "`vms stores lifecycle --write` adds a rule that deletes old versions; or suspend versioning, without a lock.",
+            "`vms stores lifecycle --write` adds a rule that deletes old versions; or suspend versioning.",
         )
     ]
 
