@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ def sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Stack:
-    """One running installation and how a user speaks to it."""
+    """One running installation and how a user speaks to it. more: further variables of its environment."""
 
     home: Path
     viewer_port: int
     airflow_port: int
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -44,6 +45,7 @@ class Stack:
             "VMS_HOME": str(self.home),
             "VMS_VIEWER_PORT": str(self.viewer_port),
             "VMS_AIRFLOW_PORT": str(self.airflow_port),
+            **self.more,
         }
 
     @property
@@ -105,3 +107,30 @@ def wait_for(what: str, ready: Callable[[], Any], timeout_s: float, every_s: flo
             return answer
         time.sleep(every_s)
     raise AssertionError(f"{what} did not come within {timeout_s:.0f} s")
+
+
+def worker_of(stack: Stack, dag_id: str, task_id: str) -> int:
+    """The process that works on the mapped task of this site that is running now.
+
+    A process that gives itself a title writes over its environment, so it is looked for by the title alone.
+    """
+
+    def running() -> str | None:
+        path = f"/dags/{dag_id}/dagRuns/~/taskInstances?task_id={task_id}&state=running&order_by=-run_after&limit=20"
+        return next((task["id"] for task in stack.airflow("GET", path)["task_instances"]), None)
+
+    title = f"airflow worker -- {wait_for(f'a running {task_id} of {dag_id}', running, 120, every_s=0.5)}"
+
+    def at_work() -> int | None:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    words = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if words.replace(b"\0", b" ").decode(errors="replace").strip() == title:
+                    return int(entry.name)
+        return None
+
+    pid: int = wait_for("its process", at_work, 60, every_s=0.05)
+    return pid
