@@ -36,7 +36,11 @@ class Restored:
 @contextmanager
 def running_server(home: Home) -> Iterator[None]:
     """The database server: as it runs, or started for as long as this lasts. Raises StackError."""
-    if home.postgres_url or postgres_answers(home):
+    if (
+        home.postgres_url
+        or postgres_answers(home)
+        or ((home.run / "postgres.json").exists() and postgres.is_ready(home))
+    ):
         yield
         return
     child = postgres.start(home)
@@ -53,6 +57,12 @@ def postgres_answers(home: Home) -> bool:
     except VmsError:
         return False
     return True
+
+
+def make_database(home: Home) -> None:
+    """The database with its roles, where there is none yet. Raises StackError."""
+    if not postgres_answers(home):
+        postgres.prepare_databases(home)
 
 
 def refuse_while_running(home: Home) -> None:
@@ -72,7 +82,7 @@ def restore(home: Home, file: Path, now: datetime, moved: Moved, *, replace: boo
     replace: also when it holds something, which is backed up first. Raises CatalogueError or StackError; then the
     catalogue is what it was.
     """
-    postgres.prepare_databases(home)
+    make_database(home)
     address = url(home, "owner")
     with closing(connect(address)) as conn:
         whole.check_rights(conn)

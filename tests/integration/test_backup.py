@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+import tempfile
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_runs import AirflowRuns
+from airflow_runs import migrate as airflow_tables
 from catalogue_world import START, a_run, ask, five_minute_files, opened, sensed
-from integrity_world import Archive, age, an_archive
+from integrity_world import RUN, Archive, age, an_archive
 from vms import backups
 from vms.backups import PREFIX, is_backup_key, local_backups, make_backup, outlived, overdue, put_into_store
 from vms.catalogue import migrate, whole
@@ -23,10 +27,13 @@ from vms.cli import doctor_stores
 from vms.cli.app import main
 from vms.cli.status import as_object, look
 from vms.cli.wording import utc_text
-from vms.config import StoreConfig
+from vms.config import Config, StoreConfig
 from vms.errors import CatalogueError, StackError
-from vms.home import Home
+from vms.home import Home, from_environment
+from vms.purge import apply_in_store, make_plan
 from vms.restoring import restore
+from vms.stack import postgres as server
+from vms.stack.airflow_env import airflow_environment
 from vms.stack.postgres_tools import find_tools
 from vms.stores import open_store
 
@@ -277,6 +284,71 @@ def test_doctor_and_status_tell_of_a_late_backup(home: Home, address: str) -> No
     assert f"{made.made_at:%Y-%m-%d}" in finding.what
     make_backup(home, address, datetime.now(UTC))
     assert [one.ok for one in doctor_stores.backup(look(home))] == [True]
+
+
+def test_retention_sees_that_the_catalogue_is_older_than_its_objects_and_purges_nothing(
+    home: Home, address: str, tmp_path: Path
+) -> None:
+    build(address, home, tmp_path, 3)
+    made = make_backup(home, address, NOW)
+    with opened(address) as conn:
+        later = an_archive(conn, home, tmp_path, 12, run=2)
+    restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+    site = replace(later.site, retention=timedelta(days=1))
+    config = Config("", (site,), site.stores, (), (), ())
+    with opened(address) as conn:
+        at = START + timedelta(days=3)
+        plan = make_plan(conn, config, "retention", at)
+        assert plan.copies == 3, "they would be due"
+        assert "catalogue_old" in [alarm.kind for alarm in plan.alarms]
+        assert plan.state == "waiting"
+        target = replace(later, conn=conn).target()
+        with pytest.raises(CatalogueError):
+            apply_in_store(conn, config, plan.plan_id, target, RUN, at)
+        assert len(later.files()) == 12
+
+
+def test_on_a_new_machine_a_store_and_sites_yaml_are_enough(
+    home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(address, home, tmp_path)
+    before = facts(address)
+    made = make_backup(home, address, NOW)
+    with opened(address) as conn:
+        ((identity,),) = ask(conn, "SELECT identity FROM store")
+    put_into_store(home, made, StoreConfig("nas", f"file://{tmp_path}/nas"), identity)
+    write_sites(home, tmp_path)
+    folder = Path(tempfile.mkdtemp(prefix="vms-test-"))
+    folder.chmod(0o755)  # the account that the server drops to must get through
+    try:
+        monkeypatch.setenv("VMS_HOME", str(folder / "home"))
+        monkeypatch.setenv("VMS_SITES", str(home.sites_file))
+        assert main(["restore", "--store", "nas"]) == 0, capsys.readouterr().err
+        fresh = from_environment({"VMS_HOME": str(folder / "home")})
+        assert not server.is_ready(fresh), "the server that was started for it was stopped again"
+        child = server.start(fresh)
+        try:
+            assert facts(server.role_url(fresh, "vms_owner", "catalogue")) == before
+        finally:
+            server.stop(child)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_the_dag_backs_up_here_and_into_the_store(home: Home, address: str, tmp_path: Path) -> None:
+    build(address, home, tmp_path)
+    write_sites(home, tmp_path)
+    environment = airflow_environment(home) | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/air.db"}
+    airflow_tables(environment)
+    airflow = AirflowRuns(environment)
+    try:
+        done = airflow.run("backup", NOW)
+    finally:
+        airflow.close()
+    assert done.state == "success", done.log[-6000:]
+    (made,) = local_backups(home)
+    assert (tmp_path / "nas" / PREFIX / made.dump_name).stat().st_size == made.size_bytes
 
 
 def test_tools_older_than_the_server_are_not_taken() -> None:

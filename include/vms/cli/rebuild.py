@@ -21,8 +21,7 @@ from vms.cli.wording import new_console, plain, size_text
 from vms.config import load_config
 from vms.home import from_environment
 from vms.model import RunRef
-from vms.restoring import running_server
-from vms.stack import postgres
+from vms.restoring import make_database, running_server
 from vms.steps.rebuild import Rebuilt, rebuild
 
 
@@ -65,7 +64,7 @@ def rebuild_catalogue(
             bar.update(task, description=plain(text))
 
         if not dry_run:
-            postgres.prepare_databases(home)
+            make_database(home)
             migrate.upgrade(url(home, "owner"))
         with closing(connect(url(home, "owner"))) as conn, naming_loss():
             done = rebuild(conn, config, wanted, home, run, dry_run=dry_run, report=report, moved=moved)
