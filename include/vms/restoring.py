@@ -36,11 +36,7 @@ class Restored:
 @contextmanager
 def running_server(home: Home) -> Iterator[None]:
     """The database server: as it runs, or started for as long as this lasts. Raises StackError."""
-    if (
-        home.postgres_url
-        or postgres_answers(home)
-        or ((home.run / "postgres.json").exists() and postgres.is_ready(home))
-    ):
+    if home.postgres_url or postgres_answers(home) or _server_runs(home):
         yield
         return
     child = postgres.start(home)
@@ -57,6 +53,14 @@ def postgres_answers(home: Home) -> bool:
     except VmsError:
         return False
     return True
+
+
+def _server_runs(home: Home) -> bool:
+    """Whether our own server runs, though there may be no catalogue in it."""
+    try:
+        return postgres.is_ready(home)
+    except StackError:
+        return False  # it was never started
 
 
 def make_database(home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -297,8 +298,10 @@ def test_retention_sees_that_the_catalogue_is_older_than_its_objects_and_purges_
     site = replace(later.site, retention=timedelta(days=1))
     config = Config("", (site,), site.stores, (), (), ())
     with opened(address) as conn:
-        at = START + timedelta(days=3)
-        plan = make_plan(conn, config, "retention", at)
+        at, written = START + timedelta(days=1.2), (START + timedelta(hours=2)).timestamp()
+        for path in later.files():
+            os.utime(path, (written, written))
+        plan = make_plan(conn, config, "retention", at, late=True)
         assert plan.copies == 3, "they would be due"
         assert "catalogue_old" in [alarm.kind for alarm in plan.alarms]
         assert plan.state == "waiting"
