@@ -81,6 +81,10 @@ class AlertPolicy:
         return bool(self.quiet_hours) and any(begin <= now < end for begin, end in spans)
 
 
+NO_ALERTS = AlertPolicy()
+"""Of a file without the section."""
+
+
 def _target_conn_id(value: Any) -> Any:
     if isinstance(value, str) and ":" in value:
         raise ValueError(SECRET_REFUSED)

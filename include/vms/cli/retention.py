@@ -19,7 +19,7 @@ from vms.airflow_api import AirflowApi
 from vms.catalogue import purge_facts, purge_plans
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.purge_plans import PurgePlan
-from vms.cli.retention_proof import gather, show
+from vms.cli.retention_proof import show
 from vms.cli.wording import new_console, plain, size_text
 from vms.config import load_config
 from vms.errors import CatalogueError, VmsError
