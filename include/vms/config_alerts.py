@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from vms.config_schema import Duration, ScheduleText, Section, Size, Zone
 from vms.config_values import conn_id, did_you_mean
@@ -22,7 +22,7 @@ from vms.schedule import expected_on, parse_schedule
 
 Language = Literal["id", "en"]
 
-SECRET_REFUSED = (
+WHERE_ADDRESSES_BELONG = (
     "an address must not stand here, as it holds a secret: take it out and change that token or password. Write it into"
     ' secrets/connections.json of the state folder, as {"alerts_telegram": {"conn_type": "apprise", "password":'
     ' "tgram://..."}}, and name it here: conn_id: alerts_telegram'
@@ -87,12 +87,12 @@ NO_ALERTS = AlertPolicy()
 
 def _target_conn_id(value: Any) -> Any:
     if isinstance(value, str) and ":" in value:
-        raise ValueError(SECRET_REFUSED)
+        raise ValueError(WHERE_ADDRESSES_BELONG)
     return conn_id(value) if isinstance(value, str) else value
 
 
 def _no_url(_value: Any) -> Any:
-    raise ValueError(SECRET_REFUSED)
+    raise ValueError(WHERE_ADDRESSES_BELONG)
 
 
 def _clock(value: Any) -> Any:
@@ -146,12 +146,12 @@ class MaintenanceSection(Section):
 
 
 class AlertsSection(Section):
-    targets: dict[str, TargetSection] = {}
+    targets: Annotated[dict[str, TargetSection], Field()] = {}
     language: Language | None = None
     time_zone: Zone | None = None
     quiet_hours: ScheduleText | None = None
     digest: Annotated[time | None, BeforeValidator(_clock)] = time(7)
-    maintenance: list[MaintenanceSection] = []
+    maintenance: Annotated[list[MaintenanceSection], Field()] = []
     camera_silent: Annotated[int, BeforeValidator(_times)] | None = None
     backlog: Duration | None = None
     free_space: Size | None = None

@@ -189,7 +189,7 @@ def short_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
 
 def end_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
     """That it is over, and from when to when it went on."""
-    times = f"{_clock(alert.opened_at, zone)} – {_clock(alert.closed_at or alert.seen_at, zone)}"
+    times = f"{_clock(alert.opened_at, zone)} - {_clock(alert.closed_at or alert.seen_at, zone)}"
     return f"🟢 {_words(language, alert).end.format(**_values(language, alert, zone))} ({times})"
 
 

@@ -147,6 +147,16 @@ def waiting_messages(conn: Connection) -> list[MessageRow]:
     return rows
 
 
+def unsent(waiting: Sequence[MessageRow]) -> list[str]:
+    """One line for each target that could not be told: how many messages, since when, why."""
+    lines = []
+    for target in dict.fromkeys(one.target for one in waiting if one.error):
+        some = [one for one in waiting if one.target == target and one.error]
+        since = f"{min(one.made_at for one in some):%Y-%m-%d %H:%M} UTC"
+        lines.append(f"{len(some)} alerts to {target} not sent since {since}: {some[-1].error}")
+    return lines
+
+
 def note_sent(conn: Connection, message_ids: Sequence[int], now: datetime) -> None:
     """Their target has taken them."""
     with conn, conn.cursor() as cursor:
