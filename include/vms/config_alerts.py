@@ -146,12 +146,12 @@ class MaintenanceSection(Section):
 
 
 class AlertsSection(Section):
-    targets: Annotated[dict[str, TargetSection], Field()] = {}
+    targets: dict[str, TargetSection] = Field(default_factory=dict)
     language: Language | None = None
     time_zone: Zone | None = None
     quiet_hours: ScheduleText | None = None
     digest: Annotated[time | None, BeforeValidator(_clock)] = time(7)
-    maintenance: Annotated[list[MaintenanceSection], Field()] = []
+    maintenance: list[MaintenanceSection] = Field(default_factory=list)
     camera_silent: Annotated[int, BeforeValidator(_times)] | None = None
     backlog: Duration | None = None
     free_space: Size | None = None

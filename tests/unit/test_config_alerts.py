@@ -29,7 +29,8 @@ def test_all_keys_are_read(told) -> None:
     config = told(
         "defaults:\n  time_zone: WITA\nalerts:\n  targets:\n    operations:\n      conn_id: alerts_telegram\n"
         "    boss: mail\n  language: id\n  quiet_hours: 22:00-06:00\n  digest: 06:30\n  camera_silent: 4\n"
-        "  backlog: 1d\n  free_space: 20GB\n  full_within: 10d\n  maintenance:\n  - site: ho\n    from: 2026-11-24 08:00\n"
+        "  backlog: 1d\n  free_space: 20GB\n  full_within: 10d\n"
+        "  maintenance:\n  - site: ho\n    from: 2026-11-24 08:00\n"
         "    to: 2026-11-24T12:00:00+07:00\n"
     )
     assert config.errors == ()

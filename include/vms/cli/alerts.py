@@ -28,8 +28,8 @@ app = typer.Typer(help="Who is told when something is wrong.", no_args_is_help=T
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, times UTC.")]
 
 
-@app.command()
-def test(
+@app.command("test")
+def send_test(
     target: Annotated[list[str] | None, typer.Argument(help="Only these targets. Default: all.")] = None,
     as_json: _Json = False,
 ) -> None:

@@ -26,6 +26,7 @@ from vms.errors import CatalogueError, VmsError
 from vms.hold_stores import hold_in_stores
 from vms.home import Home, from_environment
 from vms.model import RunRef
+from vms.proofs import gather
 from vms.purge import apply_in_store, finish, make_plan, prove
 from vms.purge_undo import undo as undo_purge
 from vms.purge_words import headline, lines, outcome
