@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Telegram:
-    """texts: of sendMessage, in order. pictures: the bytes that came with sendPhoto. status: what it answers."""
+    """texts: of sendMessage, in order. pictures: what came with sendPhoto, caption and PNG. status: what it answers."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

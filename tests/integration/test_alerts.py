@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 from apprise.plugins.telegram import NotifyTelegram
 
-from catalogue_world import NOW, START, a_run, a_site, ask, five_minute_files, opened, receipts_for, refused, sensed
+from catalogue_world import (
+    NOW,
+    START,
+    a_run,
+    a_site,
+    ask,
+    five_minute_files,
+    opened,
+    receipts_for,
+    refused,
+    seen,
+    sensed,
+)
 from telegram_server import Telegram
 from vms.alerts import round as rounds
 from vms.alerts.round import Round, run_round
@@ -48,7 +61,7 @@ class World:
     home: Home
     site: Site
 
-    def look(self, at: datetime, *files: object, count: int = 0) -> None:
+    def look(self, at: datetime, *files: object) -> None:
         plan = plan_run(
             self.conn,
             self.site,
@@ -65,15 +78,13 @@ class World:
 
 
 @pytest.fixture
-def world(
-    catalogue: tuple[Home, str], telegram: Telegram, monkeypatch: pytest.MonkeyPatch, tmp_path
-) -> Iterator[World]:
+def world(catalogue: tuple[Home, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     home, url = catalogue
     monkeypatch.setenv("VMS_HOME", str(home.root))
     keep_in_file(home, "alerts_telegram", {"conn_type": "apprise", "password": f"tgram://{TOKEN}/-100123"})
     with opened(url) as conn:
         made = World(conn, url, home, a_site(footage=tmp_path / "footage"))
-        made.look(NOW, *five_minute_files(24))  # 08:00 to 10:00
+        made.look(NOW, *five_minute_files(24, start=NOW - timedelta(hours=2)))
         yield made
 
 
@@ -82,23 +93,19 @@ def minutes(count: int) -> datetime:
 
 
 def test_one_message_when_it_begins_one_when_it_ends_whatever_restarts(world: World, telegram: Telegram) -> None:
-    policy = replace(POLICY, camera_silent=6)
-    world.look(minutes(0))
-    world.site = replace(world.site, every=timedelta(minutes=10))
-    assert world.round(minutes(1), replace(policy, camera_silent=500)).open == 0  # 500 files of five minutes
-    assert world.round(minutes(2), policy).sent == 1
+    world.look(minutes(90))
+    assert world.round(minutes(91), replace(POLICY, camera_silent=500)).open == 0
+    assert world.round(minutes(92)).sent == 1
     (text,) = telegram.texts
-    assert "ho: camera Lobby has sent nothing since 2026-01-31 10:00 WIB" in text
-    for count in (7, 12):
+    assert "ho: camera Lobby has sent nothing since 2026-02-01 10:00 WIB" in text
+    for count in (97, 102):
         world.look(minutes(count))
-        assert world.round(minutes(count), policy) == Round(1, 0, 0, {})
-    late = five_minute_files(13, start=NOW - timedelta(minutes=65))
-    world.look(minutes(14), *late)
-    telegram.texts.clear()
-    world.round(minutes(24), replace(policy, camera_silent=50))
-    assert len(telegram.texts) == 1
-    assert "camera Lobby sends footage again" in telegram.texts[0]
-    assert [row.closed_at for row in list_alerts(world.conn, NOW)] == [minutes(24)]
+        assert world.round(minutes(count)) == Round(1, 0, 0, {})
+    late = [seen(f"lobby/late{number}.mp4", start=minutes(5 * number)) for number in range(20)]
+    world.look(minutes(111), *late)
+    assert world.round(minutes(112)).sent == 1
+    assert "camera Lobby sends footage again" in telegram.texts[1]
+    assert [row.closed_at for row in list_alerts(world.conn, NOW)] == [minutes(112)]
 
 
 def test_a_site_that_is_away_is_one_alert_and_says_nothing_of_its_cameras(world: World, telegram: Telegram) -> None:
@@ -110,10 +117,10 @@ def test_a_site_that_is_away_is_one_alert_and_says_nothing_of_its_cameras(world:
 
 def test_many_quarantined_files_are_one_message(world: World, telegram: Telegram) -> None:
     files = [refused(f"lobby/bad{number}.mp4", start=START + timedelta(seconds=number)) for number in range(9)]
-    world.look(NOW, *files)
+    world.look(minutes(1), *files)
     policy = replace(POLICY, camera_silent=500, language="id")
-    world.round(minutes(1), policy)
-    world.round(minutes(6), policy)
+    world.round(minutes(2), policy)
+    world.round(minutes(7), policy)
     (text,) = telegram.texts
     assert "ho: 9 berkas tidak dapat diarsipkan" in text
 
@@ -178,15 +185,15 @@ def test_maintenance_keeps_an_alert_from_beginning_and_from_ending(world: World,
 
 def test_the_digest_comes_once_a_day_with_a_picture(world: World, telegram: Telegram) -> None:
     policy = replace(POLICY, digest=time(10, 30), camera_silent=500)
-    world.look(minutes(25))
+    earlier = [seen(f"lobby/a{number}.mp4", start=START + number * timedelta(minutes=5)) for number in range(24)]
+    world.look(minutes(25), *earlier)
     assert world.round(minutes(29), policy).sent == 0
     assert world.round(minutes(31), policy).sent == 1
     assert world.round(minutes(36), policy).sent == 0
-    (text,) = telegram.texts
-    assert "ho, 2026-01-31" in text
-    assert "lobby: 12.5%" in text  # two of the sixteen hours since its first footage
     (picture,) = telegram.pictures
     assert b"\x89PNG" in picture
+    assert b"ho, 2026-01-31" in picture
+    assert b"lobby: 12.5%" in picture  # two of the sixteen hours since its first footage
 
 
 def test_two_rounds_at_once_and_a_broken_section_are_refused(world: World) -> None:
@@ -200,4 +207,3 @@ def test_the_viewer_may_read_alerts_and_not_write_them(world: World) -> None:
     found = ask(world.conn, "SELECT privilege_type FROM information_schema.role_table_grants"
                 " WHERE grantee = 'vms_viewer' AND table_name = 'alert'")  # fmt: skip
     assert found == [("SELECT",)]
-    assert datetime.now(UTC).tzinfo is UTC
