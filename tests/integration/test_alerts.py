@@ -93,7 +93,8 @@ def minutes(count: int) -> datetime:
 
 
 def test_one_message_when_it_begins_one_when_it_ends_whatever_restarts(world: World, telegram: Telegram) -> None:
-    world.look(minutes(90))
+    for count in range(15, 91, 15):
+        world.look(minutes(count))
     assert world.round(minutes(91), replace(POLICY, camera_silent=500)).open == 0
     assert world.round(minutes(92)).sent == 1
     (text,) = telegram.texts
