@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from vms.catalogue.alerts import list_alerts, one_round, unsent, waiting_message
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
+from vms.cli.app import main
+from vms.cli.status import as_object, look
 from vms.config import Config, Profile, Site
 from vms.config_alerts import AlertPolicy, AlertTarget, Maintenance
 from vms.errors import CatalogueError, ConfigError
@@ -114,6 +117,13 @@ def test_a_site_that_is_away_is_one_alert_and_says_nothing_of_its_cameras(world:
     assert [row.kind for row in list_alerts(world.conn)] == ["site_unreachable"]
     assert len(telegram.texts) == 1
     assert "ho: the footage folder was last seen at" in telegram.texts[0]
+
+
+def test_alerts_of_a_site_that_is_switched_off_end_without_a_word(world: World, telegram: Telegram) -> None:
+    world.round(minutes(31))
+    world.site = replace(world.site, enabled=False)
+    assert world.round(minutes(45)) == Round(0, 0, 0, {})
+    assert len(telegram.texts) == 1
 
 
 def test_many_quarantined_files_are_one_message(world: World, telegram: Telegram) -> None:
@@ -202,6 +212,39 @@ def test_two_rounds_at_once_and_a_broken_section_are_refused(world: World) -> No
         world.round(NOW)
     with pytest.raises(ConfigError):
         world.round(NOW, AlertPolicy(wrong=True))
+
+
+def test_the_command_line_tries_targets_lists_and_shows_what_was_not_sent(
+    world: World,
+    telegram: Telegram,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sites.yaml"
+    path.write_text(
+        "alerts:\n  language: id\n  targets:\n    operations: alerts_telegram\nstores:\n  nas:\n    url: file:///nas\n"
+        f"sites:\n- {{id: ho, time_zone: WIB, footage: {tmp_path}/footage}}\n"
+    )
+    monkeypatch.setenv("VMS_SITES", str(path))
+    assert main(["alerts", "test"]) == 0
+    assert "Uji coba" in telegram.texts[0]
+    assert "sent to operations" in capsys.readouterr().out
+    telegram.status = 500
+    assert main(["alerts", "test"]) == 1
+    assert main(["alerts", "test", "nobody"]) == 1
+    assert main(["alerts", "check"]) == 1
+    capsys.readouterr()
+    assert main(["alerts", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "ho: the footage folder was last seen at" in listed
+    assert "to operations not sent since" in listed
+    assert main(["alerts", "list", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "site_unreachable" in {row["kind"] for row in rows}
+    seen_now = look(replace(world.home, postgres_url="set", sites_file=path))
+    assert "not sent since" in as_object(seen_now)["alerts_not_sent"][0]
+    assert TOKEN not in listed + str(as_object(seen_now))
 
 
 def test_the_viewer_may_read_alerts_and_not_write_them(world: World) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from vms.alerts import wording
-from vms.alerts.conditions import LOOK_BACK, Facts, SiteFacts, StoreAnswer, find_conditions
+from vms.alerts.conditions import KINDS, LOOK_BACK, Facts, SiteFacts, StoreAnswer, find_conditions
 from vms.alerts.picture import coverage_picture
 from vms.alerts.sending import send
 from vms.catalogue import alerts as kept
@@ -70,11 +70,14 @@ def policy_of(config: Config) -> AlertPolicy:
 def _look(conn: Connection, home: Home, config: Config, policy: AlertPolicy, now: datetime) -> None:
     asked = kept.last_done(conn, "forecast")
     forecast_due = asked is None or asked + FORECAST_EVERY <= now
+    if forecast_due:
+        kept.note_done(conn, "forecast", now)  # first, so that a store that hangs does not stop every round
     found = find_conditions(_facts(conn, home, config, now, with_forecast=forecast_due), policy, now)
     wrong = [(*one.key, one.detail) for one in found.conditions]
-    kept.keep_alerts(conn, wrong, found.unknown, [one.name for one in policy.targets], now)
-    if forecast_due:
-        kept.note_done(conn, "forecast", now)
+    misspelt = {(kind, error.id) for error in config.errors if error.id for kind in KINDS}
+    sites = {site.id for site in config.sites if site.enabled}
+    targets = [one.name for one in policy.targets]
+    kept.keep_alerts(conn, wrong, found.unknown | misspelt, sites, targets, now)
 
 
 def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_forecast: bool) -> Facts:

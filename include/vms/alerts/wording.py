@@ -167,8 +167,8 @@ PHRASES: Mapping[Language, Mapping[str, str]] = {
     },
 }
 
-LINES = 20
-"""Of one message; what is above is counted."""
+LINES = 12
+"""Of one message, so that it fits into the 4,096 signs that Telegram takes; what is above is counted."""
 
 
 def phrase(language: Language, key: str, **values: Any) -> str:

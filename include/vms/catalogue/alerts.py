@@ -6,7 +6,7 @@ between the two, it is sent again: a message may come twice, but none is lost an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -55,7 +55,7 @@ class MessageRow:
     error: str
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is to be tried now: five minutes after the first failure, then ever later, up to an hour."""
+        """Whether it is to be tried now: four minutes after the first failure, then ever later, up to an hour."""
         wait = min(timedelta(minutes=4) * 2 ** min(self.tries - 1, 6), _LONGEST_WAIT) if self.tries else timedelta()
         return self.tried_at is None or self.tried_at + wait <= now
 
@@ -76,12 +76,14 @@ def keep_alerts(
     conn: Connection,
     found: Iterable[tuple[str, str, str, Mapping[str, Any]]],
     unknown: Iterable[tuple[str, str]],
+    sites: Collection[str],
     targets: Sequence[str],
     now: datetime,
 ) -> None:
     """Open what is new, close what is over, and write one message to each target for either.
 
     found: (kind, site, subject, detail) of all that is wrong. unknown: (kind, site) that could not be looked at.
+    sites: those that are looked at; alerts of any other are closed without a word, as nobody knows how they ended.
     """
     left_alone = set(unknown)
     with conn, conn.cursor() as cursor:
@@ -103,7 +105,7 @@ def keep_alerts(
                 continue
             cursor.execute("UPDATE alert SET closed_at = %s WHERE alert_id = %s", (now, alert_id))
             cursor.execute("SELECT DISTINCT target FROM alert_message WHERE alert_id = %s", (alert_id,))
-            told = {target for (target,) in cursor.fetchall()}
+            told = {target for (target,) in cursor.fetchall()} if not site or site in sites else set()
             _write(cursor, "end", alert_id, [one for one in targets if one in told], now)
         cursor.execute(  # nobody to send it to any more
             "UPDATE alert_message SET withdrawn_at = %s WHERE sent_at IS NULL AND withdrawn_at IS NULL"
