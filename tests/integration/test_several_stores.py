@@ -104,6 +104,15 @@ def test_a_store_that_is_out_is_only_knocked_at(conn: Connection) -> None:
     assert [len(one.orders) for one in planned(conn, run=3).batches] == [COPIES_PER_BATCH, 5]
 
 
+def test_a_store_that_the_site_no_longer_names_lacks_nothing(conn: Connection) -> None:
+    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
+    recorded(conn, batch, without="san")
+    assert wanted(conn) == [("san", 1)]
+    assert planned(conn, run=2, stores=(NAS,)).batches == ()
+    assert wanted(conn) == []
+    assert [one.store for one in store_states(conn)] == ["nas"]
+
+
 def test_how_long_a_store_is_out_counts_from_its_first_fault(conn: Connection) -> None:
     hour = timedelta(hours=1)
 

@@ -113,11 +113,21 @@ def with_fallback(
     return used
 
 
-def choose_copies(cursor: Cursor, site_id: int, out: Mapping[int, datetime]) -> list[tuple[int, list[Place]]]:
-    """The copies that the site's next run makes, as batches: for each a store and the recordings that it lacks."""
-    cursor.execute("SELECT DISTINCT store_id FROM copy_wanted WHERE site_id = %s ORDER BY store_id", (site_id,))
+def forget_stores(cursor: Cursor, site_id: int, store_ids: Sequence[int]) -> None:
+    """The site names these stores and no others any more: what the others lack is no longer wanted."""
+    for table in ("copy_wanted", "store_state"):
+        cursor.execute(
+            f"DELETE FROM {table} WHERE site_id = %s AND store_id <> ALL(%s::smallint[])",  # noqa: S608 - one of two names
+            (site_id, list(store_ids)),
+        )
+
+
+def choose_copies(
+    cursor: Cursor, site_id: int, store_ids: Sequence[int], out: Mapping[int, datetime]
+) -> list[tuple[int, list[Place]]]:
+    """The copies in these stores that the site's next run makes, as batches: for each a store and what it lacks."""
     batches: list[tuple[int, list[Place]]] = []
-    for (store_id,) in cursor.fetchall():
+    for store_id in store_ids:
         limit = KNOCK if store_id in out else COPIES_PER_BATCH * BATCHES_PER_STORE
         cursor.execute(
             """

@@ -20,7 +20,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 from vms.catalogue.batching import Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
-from vms.catalogue.missing import choose_copies, copy_orders, out_since, with_fallback
+from vms.catalogue.missing import choose_copies, copy_orders, forget_stores, out_since, with_fallback
 from vms.catalogue.orders import Place, load_items, load_orders, select_due
 from vms.catalogue.pace import pace_of
 from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
@@ -168,6 +168,7 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
     """Write down what the run does: new footage first, then what stores lack of what is archived already."""
     wanted = keep_stores(cursor, site.stores)
     fallback = keep_stores(cursor, (site.fallback,))[0] if site.fallback else None
+    forget_stores(cursor, site_id, [*wanted, fallback] if fallback is not None else wanted)
     out = out_since(cursor, site_id)
     used = with_fallback(wanted, fallback, out, site.fallback_after, actor.now)
     min_copies = min(site.min_copies or len(wanted), len(wanted))
@@ -183,7 +184,7 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
         for batch in cut(_in_time(_candidates(cursor, site_id), pace_of(cursor, site_id, actor.now)))
     ]
     names = {store_id: target.name for store_id, target in load_stores(cursor).items()}
-    for store_id, places in choose_copies(cursor, site_id, out):
+    for store_id, places in choose_copies(cursor, site_id, wanted, out):
         count = "1 recording" if len(places) == 1 else f"{len(places)} recordings"
         name = f"missing on {names[store_id]}, {count}"
         batches.append(_NewBatch("copies", name, None, [store_id], 1, [store_id], places))
