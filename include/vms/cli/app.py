@@ -33,6 +33,7 @@ COMMANDS = {
     "retry": "vms.cli.retry",
     "retention": "vms.cli.retention",
     "hold": "vms.cli.hold",
+    "alerts": "vms.cli.alerts",
     "test": "vms.cli.test",
 }
 
