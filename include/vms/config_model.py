@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from vms.config_alerts import NO_ALERTS, AlertPolicy
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 from vms.uplink import UNLIMITED, Uplink
@@ -162,6 +163,7 @@ class Config:
     errors: tuple[SiteError, ...]
     retention_policy: RetentionPolicy = RetentionPolicy()
     backup: BackupPolicy = BackupPolicy()
+    alerts: AlertPolicy = NO_ALERTS
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

@@ -36,6 +36,7 @@ COMMANDS = {
     "backup": "vms.cli.backup",
     "restore": "vms.cli.restore",
     "rebuild": "vms.cli.rebuild",
+    "alerts": "vms.cli.alerts",
     "test": "vms.cli.test",
 }
 

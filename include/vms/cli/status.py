@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vms.backups import Manifest, local_backups, overdue
+from vms.catalogue.alerts import unsent, waiting_messages
 from vms.catalogue.connection import connect, url
 from vms.catalogue.pace import Backlog
 from vms.catalogue.reads_sites import backlogs, site_overviews, store_identities
@@ -38,7 +39,8 @@ class Overview:
     """All that `status` tells. sites: those of the catalogue and of sites.yaml. waiting: why a site can't go on.
     identities: those of the stores that the catalogue knows, by name; None when it can't be asked.
     backlogs: what each site has still to do, by its id. stores: how each store last answered to each site.
-    backup: the last good one of the catalogue here; backup_overdue: what is wrong with its age, "" when nothing is."""
+    backup: the last good one of the catalogue here; backup_overdue: what is wrong with its age, "" when nothing is.
+    untold: alerts that could not be sent, a line for each target."""
 
     home: Home
     stack: StackState | None
@@ -51,6 +53,7 @@ class Overview:
     stores: tuple[StoreStateRow, ...] = ()
     backup: Manifest | None = None
     backup_overdue: str = ""
+    untold: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -82,6 +85,7 @@ def look(home: Home) -> Overview:
     waits: dict[str, Backlog] = {}
     states: list[StoreStateRow] = []
     errors: dict[str, str] = {}
+    untold: list[str] = []
     if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url:
         try:
             conn = connect(url(home, "viewer"))
@@ -89,6 +93,7 @@ def look(home: Home) -> Overview:
                 known = {one.site: one for one in site_overviews(conn)}
                 identities = store_identities(conn)
                 waits, states = backlogs(conn, datetime.now(UTC)), store_states(conn)
+                untold = unsent(waiting_messages(conn))
             finally:
                 conn.close()
         except VmsError as error:
@@ -109,7 +114,7 @@ def look(home: Home) -> Overview:
     waiting = tuple(waiting_now(home))
     return Overview(
         *(home, stack, sites, errors, waiting, tuple(problems), identities, waits, tuple(states)),
-        *(next(iter(local_backups(home)), None), overdue(home, datetime.now(UTC))),
+        *(next(iter(local_backups(home)), None), overdue(home, datetime.now(UTC)), tuple(untold)),
     )
 
 
@@ -147,6 +152,7 @@ def as_object(seen: Overview) -> dict[str, Any]:
             "overdue": bool(seen.backup_overdue),
         },
         "waiting": list(seen.waiting),
+        "alerts_not_sent": list(seen.untold),
         "problems": list(seen.problems),
     }
 
@@ -209,6 +215,8 @@ def _show(console: Console, seen: Overview) -> None:
         console.print(f"[yellow]{plain(str(one.get('why', '')))}[/]")
     if seen.backup_overdue:
         console.print(f"[red]{plain(seen.backup_overdue)}[/] Make one with [bold]./vms backup[/].")
+    for line in seen.untold:
+        console.print(f"[red]{plain(line)}[/]")
     for problem in seen.problems:
         console.print(f"[red]{plain(problem)}[/]")
     if phase in ("stopped", "failed"):
