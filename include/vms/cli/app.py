@@ -28,6 +28,7 @@ COMMANDS = {
     "copy": "vms.cli.copy",
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
+    "export": "vms.cli.export",
     "coverage": "vms.cli.coverage",
     "verify": "vms.cli.verify",
     "retry": "vms.cli.retry",
