@@ -175,8 +175,10 @@ def _incoming(
     taken: Collection[str],
     now: datetime,
 ) -> Incoming | None:
-    """Where it goes: under its own path where that reads as it should, else under a name that tells camera and time; never
-    under a name that is taken by another file of the folder."""
+    """Where it goes: under its own path where that reads as it should, else under a name that tells camera and time.
+
+    Never where another file of the folder goes (taken). None when the site's pattern reads none of the names right.
+    """
     own = PurePosixPath(one.found.path)
     named = one.reading if one.reading and (one.reading.local or one.reading.utc) else None
     if message is not None and own.name.rpartition("@")[2] == message.stamp(own.suffix):
@@ -191,7 +193,7 @@ def _incoming(
         paths = [f"{wanted}/{file}", f"{wanted}/{own.parent}/{file}"]
     elif message is not None:
         del paths[0]  # the folders of an export name no camera
-    elif named is not None:
+    if named is not None:
         at = start.utc.astimezone(site.zone)
         paths.append(f"{wanted}/{wanted}_{at:%Y%m%d}_{at:%H%M%S}{own.suffix}")
     for path in (each for each in paths if each not in taken):
