@@ -28,6 +28,8 @@ COMMANDS = {
     "copy": "vms.cli.copy",
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
+    "export": "vms.cli.export",
+    "import": "vms.cli.bring_in",
     "coverage": "vms.cli.coverage",
     "verify": "vms.cli.verify",
     "retry": "vms.cli.retry",
