@@ -213,6 +213,11 @@ class Batch:
     orders: tuple[CopyOrder, ...] = ()
     holders: tuple[StoreTarget, ...] = ()
 
+    @property
+    def is_copies(self) -> bool:
+        """Whether it is of orders, also when none of them is left."""
+        return self.camera == ""
+
 
 @dataclass(frozen=True)
 class Rendition:

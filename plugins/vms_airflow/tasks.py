@@ -71,7 +71,7 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     home, _, place = installation(site)
     work = load(Batch, batch)
     context = get_current_context()
-    if work.orders:
+    if work.is_copies:
         copied = copy_batch(work, place, home, report=log.info)
         context["ti"].xcom_push(key="return_value", value=dump(copied))
         for line in unsent(copied, work.stores[0].name):
@@ -98,10 +98,10 @@ def record(site: str, batch: Any, receipts: Any) -> Any:
     work = load(Batch, batch)
     run, now = run_ref(get_current_context()), datetime.now(UTC)
     with catalogue(home) as conn:
-        if work.orders:
+        if work.is_copies:
             copied = [load(Copied, one) for one in receipts]
             record_copies(conn, copied, run, now)
-            log.info("%d of %d copies made", sum(one.fault is None for one in copied), len(copied))
+            log.info("%d of %d copies made", sum(one.fault is None for one in copied), len(work.orders))
             return dump(Recorded(work.batch_id, (), (), ()))
         recorded = record_receipts(conn, work, _receipts(receipts), run, now, place.keep_source)
     log.info(

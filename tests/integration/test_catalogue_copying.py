@@ -188,6 +188,35 @@ def test_what_contradicts_the_catalogue_changes_nothing_and_keeps_nobody_else(
     assert events(conn, first.recording_id)[-1] == "archived"
 
 
+def test_what_contradicts_the_catalogue_does_not_bar_the_way_back_of_its_store(conn: Connection) -> None:
+    site = a_site(stores=(*a_site().stores, StoreConfig("cloud", "s3://company/cctv")), min_copies=1)
+    (batch,) = plan_run(conn, site, sensed(*five_minute_files(2)), a_run(), NOW).batches
+    receipts = [
+        replace(one, copies=one.copies[:3], store_faults={"cloud": replace(FULL, reason="store_unreachable")})
+        for one in receipts_for(batch)
+    ]
+    record_receipts(conn, batch, receipts, a_run(), NOW, None)
+    tried = []
+    for run in (2, 3):
+        (knock,) = plan_run(conn, site, sensed(), a_run(run), NOW + timedelta(hours=run)).batches
+        (order,) = knock.orders
+        tried.append(order.recording_id)
+        with pytest.raises(CatalogueError):
+            record_copies(conn, [done(order, 2, copies=())], a_run(run), NOW + timedelta(hours=run))
+    assert sorted(tried) == sorted(item.recording_id for item in batch.items)
+
+
+def test_a_batch_of_copies_of_which_none_can_be_made_any_more_still_is_one(conn: Connection) -> None:
+    site = a_site(stores=(*a_site().stores, StoreConfig("cloud", "s3://company/cctv")), min_copies=1)
+    (batch,) = plan_run(conn, site, sensed(*five_minute_files(1)), a_run(), NOW).batches
+    lacking = [replace(one, copies=one.copies[:3], store_faults={"cloud": FULL}) for one in receipts_for(batch)]
+    record_receipts(conn, batch, lacking, a_run(), NOW, None)
+    assert [len(one.orders) for one in plan_run(conn, site, sensed(), a_run(2), NOW).batches] == [1]
+    ask(conn, "UPDATE copy SET state = 3 RETURNING 1")
+    (copies,) = plan_run(conn, site, sensed(), a_run(2), NOW).batches
+    assert (copies.orders, copies.items, copies.is_copies, batch.is_copies) == ((), (), True, False)
+
+
 def test_what_is_not_archived_or_from_another_store_is_refused(conn: Connection) -> None:
     archive(conn, 1)
     store_id = to_cloud(conn)

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -71,8 +71,10 @@ def test_what_was_put_is_there_after_a_kill_at_the_same_address(home: Home) -> N
 
 def test_a_port_that_was_taken_meanwhile_is_replaced_and_the_connection_leads_to_the_new_one(home: Home) -> None:
     service = demo_s3.service(home)
+    before = asdict(demo_s3.Ports(*demo_s3.free_ports(4)))  # not the usual port: whoever else runs a server may hold it
+    (home.run / "demo-s3.json").write_text(json.dumps(before))
     service.prepare()
-    before = json.loads((home.run / "demo-s3.json").read_text())
+    assert json.loads((home.run / "demo-s3.json").read_text()) == before
     with socket.socket() as other:
         other.bind(("127.0.0.1", before["s3"]))
         other.listen()

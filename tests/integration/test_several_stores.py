@@ -11,6 +11,8 @@ import pytest
 from catalogue_world import NOW, START, a_run, a_site, ask, five_minute_files, opened, receipt_for, seen, sensed
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import close_run, record_receipts
+from vms.catalogue.events import Actor
+from vms.catalogue.losing import StoredCopy, lose
 from vms.catalogue.missing import COPIES_PER_BATCH
 from vms.catalogue.planning import LEAST_VIDEO_S, plan_run
 from vms.catalogue.reads_sites import backlogs
@@ -167,6 +169,44 @@ def test_a_fallback_never_makes_fewer_copies_do(conn: Connection) -> None:
     assert ([one.name for one in batch.stores], batch.min_copies) == (["usb", "san"], 2)
 
 
+def test_a_bad_minute_of_long_ago_does_not_keep_a_fallback_from_standing_in(conn: Connection) -> None:
+    after = timedelta(hours=6)
+
+    def batch(run: int, now: datetime) -> Batch:
+        file = seen(f"lobby/{run}.mp4", start=START + timedelta(hours=run))
+        settings = {"stores": (SAN,), "fallback": USB, "fallback_after": after, "min_copies": None}
+        return planned(conn, file, run=run, now=now, **settings).batches[0]
+
+    recorded(conn, batch(1, NOW), without="san")
+    recorded(conn, batch(2, NOW + after), without="usb", now=NOW + after)
+    assert [one.name for one in batch(3, NOW + 2 * after).stores] == ["usb"]
+    recorded(conn, batch(4, NOW + 2 * after), without="usb", now=NOW + 2 * after)
+    assert [one.name for one in batch(5, NOW + 2 * after).stores] == ["san"]  # neither is there
+    with conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE store_state SET state = 'ok' FROM store st WHERE st.name = 'san' AND"
+                       " st.store_id = store_state.store_id")  # fmt: skip
+    later = NOW + timedelta(days=30)
+    recorded(conn, batch(6, later), without="san", now=later)
+    assert [one.name for one in batch(7, later + after).stores] == ["usb"]
+
+
+def test_what_a_fallback_has_lost_is_copied_to_it_again(conn: Connection) -> None:
+    settings = {"fallback": USB, "fallback_after": timedelta(0), "min_copies": None}
+    recorded(conn, planned(conn, seen("lobby/a.mp4"), **settings).batches[0], without="san")
+    (batch, *_) = planned(conn, run=2, **settings).batches
+    assert [one.name for one in batch.stores] == ["nas", "usb"]
+    recorded(conn, batch)
+    usb = batch.stores[1].store_id
+    key, size, digest = ask(
+        conn, "SELECT key, size_bytes, encode(sha256, 'hex') FROM copy WHERE store_id = %s AND part = 0", usb
+    )[0]
+    copy = StoredCopy(batch.items[0].recording_id, START, usb, "rendition", key, size, digest, NOW)
+    assert lose(conn, Actor(a_run(), NOW), copy, "lost", "gone") == "wanted"
+    assert wanted(conn) == [("san", 1), ("usb", 1)]
+    copies = planned(conn, run=3, **settings).batches
+    assert [[one.name for one in batch.stores] for batch in copies] == [["san"], ["usb"]]
+
+
 def test_backlog_tells_hours_and_when_it_is_done(conn: Connection) -> None:
     files = five_minute_files(24, start=NOW - timedelta(hours=2))
     plan = planned(conn, *files)
@@ -191,3 +231,16 @@ def test_a_slow_site_plans_no_more_than_half_an_hour_of_work(conn: Connection) -
     assert sum(item.duration_s for item in items) == LEAST_VIDEO_S
     assert min(item.start_utc for item in items) == begun + timedelta(minutes=5 * 48)
     assert backlogs(conn, later)["ho"].falls_behind
+
+
+def test_what_fails_again_and_again_leaves_half_of_a_slow_run_to_what_is_new(conn: Connection) -> None:
+    for batch in planned(conn, *five_minute_files(4)).batches:
+        recorded(conn, batch, now=NOW + timedelta(hours=1))  # 20 minutes of footage took an hour
+    later = NOW + timedelta(hours=2)
+    planned(conn, *five_minute_files(12, "gate"), run=2, now=later)  # an hour of footage of which nothing comes
+    new = five_minute_files(12, "hall", start=later - timedelta(hours=1))
+    plan = planned(conn, *new, run=3, now=later)
+    assert {batch.camera: sum(item.duration_s for item in batch.items) for batch in plan.batches} == {
+        "gate": LEAST_VIDEO_S / 2,
+        "hall": LEAST_VIDEO_S / 2,
+    }

@@ -27,6 +27,7 @@ from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.places import keep_stores, load_stores, set_store_identity
 from vms.catalogue.reads import conditions_of, rows_of
 from vms.catalogue.registering import lock
+from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY, RecordingFilter
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
@@ -90,33 +91,44 @@ def orders_to_copy(
         return list(copy_orders(cursor, [(recording_id, start) for recording_id, start in places]))
 
 
+def held_of(conn: Connection, places: Sequence[tuple[int, datetime]]) -> dict[int, CopyOrder]:
+    """What is proven of these recordings (id, start_utc) now, by id; one that has no copy any more is left out."""
+    with conn.cursor() as cursor:
+        return {order.recording_id: order for order in copy_orders(cursor, places)}
+
+
 def record_copies(conn: Connection, copied: Sequence[Copied], run: RunRef, now: datetime) -> None:
     """Commit what became of copy orders, one transaction per recording. now: UTC.
 
-    An answer that contradicts the catalogue changes nothing; the others are committed first, then CatalogueError names
-    it. How a store answered to a site is noted for a run of that site alone: a person at a desk has another line.
+    An answer that contradicts the catalogue changes nothing but whose turn it is next; the others are committed first,
+    then CatalogueError names it. How a store answered to a site is noted for a run of that site alone: a person at a
+    desk has another line.
     """
     ensure_partitions(conn, months_ahead(now))
     actor = Actor(run, now)
-    contradictions: list[CatalogueError] = []
+    contradictions: list[tuple[Copied, CatalogueError]] = []
     of_sites: dict[int, list[Copied]] = defaultdict(list)
     for one in copied:
         try:
             with conn, conn.cursor() as cursor:
                 of_sites[_record(cursor, actor, one)].append(one)
         except CatalogueError as error:
-            contradictions.append(error)
+            contradictions.append((one, error))
         except (psycopg2.DataError, psycopg2.IntegrityError) as error:
             said = str(error).strip().splitlines()[0]
-            contradictions.append(_contradiction(one, f"the catalogue refuses what was reported of it ({said})"))
+            refusal = _contradiction(one, f"the catalogue refuses what was reported of it ({said})")
+            contradictions.append((one, refusal))
     if run.dag_id:
         with conn, conn.cursor() as cursor:
             for site_id, some in of_sites.items():
                 _see(cursor, site_id, some, now)
+    for one, each in contradictions:
+        logger.error("%s", each)
+        with conn, conn.cursor() as cursor:  # else the same one would be first each time, and bar a store's way back
+            told = Fault("upload_failed", each.message, each.remedy, permanent=False)
+            note_tried(cursor, (one.recording_id, one.start_utc), one.store_id, told, now)
     if contradictions:
-        for each in contradictions:
-            logger.error("%s", each)
-        raise contradictions[0]
+        raise contradictions[0][1]
 
 
 def _lacking(from_store: str, to_store: str, filter: RecordingFilter) -> tuple[str, Params]:
@@ -135,7 +147,11 @@ def _see(cursor: Cursor, site_id: int, copied: Sequence[Copied], now: datetime) 
 
 def _record(cursor: Cursor, actor: Actor, one: Copied) -> int:
     """Write it down; the number of the recording's site."""
-    known = lock(cursor, "r.recording_id = %s AND r.start_at = %s", (one.recording_id, one.start_utc))
+    place = (one.recording_id, one.start_utc)
+    cursor.execute("SELECT camera_id FROM recording WHERE recording_id = %s AND start_at = %s", place)
+    for (camera_id,) in cursor.fetchall():
+        hold_camera(cursor, camera_id)  # what was lost is found by this: its days change
+    known = lock(cursor, "r.recording_id = %s AND r.start_at = %s", place)
     if known is None or known.custody in _UNARCHIVED:
         raise _contradiction(one, "it is not archived, so it could not be copied")
     if one.identity:
@@ -180,7 +196,7 @@ def _note_fault(cursor: Cursor, actor: Actor, known: Known, store_id: int, fault
     )
     if cursor.fetchone() is not None:
         return  # another process has made the copy meanwhile
-    note_tried(cursor, known, store_id, fault, actor.now)
+    note_tried(cursor, (known.recording_id, known.start_utc), store_id, fault, actor.now)
     detail = {"store": store_id, "reason": fault.reason, "message": fault.message, "remedy": fault.remedy}
     _note_once(cursor, actor, "copy_failed", known, ("store", "reason"), detail)
 

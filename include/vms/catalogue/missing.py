@@ -59,12 +59,12 @@ def no_longer_wanted(cursor: Cursor, known: Known, store_ids: Iterable[int]) -> 
     )
 
 
-def note_tried(cursor: Cursor, known: Known, store_id: int, fault: Fault, now: datetime) -> None:
+def note_tried(cursor: Cursor, place: Place, store_id: int, fault: Fault, now: datetime) -> None:
     """A try to fill the gap came to nothing; it has its turn again after those that waited longer."""
     cursor.execute(
         "UPDATE copy_wanted SET tried_at = %s, reason = %s, message = %s"
         " WHERE recording_id = %s AND start_at = %s AND store_id = %s",
-        (now, fault.reason, fault.message, known.recording_id, known.start_utc, store_id),
+        (now, fault.reason, fault.message, *place, store_id),
     )
 
 
@@ -92,9 +92,16 @@ def see_stores(
         )
 
 
-def out_since(cursor: Cursor, site_id: int) -> dict[int, datetime]:
-    """The stores that did not answer this site as they should, and since when."""
-    cursor.execute("SELECT store_id, since FROM store_state WHERE site_id = %s AND state <> 'ok'", (site_id,))
+def out_since(cursor: Cursor, site_id: int, fallback: int | None, lately: datetime) -> dict[int, datetime]:
+    """The stores that did not answer this site as they should, and since when.
+
+    A fallback is asked only while it stands in: what it answered before `lately` says nothing of it now.
+    """
+    cursor.execute(
+        "SELECT store_id, since FROM store_state WHERE site_id = %s AND state <> 'ok'"
+        " AND (store_id IS DISTINCT FROM %s OR seen_at > %s)",
+        (site_id, fallback, lately),
+    )
     return dict(cursor.fetchall())
 
 

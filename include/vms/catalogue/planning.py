@@ -168,8 +168,9 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
     """Write down what the run does: new footage first, then what stores lack of what is archived already."""
     wanted = keep_stores(cursor, site.stores)
     fallback = keep_stores(cursor, (site.fallback,))[0] if site.fallback else None
-    forget_stores(cursor, site_id, [*wanted, fallback] if fallback is not None else wanted)
-    out = out_since(cursor, site_id)
+    named = wanted if fallback is None else [*wanted, fallback]
+    forget_stores(cursor, site_id, named)
+    out = out_since(cursor, site_id, fallback, actor.now - site.fallback_after)
     used = with_fallback(wanted, fallback, out, site.fallback_after, actor.now)
     min_copies = min(site.min_copies or len(wanted), len(wanted))
     if used != wanted:
@@ -181,10 +182,10 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
     (run_no,) = cursor.fetchone() or (0,)
     batches = [
         _NewBatch("footage", title(batch, site.zone), batch[0].camera_id, used, min_copies, wanted, _places(batch))
-        for batch in cut(_in_time(_candidates(cursor, site_id), pace_of(cursor, site_id, actor.now)))
+        for batch in cut(_in_time(*_candidates(cursor, site_id), pace_of(cursor, site_id, actor.now)))
     ]
     names = {store_id: target.name for store_id, target in load_stores(cursor).items()}
-    for store_id, places in choose_copies(cursor, site_id, wanted, out):
+    for store_id, places in choose_copies(cursor, site_id, named, out):
         count = "1 recording" if len(places) == 1 else f"{len(places)} recordings"
         name = f"missing on {names[store_id]}, {count}"
         batches.append(_NewBatch("copies", name, None, [store_id], 1, [store_id], places))
@@ -227,24 +228,32 @@ def _store_batch(cursor: Cursor, actor: Actor, run_no: int, position: int, batch
         )
 
 
-def _in_time(candidates: list[Candidate], pace: float | None) -> list[Candidate]:
+def _in_time(again: list[Candidate], new: list[Candidate], pace: float | None) -> list[Candidate]:
     """As many of them as a run can do in RUN_S at the site's pace, so that a backlog never holds up what is new for
-    long; at least LEAST_VIDEO_S, so that a slow start does not stay slow."""
+    long; at least LEAST_VIDEO_S, so that a slow start does not stay slow. Where both wait, each gets half of it."""
     if pace is None:
-        return candidates
-    left = max(LEAST_VIDEO_S, pace * RUN_S)
+        return [*again, *new]
+    room = max(LEAST_VIDEO_S, pace * RUN_S)
+    all_new = sum(one.duration_s for one in new)
+    chosen = _filling(again, max(room / 2, room - all_new))
+    return [*chosen, *_filling(new, max(room / 2, room - sum(one.duration_s for one in chosen)))]
+
+
+def _filling(candidates: list[Candidate], room: float) -> list[Candidate]:
+    """The first of them that fill so many seconds; the last one may be longer."""
     chosen: list[Candidate] = []
     for one in candidates:
-        if left <= 0:
+        if room <= 0:
             break
         chosen.append(one)
-        left -= one.duration_s
+        room -= one.duration_s
     return chosen
 
 
-def _candidates(cursor: Cursor, site_id: int) -> list[Candidate]:
-    """What the run takes on. What no batch held yet comes newest first. What earlier ones held in vain takes at most
-    half of the run from it, the longest ago first: however much fails each time, everything has its turn."""
+def _candidates(cursor: Cursor, site_id: int) -> tuple[list[Candidate], list[Candidate]]:
+    """What the run takes on, as what earlier batches held in vain and what none held yet. The latter comes newest
+    first. The former takes at most half of the run from it, the longest ago first: however much fails each time,
+    everything has its turn."""
     statement = (
         "SELECT r.recording_id, r.start_at, r.camera_id, c.slug, r.duration_s::float8, r.source_bytes"
         " FROM recording r JOIN camera c USING (camera_id) LEFT JOIN LATERAL (SELECT i.batch_id FROM batch_item i"
@@ -257,7 +266,7 @@ def _candidates(cursor: Cursor, site_id: int) -> list[Candidate]:
     room = max(FILES_PER_RUN // 2, FILES_PER_RUN - len(new))
     cursor.execute(f"{statement} tried.batch_id IS NOT NULL ORDER BY tried.batch_id, {newest_first}", (site_id, room))
     again = [Candidate(*row) for row in cursor.fetchall()]
-    return [*again, *new[: FILES_PER_RUN - len(again)]]
+    return again, new[: FILES_PER_RUN - len(again)]
 
 
 def _standing(

@@ -35,6 +35,9 @@ from vms.video.ffmpeg import Stopped
 logger = logging.getLogger(__name__)
 
 FILES_IN_FLIGHT = 4
+BATCH_S = 900.0
+"""How long a batch begins further copies: what waits longer is the next run's, so that new footage is not held up."""
+
 _POLL_S = 1.0
 _PATIENCE_S = 600.0
 
@@ -111,13 +114,28 @@ class _File:
 
 
 def copy_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], None]) -> tuple[Copied, ...]:
-    """What became of each order of the batch, in their order. Never raises for a store or a file: see `unsent`."""
+    """What became of the orders of the batch, in their order; those that BATCH_S left no time for are left out.
+
+    Never raises for a store or a file: see `unsent`.
+    """
     place = SitePlace(site.zone, site.staging or home.site_staging(site.id), site.uplink)
     (target,) = batch.stores
     orders = batch.orders
-    done = copy_each(orders, batch.holders, target, {site.id: place}, total=len(orders), report=report)
+    begun = _in_time(orders, time.monotonic() + BATCH_S)
+    done = copy_each(begun, batch.holders, target, {site.id: place}, total=len(orders), report=report)
     found = {(one.recording_id, one.start_utc): one for one in done}
-    return tuple(found[order.recording_id, order.start_utc] for order in orders)
+    if len(found) < len(orders):
+        report(f"{len(orders) - len(found)} recordings are left to the next run, as new footage waits for this one")
+    places = [(order.recording_id, order.start_utc) for order in orders]
+    return tuple(found[place] for place in places if place in found)
+
+
+def _in_time(orders: Sequence[CopyOrder], until: float) -> Iterator[CopyOrder]:
+    """The first, and the others as long as it is not later than `until` when they are asked for."""
+    for number, order in enumerate(orders):
+        if number and time.monotonic() > until:
+            return
+        yield order
 
 
 def copy_each(
