@@ -153,7 +153,8 @@ def test_a_store_behind_a_dead_line_holds_nothing_up_and_catches_up_by_itself(wo
     wait_for("status to tell of it", told, 60)
     assert len(world.objects("far")) == 3
     world.line.cut_at = None
-    assert world.objects("far") == sizes(world.archived("two", 4, {"nas", "far"}))
+    rows = world.archived("two", 4, {"nas", "far"})
+    assert world.objects("far") == sizes(rows)
 
 
 def test_a_worker_killed_in_mid_upload_sends_at_most_one_part_again(world: World) -> None:
