@@ -9,9 +9,13 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from hypothesis import settings
 
 from vms.home import Home, from_environment
 from vms.stack import postgres as server
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vms.config_check import check_document
 from vms.config_model import (
+    BackupPolicy,
     CameraConfig,
     Config,
     NamePattern,
@@ -25,6 +26,7 @@ from vms.errors import ConfigError
 from vms.home import PROJECT_ROOT, Home, from_environment
 
 __all__ = [
+    "BackupPolicy",
     "CameraConfig",
     "Config",
     "NamePattern",

@@ -17,9 +17,11 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from vms import config_schema as schema
+from vms.config_alerts import AlertPolicy, AlertsSection, alert_mistakes, alert_policy
 from vms.config_model import (
     FALLBACK_AFTER,
     GAP_TOLERANCE,
+    BackupPolicy,
     CameraConfig,
     Config,
     NamePattern,
@@ -38,7 +40,7 @@ from vms.errors import ConfigError
 from vms.recorders import built_in_pattern_names
 from vms.uplink import UNLIMITED
 
-TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "retention_policy", "sites")
+TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "retention_policy", "backup", "alerts", "sites")
 
 BUILT_IN_PROFILES = {
     "av1": Profile("av1", "av1", "9", 36, 16.0, "yuv420p"),
@@ -93,6 +95,8 @@ class _Check:
         self._top_keys()
         self.defaults, self.default_mistakes = self._defaults()
         self.policy = self._policy()
+        self.backup = self._backup()
+        self.alerts = self._alerts()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
@@ -137,6 +141,8 @@ class _Check:
             patterns=tuple(self.patterns.right.values()),
             errors=tuple(errors),
             retention_policy=self.policy,
+            backup=self.backup,
+            alerts=self.alerts,
         )
 
     def _company(self) -> str:
@@ -189,6 +195,26 @@ class _Check:
         self.beside.extend(mistakes)
         given = section.model_dump(exclude_none=True) if section is not None else {}
         return RetentionPolicy(**given)
+
+    def _backup(self) -> BackupPolicy:
+        """What is not said has its default. A mistake is told beside the sites, and backups go on by the defaults."""
+        located = self.document.sections.get("backup")
+        if located is None or located.data is None:
+            return BackupPolicy()
+        section, mistakes = self._validate(schema.BackupSection, located, "backup")
+        self.beside.extend(mistakes)
+        return BackupPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
+
+    def _alerts(self) -> AlertPolicy:
+        """A mistake is told beside the sites, and whoever sends alerts refuses to work with it."""
+        located = self.document.sections.get("alerts")
+        if located is None or located.data is None:
+            return AlertPolicy()
+        section, mistakes = self._validate(AlertsSection, located, "alerts")
+        policy = alert_policy(section, self.defaults.time_zone) if section is not None else AlertPolicy()
+        mistakes.extend(alert_mistakes(located, policy, [_id_of(one) for one in self.document.sites]))
+        self.beside.extend(mistakes)
+        return AlertPolicy(wrong=True) if mistakes else policy
 
     def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
         named: _Named[Any] = _Named({}, {})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from vms.config_alerts import NO_ALERTS, AlertPolicy
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 from vms.uplink import UNLIMITED, Uplink
@@ -79,6 +80,14 @@ class RetentionPolicy:
     max_bytes: int = 10**12
     undo: timedelta = timedelta(days=7)
     late: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class BackupPolicy:
+    """How often the catalogue itself is backed up, and for how long each backup is kept (the newest stay anyway)."""
+
+    every: timedelta = timedelta(days=1)
+    keep: timedelta = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -153,6 +162,8 @@ class Config:
     patterns: tuple[NamePattern, ...]
     errors: tuple[SiteError, ...]
     retention_policy: RetentionPolicy = RetentionPolicy()
+    backup: BackupPolicy = BackupPolicy()
+    alerts: AlertPolicy = NO_ALERTS
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

@@ -263,6 +263,25 @@ class RetentionPolicySection(Section):
         return value
 
 
+class BackupSection(Section):
+    every: Duration | None = None
+    keep: Duration | None = None
+
+    @field_validator("every")
+    @classmethod
+    def _made_every(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not timedelta(hours=1) <= value <= timedelta(days=2):
+            raise ValueError("allowed is 1h to 2d.")
+        return value
+
+    @field_validator("keep")
+    @classmethod
+    def _kept(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not timedelta(days=1) <= value <= timedelta(days=3650):
+            raise ValueError("allowed is 1d to 3650d.")
+        return value
+
+
 class SiteSection(DefaultsSection):
     id: Identifier
     name: str | None = None

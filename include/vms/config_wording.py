@@ -16,13 +16,15 @@ def explain(detail: Any, kind: type[schema.Section]) -> str:
     code, loc, found = detail["type"], detail["loc"], detail["input"]
     context = detail.get("ctx", {})
     shown = f"found {found_text(found)}"
+    if "://" in str(found) and "url" not in loc and kind.__name__ == "AlertsSection":
+        shown = "found an address"  # which holds a secret
     if code == "extra_forbidden":
         owner: type[schema.Section] = schema.CameraSection if "cameras" in loc[:-1] else kind
         return unknown_key(str(loc[-1]), owner.model_fields)
     if code == "missing":
         return "this key is missing."
     if code == "value_error":
-        secret = loc[-1:] in (("url",), ("conn_id",))  # a password must not end up in a log
+        secret = loc[-1:] in (("url",), ("conn_id",)) or "targets" in loc  # a password must not end up in a log
         return f"{context['error']}" if secret else f"{shown}; {context['error']}"
     if code == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"])

@@ -71,6 +71,11 @@ class Home:
         return self.root / "nas"
 
     @property
+    def backups(self) -> Path:
+        """Dumps of the catalogue, see `vms.backups`."""
+        return self.root / "backups"
+
+    @property
     def demo_footage(self) -> Path:
         return self.root / "demo"
 

@@ -76,7 +76,9 @@ def age(path: Path) -> None:
     os.utime(path, (then, then))
 
 
-def an_archive(conn: Connection, home: Home, root: Path, count: int, stores: tuple[str, ...] = ("nas",)) -> Archive:
+def an_archive(
+    conn: Connection, home: Home, root: Path, count: int, stores: tuple[str, ...] = ("nas",), run: int = 1
+) -> Archive:
     site = a_site(stores=tuple(StoreConfig(name, f"file://{root}/{name}") for name in stores), footage=root / "footage")
     clip = _clip(home, root)
     files = [
@@ -85,7 +87,7 @@ def an_archive(conn: Connection, home: Home, root: Path, count: int, stores: tup
     ]
     # before the present, as rows must be older than the listing that misses their objects
     now = datetime.now(UTC) - timedelta(hours=2)
-    plan = plan_run(conn, site, sensed(*files, at=now), a_run(), now)
+    plan = plan_run(conn, site, sensed(*files, at=now), a_run(run), now)
     for batch in plan.batches:
         for item in batch.items:
             rendition = _rendition(home, root, clip, site, item)
@@ -104,7 +106,7 @@ def an_archive(conn: Connection, home: Home, root: Path, count: int, stores: tup
             assert honest.rendition is not None
             made = replace(honest.rendition, size_bytes=len(data), sha256=digest, duration_s=LENGTH_S)
             receipt = replace(honest, rendition=made, previews=(), copies=tuple(copies), store_identities=identities)
-            record_receipts(conn, batch, [receipt], a_run(), now, None)
+            record_receipts(conn, batch, [receipt], a_run(run), now, None)
     return Archive(conn, home, root, site)
 
 

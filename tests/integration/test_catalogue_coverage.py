@@ -197,7 +197,9 @@ def test_purged_and_lost_footage_is_missing_for_a_reason(owner: Connection, view
 
 
 def test_only_scheduled_time_is_expected(owner: Connection, viewer: Connection) -> None:
-    site = a_site(cameras=(CameraConfig("lobby", "Lobby", "lobby", "Sat 09:00-12:00"),), schedule="Mon 07:00-19:00")
+    site = a_site(
+        cameras=(CameraConfig("lobby", "Lobby", "lobby", schedule="Sat 09:00-12:00"),), schedule="Mon 07:00-19:00"
+    )
     archive(owner, *hour_files(0, 1, 5), *hour_files(0, camera="gate"), site=site)
     assert told(viewer) == [(2, 4, "camera_silent")]
     assert ask(owner, "SELECT slug, schedule FROM camera ORDER BY slug") == [

@@ -21,11 +21,11 @@ import weed
 from catalogue_world import ask, events, opened, picture
 from purge_world import PURGE_RUN, PurgeWorld, a_world
 from vms.catalogue import dead_months, holds, purge_facts, purge_plans
-from vms.cli.retention_proof import gather
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError, ConfigError, StoreError, WrongStore
 from vms.hold_stores import hold_in_stores
 from vms.home import Home
+from vms.proofs import gather
 from vms.purge import apply_in_store, finish, make_plan, prove
 from vms.purge_undo import undo
 from vms.stores import open_store

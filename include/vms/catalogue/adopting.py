@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
+
+from psycopg2.extras import Json
 
 from vms.catalogue.archiving import keep_copies
 from vms.catalogue.batching import end_of, side
 from vms.catalogue.connection import Connection, fetch_one
 from vms.catalogue.events import KNOWN, Actor, Known, note
 from vms.catalogue.partitions import ensure_partitions, month_of
+from vms.catalogue.places import keep_cameras, keep_site, keep_stores, set_store_identity
 from vms.catalogue.rollup import hold_camera, rebuild_days
+from vms.catalogue.rows import PARTS, Part
+from vms.config import Config, StoreConfig
 from vms.model import CopyReceipt
 
 _KEY = re.compile(
@@ -35,15 +40,20 @@ class KeyParts:
 
 @dataclass(frozen=True)
 class Owner:
-    """The recording that a key belongs to."""
+    """The recording that a key belongs to. has_sheet: whether it is known how its sprite sheet is laid out."""
 
     known: Known
     rendition_sha256: str
+    duration_s: float
+    has_sheet: bool
 
 
 @dataclass(frozen=True)
 class Found:
-    """A rendition that was fetched and understood, but whose recording the catalogue has not. duration_s as probed."""
+    """A rendition that was understood, but whose recording the catalogue has not. duration_s as probed.
+
+    profile None: of an original, which none made. archived_at (UTC): None for now. damaged: what is wrong with it.
+    """
 
     site: str
     camera: str
@@ -53,13 +63,16 @@ class Found:
     source_name: str
     source_bytes: int
     source_sha256: str
-    profile: str
+    kind: Literal["encoded", "remuxed", "original"]
+    profile: str | None
     duration_s: float
-    codec: str
+    codec: str | None
     audio_codec: str | None
     width: int
     height: int
     fps: float | None
+    archived_at: datetime | None = None
+    damaged: str | None = None
 
 
 def read_key(key: str) -> KeyParts | None:
@@ -78,13 +91,44 @@ def owner_of(conn: Connection, parts: KeyParts) -> Owner | None:
     """The recording that this key was made for."""
     found = fetch_one(
         conn,
-        f"SELECT {KNOWN}, coalesce(encode(r.rendition_sha256, 'hex'), '') FROM recording r"  # noqa: S608 (a constant)
+        f"SELECT {KNOWN}, coalesce(encode(r.rendition_sha256, 'hex'), ''), r.duration_s,"  # noqa: S608 (a constant)
+        " r.sprite IS NOT NULL FROM recording r"
         " WHERE r.camera_id = (SELECT camera_id FROM camera c JOIN site s USING (site_id)"
         "                      WHERE s.slug = %s AND c.slug = %s)"
         " AND r.start_at >= %s AND r.start_at < %s AND left(replace(r.fingerprint::text, '-', ''), 12) = %s LIMIT 1",
         [parts.site, parts.camera, parts.start_utc, parts.start_utc + timedelta(seconds=1), parts.fingerprint],
     )
-    return Owner(Known(*found[:7]), found[7]) if found else None
+    return Owner(Known(*found[:7]), *found[7:]) if found else None
+
+
+def live_key(conn: Connection, known: Known, store_id: int, part: Part) -> str:
+    """Under which key this store has the recording's part already; "" when it has not."""
+    found = fetch_one(
+        conn,
+        "SELECT key FROM copy WHERE recording_id = %s AND start_at = %s AND store_id = %s AND part = %s AND state = 0",
+        [known.recording_id, known.start_utc, store_id, PARTS[part]],
+    )
+    return str(found[0]) if found else ""
+
+
+def keep_sheet(conn: Connection, owner: Owner, sheet: dict[str, Any]) -> None:
+    """Remember how the recording's sprite sheet is laid out."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE recording SET sprite = %s WHERE recording_id = %s AND start_at = %s AND sprite IS NULL",
+            (Json(sheet), owner.known.recording_id, owner.known.start_utc),
+        )
+
+
+def make_places(conn: Connection, config: Config, store: StoreConfig, identity: str) -> int:
+    """Sites, their cameras and this store as sites.yaml has them; the store's number. Raises CatalogueError when the
+    catalogue knows another store by this name."""
+    with conn, conn.cursor() as cursor:
+        for site in config.sites:
+            keep_cameras(cursor, keep_site(cursor, site), site, set())
+        (number,) = keep_stores(cursor, (store,))
+        set_store_identity(cursor, number, identity)
+        return number
 
 
 def site_known(conn: Connection, site: str) -> bool:
@@ -129,7 +173,7 @@ def add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyReceip
             "duration_s": found.duration_s,
             "fingerprint": found.fingerprint,
             "custody": 2,
-            "archived_at": actor.now,
+            "archived_at": found.archived_at or actor.now,
             "time_basis": found.time_basis,
             "time_marks": _marks(found.start_utc, actor.now),
             "source_name": found.source_name,
@@ -137,13 +181,14 @@ def add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyReceip
             "source_sha256": bytes.fromhex(found.source_sha256),
             "rendition_bytes": copy.size_bytes,
             "rendition_sha256": bytes.fromhex(copy.sha256),
-            "kind": "remuxed" if found.profile == "copy" else "encoded",
+            "kind": found.kind,
             "profile": found.profile,
             "codec": found.codec,
             "audio_codec": found.audio_codec,
             "width": side(found.width),
             "height": side(found.height),
             "fps": found.fps,
+            "damaged": found.damaged,
         }
         cursor.execute(
             f"INSERT INTO recording ({', '.join(facts)}) VALUES ({', '.join(['%s'] * len(facts))})"  # noqa: S608

@@ -91,6 +91,12 @@ def orders_to_copy(
         return list(copy_orders(cursor, [(recording_id, start) for recording_id, start in places]))
 
 
+def held_of(conn: Connection, places: Sequence[tuple[int, datetime]]) -> dict[int, CopyOrder]:
+    """What is proven of these recordings (id, start_utc) now, by id; one that has no copy any more is left out."""
+    with conn.cursor() as cursor:
+        return {order.recording_id: order for order in copy_orders(cursor, places)}
+
+
 def record_copies(conn: Connection, copied: Sequence[Copied], run: RunRef, now: datetime) -> None:
     """Commit what became of copy orders, one transaction per recording. now: UTC.
 

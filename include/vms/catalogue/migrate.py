@@ -13,6 +13,7 @@ from pathlib import Path
 import alembic.command
 import psycopg2
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
@@ -45,10 +46,25 @@ def upgrade(owner_url: str) -> None:
             ) from error
 
 
-def _migrate(owner_url: str) -> None:
+def revisions() -> tuple[str, ...]:
+    """All revisions of the schema that this version knows, the newest first."""
+    return tuple(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def newest() -> str:
+    """The revision to which `upgrade` leads."""
+    return revisions()[0]
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
+    return config
+
+
+def _migrate(owner_url: str) -> None:
+    config = _config()
     engine = create_engine(make_url(owner_url).set(drivername="postgresql+psycopg2"), poolclass=NullPool)
     with engine.connect() as connection:
         config.attributes["connection"] = connection

@@ -28,11 +28,17 @@ COMMANDS = {
     "copy": "vms.cli.copy",
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
+    "export": "vms.cli.export",
+    "import": "vms.cli.bring_in",
     "coverage": "vms.cli.coverage",
     "verify": "vms.cli.verify",
     "retry": "vms.cli.retry",
     "retention": "vms.cli.retention",
     "hold": "vms.cli.hold",
+    "backup": "vms.cli.backup",
+    "restore": "vms.cli.restore",
+    "rebuild": "vms.cli.rebuild",
+    "alerts": "vms.cli.alerts",
     "test": "vms.cli.test",
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from vms.cli.doctor_finding import Finding
-from vms.cli.doctor_stores import storage, upload
+from vms.cli.doctor_stores import backup, storage, upload
 from vms.cli.status import Overview
 from vms.config import Config, Site, load_config
 from vms.errors import VmsError
@@ -36,6 +36,7 @@ def examine(home: Home, seen: Overview) -> Iterator[Finding]:
     yield from _nothing_appears(home, seen, config, problem)
     yield from storage(home, seen, config)
     yield from upload(home, seen, config)
+    yield from backup(seen)
     yield from _machine(home)
 
 

@@ -1,4 +1,5 @@
-"""What `vms doctor` finds about where footage is kept: space that runs short, stores that are out, slow uploads."""
+"""What `vms doctor` finds about where footage is kept: space that runs short, stores that are out, slow uploads, and
+whether the catalogue is backed up."""
 
 from __future__ import annotations
 
@@ -102,6 +103,18 @@ def upload(home: Home, seen: Overview, config: Config | None) -> Iterator[Findin
         f"The processors are {'busy' if load > 1 else 'not busy'} (load {load:.1f} per core)."
         + (f" {remedy}" if load > 2 else ""),
     )
+
+
+def backup(seen: Overview) -> Iterator[Finding]:
+    """Whether the catalogue itself was backed up lately."""
+    group = "Backup of the catalogue"
+    if seen.backup_overdue:
+        remedy = "./vms backup makes one; why the DAG `backup` made none, its last run in Airflow tells."
+        yield Finding(group, False, seen.backup_overdue, remedy)
+    elif seen.backup is not None:
+        yield Finding(group, True, f"The last good one is of {seen.backup.made_at:%Y-%m-%d %H:%M} UTC.")
+    else:
+        yield Finding(group, True, "There is none yet; the DAG `backup` makes one every day.")
 
 
 def _backlogs(group: str, seen: Overview) -> Iterator[Finding]:

@@ -19,13 +19,14 @@ from vms.airflow_api import AirflowApi
 from vms.catalogue import purge_facts, purge_plans
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.purge_plans import PurgePlan
-from vms.cli.retention_proof import gather, show
+from vms.cli.retention_proof import show
 from vms.cli.wording import new_console, plain, size_text
 from vms.config import load_config
 from vms.errors import CatalogueError, VmsError
 from vms.hold_stores import hold_in_stores
 from vms.home import Home, from_environment
 from vms.model import RunRef
+from vms.proofs import gather
 from vms.purge import apply_in_store, finish, make_plan, prove
 from vms.purge_undo import undo as undo_purge
 from vms.purge_words import headline, lines, outcome

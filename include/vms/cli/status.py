@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from vms.backups import Manifest, local_backups, overdue
+from vms.catalogue.alerts import unsent, waiting_messages
 from vms.catalogue.connection import connect, url
 from vms.catalogue.pace import Backlog
 from vms.catalogue.reads_sites import backlogs, site_overviews, store_identities
@@ -36,7 +38,9 @@ _COLORS = {"ready": "green", "starting": "cyan", "waiting": "cyan", "stopped": "
 class Overview:
     """All that `status` tells. sites: those of the catalogue and of sites.yaml. waiting: why a site can't go on.
     identities: those of the stores that the catalogue knows, by name; None when it can't be asked.
-    backlogs: what each site has still to do, by its id. stores: how each store last answered to each site."""
+    backlogs: what each site has still to do, by its id. stores: how each store last answered to each site.
+    backup: the last good one of the catalogue here; backup_overdue: what is wrong with its age, "" when nothing is.
+    untold: alerts that could not be sent, a line for each target."""
 
     home: Home
     stack: StackState | None
@@ -47,6 +51,9 @@ class Overview:
     identities: Mapping[str, str] | None = None
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
     stores: tuple[StoreStateRow, ...] = ()
+    backup: Manifest | None = None
+    backup_overdue: str = ""
+    untold: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -78,6 +85,7 @@ def look(home: Home) -> Overview:
     waits: dict[str, Backlog] = {}
     states: list[StoreStateRow] = []
     errors: dict[str, str] = {}
+    untold: list[str] = []
     if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url:
         try:
             conn = connect(url(home, "viewer"))
@@ -85,6 +93,7 @@ def look(home: Home) -> Overview:
                 known = {one.site: one for one in site_overviews(conn)}
                 identities = store_identities(conn)
                 waits, states = backlogs(conn, datetime.now(UTC)), store_states(conn)
+                untold = unsent(waiting_messages(conn))
             finally:
                 conn.close()
         except VmsError as error:
@@ -103,7 +112,10 @@ def look(home: Home) -> Overview:
         )
     sites = tuple(known[name] for name in sorted(known))
     waiting = tuple(waiting_now(home))
-    return Overview(home, stack, sites, errors, waiting, tuple(problems), identities, waits, tuple(states))
+    return Overview(
+        *(home, stack, sites, errors, waiting, tuple(problems), identities, waits, tuple(states)),
+        *(next(iter(local_backups(home)), None), overdue(home, datetime.now(UTC)), tuple(untold)),
+    )
 
 
 def as_object(seen: Overview) -> dict[str, Any]:
@@ -135,7 +147,12 @@ def as_object(seen: Overview) -> dict[str, Any]:
             asdict(one) | {"since": utc_text(one.since), "seen_at": utc_text(one.seen_at)} for one in seen.stores
         ],
         "site_errors": [{"site": site or None, "message": message} for site, message in seen.site_errors.items()],
+        "backup": {
+            "last": utc_text(seen.backup.made_at) if seen.backup else None,
+            "overdue": bool(seen.backup_overdue),
+        },
         "waiting": list(seen.waiting),
+        "alerts_not_sent": list(seen.untold),
         "problems": list(seen.problems),
     }
 
@@ -196,6 +213,10 @@ def _show(console: Console, seen: Overview) -> None:
         console.print(f"[red]{plain(message)}[/]")
     for one in seen.waiting:
         console.print(f"[yellow]{plain(str(one.get('why', '')))}[/]")
+    if seen.backup_overdue:
+        console.print(f"[red]{plain(seen.backup_overdue)}[/] Make one with [bold]./vms backup[/].")
+    for line in seen.untold:
+        console.print(f"[red]{plain(line)}[/]")
     for problem in seen.problems:
         console.print(f"[red]{plain(problem)}[/]")
     if phase in ("stopped", "failed"):

@@ -48,7 +48,7 @@ class Ports:
 
 
 def service(home: Home) -> Service:
-    """Ready when an object can be put: an open port says little. The bucket is made by the way."""
+    """Ready when an object can be put and read: an open port says little. The bucket is made by the way."""
     server = _Server(home)
     # An orderly end takes a quarter of a minute; objects that were acknowledged outlive the kill of the process.
     return Service(NAME, server.prepare, server.is_writable, stop_rank=2, stop_signal=signal.SIGKILL)
@@ -168,7 +168,9 @@ class _Server:
             known = self._client.exceptions
             with contextlib.suppress(known.BucketAlreadyOwnedByYou, known.BucketAlreadyExists):
                 self._client.create_bucket(Bucket=BUCKET)
-            self._client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
+            # Bytes, and back again: an empty object asks nothing of the volumes, which come seconds after the rest.
+            self._client.put_object(Bucket=BUCKET, Key="ready", Body=b"ready")
+            self._client.get_object(Bucket=BUCKET, Key="ready")["Body"].read()
         except (BotoCoreError, ClientError):
             return False
         self._has_written = True

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from vms.backups import is_backup_key
 from vms.catalogue import adopting, integrity
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
@@ -26,8 +27,9 @@ from vms.home import Home
 from vms.model import CopyReceipt, RunRef, StoreTarget
 from vms.steps.inspecting import inspected, play_through, sweep
 from vms.steps.meeting import meet
+from vms.steps.telling import found_by, read_told
 from vms.stores import ObjectMissing, Store, StoredObject
-from vms.video.identity import HEAD_BYTES, read_identity
+from vms.video.identity import HEAD_BYTES
 
 PAGE = 1000
 _YOUNG = timedelta(hours=24)  # an object that is younger may be on its way into the catalogue
@@ -111,8 +113,9 @@ def _walk(work: _Round, deadline: float, moved: Callable[[Reconciled], None]) ->
     objects = work.store.list(after=after)
     while True:
         listed_at = datetime.now(UTC)
-        page = list(islice(objects, PAGE))
-        upto = page[-1].key if len(page) == PAGE else None
+        listed = list(islice(objects, PAGE))
+        upto = listed[-1].key if len(listed) == PAGE else None
+        page = [one for one in listed if not is_backup_key(one.key)]
         if fresh and not page and integrity.has_copies(work.conn, number) and not work.accept_losses:
             raise StoreUnreachable(
                 f"Store {work.target.name} at {work.target.url} shows no object at all, though the catalogue knows of"
@@ -238,36 +241,11 @@ def _adopt(work: _Round, one: StoredObject) -> str:
             adopting.add_copy(work.conn, work.actor, owner, copy)
             return ""
         try:
-            said = read_identity(_head(whole.path))
-            start = datetime.fromisoformat(str(said["start_utc"]))
-            told = (str(said["site"]), str(said["camera"]), str(said["fingerprint"])[:12], start.replace(microsecond=0))
-        except (ValueError, KeyError, TypeError):
-            return "it does not say which recording it is"
-        if told != (parts.site, parts.camera, parts.fingerprint, parts.start_utc):
-            return "it says that it is another recording than its key does"
+            told = read_told(_head(whole.path), parts)
+        except ValueError as error:
+            return str(error)
         plays = play_through(whole.path, one.key, work.home)
-        adopting.add_recording(
-            work.conn,
-            work.actor,
-            adopting.Found(
-                site=parts.site,
-                camera=parts.camera,
-                start_utc=start.astimezone(UTC),
-                fingerprint=str(said["fingerprint"]),
-                time_basis=str(said["time_basis"]),
-                source_name=str(said["source_name"]),
-                source_bytes=int(said["source_bytes"]),
-                source_sha256=str(said["source_sha256"]),
-                profile=str(said["profile"]),
-                duration_s=plays.duration_s,
-                codec=plays.video.codec,
-                audio_codec=plays.audio.codec if plays.audio else None,
-                width=plays.video.width,
-                height=plays.video.height,
-                fps=plays.video.fps,
-            ),
-            copy,
-        )
+        adopting.add_recording(work.conn, work.actor, found_by(told, plays), copy)
     return ""
 
 

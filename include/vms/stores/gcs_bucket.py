@@ -49,7 +49,12 @@ def bucket_findings(client: Any, bucket: str, prefix: str, options: StoreOptions
     found += _locking(there, options)
     key = options.encryption or there.default_kms_key_name
     found.append(Finding(True, f"encrypts with {f'the key {key}' if key else 'keys of Google'}"))
-    deletes = [rule for rule in there.lifecycle_rules if _deletes_footage(rule, prefix)]
+    deletes = []
+    for rule in there.lifecycle_rules:
+        if _is_backstop(rule, prefix):
+            found.append(Finding(True, f"a rule for one site clears up as a backstop ({_days(rule)})"))
+        elif _deletes_footage(rule, prefix):
+            deletes.append(rule)
     if deletes:
         found.append(
             Finding(
@@ -105,6 +110,17 @@ def _of_old_versions(rule: Any) -> bool:
     condition = rule.get("condition", {})
     return rule.get("action", {}).get("type") == "Delete" and (
         condition.get("isLive") is False or bool(_FOR_OLD_VERSIONS & set(condition))
+    )
+
+
+def _is_backstop(rule: Any, prefix: str) -> bool:
+    """Whether it looks like what `stores lifecycle` writes: rules have no names there."""
+    condition = rule.get("condition", {})
+    sites = condition.get("matchesPrefix", ())
+    return (
+        rule.get("action", {}).get("type") == "Delete"
+        and set(condition) == {"age", "isLive", "matchesPrefix"}
+        and all(one.startswith(prefix) and one.removeprefix(prefix).rstrip("/") for one in sites)
     )
 
 

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from vms.model import StoreOptions
 from vms.stores.base import Finding
+from vms.stores.lifecycle import OURS
 from vms.stores.s3_errors import code, is_denied, status
 from vms.stores.s3_rights import ACTIONS
 
@@ -49,12 +50,15 @@ def _lifecycle(rules: list[dict[str, Any]], client: Any, bucket: str, prefix: st
     answer = _asked(
         lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket), nothing=("NoSuchLifecycleConfiguration",)
     )
-    rules += [one for one in answer.get("Rules", ()) if one.get("Status") == "Enabled" and _is_ours(one, prefix)]
+    rules += [one for one in answer.get("Rules", ()) if one.get("Status") == "Enabled" and _is_about(one, prefix)]
     found = []
     for rule in rules:
         expiration = rule.get("Expiration", {})
         if "Days" in expiration or "Date" in expiration:
             after = f"after {expiration['Days']} days" if "Days" in expiration else "at a date"
+            if str(rule.get("ID", "")).startswith(OURS):
+                found.append(Finding(True, f"a rule of ours clears up as a backstop ({after}: {_start(rule)})"))
+                continue
             found.append(
                 Finding(
                     False,
@@ -70,7 +74,7 @@ def _lifecycle(rules: list[dict[str, Any]], client: Any, bucket: str, prefix: st
                 True,
                 "no lifecycle rule of the bucket aborts incomplete uploads; those of a lost machine are cleared only"
                 " by later uploads",
-                "Add a rule that aborts incomplete multipart uploads after 7 days (docs/operations.md).",
+                "`vms stores lifecycle --write` adds a rule that aborts them after 7 days.",
             )
         )
     return found
@@ -86,7 +90,7 @@ def _versioning(client: Any, bucket: str, rules: list[dict[str, Any]]) -> list[F
         Finding(
             False,
             "the bucket keeps every deleted object as an old version for ever",
-            "Add a lifecycle rule that deletes noncurrent versions, or suspend versioning where there is no lock.",
+            "`vms stores lifecycle --write` adds a rule that deletes old versions; or suspend versioning.",
         )
     ]
 
@@ -150,8 +154,13 @@ def _asked(ask: Callable[[], dict[str, Any]], nothing: tuple[str, ...] = ()) -> 
         raise
 
 
-def _is_ours(rule: dict[str, Any], prefix: str) -> bool:
+def _is_about(rule: dict[str, Any], prefix: str) -> bool:
+    start = _start(rule)
+    return start.startswith(prefix) or prefix.startswith(start)
+
+
+def _start(rule: dict[str, Any]) -> str:
+    """How the keys begin that a rule is about."""
     narrowed = rule.get("Filter", {})
     narrowed = narrowed.get("And", narrowed)
-    start = rule.get("Prefix") or narrowed.get("Prefix") or ""
-    return bool(start.startswith(prefix) or prefix.startswith(start))
+    return str(rule.get("Prefix") or narrowed.get("Prefix") or "")

@@ -119,7 +119,7 @@ def _answered(what: str, error: ClientError) -> StoreError:
     if found in _RIGHTS or number == 403:
         return StoreDenied(
             what,
-            f"Allow this key {s3_rights.missing(error)}; docs/policies/aws-archive.json has all that is needed.",
+            f"Allow this key {s3_rights.missing(error)}; docs/policies has all that is needed.",
         )
     if found in _BUSY or number == 429:
         return StoreUnreachable(what, "The server asks for fewer requests; it is tried again later by itself.")

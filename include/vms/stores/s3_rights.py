@@ -20,13 +20,19 @@ ACTIONS = {
     "HeadBucket": "s3:ListBucket",
     "HeadObject": "s3:GetObject",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectVersions": "s3:ListBucketVersions",
     "ListObjectsV2": "s3:ListBucket",
     "ListParts": "s3:ListMultipartUploadParts",
+    "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "PutObject": "s3:PutObject",
+    "PutObjectLegalHold": "s3:PutObjectLegalHold",
     "UploadPart": "s3:PutObject",
 }
-"""By the name of the request. A request with tags also takes PUT_TAGS, one with a lock PUT_LOCK."""
+"""By the name of the request. A request with tags also takes PUT_TAGS, one with a lock PUT_LOCK; deleting a version,
+such as a deletion marker, takes DELETE_VERSION; without SEE_LOCK an object is shown as if it had no lock."""
 
+DELETE_VERSION = "s3:DeleteObjectVersion"
+SEE_LOCK = ("s3:GetObjectLegalHold", "s3:GetObjectRetention")
 PUT_TAGS = "s3:PutObjectTagging"
 PUT_LOCK = "s3:PutObjectRetention"
 

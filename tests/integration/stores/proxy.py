@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>"
@@ -18,9 +19,9 @@ class Line:
     """Every fault is off until it is set.
 
     up: bytes that have gone to the server. cut_at: close everything once that many have gone up. hold_at: let nothing
-    more up from there (held tells that it is so). storm: answer every request 503. flip: change a byte of the next
-    large piece that goes up. lose_answers: how many answers are cut off. cut_down_at: close everything when so many
-    bytes of one connection have come down. rewrite: what becomes of what comes down.
+    more up from there, until it is None again (held tells that it is so). storm: answer every request 503. flip: change
+    a byte of the next large piece that goes up. lose_answers: how many answers are cut off. cut_down_at: close
+    everything when so many bytes of one connection have come down. rewrite: what becomes of what comes down.
     """
 
     def __init__(self, port: int) -> None:
@@ -88,7 +89,9 @@ class Line:
         while piece := client.recv(65536):
             if self.hold_at is not None and self.up >= self.hold_at:
                 self.held.set()
-                return  # its client is about to be killed
+                while self.hold_at is not None and self._listener.fileno() >= 0:
+                    time.sleep(0.05)
+                return  # its client has been killed: what it still had under way is lost
             if self.flip and len(piece) > 1000 and b" HTTP/1.1\r\n" not in piece:
                 self.flip = False
                 piece = piece[:-1] + bytes([piece[-1] ^ 1])

@@ -21,9 +21,11 @@ import weed
 from vms.home import PROJECT_ROOT
 from vms.model import StoreOptions
 from vms.stores import Store, connections, open_store
+from vms.stores.gcs import GcsStore
+from vms.stores.s3 import S3Store
 from vms.stores.s3_client import make_client
 from vms.stores.s3_put import PART_BYTES, WHOLE_BYTES
-from vms.stores.s3_rights import ACTIONS, PUT_LOCK, PUT_TAGS
+from vms.stores.s3_rights import ACTIONS, DELETE_VERSION, PUT_LOCK, PUT_TAGS, SEE_LOCK
 
 POLICIES = PROJECT_ROOT / "docs/policies"
 KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
@@ -44,7 +46,7 @@ class Recorder:
         bucket = f"arn:aws:s3:::{params['Bucket']}"
         keys = [one["Key"] for one in params.get("Delete", {}).get("Objects", ())] or [params.get("Key")]
         places = [bucket if key is None else f"{bucket}/{key}" for key in keys]
-        actions = [ACTIONS[model.name]]
+        actions = [DELETE_VERSION if "VersionId" in params else ACTIONS[model.name]]
         actions += [PUT_TAGS] if "Tagging" in params else []
         actions += [PUT_LOCK] if "ObjectLockMode" in params else []
         self.wanted |= {(action, place) for action in actions for place in places}
@@ -123,15 +125,24 @@ def test_aws_policies_fit_what_the_store_does(
     monkeypatch.setenv("AIRFLOW_CONN_POLICY", weed.connection_text(s3_server.endpoint))
     store = open_store("cloud", f"s3://{bucket}/{prefix}", conn_id="policy", options=OPTIONS)
     _archive(store, tmp_path, LARGE)
-    archive, retention = (grants(f"aws-{one}.json", bucket, prefix) for one in ("archive", "retention"))
+    archive, retention, rules = (grants(f"aws-{one}.json", bucket, prefix) for one in ("archive", "retention", "rules"))
     # what was done to footage it may do; of deleting, only the probes
     assert refused(recorder.wanted, archive) == set()
     assert unused(recorder.wanted, archive) == []
     recorder.wanted.clear()
     store.delete([KEY])
     assert refused(recorder.wanted, archive) == {("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{prefix}/{KEY}")}
+    assert isinstance(store, S3Store)
+    assert store.bring_back([KEY]) == [KEY]
+    assert store.hold([KEY], on=True) == {KEY: ""}
+    assert store.protection(KEY) is not None
+    store.hold([KEY], on=False)
     assert refused(recorder.wanted, archive + retention) == set()
-    assert unused(recorder.wanted, retention) == []
+    assert {action for action, _ in unused(recorder.wanted, retention)} == set(SEE_LOCK)
+    recorder.wanted.clear()
+    store.write_lifecycle(store.lifecycle({"ho": 400}, 7))
+    assert refused(recorder.wanted, archive + retention) == set(rules)
+    assert not [one for one in store.check() if not one.ok]
 
 
 def test_every_request_of_the_code_has_its_right() -> None:
@@ -153,6 +164,8 @@ def _right(seen: Seen) -> list[str]:
         return ["storage.objects.create", *lock]
     if seen.method == "DELETE":
         return ["storage.objects.delete"]
+    if seen.method == "PATCH":
+        return [f"storage.{'objects' if '/o/' in seen.path else 'buckets'}.update"]
     assert seen.method == "GET", seen
     if seen.path == f"/storage/v1/b/{BUCKET}":
         return ["storage.buckets.get"]
@@ -160,9 +173,9 @@ def _right(seen: Seen) -> list[str]:
 
 
 def test_google_roles_fit_what_the_store_does(gcs: GcsServer, tmp_path: Path) -> None:
-    archive, retention = (
+    archive, retention, rules = (
         set(yaml.safe_load((POLICIES / f"gcp-{one}-role.yaml").read_text())["includedPermissions"])
-        for one in ("archive", "retention")
+        for one in ("archive", "retention", "rules")
     )
     options = StoreOptions(lock_days=1)
     store = open_store("cloud", f"gs://{BUCKET}/archive", conn_id="test_gs", options=options)
@@ -172,4 +185,13 @@ def test_google_roles_fit_what_the_store_does(gcs: GcsServer, tmp_path: Path) ->
     assert wanted == archive
     gcs.seen.clear()
     store.delete([KEY])
+    file = tmp_path / "staged"
+    wanted_again = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "size_bytes": file.stat().st_size}
+    assert isinstance(store, GcsStore)
+    store.put(file, KEY, **wanted_again)
+    assert store.hold([KEY], on=True) == {KEY: ""}
     assert {right for one in gcs.seen for right in _right(one)} - archive == retention
+    gcs.seen.clear()
+    store.write_lifecycle(store.lifecycle({"ho": 400}, 7))
+    assert {right for one in gcs.seen for right in _right(one)} - archive == rules
+    assert [one.what for one in store.check() if not one.ok and "retention" not in one.what] == []

@@ -1,0 +1,244 @@
+"""What people are told, in Indonesian and English. A test holds that neither language lacks a word.
+
+Times are on the clock of the site, or of the alerts where no site is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from vms.alerts.conditions import Kind
+from vms.catalogue.alerts import AlertRow
+from vms.config_alerts import Language
+from vms.coverage import DayCoverage
+
+
+@dataclass(frozen=True)
+class Words:
+    """One kind of alert in one language: what is wrong, what to do, and that it is over. {names} are filled in."""
+
+    begin: str
+    remedy: str
+    end: str
+
+
+KINDS: Mapping[Language, Mapping[Kind, Words]] = {
+    "en": {
+        "camera_silent": Words(
+            "{site}: camera {name} has sent nothing since {since}.",
+            "Check the camera, its power and its recorder.",
+            "{site}: camera {name} sends footage again.",
+        ),
+        "site_unreachable": Words(
+            "{site}: the footage folder was last seen at {since}.",
+            "Check the line, the VPN and whether the folder is mounted; `vms status` says more.",
+            "{site}: the footage folder is back.",
+        ),
+        "backlog": Words(
+            "{site}: {count} files or copies wait, the oldest for {hours} hours.",
+            "Check the line and the stores; `vms status` says how long it will take.",
+            "{site}: the backlog is worked off.",
+        ),
+        "quarantine": Words(
+            "{site}: {count} files could not be archived and are in quarantine.",
+            "`vms recordings --state quarantined` says why and what to do.",
+            "{site}: nothing is in quarantine any more.",
+        ),
+        "store_out": Words(
+            "Store {store} is {state_word} for {sites}.",
+            "Nothing is lost: sources stay until it is back. `vms status` and `vms stores check` say more.",
+            "Store {store} is not {state_word} any more.",
+        ),
+        "store_full_soon": Words(
+            "Store {subject} will be full in {days} days.",
+            "`vms retention proof` says how much room it needs, or how much shorter it would have to keep footage.",
+            "Store {subject} is no longer about to be full.",
+        ),
+        "footage_lost": Words(
+            "{site}: {count} archived recordings have no good copy any more.",
+            "If the recorder still has them, export them again; `vms coverage --gaps` names them.",
+            "{site}: every archived recording has a good copy again.",
+        ),
+        "copies_broken": Words(
+            "Store {subject}: {count} copies are lost or damaged.",
+            "They are repaired each night from other stores; `vms verify` says more.",
+            "Store {subject}: its copies are good again.",
+        ),
+        "purge_waiting": Words(
+            "Plan {subject} to delete {count} recordings is unusual and waits for somebody to approve it.",
+            "`vms retention history --plan {subject}` says why. Without an answer nothing is deleted.",
+            "Plan {subject} to delete recordings does not wait any more.",
+        ),
+        "free_space": Words(
+            "Only {gigabytes} GB are free at {subject}.",
+            "Free space there. Are the stores full or away, so that staged files can't leave?",
+            "There is enough free space at {subject} again.",
+        ),
+    },
+    "id": {
+        "camera_silent": Words(
+            "{site}: kamera {name} tidak mengirim apa pun sejak {since}.",
+            "Periksa kamera, catu dayanya, dan perekamnya.",
+            "{site}: kamera {name} mengirim rekaman lagi.",
+        ),
+        "site_unreachable": Words(
+            "{site}: folder rekaman terakhir terlihat pada {since}.",
+            "Periksa jaringan, VPN, dan apakah foldernya terpasang; `vms status` menjelaskan lebih lanjut.",
+            "{site}: folder rekaman sudah kembali.",
+        ),
+        "backlog": Words(
+            "{site}: {count} berkas atau salinan menunggu, yang tertua sudah {hours} jam.",
+            "Periksa jaringan dan penyimpanan; `vms status` memperkirakan kapan selesai.",
+            "{site}: antrean sudah selesai dikerjakan.",
+        ),
+        "quarantine": Words(
+            "{site}: {count} berkas tidak dapat diarsipkan dan dikarantina.",
+            "`vms recordings --state quarantined` menjelaskan sebab dan tindakannya.",
+            "{site}: tidak ada lagi berkas di karantina.",
+        ),
+        "store_out": Words(
+            "Penyimpanan {store} {state_word} untuk {sites}.",
+            "Tidak ada yang hilang: sumber tetap disimpan sampai pulih. Lihat `vms status` dan `vms stores check`.",
+            "Penyimpanan {store} tidak lagi {state_word}.",
+        ),
+        "store_full_soon": Words(
+            "Penyimpanan {subject} akan penuh dalam {days} hari.",
+            "`vms retention proof` menunjukkan ruang yang diperlukan, atau berapa lama rekaman masih muat.",
+            "Penyimpanan {subject} tidak lagi terancam penuh.",
+        ),
+        "footage_lost": Words(
+            "{site}: {count} rekaman arsip tidak lagi memiliki salinan yang baik.",
+            "Jika perekam masih menyimpannya, ekspor ulang; `vms coverage --gaps` menyebutkannya.",
+            "{site}: semua rekaman arsip kembali memiliki salinan yang baik.",
+        ),
+        "copies_broken": Words(
+            "Penyimpanan {subject}: {count} salinan hilang atau rusak.",
+            "Salinan diperbaiki tiap malam dari penyimpanan lain; `vms verify` menjelaskan lebih lanjut.",
+            "Penyimpanan {subject}: salinannya sudah baik lagi.",
+        ),
+        "purge_waiting": Words(
+            "Rencana {subject} untuk menghapus {count} rekaman tidak biasa dan menunggu persetujuan.",
+            "`vms retention history --plan {subject}` menjelaskan sebabnya. Tanpa jawaban tidak ada yang dihapus.",
+            "Rencana {subject} untuk menghapus rekaman tidak lagi menunggu.",
+        ),
+        "free_space": Words(
+            "Hanya {gigabytes} GB yang kosong di {subject}.",
+            "Kosongkan ruang di sana. Apakah penyimpanan penuh atau terputus sehingga berkas tidak dapat keluar?",
+            "Ruang kosong di {subject} sudah cukup lagi.",
+        ),
+    },
+}
+
+STATES: Mapping[Language, Mapping[str, str]] = {
+    "en": {"unreachable": "unreachable", "full": "full", "denied": "refusing access"},
+    "id": {"unreachable": "tidak terjangkau", "full": "penuh", "denied": "menolak akses"},
+}
+
+PHRASES: Mapping[Language, Mapping[str, str]] = {
+    "en": {
+        "several": "{count} messages",
+        "more": "... and {count} more: `vms alerts list`",
+        "test": "Test",
+        "test_body": "Alerts reach you. Nothing is wrong.",
+        "digest": "{site}, {day}",
+        "covered": "{percent} of the expected footage is archived.",
+        "nothing": "No footage was expected.",
+        "camera": "{camera}: {percent}",
+        "open": "Open alerts:",
+        "fine": "No open alerts.",
+        "picture": "Coverage of the last {count} days",
+    },
+    "id": {
+        "several": "{count} pesan",
+        "more": "... dan {count} lagi: `vms alerts list`",
+        "test": "Uji coba",
+        "test_body": "Peringatan sampai kepada Anda. Tidak ada masalah.",
+        "digest": "{site}, {day}",
+        "covered": "{percent} rekaman yang diharapkan sudah diarsipkan.",
+        "nothing": "Tidak ada rekaman yang diharapkan.",
+        "camera": "{camera}: {percent}",
+        "open": "Peringatan yang masih terbuka:",
+        "fine": "Tidak ada peringatan yang terbuka.",
+        "picture": "Cakupan {count} hari terakhir",
+    },
+}
+
+LINES = 12
+"""Of one message, so that it fits into the 4,096 signs that Telegram takes; what is above is counted."""
+
+
+def phrase(language: Language, key: str, **values: Any) -> str:
+    """One of PHRASES with its values."""
+    return PHRASES[language][key].format(**values)
+
+
+def begin_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
+    """What is wrong and what to do."""
+    words, values = _words(language, alert), _values(language, alert, zone)
+    return f"🔴 {words.begin.format(**values)} {words.remedy.format(**values)}"
+
+
+def short_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
+    """What is wrong, for a list."""
+    return _words(language, alert).begin.format(**_values(language, alert, zone))
+
+
+def end_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
+    """That it is over, and from when to when it went on."""
+    times = f"{_clock(alert.opened_at, zone)} - {_clock(alert.closed_at or alert.seen_at, zone)}"
+    return f"🟢 {_words(language, alert).end.format(**_values(language, alert, zone))} ({times})"
+
+
+def joined(language: Language, lines: Sequence[str]) -> str:
+    """Several lines as one text that fits into a message."""
+    more = [phrase(language, "more", count=len(lines) - LINES)] if len(lines) > LINES else []
+    return "\n\n".join([*lines[:LINES], *more])
+
+
+def digest_text(language: Language, days: Sequence[DayCoverage], open_alerts: Sequence[str]) -> str:
+    """Of one site and day: footage by camera, and what is wrong now."""
+    expected, present = sum(one.expected_s for one in days), sum(one.present_s for one in days)
+    lines = [
+        phrase(language, "covered", percent=percent(present, expected)) if expected else phrase(language, "nothing")
+    ]
+    lacking = sorted((one for one in days if one.present_s < one.expected_s), key=lambda one: one.percent or 0.0)
+    lines += [
+        phrase(language, "camera", camera=one.camera, percent=percent(one.present_s, one.expected_s))
+        for one in lacking[:LINES]
+    ]
+    lines += [phrase(language, "open"), *(f"🔴 {text}" for text in open_alerts[:LINES])] if open_alerts else []
+    return "\n".join(lines if open_alerts else [*lines, phrase(language, "fine")])
+
+
+def percent(present: float, expected: float) -> str:
+    """Never rounded up to 100."""
+    return f"{int(1000 * present / expected) / 10:g}%"
+
+
+def day_text(day: date) -> str:
+    """As both languages read it without a doubt."""
+    return f"{day:%Y-%m-%d}"
+
+
+def _words(language: Language, alert: AlertRow) -> Words:
+    kinds: Mapping[Any, Words] = KINDS[language]
+    return kinds[alert.kind]
+
+
+def _values(language: Language, alert: AlertRow, zone: ZoneInfo) -> dict[str, Any]:
+    values = {**alert.detail, "site": alert.site, "subject": alert.subject}
+    if "since" in values:
+        values["since"] = _clock(datetime.fromisoformat(values["since"]), zone)
+    if "bytes" in values:
+        values["gigabytes"] = f"{values['bytes'] / 1e9:.1f}"
+    if "state" in values:
+        values["state_word"] = STATES[language].get(values["state"], values["state"])
+    return values
+
+
+def _clock(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"

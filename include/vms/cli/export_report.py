@@ -1,0 +1,278 @@
+"""What an export leaves behind and says: names of files, SHA256SUMS, the manifest, the bar, the closing table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from vms.catalogue.reads import RecordingRow
+from vms.cli.selection import Moment
+from vms.cli.wording import plain, size_text, utc_text
+from vms.coverage import CameraFacts, Gap
+from vms.errors import ConfigError, VmsError
+from vms.model import CopyOrder
+from vms.steps.export import Exported
+
+MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Range:
+    """What was asked for. words: as it was written."""
+
+    words: str
+    begin: Moment | None
+    end: Moment | None
+    sites: tuple[str, ...]
+    cameras: tuple[str, ...]
+
+    def as_object(self) -> dict[str, Any]:
+        return {"range": self.words, "sites": sorted(self.sites), "cameras": sorted(self.cameras)}
+
+
+@dataclass
+class Folder:
+    """The folder that is written into, and what has come of each recording so far.
+
+    first, last: start and end of all footage that the catalogue knows in the range (UTC).
+    """
+
+    root: Path
+    asked: Range
+    by: str
+    at: datetime
+    recordings: list[dict[str, Any]] = field(default_factory=list)
+    lacking: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    written: int = 0
+    size_bytes: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    _names: set[str] = field(default_factory=set)
+
+    @classmethod
+    def opened(cls, root: Path, asked: Range, by: str, at: datetime) -> Folder:
+        """A folder without an export or with one of the same range. Raises ConfigError for another's, OSError."""
+        made = cls(root, asked, by, at)
+        try:
+            before = json.loads((root / MANIFEST).read_text())
+        except FileNotFoundError:
+            before = None
+        except ValueError:
+            before = {}
+        if before is not None and (not isinstance(before, dict) or before.get("asked") != asked.as_object()):
+            raise ConfigError(
+                f"--to: {root} holds the export of another range; its hash list and manifest were not touched.",
+                "Give each export a folder of its own, or the very words of the first one to go on with it.",
+            )
+        if before is None:
+            made._write_manifest(complete=False)
+        return made
+
+    def path_of(self, row: RecordingRow, order: CopyOrder) -> Path:
+        """Its file: site/camera/2026-01-31/site_camera_2026-01-31_08-00-00_WIB.mp4, on the clock of the site.
+
+        Of several recordings of a camera from one second the later ones have their number in the name, too.
+        """
+        key = next(copy.key for copy in order.held if copy.part == "rendition")
+        at = row.start_utc.astimezone(ZoneInfo(row.time_zone))
+        zone = at.tzname() or ""
+        zone = f"UTC{zone}" if zone[:1] in ("+", "-") else zone
+        stem = f"{row.site}_{row.camera}_{at:%Y-%m-%d_%H-%M-%S}_{zone}"
+        if stem in self._names:
+            stem = f"{stem}_{row.id}"
+        self._names.add(stem)
+        return self.root / row.site / row.camera / f"{at:%Y-%m-%d}" / f"{stem}{PurePosixPath(key).suffix}"
+
+    def has(self, row: RecordingRow, path: Path, done: Exported) -> None:
+        """It lies there, proven."""
+        self._saw(row)
+        self.written += done.how == "written"
+        self.size_bytes += done.copy.size_bytes
+        self.troubles += done.troubles
+        file = path.relative_to(self.root).as_posix()
+        self.recordings.append(
+            {
+                "file": file,
+                "size_bytes": done.copy.size_bytes,
+                "sha256": done.copy.sha256,
+                **_identity(row),
+                "time_basis": row.time_basis,
+                "time_marks": list(row.time_marks),
+                "duration_s": row.duration_s,
+                "source": {
+                    "name": row.source_name,
+                    "size_bytes": row.source_bytes,
+                    "sha256": row.source_sha256 or None,
+                },
+                "rendition": {
+                    "kind": row.kind,
+                    "profile": row.profile or None,
+                    "codec": row.codec,
+                    "audio_codec": row.audio_codec or None,
+                    "width": row.width,
+                    "height": row.height,
+                    "fps": row.fps,
+                },
+                "damaged": row.damaged or None,
+                "key": done.copy.key,
+            }
+        )
+
+    def lacks(self, row: RecordingRow) -> None:
+        """The catalogue knows of it, and no store has it: not archived (yet), purged, or lost."""
+        self._saw(row)
+        reason = row.reason or ("no_copy" if row.state in ("archived", "released") else row.state)
+        self.lacking.append({**_identity(row), "state": row.state, "reason": reason, "message": row.message or None})
+
+    def failed(self, row: RecordingRow, error: VmsError) -> None:
+        """A store should have it, and none gave it."""
+        self._saw(row)
+        self.failures.append({**_identity(row), "message": error.message, "remedy": error.remedy})
+
+    def close(self, *, complete: bool) -> None:
+        """Write the manifest and then the hash list, which names the manifest as well."""
+        self._write_manifest(complete=complete)
+        hashes = {one["file"]: one["sha256"] for one in self.recordings}
+        hashes[MANIFEST] = hashlib.sha256((self.root / MANIFEST).read_bytes()).hexdigest()
+        _write(self.root / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(hashes.items())))
+
+    def summary(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "to": str(self.root),
+            "written": self.written,
+            "already_there": len(self.recordings) - self.written,
+            "size_bytes": self.size_bytes,
+            "failed": self.failures,
+            "not_in_a_store": self.lacking,
+            "gaps": self.gaps,
+            "stores_that_failed": self.troubles,
+        }
+
+    def _saw(self, row: RecordingRow) -> None:
+        self.first = min(self.first or row.start_utc, row.start_utc)
+        self.last = max(self.last or row.end_utc, row.end_utc)
+
+    def _write_manifest(self, *, complete: bool) -> None:
+        told = {
+            "schema": _SCHEMA,
+            "asked": self.asked.as_object(),
+            "complete": complete,
+            "exported_at": utc_text(self.at),
+            "exported_by": self.by,
+            "recordings": self.recordings,
+            "failed": self.failures,
+            "not_in_a_store": self.lacking,
+            "gaps": self.gaps,
+        }
+        _write(self.root / MANIFEST, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+
+
+@dataclass
+class Bar:
+    """Bytes and files that are there, for the bar on a terminal."""
+
+    draw: Callable[[int, int], None]
+    size_bytes: int = 0
+    files: int = 0
+    under_way: int = 0
+
+    def moved(self, size_bytes: int) -> None:
+        self.under_way = size_bytes
+        self.draw(self.size_bytes + size_bytes, self.files)
+
+    def end(self, row: RecordingRow) -> None:
+        self.size_bytes += row.rendition_bytes or 0
+        self.files += 1
+        self.moved(0)
+
+
+@contextmanager
+def bar(files: int, size_bytes: int, console: Console, *, quiet: bool) -> Iterator[Bar]:
+    """Files, bytes, speed and time left on a terminal; elsewhere nothing is drawn."""
+    if quiet or not console.is_terminal:
+        yield Bar(lambda _bytes, _files: None)
+        return
+    counted = TextColumn("{task.fields[files]} of {task.fields[of]} files")
+    columns = (counted, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=size_bytes, files=0, of=files)
+        yield Bar(lambda moved, count: progress.update(task, completed=moved, files=count))
+
+
+def gap_object(facts: CameraFacts, gap: Gap) -> dict[str, Any]:
+    """A gap for the manifest: on the site's clock with its offset, and in UTC."""
+    return {
+        "site": facts.site,
+        "camera": facts.camera,
+        "start": gap.start.astimezone(facts.zone).isoformat(),
+        "end": gap.end.astimezone(facts.zone).isoformat(),
+        "start_utc": utc_text(gap.start),
+        "end_utc": utc_text(gap.end),
+        "seconds": gap.seconds,
+        "reason": gap.reason,
+        "detail": gap.detail or None,
+    }
+
+
+def show_end(folder: Folder, console: Console) -> None:
+    """The closing table, what could not be written, and how to check the folder."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("written", "already there", "size", "failed", "not in a store", "gaps"):
+        table.add_column(title, justify="right")
+    told = folder.summary()
+    numbers = (told["written"], told["already_there"], size_text(folder.size_bytes))
+    table.add_row(*map(str, (*numbers, len(folder.failures), len(folder.lacking), len(folder.gaps))))
+    console.print(table)
+    for words in sorted({(one["message"], one["remedy"]) for one in folder.failures}):
+        console.print(f"[red]not written[/] {plain(' '.join(words))}")
+    for line in dict.fromkeys(folder.troubles):
+        console.print(f"[yellow]read elsewhere[/] {plain(line)}")
+    if folder.lacking or folder.gaps:
+        console.print(f"{MANIFEST} names what is missing, and why.")
+    console.print(f"Check it anywhere: cd {plain(str(folder.root))} && sha256sum -c {SUMS}", soft_wrap=True)
+
+
+def _identity(row: RecordingRow) -> dict[str, Any]:
+    zone = ZoneInfo(row.time_zone)
+    return {
+        "recording": row.id,
+        "site": row.site,
+        "site_name": row.site_name,
+        "camera": row.camera,
+        "camera_name": row.camera_name,
+        "time_zone": row.time_zone,
+        "start": row.start_utc.astimezone(zone).isoformat(),
+        "end": row.end_utc.astimezone(zone).isoformat(),
+        "start_utc": utc_text(row.start_utc),
+        "end_utc": utc_text(row.end_utc),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing. Raises ConfigError when the disk does not take it."""
+    begun = path.with_name(f".{path.name}.part")
+    try:
+        with begun.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        begun.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written ({error.strerror}).", "Make room there, then go on.") from error

@@ -1,0 +1,368 @@
+"""The catalogue dumped, lost, restored: every row, or what was there before; and what was archived since comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from airflow_runs import AirflowRuns
+from airflow_runs import migrate as airflow_tables
+from catalogue_world import START, a_run, ask, five_minute_files, opened, sensed
+from integrity_world import RUN, Archive, age, an_archive
+from vms import backups
+from vms.backups import PREFIX, is_backup_key, local_backups, make_backup, outlived, overdue, put_into_store
+from vms.catalogue import migrate, whole
+from vms.catalogue.connection import Connection, connect
+from vms.catalogue.integrity import list_strays
+from vms.catalogue.planning import plan_run
+from vms.cli import doctor_stores
+from vms.cli.app import main
+from vms.cli.status import as_object, look
+from vms.cli.wording import utc_text
+from vms.config import Config, StoreConfig
+from vms.errors import CatalogueError, StackError
+from vms.home import Home, from_environment
+from vms.purge import apply_in_store, make_plan
+from vms.restoring import restore
+from vms.stack import postgres as server
+from vms.stack.airflow_env import airflow_environment
+from vms.stack.postgres_tools import find_tools
+from vms.stores import open_store
+
+NOW = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
+
+
+def still(_what: str, _share: float) -> None:
+    """Nobody looks at the progress."""
+
+
+@pytest.fixture
+def home(catalogue: tuple[Home, str]) -> Home:
+    return catalogue[0]
+
+
+@pytest.fixture
+def address(catalogue: tuple[Home, str]) -> str:
+    return catalogue[1]
+
+
+def facts(address: str) -> dict[str, list[tuple[str]]]:
+    """Every row of every table, as text."""
+    with opened(address) as conn:
+        tables = list(whole.count_rows(conn))
+        return {name: ask(conn, f'SELECT t::text FROM "{name}" t ORDER BY 1') for name in tables}  # noqa: S608
+
+
+def build(address: str, home: Home, root: Path, count: int = 4) -> None:
+    with opened(address) as conn:
+        an_archive(conn, home, root, count)
+
+
+def write_sites(home: Home, root: Path) -> None:
+    home.sites_file.write_text(
+        f"stores:\n  nas: {{url: 'file://{root}/nas'}}\nsites:\n"
+        f"  - {{id: ho, footage: {root}/footage, time_zone: WIB, stores: [nas]}}\n"
+    )
+
+
+def test_a_backup_put_back_over_a_changed_catalogue_is_the_same_to_the_row(
+    home: Home, address: str, tmp_path: Path
+) -> None:
+    build(address, home, tmp_path)
+    before = facts(address)
+    made = make_backup(home, address, NOW)
+    assert made.rows == {name: len(rows) for name, rows in before.items()}
+    assert sum(made.rows.values()) > 20
+    assert [one.name for one in local_backups(home)] == [made.name]
+    with opened(address) as conn:
+        ask(conn, "UPDATE recording SET profile = 'changed' RETURNING 1")
+    changed = facts(address)
+    dump = home.backups / made.dump_name
+    with pytest.raises(CatalogueError, match="not empty"):
+        restore(home, dump, NOW, still, replace=False)
+    assert facts(address) == changed
+    done = restore(home, dump, NOW + timedelta(hours=1), still, replace=True)
+    assert facts(address) == before
+    assert done.before is not None
+    assert done.migrated == ""
+    again = restore(home, home.backups / done.before.dump_name, NOW + timedelta(hours=2), still, replace=True)
+    assert facts(address) == changed, "what was replaced was backed up"
+    assert again.before is not None
+    with opened(address) as conn:  # what refuses to be changed still refuses
+        with pytest.raises(Exception, match="append-only"):
+            ask(conn, "DELETE FROM lineage RETURNING 1")
+        assert ask(conn, "SELECT has_table_privilege('vms_viewer', 'recording', 'SELECT')") == [(True,)]
+
+
+def test_a_dump_of_an_older_schema_is_brought_up_to_date_and_a_newer_one_refused(
+    home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(address, home, tmp_path)
+    made = make_backup(home, address, NOW)
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "revisions", lambda: ("0000",))
+        with pytest.raises(CatalogueError, match="newer version"):
+            restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+    with opened(address) as conn, conn.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    monkeypatch.setattr(migrate.alembic.command, "upgrade", _upgrade_to("0004"))
+    migrate.upgrade(address)
+    monkeypatch.undo()
+    old = make_backup(home, address, NOW + timedelta(hours=1))
+    assert old.revision == "0004"
+    done = restore(home, home.backups / old.dump_name, NOW + timedelta(hours=2), still, replace=False)
+    with opened(address) as conn:
+        assert whole.revision(conn) == migrate.newest() != "0004"
+    assert (done.migrated, done.before) == ("0004", None)
+
+
+def _upgrade_to(revision: str):
+    upgrade = migrate.alembic.command.upgrade
+    return lambda config, _target: upgrade(config, revision)
+
+
+def test_a_restore_that_fails_in_the_middle_leaves_the_catalogue_as_it_was(
+    home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(address, home, tmp_path)
+    made = make_backup(home, address, NOW)
+    before = facts(address)
+    dump = home.backups / made.dump_name
+    with monkeypatch.context() as broken:
+        broken.setattr(whole, "count_rows", lambda _conn: {})
+        with pytest.raises(CatalogueError):
+            restore(home, dump, NOW, still, replace=True)
+    assert facts(address) == before
+    with opened(address) as conn:  # killed between the two: the former one is put back by the next call
+        whole.set_aside(conn)
+    restore(home, dump, NOW + timedelta(hours=1), still, replace=True)
+    assert facts(address) == before
+
+
+def test_what_is_rotten_cut_short_or_no_dump_is_refused(home: Home, address: str, tmp_path: Path) -> None:
+    build(address, home, tmp_path)
+    made = make_backup(home, address, NOW)
+    dump = home.backups / made.dump_name
+    data = dump.read_bytes()
+    rotten, cut, other = (tmp_path / name for name in ("rotten.dump", "cut.dump", "other.dump"))
+    cut.write_bytes(data[: len(data) * 2 // 3])
+    other.write_text("nothing")
+    rotten.write_bytes(bytes([*data[:-200], data[-200] ^ 1, *data[-199:]]))
+    rotten.with_suffix(".json").write_bytes((home.backups / made.manifest_name).read_bytes())
+    before = facts(address)
+    for bad, why in ((rotten, "other bytes"), (cut, "pg_restore"), (other, "pg_restore"), (tmp_path / "no", "no file")):
+        with pytest.raises(CatalogueError, match=why):
+            restore(home, bad, NOW, still, replace=True)
+    assert facts(address) == before
+
+
+def test_somebody_else_in_the_catalogue_is_named_and_nothing_done(home: Home, address: str, tmp_path: Path) -> None:
+    build(address, home, tmp_path)
+    made = make_backup(home, address, NOW)
+    with opened(address), pytest.raises(StackError, match="Others use the catalogue: vms"):
+        restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+
+
+def test_stores_hold_backups_that_no_check_takes_for_footage(home: Home, address: str, tmp_path: Path) -> None:
+    build(address, home, tmp_path)
+    made = make_backup(home, address, NOW)
+    config = StoreConfig("nas", f"file://{tmp_path}/nas")
+    with opened(address) as conn:
+        ((identity,),) = ask(conn, "SELECT identity FROM store")
+        for _ in range(2):
+            put_into_store(home, made, config, identity)
+        for path in (tmp_path / "nas" / PREFIX).iterdir():
+            age(path)
+        archive = Archive(conn, home, tmp_path, None)  # type: ignore[arg-type]
+        found = archive.reconcile()
+        assert (found.objects, found.foreign, found.error) == (4, 0, "")
+        assert list_strays(conn) == []
+        for path in archive.files():
+            path.unlink()
+        assert "shows no object" in archive.reconcile().error, "a backup alone is no footage"
+    store = open_store("nas", config.url)
+    store.identify(identity)
+    assert backups.list_store(store) == [made]
+    for path in home.backups.iterdir():
+        path.unlink()
+    fetched = backups.fetch(store, made, home, still)
+    assert backups.hashed(fetched) == made.sha256
+    assert local_backups(home) == [made]
+
+
+def test_old_backups_go_and_the_newest_three_stay() -> None:
+    def made(days: int) -> backups.Manifest:
+        at = NOW - timedelta(days=days)
+        return backups.Manifest(f"{at:%Y%m%dT%H%M%SZ}_{days:012x}", at, 1, "", "0005", 18, {}, "")
+
+    ages = [made(days) for days in range(20)]
+    assert [one.made_at for one in outlived(ages, NOW - timedelta(days=14))] == [
+        NOW - timedelta(days=days) for days in range(15, 20)
+    ]
+    stale = [made(days) for days in (100, 101, 102, 103)]
+    assert [one.made_at for one in outlived(stale, NOW)] == [NOW - timedelta(days=103)]
+    assert not is_backup_key("catalogue-backups/lobby/2026/01/31/20260131T010000Z_0123456789ab.mp4")
+
+
+def test_a_backup_that_is_late_is_seen(home: Home, address: str) -> None:
+    assert overdue(home, datetime.now(UTC)) == ""
+    assert "never backed up" in overdue(home, datetime.now(UTC) + timedelta(days=3))
+    make_backup(home, address, NOW)
+    assert overdue(home, NOW + timedelta(days=1)) == ""
+    assert "2026-11-24" in overdue(home, NOW + timedelta(days=2, hours=1))
+
+
+def test_the_commands(home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    build(address, home, tmp_path)
+    write_sites(home, tmp_path)
+    monkeypatch.setenv("VMS_HOME", str(home.root))
+    monkeypatch.setenv("VMS_SITES", str(home.sites_file))
+    before = facts(address)
+    assert main(["backup", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["stores"], told["problems"]) == (["nas"], [])
+    assert main(["backup", "list", "--store", "nas"]) == 0
+    assert told["name"] in capsys.readouterr().out
+    assert main(["restore"]) == 1
+    assert "--replace" in capsys.readouterr().err
+    for path in home.backups.iterdir():
+        path.unlink()
+    with closing(connect(address)) as conn:
+        _empty(conn)
+    assert main(["restore", "--store", "nas"]) == 0
+    assert "rows restored" in capsys.readouterr().out
+    assert facts(address) == before
+    assert main(["restore", "--store", "sans"]) == 1
+    assert main(["restore", str(tmp_path / "none.dump")]) == 1
+
+
+def _empty(conn: Connection) -> None:
+    with conn.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+
+def test_a_catalogue_of_yesterday_heals_and_nothing_is_deleted(home: Home, address: str, tmp_path: Path) -> None:
+    build(address, home, tmp_path, 3)
+    made = make_backup(home, address, NOW)
+    with opened(address) as conn:
+        later = an_archive(conn, home, tmp_path, 8, run=2)
+        keys = set(ask(conn, "SELECT key, encode(sha256, 'hex') FROM copy"))
+    restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+    with opened(address) as conn:
+        assert ask(conn, "SELECT count(*) FROM recording") == [(3,)]
+        later = replace(later, conn=conn)
+        for path in later.files():
+            age(path)
+        files = {path: path.read_bytes() for path in later.files()}
+        found = later.reconcile()
+        assert (found.adopted, found.foreign, found.lost) == (5, 0, 0)
+        assert set(ask(conn, "SELECT key, encode(sha256, 'hex') FROM copy")) == keys
+        # the sources that still lie on site are seen again: they are these very recordings
+        again = [replace(one, duration_s=4.0) for one in five_minute_files(8)]
+        plan = plan_run(conn, later.site, sensed(*again, at=datetime.now(UTC)), a_run(9), datetime.now(UTC))
+        assert plan.batches == ()
+        assert ask(conn, "SELECT count(*), count(DISTINCT start_at) FROM recording") == [(8, 8)]
+        assert ask(conn, "SELECT min(start_at) FROM recording") == [(START,)]
+        assert files == {path: path.read_bytes() for path in later.files()}
+
+
+def test_doctor_and_status_tell_of_a_late_backup(home: Home, address: str) -> None:
+    made = make_backup(home, address, datetime.now(UTC) - timedelta(days=3))
+    seen = look(home)
+    assert seen.backup == made
+    assert as_object(seen)["backup"] == {"last": utc_text(made.made_at), "overdue": True}
+    (finding,) = doctor_stores.backup(seen)
+    assert not finding.ok
+    assert f"{made.made_at:%Y-%m-%d}" in finding.what
+    make_backup(home, address, datetime.now(UTC))
+    assert [one.ok for one in doctor_stores.backup(look(home))] == [True]
+
+
+def test_retention_sees_that_the_catalogue_is_older_than_its_objects_and_purges_nothing(
+    home: Home, address: str, tmp_path: Path
+) -> None:
+    build(address, home, tmp_path, 3)
+    made = make_backup(home, address, NOW)
+    with opened(address) as conn:
+        later = an_archive(conn, home, tmp_path, 12, run=2)
+    restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+    site = replace(later.site, retention=timedelta(days=1))
+    config = Config("", (site,), site.stores, (), (), ())
+    with opened(address) as conn:
+        at, written = START + timedelta(days=1.2), (START + timedelta(hours=2)).timestamp()
+        for path in later.files():
+            os.utime(path, (written, written))
+        plan = make_plan(conn, config, "retention", at, late=True)
+        assert plan.copies == 3, "they would be due"
+        assert "catalogue_old" in [alarm.kind for alarm in plan.alarms]
+        assert plan.state == "waiting"
+        target = replace(later, conn=conn).target()
+        with pytest.raises(CatalogueError):
+            apply_in_store(conn, config, plan.plan_id, target, RUN, at)
+        assert len(later.files()) == 12
+
+
+def test_on_a_new_machine_a_store_and_sites_yaml_are_enough(
+    home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(address, home, tmp_path)
+    before = facts(address)
+    made = make_backup(home, address, NOW)
+    with opened(address) as conn:
+        ((identity,),) = ask(conn, "SELECT identity FROM store")
+    put_into_store(home, made, StoreConfig("nas", f"file://{tmp_path}/nas"), identity)
+    write_sites(home, tmp_path)
+    folder = Path(tempfile.mkdtemp(prefix="vms-test-"))
+    folder.chmod(0o755)  # the account that the server drops to must get through
+    try:
+        monkeypatch.setenv("VMS_HOME", str(folder / "home"))
+        monkeypatch.setenv("VMS_SITES", str(home.sites_file))
+        assert main(["restore", "--store", "nas"]) == 0, capsys.readouterr().err
+        fresh = from_environment({"VMS_HOME": str(folder / "home")})
+        assert not server.is_ready(fresh), "the server that was started for it was stopped again"
+        child = server.start(fresh)
+        try:
+            assert facts(server.role_url(fresh, "vms_owner", "catalogue")) == before
+        finally:
+            server.stop(child)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_the_dag_backs_up_here_and_into_the_store(home: Home, address: str, tmp_path: Path) -> None:
+    build(address, home, tmp_path)
+    write_sites(home, tmp_path)
+    environment = airflow_environment(home) | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/air.db"}
+    airflow_tables(environment)
+    airflow = AirflowRuns(environment)
+    try:
+        done = airflow.run("backup", NOW)
+    finally:
+        airflow.close()
+    assert done.state == "success", done.log[-6000:]
+    (made,) = local_backups(home)
+    assert (tmp_path / "nas" / PREFIX / made.dump_name).stat().st_size == made.size_bytes
+
+
+def test_tools_older_than_the_server_are_not_taken() -> None:
+    assert find_tools(13).major >= 13
+    with pytest.raises(StackError, match="PostgreSQL 99"):
+        find_tools(99)
+    tools = find_tools(14)
+    said = subprocess.run([tools.folder / "pg_restore", "-V"], capture_output=True, text=True, check=True)
+    assert str(tools.major) in said.stdout
+
+
+@pytest.fixture(autouse=True)
+def _no_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VMS_POSTGRES_URL", raising=False)
