@@ -6,6 +6,7 @@ A row counts only while the file has the size and mtime of the row.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sqlite3
@@ -156,7 +157,8 @@ class Ledger:
 
     def _prepare(self) -> None:
         with self._connection() as db:
-            db.execute("pragma journal_mode = wal")  # stays as it is where the file system can't
+            with contextlib.suppress(sqlite3.OperationalError):  # another look is just switching, and that does not wait
+                db.execute("pragma journal_mode = wal")  # stays as it is where the file system can't
             db.execute("pragma synchronous = normal")
             db.executescript(_SCHEMA)
 
