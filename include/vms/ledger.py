@@ -157,7 +157,7 @@ class Ledger:
 
     def _prepare(self) -> None:
         with self._connection() as db:
-            with contextlib.suppress(sqlite3.OperationalError):  # another look is just switching, and that does not wait
+            with contextlib.suppress(sqlite3.OperationalError):  # another look is just switching; that never waits
                 db.execute("pragma journal_mode = wal")  # stays as it is where the file system can't
             db.execute("pragma synchronous = normal")
             db.executescript(_SCHEMA)
