@@ -29,7 +29,7 @@ from vms.errors import ConfigError, VmsError
 from vms.home import Home
 from vms.proofs import forecasts
 
-FORECAST_EVERY = timedelta(hours=6)  # it reads all that the stores hold
+FORECAST_EVERY = timedelta(hours=6)  # it asks each store for its room
 PICTURE_DAYS = 14
 _USUAL_S = 300.0  # of a camera with a single file
 
