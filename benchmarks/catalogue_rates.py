@@ -99,6 +99,7 @@ def reconcile_rates(folder: Path, objects: int, in_bucket: int, tell: Tell) -> l
         if program is not None and in_bucket:
             s3 = stack.enter_context(weed.run_weed(program))
             os.environ["AIRFLOW_CONN_BENCH_S3"] = weed.connection_text(s3.endpoint)
+            _identify(conn, "cloud", f"s3://{weed.BUCKET}/r", "bench_s3")
             some = [key for key, _ in keys[:in_bucket]]
             client = s3.client()
             with ThreadPoolExecutor(8) as pool:
@@ -106,7 +107,6 @@ def reconcile_rates(folder: Path, objects: int, in_bucket: int, tell: Tell) -> l
                 for number, _ in enumerate(puts):
                     if number % 1000 == 0:
                         tell(f"objects {number:,}", number / len(some))
-            _identify(conn, "cloud", f"s3://{weed.BUCKET}/r", "bench_s3")
             with conn, conn.cursor() as cursor:
                 cursor.execute(
                     "INSERT INTO copy (recording_id, start_at, size_bytes, stored_at, verified_at, store_id, part,"
