@@ -38,10 +38,12 @@ TEXT: dict[str, str] = {
     "find.run.clear": "Show all runs",
     "find.total.one": "1 recording",
     "find.total": "{count} recordings",
+    "find.total.many": "More than {count} recordings",
     "find.total.length": "{length} of video",
     "find.total.size": "{before} → {after}",
     "find.total.saving": "{saving} saved",
     "find.more": "Show more ({left} left)",
+    "find.more.many": "Show more",
     "find.none.title": "Nothing found",
     "find.none.first": "No footage has been archived yet",
     "find.none.first.text": "As soon as a recorder's file is closed and archived, it appears here. "

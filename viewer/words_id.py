@@ -37,10 +37,12 @@ TEXT: dict[str, str] = {
     "find.run.clear": "Tampilkan semua proses",
     "find.total.one": "1 rekaman",
     "find.total": "{count} rekaman",
+    "find.total.many": "Lebih dari {count} rekaman",
     "find.total.length": "{length} video",
     "find.total.size": "{before} → {after}",
     "find.total.saving": "hemat {saving}",
     "find.more": "Tampilkan lagi (sisa {left})",
+    "find.more.many": "Tampilkan lagi",
     "find.none.title": "Tidak ada yang ditemukan",
     "find.none.first": "Belum ada rekaman yang diarsipkan",
     "find.none.first.text": "Begitu berkas perekam selesai ditulis dan diarsipkan, rekaman muncul di sini. "

@@ -28,7 +28,7 @@ def gather(conn: Connection, config: Config) -> tuple[list[Proof], list[Forecast
 
 
 def forecasts(conn: Connection, config: Config, now: datetime) -> list[Forecast]:
-    """When each store in use will be full. Asks the stores for their room and reads all that they hold: seconds."""
+    """When each store in use will be full. Asks the stores for their room."""
     rules = rules_of(config)
     return [_forecast(conn, config, rules, store, now) for store in purge_facts.stores_in_use(conn)]
 

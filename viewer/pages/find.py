@@ -6,7 +6,7 @@ The address is the only state: widgets write to it, and what is drawn is read fr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qsl
 
@@ -24,8 +24,19 @@ MOST_CAMERAS = 64
 MOST_EXPLAINED = timedelta(days=93)
 """For more cameras or a longer time the page Coverage is the place to ask why footage is missing."""
 
+MOST_COUNTED = 5000
+"""Recordings that are added up for the line above the cards: a day of 16 cameras with a file each five minutes."""
 OPEN_ENDED = ("planned", "quarantined")
 """States that are few and matter whatever their age: without a period all of them are shown."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a person has seen of a search so far, once more than its first page was asked for. further: and goes on."""
+
+    find: query.Find
+    rows: tuple[RecordingRow, ...]
+    further: bool = False
 
 
 def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
@@ -41,7 +52,7 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
     shown = _with_period(find, newest)
     search_bar.draw(words, sites, find, shown, zone, newest)
     _run_line(words, find)
-    refresh_s = 20 if st.session_state.get("find.pages", (None, 1))[1] == 1 else None
+    refresh_s = None if _shown(find) else 20
 
     @st.fragment(run_every=refresh_s)
     def results() -> None:
@@ -93,15 +104,12 @@ def _run_line(words: Words, find: query.Find) -> None:
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
 def _totals(wanted: RecordingFilter) -> Totals:
     with database.pool().connection() as conn:
-        return reads.count_recordings(conn, wanted)
+        return reads.count_recordings(conn, wanted, most=MOST_COUNTED)
 
 
 def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
     wanted = query.as_filter(shown, zone)
-    asked, pages = st.session_state.get("find.pages", (find, 1))
-    pages = pages if asked == find else 1
-    with database.pool().connection() as conn:
-        rows = reads.find_recordings(conn, wanted, limit=PAGE * pages)
+    rows = _rows(find, wanted)
     if not rows:
         _nothing(words, sites, find, shown, zone)
         return
@@ -118,18 +126,40 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
     made = cards.grouped_cards(from_environment(), words, rows, find, zone)
     (components.card_table if find.table else components.card_grid)(made, key, opened)
     left = totals.count - len(rows)
-    if len(rows) == PAGE * pages and left > 0:
+    if len(rows) % PAGE == 0 and (totals.more or left > 0):
 
         def more() -> None:
-            st.session_state["find.pages"] = (find, pages + 1)
+            st.session_state["find.shown"] = _Shown(find, tuple(rows), further=True)
 
+        text = words("find.more.many") if totals.more else words("find.more", left=formats.number(words, left))
         with st.container(horizontal_alignment="center"):
-            st.button(words("find.more", left=formats.number(words, left)), on_click=more)
+            st.button(text, on_click=more)
+
+
+def _shown(find: query.Find) -> _Shown | None:
+    shown = st.session_state.get("find.shown")
+    return shown if shown is not None and shown.find == find else None
+
+
+def _rows(find: query.Find, wanted: RecordingFilter) -> list[RecordingRow]:
+    """The first page as it is now; behind it, only what follows the last row seen is asked for."""
+    shown = _shown(find)
+    if shown is not None and not shown.further:
+        return list(shown.rows)
+    seen = shown.rows if shown else ()
+    after = (seen[-1].start_utc, seen[-1].id) if seen else None
+    with database.pool().connection() as conn:
+        page = reads.find_recordings(conn, wanted, limit=PAGE, after=after)
+    if seen:
+        st.session_state["find.shown"] = _Shown(find, (*seen, *page))
+    return [*seen, *page]
 
 
 def _totals_line(words: Words, totals: Totals, rows: list[RecordingRow], zone: str) -> None:
     count = max(totals.count, len(rows))
     text = words("find.total.one") if count == 1 else words("find.total", count=formats.number(words, count))
+    if totals.more:
+        text = words("find.total.many", count=formats.number(words, totals.count))
     parts = [f"<b>{text}</b>"]
     if totals.duration_s:
         parts.append(f"<span>{words('find.total.length', length=formats.length(words, totals.duration_s))}</span>")

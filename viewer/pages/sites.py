@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +11,8 @@ import streamlit as st
 
 from viewer import components, database, formats, frame, overview
 from viewer.i18n import Words
-from vms.catalogue import reads, reads_sites
+from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteOverview, SiteRow
-
-MOST_RECORDINGS = 5000
-"""Of one site in 24 hours: 16 cameras with a file each five minutes, and some."""
 
 
 def draw(words: Words, goto: Callable[[dict[str, str]], None]) -> None:
@@ -72,7 +68,7 @@ def _panels(words: Words) -> None:
 
 def _site(words: Words, site: SiteOverview, cameras: SiteRow | None, now: datetime) -> dict[str, Any]:
     problems = _problems(site.site) if site.counts.get("quarantined") else []
-    day = _day(site.site) if site.counts else {}
+    day = _day().get(site.site, {}) if site.counts else {}
     return overview.panel(words, site, cameras, day, problems, now)
 
 
@@ -83,13 +79,9 @@ def _problems(site: str) -> list[RecordingRow]:
         return reads.find_recordings(conn, wanted, limit=overview.MOST_PROBLEMS)
 
 
-@st.cache_data(ttl=30, max_entries=300, show_spinner=False)
-def _day(site: str) -> dict[str, list[overview.Interval]]:
-    """What each camera has archived of the last 24 hours."""
+@st.cache_data(ttl=30, max_entries=1, show_spinner=False)
+def _day() -> dict[str, dict[str, list[overview.Interval]]]:
+    """What each camera of each site has archived of the last 24 hours."""
     now = datetime.now(UTC)
-    wanted = RecordingFilter(sites=(site,), from_utc=now - overview.DAY, to_utc=now, states=("archived", "released"))
-    found: dict[str, list[overview.Interval]] = defaultdict(list)
     with database.pool().connection() as conn:
-        for row in reads.find_recordings(conn, wanted, limit=MOST_RECORDINGS):
-            found[row.camera].append((row.start_utc, row.end_utc))
-    return dict(found)
+        return coverage.kept_footage(conn, now - overview.DAY, now)

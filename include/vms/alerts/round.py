@@ -30,7 +30,7 @@ from vms.home import Home
 from vms.proofs import forecasts
 from vms.stores.expiry import expiries
 
-FORECAST_EVERY = timedelta(hours=6)  # it reads all that the stores hold, and asks servers for their certificates
+FORECAST_EVERY = timedelta(hours=6)  # it asks each store for its room, and servers for their certificates
 PICTURE_DAYS = 14
 _USUAL_S = 300.0  # of a camera with a single file
 

@@ -72,6 +72,31 @@ def gaps(
     return find_gaps(facts[0], from_utc, to_utc)
 
 
+def kept_footage(conn: Connection, from_utc: datetime, to_utc: datetime) -> dict[str, dict[str, list[Interval]]]:
+    """Where every camera has footage that can be watched, by site and camera, in order: of all the days that touch
+    [from_utc, to_utc), with holes of up to two seconds closed. For all sites at once, quick however many files it is.
+    """
+    margin = timedelta(days=1)  # whatever the zone
+    found = fetch_all(
+        conn,
+        """
+        SELECT s.slug, c.slug, s.tz, d.day, d.kept_spans::text
+        FROM camera c JOIN site s USING (site_id)
+        CROSS JOIN LATERAL (
+            SELECT day, kept_spans FROM camera_day
+            WHERE camera_day.camera_id = c.camera_id AND day BETWEEN %s AND %s ORDER BY day
+            OFFSET 0
+        ) AS d
+        """,
+        [from_utc.date() - margin, to_utc.date() + margin],
+    )
+    footage: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
+    for site, camera, zone, day, kept in sorted(found):
+        some = footage[site][camera]
+        some.extend(one for one in _intervals(midnight(day, ZoneInfo(zone)), kept) if one[1] > from_utc)
+    return {site: dict(cameras) for site, cameras in footage.items()}
+
+
 def load_facts(
     conn: Connection,
     from_day: date,

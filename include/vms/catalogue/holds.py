@@ -163,11 +163,18 @@ def to_hold_in_store(conn: Connection, store_id: int, limit: int) -> list[HeldOb
         conn,
         f"""
         SELECT DISTINCT r.recording_id, r.start_at FROM hold h JOIN hold_scope x USING (hold_id)
-        JOIN recording r ON r.site_id = x.site_id AND (x.camera_id IS NULL OR r.camera_id = x.camera_id)
-         AND r.start_at < h.to_at AND r.start_at >= h.from_at - interval '25 hours'
-         AND (r.end_at > h.from_at OR r.start_at >= h.from_at)
-        JOIN copy k ON k.recording_id = r.recording_id AND k.start_at = r.start_at AND k.store_id = %s AND k.part = 0
-         AND k.state = 0
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording
+            WHERE recording.site_id = x.site_id AND (x.camera_id IS NULL OR recording.camera_id = x.camera_id)
+              AND start_at < h.to_at AND start_at >= h.from_at - interval '25 hours'
+              AND (end_at > h.from_at OR start_at >= h.from_at)
+            OFFSET 0  -- along its site's index, never by reading months into a hash
+        ) AS r
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM copy WHERE copy.recording_id = r.recording_id AND copy.start_at = r.start_at
+              AND store_id = %s AND part = 0 AND state = 0
+            OFFSET 0
+        ) AS k
         WHERE h.released_at IS NULL AND NOT EXISTS ({_IN_STORE} AND n.store_id = %s)
         ORDER BY r.start_at LIMIT %s
         """,

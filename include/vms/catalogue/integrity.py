@@ -229,18 +229,30 @@ def list_strays(conn: Connection, store: str = "") -> list[Stray]:
 
 
 def recordings_kept(conn: Connection) -> int:
-    """How many recordings are archived and not purged, from the sums by day."""
-    found = fetch_one(conn, "SELECT coalesce(sum(archived + released), 0) FROM camera_day", [])
+    """How many recordings are archived and not purged, from the sums of the cameras."""
+    found = fetch_one(conn, "SELECT coalesce(sum(archived + released), 0) FROM camera_total", [])
     return int(found[0]) if found else 0
 
 
 def proofs(conn: Connection) -> list[Proofs]:
-    """How far each store's deep check is. Reads all copies of renditions: seconds, when there are millions."""
+    """How far the deep check of each store is that ever held anything: from the sums by day."""
     found = fetch_all(
         conn,
-        "SELECT st.name, count(*) FILTER (WHERE k.state = 0), count(k.proven_at) FILTER (WHERE k.state = 0),"
-        " min(k.proven_at) FILTER (WHERE k.state = 0), count(*) FILTER (WHERE k.state = 3)"
-        " FROM store st JOIN copy k USING (store_id) WHERE k.part = 0 GROUP BY st.store_id ORDER BY st.name",
+        """
+        SELECT st.name, d.copies, d.proven, oldest.at, broken.many
+        FROM store st
+        CROSS JOIN LATERAL (
+            SELECT sum(copies), sum(proven) FROM store_day WHERE store_day.store_id = st.store_id
+        ) AS d (copies, proven)
+        LEFT JOIN LATERAL (
+            SELECT proven_at FROM copy k WHERE k.store_id = st.store_id AND part = 0 AND state = 0
+              AND proven_at IS NOT NULL ORDER BY proven_at LIMIT 1
+        ) AS oldest (at) ON true
+        CROSS JOIN LATERAL (
+            SELECT count(*) FROM copy k WHERE k.store_id = st.store_id AND part = 0 AND state = 3
+        ) AS broken (many)
+        WHERE d.copies IS NOT NULL ORDER BY st.name
+        """,
         [],
     )
     return [Proofs(*row) for row in found]

@@ -89,8 +89,8 @@ def living_by_site(conn: Connection) -> dict[str, int]:
     """How many recordings of each site are archived and not purged."""
     found = fetch_all(
         conn,
-        "SELECT s.slug, coalesce(sum(d.archived + d.released), 0) FROM site s JOIN camera c USING (site_id)"
-        " JOIN camera_day d USING (camera_id) GROUP BY s.slug",
+        "SELECT s.slug, sum(t.archived + t.released)::bigint FROM site s JOIN camera c USING (site_id)"
+        " JOIN camera_total t USING (camera_id) GROUP BY s.slug",
         [],
     )
     return dict(found)

@@ -101,17 +101,24 @@ def find_recordings(
     return _rows(conn, page, [*body_params, limit], order)
 
 
-def count_recordings(conn: Connection, filter: RecordingFilter) -> Totals:
-    """Sums over all that the filter lets through. Reads every such row: give a range of time on a large catalogue."""
+def count_recordings(conn: Connection, filter: RecordingFilter, *, most: int | None = None) -> Totals:
+    """Sums over all that the filter lets through; every such row is read.
+
+    most: read no more than about so many; when there are more, the answer says so instead of the sums.
+    """
     conditions, params = conditions_of(filter)
-    body, body_params = rows_of(filter, " AND ".join(conditions), params, "", None)
+    ordered = "ORDER BY r.start_at DESC, r.recording_id DESC LIMIT %s"  # bounded along the index of the search itself
+    limit = None if most is None else most + 1
+    body, body_params = rows_of(filter, " AND ".join(conditions), params, "" if limit is None else ordered, limit)
     found = fetch_one(
         conn,
-        "SELECT count(*), coalesce(sum(r.duration_s::float8), 0), coalesce(sum(r.source_bytes), 0)::bigint,"
-        f" coalesce(sum(r.rendition_bytes), 0)::bigint FROM {body}",
-        body_params,
+        "SELECT count(*), coalesce(sum(duration_s::float8), 0), coalesce(sum(source_bytes), 0)::bigint,"
+        " coalesce(sum(rendition_bytes), 0)::bigint"
+        f" FROM (SELECT r.duration_s, r.source_bytes, r.rendition_bytes FROM {body} LIMIT %s) AS r",
+        [*body_params, limit],
     )
-    return Totals(*found) if found else Totals(0, 0.0, 0, 0)
+    totals = Totals(*found) if found else Totals(0, 0.0, 0, 0)
+    return Totals(most, 0.0, 0, 0, more=True) if most is not None and totals.count > most else totals
 
 
 def get_recording(conn: Connection, recording_id: int, start_utc: datetime | None = None) -> RecordingRow | None:
@@ -229,10 +236,16 @@ def rows_of(wanted: RecordingFilter, where: str, params: Params, tail: str, limi
         """
         return body, [*wanted.run, *head_params, *params, *limits]
     if wanted.cameras:
+        # which ones: from the index alone, as the rows of one camera lie far apart
         body = f"""
             (SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {heads}) AS head
             CROSS JOIN LATERAL (
-                SELECT r.* FROM recording r WHERE r.camera_id = head.camera_id AND {where} {tail}
+                SELECT r.recording_id, r.start_at FROM recording r WHERE r.camera_id = head.camera_id AND {where} {tail}
+            ) AS chosen
+            CROSS JOIN LATERAL (
+                SELECT * FROM recording
+                WHERE recording.recording_id = chosen.recording_id AND recording.start_at = chosen.start_at
+                OFFSET 0  -- one by one by key, never by reading months into a hash
             ) AS r
         """
     else:

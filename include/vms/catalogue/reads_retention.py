@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
@@ -37,13 +37,19 @@ def camera_facts(conn: Connection, rules: Rules, now: datetime) -> list[CameraFa
 
 def store_rates(conn: Connection, store: StoreTarget, longest: timedelta, now: datetime) -> tuple[int, int, int]:
     """Bytes that the store holds, that footage of the last FILL_DAYS added, and that footage expiring in the next
-    FILL_DAYS will free. Reads all living copies of the store: seconds, when there are millions."""
+    FILL_DAYS will free: from the sums by day (UTC)."""
+    today = now.astimezone(UTC).date()
     row = fetch_one(
         conn,
-        "SELECT coalesce(sum(size_bytes), 0)::bigint,"
-        " coalesce(sum(size_bytes) FILTER (WHERE start_at >= %s AND start_at < %s), 0)::bigint,"
-        " coalesce(sum(size_bytes) FILTER (WHERE start_at < %s), 0)::bigint"
-        " FROM copy WHERE store_id = %s AND state = 0",
-        [now - timedelta(days=FILL_DAYS), now, now - longest + timedelta(days=FILL_DAYS), store.store_id],
+        "SELECT coalesce(sum(bytes), 0)::bigint,"
+        " coalesce(sum(bytes) FILTER (WHERE day > %s AND day <= %s), 0)::bigint,"
+        " coalesce(sum(bytes) FILTER (WHERE day < %s), 0)::bigint"
+        " FROM store_day WHERE store_id = %s",
+        [
+            today - timedelta(days=FILL_DAYS),
+            today,
+            (now.astimezone(UTC) - longest + timedelta(days=FILL_DAYS)).date(),
+            store.store_id,
+        ],
     )
     return (row[0], row[1], row[2]) if row else (0, 0, 0)

@@ -1,7 +1,7 @@
 """What the viewer and the command line ask about sites as a whole: lists, state, calendar.
 
-Nothing here reads the recordings of a site one by one: sums come from camera_day, work lists from their
-own small index.
+Nothing here reads the recordings of a site one by one: sums come from camera_day and camera_total, work lists from
+their own small index.
 """
 
 from __future__ import annotations
@@ -48,9 +48,15 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
                done.bytes_in, done.bytes_out, done.newest, open.oldest, newest.end_at, s.last_sensed
         FROM site s
         CROSS JOIN LATERAL (
-            SELECT coalesce(sum(d.archived), 0), coalesce(sum(d.released), 0), coalesce(sum(d.purged), 0),
-                   coalesce(sum(d.bytes_in), 0)::bigint, coalesce(sum(d.bytes_out), 0)::bigint, max(d.last_at)
-            FROM camera c JOIN camera_day d USING (camera_id) WHERE c.site_id = s.site_id
+            SELECT coalesce(sum(t.archived), 0), coalesce(sum(t.released), 0), coalesce(sum(t.purged), 0),
+                   coalesce(sum(t.bytes_in), 0)::bigint, coalesce(sum(t.bytes_out), 0)::bigint, max(d.last_at)
+            FROM camera c
+            JOIN camera_total t USING (camera_id)
+            LEFT JOIN LATERAL (
+                SELECT last_at FROM camera_day WHERE camera_day.camera_id = c.camera_id AND last_at IS NOT NULL
+                ORDER BY day DESC LIMIT 1
+            ) AS d ON true
+            WHERE c.site_id = s.site_id
         ) AS done (archived, released, purged, bytes_in, bytes_out, newest)
         CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE custody = 0), count(*) FILTER (WHERE custody = 4),

@@ -8,16 +8,25 @@ from vms.model import StoreOptions, load
 
 
 def store_overviews(conn: Connection) -> list[StoreOverview]:
-    """Every store that was ever planned with, by name, and what it holds. Reads all proven copies: seconds, when there
-    are millions."""
+    """Every store that was ever planned with, by name, and what it holds: from the sums by day."""
     found = fetch_all(
         conn,
         """
-        SELECT st.name, st.url, st.conn_id, st.options, st.identity,
-               count(k.key) FILTER (WHERE k.part = 0), coalesce(sum(k.size_bytes), 0)::bigint,
-               min(k.start_at), max(k.start_at)
-        FROM store st LEFT JOIN copy k ON k.store_id = st.store_id AND k.state = 0
-        GROUP BY st.store_id ORDER BY lower(st.name), st.name
+        SELECT st.name, st.url, st.conn_id, st.options, st.identity, held.copies, held.bytes, oldest.at, newest.at
+        FROM store st
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(copies), 0), coalesce(sum(bytes), 0)::bigint FROM store_day d
+            WHERE d.store_id = st.store_id
+        ) AS held (copies, bytes)
+        LEFT JOIN LATERAL (
+            SELECT start_at FROM copy k WHERE k.store_id = st.store_id AND state = 0 AND part = 0
+            ORDER BY start_at LIMIT 1
+        ) AS oldest (at) ON true
+        LEFT JOIN LATERAL (
+            SELECT start_at FROM copy k WHERE k.store_id = st.store_id AND state = 0 AND part = 0
+            ORDER BY start_at DESC LIMIT 1
+        ) AS newest (at) ON true
+        ORDER BY lower(st.name), st.name
         """,
         [],
     )

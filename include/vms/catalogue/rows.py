@@ -102,12 +102,16 @@ class RecordingFilter:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a filter. rendition_bytes counts what has been archived."""
+    """Sums over a filter. rendition_bytes counts what has been archived.
+
+    more: there are more than `count`, and nothing was summed up.
+    """
 
     count: int
     duration_s: float
     source_bytes: int
     rendition_bytes: int
+    more: bool = False
 
 
 @dataclass(frozen=True)

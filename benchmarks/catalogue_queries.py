@@ -1,0 +1,483 @@
+"""Every question that the product asks of a big catalogue, each with what a person would give it on that page.
+
+The benchmark measures them; `tests/integration/test_catalogue_plans.py` asks them all of a small catalogue and turns
+red when one reads a big table through, or when a function of the catalogue is in neither list here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count, islice
+from random import Random
+from typing import Any
+
+from catalogue_world import a_site, seen, sensed
+from vms.catalogue import (
+    adopting,
+    alerts,
+    copying,
+    coverage,
+    custody,
+    gap_notes,
+    holds,
+    integrity,
+    planning,
+    purge_facts,
+    purge_plans,
+    purging,
+    reads,
+    reads_retention,
+    reads_sites,
+    reads_stores,
+    whole,
+)
+from vms.catalogue.connection import Connection
+from vms.catalogue.expired import older_than
+from vms.catalogue.reads import RecordingFilter, RecordingRow, SiteRow
+from vms.config import StoreConfig
+from vms.model import RunRef
+from vms.retention import Rules
+
+PAGE, MOST_COUNTED = 24, 5000  # as the page Find
+AIM_MS = 50.0
+ARCHIVED: Any = ("archived", "released")
+
+STORES = (StoreConfig("nas", "file:///nas"), StoreConfig("cloud", "s3://cloud"))
+
+WRITES = {
+    "planning": {"plan_run"},
+    "custody": {"record_receipts", "record_releases", "ask_retry"},
+    "copying": {"record_copies", "store_to_use"},
+    "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
+    "integrity": {"begin_round", "save_round", "save_proof", "record_repair", "note_stray", "forget_stray"},
+    "adopting": {"keep_sheet", "make_places", "add_copy", "add_recording"},
+    "losing": {"lose"},
+    "alerts": {
+        "one_round",
+        "keep_alerts",
+        "add_digest",
+        "note_sent",
+        "note_failed",
+        "note_done",
+    },
+    "gap_notes": {"add_note", "withdraw_note"},
+    "purge_plans": {"answer_plan", "start_applying", "finish_applying", "give_up_open_items", "drop_old_items"},
+    "purging": {"mark", "close", "unmark", "restore"},
+    "reads": {"log_view"},
+    "dead_months": {"drop_dead_months"},
+    "partitions": {"ensure_partitions"},
+    "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
+    "connection": {"fetch_all", "fetch_one"},
+}
+"""Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
+(a backup counts every row). By module."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One way to ask. where: the page or command; pages are answered as the viewer's role and have AIM_MS."""
+
+    where: str
+    name: str
+    ask: Callable[[World, Connection], object]
+
+    @property
+    def is_page(self) -> bool:
+        return self.where.startswith("page")
+
+
+@dataclass
+class World:
+    """What there is to ask about. now, keep: as the rows were made (catalogue_rows.Scale)."""
+
+    viewer: Connection
+    owner: Connection
+    now: datetime
+    keep: timedelta
+    random: Random = field(default_factory=lambda: Random(7))
+    sites: list[SiteRow] = field(default_factory=list)
+    turn: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.sites = sorted(reads.list_sites(self.viewer), key=lambda site: site.id)
+
+    @property
+    def dense(self) -> SiteRow:
+        """A site with a file each five minutes."""
+        return self.sites[0]
+
+    @property
+    def rules(self) -> Rules:
+        return Rules({site.id: self.keep for site in self.sites}, {}, {}, timedelta(days=7))
+
+    def site(self) -> SiteRow:
+        return self.random.choice(self.sites)
+
+    def camera(self, site: SiteRow | None = None) -> tuple[str, str]:
+        site = site or self.site()
+        return site.id, self.random.choice(site.cameras).id
+
+    def day(self, ago: int | None = None) -> tuple[datetime, datetime]:
+        """A day, by default any that is kept and over."""
+        ago = self.random.randint(1, self.keep.days - 1) if ago is None else ago
+        end = self.now - timedelta(days=ago) + timedelta(hours=self.random.randint(0, 3))
+        return end - timedelta(days=1), end
+
+    def recording(self, conn: Connection, state: Any = ARCHIVED) -> RecordingRow:
+        """Any one that is kept (or purged, when that is asked for)."""
+        begin, end = self.day()
+        wanted = RecordingFilter(cameras=(self.camera(self.dense),), from_utc=begin, to_utc=end, states=state)
+        if state != ARCHIVED:
+            wanted = RecordingFilter(cameras=wanted.cameras, to_utc=self.now - self.keep, states=state)
+        return reads.find_recordings(conn, wanted, limit=1)[0]
+
+
+def _find(limit: int = PAGE, *, newest_first: bool = True, **wanted: Any) -> Callable[[World, Connection], object]:
+    """A search; values that are functions are asked of the world first."""
+
+    def ask(world: World, conn: Connection) -> object:
+        return reads.find_recordings(conn, _filter(world, wanted), limit=limit, newest_first=newest_first)
+
+    return ask
+
+
+def _filter(world: World, wanted: dict[str, Any]) -> RecordingFilter:
+    made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
+    if "day" in made:
+        made["from_utc"], made["to_utc"] = made.pop("day")
+    return RecordingFilter(**made)
+
+
+def _further(**wanted: Any) -> Callable[[World, Connection], object]:
+    """The twentieth page, as the first one is found: behind the last row seen."""
+
+    def ask(world: World, conn: Connection) -> object:
+        begin, _ = world.day()
+        return reads.find_recordings(conn, _filter(world, wanted), limit=PAGE, after=(begin, 1 << 40))
+
+    return ask
+
+
+def _total(**wanted: Any) -> Callable[[World, Connection], object]:
+    return lambda world, conn: reads.count_recordings(conn, _filter(world, wanted), most=MOST_COUNTED)
+
+
+def _neighbour(state: Any, *, newest_first: bool) -> Callable[[World, Connection], object]:
+    def ask(world: World, conn: Connection) -> object:
+        row = world.recording(conn, state)
+        wanted = RecordingFilter(cameras=((row.site, row.camera),), states=state)
+        return reads.find_recordings(conn, wanted, limit=1, after=(row.start_utc, row.id), newest_first=newest_first)
+
+    return ask
+
+
+def _of_recording(read: Callable[[Connection, RecordingRow], object]) -> Callable[[World, Connection], object]:
+    return lambda world, conn: read(conn, world.recording(conn))
+
+
+def _coverage(days: int, sites: int) -> Callable[[World, Connection], object]:
+    def ask(world: World, conn: Connection) -> object:
+        some = world.random.sample(world.sites, min(sites, len(world.sites)))
+        pairs = [(site.id, camera.id) for site in some for camera in site.cameras]
+        last = world.now.date()
+        return coverage.load_facts(conn, last - timedelta(days=days - 1), last, cameras=pairs, now=world.now)
+
+    return ask
+
+
+def _gaps(world: World, conn: Connection) -> object:
+    begin, end = world.day()
+    return coverage.gaps(conn, *world.camera(), begin, end, now=world.now)
+
+
+def _one_camera(world: World) -> tuple[tuple[str, str], ...]:
+    return (world.camera(),)
+
+
+def _one_site(world: World) -> tuple[str, ...]:
+    return (world.site().id,)
+
+
+def _three_sites(world: World) -> tuple[str, ...]:
+    return tuple(site.id for site in world.random.sample(world.sites, min(3, len(world.sites))))
+
+
+def _dense(world: World) -> tuple[str, ...]:
+    return (world.dense.id,)
+
+
+def _day(world: World) -> tuple[datetime, datetime]:
+    return world.day()
+
+
+def _newest_day(world: World) -> tuple[datetime, datetime]:
+    return world.day(0)
+
+
+def _month(world: World) -> tuple[datetime, datetime]:
+    return world.now - timedelta(days=31), world.now
+
+
+def _purged_day(world: World) -> tuple[datetime, datetime]:
+    return world.day(world.keep.days + 2)
+
+
+def _soon(world: World) -> datetime:
+    return world.now + timedelta(hours=1)
+
+
+def _run(world: World) -> tuple[str, str]:
+    site = world.site()
+    at = (world.now - timedelta(days=world.random.randint(1, world.keep.days))).replace(hour=6)
+    return f"footage_{site.id}", f"scheduled__{at:%Y-%m-%d %H}:00:00+00"
+
+
+def _read_expired(world: World, conn: Connection) -> object:
+    with conn, conn.cursor():
+        return sum(1 for _ in older_than(conn, {1: world.now - world.keep}))
+
+
+def _plan(world: World, conn: Connection) -> object:
+    site = world.site()
+    run = RunRef(f"footage_{site.id}", f"asked {next(world.turn)}", "plan", -1, 1, "centre")
+    camera = site.cameras[0].id
+    start = world.now - timedelta(seconds=world.random.randint(1, 80_000))
+    files = [
+        seen(f"{camera}/new-{run.run_id}-{n}.mp4", start=start + timedelta(seconds=n), camera=camera) for n in range(6)
+    ]
+    known = seen("cam01/x.mp4", start=start, camera=camera, basis="mtime")
+    folder = a_site(id=site.id, name=site.name, time_zone=site.time_zone, cameras=(), stores=STORES)
+    plan = planning.plan_run(conn, folder, sensed(*files, known, site=site.id, at=world.now), run, world.now)
+    return custody.close_run(conn, run), plan
+
+
+def _compare(world: World, conn: Connection) -> object:
+    begin, _ = world.day()
+    after = f"{world.site().id}/cam05/{begin:%Y/%m/%d}/"
+    return list(islice(integrity.copies_between(conn, 1, after, None), 1000))
+
+
+def _owner(world: World, conn: Connection) -> object:
+    row = world.recording(conn)
+    key = adopting.read_key(row.copies[0].key)
+    assert key is not None
+    owner = adopting.owner_of(conn, key)
+    assert owner is not None
+    return adopting.live_key(conn, owner.known, 1, "rendition"), adopting.site_known(conn, row.site)
+
+
+def _due(read: Callable[[Connection, Any], object]) -> Callable[[World, Connection], object]:
+    return lambda _, conn: read(conn, integrity.due_for_proof(conn, 1, 1)[0])
+
+
+def _last_plan(conn: Connection) -> int:
+    return purge_plans.list_plans(conn, 1)[0].plan_id
+
+
+def _places_of_a_plan(conn: Connection) -> list[tuple[int, datetime]]:
+    return next(iter(purge_facts.gone_places(conn, 5).values()))
+
+
+def _extent(_: World, conn: Connection) -> object:
+    return purge_facts.extent(conn, _places_of_a_plan(conn)[:500])
+
+
+def _gone(_: World, conn: Connection) -> object:
+    place = _places_of_a_plan(conn)[0]
+    return purge_facts.gone_places_of(conn, place[0]), purging.gone_copies(conn, place, 1)
+
+
+QUESTIONS = (
+    Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
+    *(
+        Question("page Find", f"newest recording, {state}, {what}", _find(1, states=states, to_utc=_soon, **where))
+        for state, states in (("archived", ARCHIVED), ("any state", ()), ("purged", ("purged",)))
+        for what, where in (
+            ("all sites", {}),
+            ("one site", {"sites": _one_site}),
+            ("one camera", {"cameras": _one_camera}),
+        )
+    ),
+    Question("page Find", "first page: newest day, all sites", _find(states=ARCHIVED, day=_newest_day)),
+    Question("page Find", "first page: a day, all sites", _find(states=ARCHIVED, day=_day)),
+    Question("page Find", "first page: a day, three sites", _find(states=ARCHIVED, day=_day, sites=_three_sites)),
+    Question("page Find", "first page: a day, one camera", _find(states=ARCHIVED, day=_day, cameras=_one_camera)),
+    Question("page Find", "first page: a day, oldest first", _find(states=ARCHIVED, day=_day, newest_first=False)),
+    Question("page Find", "first page: all time, all sites", _find(states=ARCHIVED)),
+    Question("page Find", "first page: all time, one camera", _find(states=ARCHIVED, cameras=_one_camera)),
+    Question("page Find", "first page: all time, purged", _find(states=("purged",))),
+    Question("page Find", "first page: all time, purged, one camera", _find(states=("purged",), cameras=_one_camera)),
+    Question("page Find", "first page: a purged day, archived (none)", _find(states=ARCHIVED, day=_purged_day)),
+    Question("page Find", "first page: a day, purged (none)", _find(states=("purged",), day=_day, sites=_dense)),
+    Question("page Find", "first page: all time, quarantined", _find(states=("quarantined",))),
+    Question(
+        "page Find",
+        "first page: all time, quarantined, one camera",
+        _find(states=("quarantined",), cameras=_one_camera),
+    ),
+    Question("page Find", "first page: all time, planned", _find(states=("planned",))),
+    Question("page Find", "first page: a run", _find(run=_run)),
+    Question("page Find", "further page: all time, all sites", _further(states=ARCHIVED)),
+    Question("page Find", "further page: all time, one camera", _further(states=ARCHIVED, cameras=_one_camera)),
+    Question("page Find", "totals: newest day, all sites", _total(states=ARCHIVED, day=_newest_day)),
+    Question("page Find", "totals: a day, one site", _total(states=ARCHIVED, day=_day, sites=_dense)),
+    Question("page Find", "totals: a day, one camera", _total(states=ARCHIVED, day=_day, cameras=_one_camera)),
+    Question("page Find", "totals: a purged day, archived (none)", _total(states=ARCHIVED, day=_purged_day)),
+    Question("page Find", "totals: 31 days, one camera", _total(states=ARCHIVED, day=_month, cameras=_one_camera)),
+    Question("page Find", "totals: all time, all sites", _total(states=ARCHIVED)),
+    Question("page Find", "totals: all time, one camera", _total(states=ARCHIVED, cameras=_one_camera)),
+    Question("page Find", "totals: all time, quarantined", _total(states=("quarantined",))),
+    Question("page Find", "totals: all time, purged", _total(states=("purged",))),
+    Question("page Find", "totals: a run", _total(run=_run)),
+    Question(
+        "page Recording",
+        "one recording",
+        _of_recording(lambda conn, row: reads.get_recording(conn, row.id, row.start_utc)),
+    ),
+    Question(
+        "page Recording", "its events", _of_recording(lambda conn, row: reads.lineage_of(conn, row.id, row.start_utc))
+    ),
+    Question(
+        "page Recording",
+        "where its parts lie",
+        _of_recording(lambda conn, row: reads.locate(conn, row.id, row.start_utc, "rendition")),
+    ),
+    *(
+        Question("page Recording", f"the one {word}, {state}", _neighbour(states, newest_first=newest_first))
+        for word, newest_first in (("before", True), ("after", False))
+        for state, states in (("archived", ARCHIVED), ("purged", ("purged",)))
+    ),
+    Question("page Sites", "every site's state", lambda _, conn: reads.site_overviews(conn)),
+    Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
+    Question(
+        "page Sites",
+        "the last 24 hours of every camera",
+        lambda world, conn: coverage.kept_footage(conn, world.now - timedelta(days=1), world.now),
+    ),
+    Question("page Coverage", "16 cameras, 31 days", _coverage(31, 1)),
+    Question("page Coverage", "200 cameras, 31 days", _coverage(31, 12)),
+    Question("page Coverage", "200 cameras, a year", _coverage(366, 12)),
+    Question("status", "what waits at each site", lambda world, conn: reads_sites.backlogs(conn, world.now)),
+    Question(
+        "status",
+        "stores by site",
+        lambda _, conn: (reads_stores.store_states(conn), reads_sites.store_identities(conn)),
+    ),
+    Question("status", "untold alerts", lambda _, conn: alerts.waiting_messages(conn)),
+    Question(
+        "recordings", "one by its number alone", _of_recording(lambda conn, row: reads.get_recording(conn, row.id))
+    ),
+    Question("recordings", "oldest and newest footage", lambda _, conn: reads.first_and_last(conn)),
+    Question(
+        "recordings",
+        "sums by day, one site, 31 days",
+        lambda world, conn: reads_sites.camera_days(
+            conn, _one_site(world), world.now.date() - timedelta(days=31), world.now.date()
+        ),
+    ),
+    Question("coverage", "gaps of a camera's day", _gaps),
+    Question(
+        "coverage",
+        "a month of a site, day by day",
+        lambda world, conn: coverage.camera_days(
+            conn, world.now.date() - timedelta(days=30), world.now.date(), sites=_one_site(world), now=world.now
+        ),
+    ),
+    Question("coverage", "notes", lambda _, conn: gap_notes.list_notes(conn)),
+    Question("stores", "what each store holds", lambda _, conn: reads_stores.store_overviews(conn)),
+    Question(
+        "copy",
+        "the next page to copy",
+        lambda _, conn: copying.orders_to_copy(conn, "nas", "cloud", RecordingFilter(), None, 20),
+    ),
+    Question(
+        "copy",
+        "how much there is to copy of a day",
+        lambda world, conn: copying.count_to_copy(conn, "nas", "cloud", _filter(world, {"day": _day, "sites": _dense})),
+    ),
+    Question("copy", "stores by name", lambda _, conn: copying.known_stores(conn)),
+    Question(
+        "export",
+        "what is proven of 24 recordings",
+        lambda world, conn: copying.held_of(
+            conn,
+            [
+                (row.id, row.start_utc)
+                for row in reads.find_recordings(conn, _filter(world, {"day": _day, "states": ARCHIVED}), limit=PAGE)
+            ],
+        ),
+    ),
+    Question("run", "planned, batches cut, verdict", _plan),
+    Question("alerts", "usual interval of every camera", lambda world, conn: alerts.usual_intervals(conn, world.now)),
+    Question("alerts", "what waits, since when", lambda _, conn: alerts.waiting_since(conn)),
+    Question("alerts", "lost and broken", lambda _, conn: (alerts.lost_by_site(conn), alerts.broken_by_store(conn))),
+    Question(
+        "alerts",
+        "coverage of every camera, two days",
+        lambda world, conn: coverage.load_facts(
+            conn, world.now.date() - timedelta(days=1), world.now.date(), now=world.now
+        ),
+    ),
+    Question(
+        "alerts",
+        "open and lately closed",
+        lambda world, conn: (
+            alerts.list_alerts(conn, world.now - timedelta(days=1)),
+            alerts.last_done(conn, "forecast"),
+        ),
+    ),
+    Question("hold", "holds and what they cover", lambda _, conn: holds.list_holds(conn)),
+    Question("hold", "to be held in a bucket", lambda _, conn: holds.to_hold_in_store(conn, 1, 100)),
+    Question("hold", "to be released in a bucket", lambda _, conn: holds.to_release_in_store(conn, 1, 100)),
+    Question(
+        "retention", "stores in use", lambda _, conn: (purge_facts.stores_in_use(conn), purge_facts.known_stores(conn))
+    ),
+    Question("retention", "sample of a store", lambda _, conn: purge_facts.sample_keys(conn, 1, 10)),
+    Question("retention", "recent cameras", lambda world, conn: purge_facts.recent_cameras(conn, world.now, 10)),
+    Question(
+        "retention",
+        "known keys of a camera's day",
+        lambda world, conn: purge_facts.known_keys(conn, 1, *world.camera(world.dense), world.day()[0]),
+    ),
+    Question("retention", "living recordings by site", lambda _, conn: purge_facts.living_by_site(conn)),
+    Question("retention", "past runs", lambda _, conn: purge_facts.past_runs(conn)),
+    Question("retention", "has the clock jumped?", lambda world, conn: purge_facts.clock_facts(conn, world.now)),
+    Question("retention", "all that has expired", _read_expired),
+    Question("retention", "plans", lambda _, conn: purge_plans.get_plan(conn, _last_plan(conn))),
+    Question("retention", "stores of a plan", lambda _, conn: purge_facts.stores_of_plan(conn, _last_plan(conn))),
+    Question("retention", "next copies of a plan", lambda _, conn: purging.open_items(conn, _last_plan(conn), 1, 500)),
+    Question("retention", "left by a killed run", lambda _, conn: purging.leftovers(conn, 1, 500)),
+    Question("retention", "sample of what is gone", lambda _, conn: purge_facts.gone_sample(conn, 5, 1, 20)),
+    Question("retention", "where 500 of a plan lie", _extent),
+    Question("retention", "what is gone of one", _gone),
+    Question(
+        "retention",
+        "proof for every camera",
+        lambda world, conn: reads_retention.camera_facts(conn, world.rules, world.now),
+    ),
+    Question(
+        "retention",
+        "how fast a store fills",
+        lambda world, conn: reads_retention.store_rates(
+            conn, integrity.stores_in_use(conn)["nas"], world.keep, world.now
+        ),
+    ),
+    Question("integrity", "a page of 1,000 rows by key", _compare),
+    Question("integrity", "is there anything in the store?", lambda _, conn: integrity.has_copies(conn, 1)),
+    Question("integrity", "is there anything in an empty store?", lambda _, conn: integrity.has_copies(conn, 2)),
+    Question("integrity", "next 100 for the deep check", lambda _, conn: integrity.due_for_proof(conn, 1, 100)),
+    Question("integrity", "parts of a copy", _due(integrity.parts_of)),
+    Question("integrity", "must it decode?", _due(integrity.must_decode)),
+    Question("integrity", "copies to repair", lambda _, conn: integrity.broken_copies(conn, 100)),
+    Question("integrity", "whose object is it?", _owner),
+    Question(
+        "integrity",
+        "strays",
+        lambda _, conn: (integrity.list_strays(conn), integrity.strays_among(conn, 1, ["a", "b"])),
+    ),
+    Question("integrity", "recordings kept", lambda _, conn: integrity.recordings_kept(conn)),
+    Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
+    Question("restore", "is the catalogue empty?", lambda _, conn: (whole.is_empty(conn), whole.revision(conn))),
+)
