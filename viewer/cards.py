@@ -27,6 +27,7 @@ def grouped_cards(home: Home, words: Words, rows: list[RecordingRow], find: quer
             {"day": formats.day_long(words, heading), "cards": [card(home, words, row, find, heading) for row in group]}
             for heading, group in groupby(rows, key=day)
         ],
+        "columns": [words.one_of("column", name) for name in ("time", "camera", "site", "length", "size", "state")],
         "lang": words.lang,
         "words": {"no_picture": words("card.no_picture")},
     }

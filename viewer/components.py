@@ -1,4 +1,5 @@
-"""The viewer's own components: card grid, recording with player, site panels, heat map. Their code lies in front/.
+"""The viewer's own components: card grid and table, calendar, camera tree, recording with player,
+site panels, heat map, gaps. Their code lies in front/.
 
 They get plain data and make elements from it in the browser, text always as text. Each is told in the address' terms
 (hrefs), so that links open in a new tab too.
@@ -15,19 +16,26 @@ import streamlit as st
 _FRONT = Path(__file__).resolve().parent / "front"
 
 
-def _component(name: str) -> Any:
+def _component(name: str, *parts: str) -> Any:
+    """Its code and look from front/, after the base and the parts that it shares with others."""
+    files = ("base", *parts, name)
+    css, js = ([_FRONT / f"{one}.{ending}" for one in files] for ending in ("css", "js"))
     return st.components.v2.component(
         f"vms_{name}",
         html='<div class="root"></div>',
-        css=(_FRONT / "base.css").read_text() + (_FRONT / f"{name}.css").read_text(),
-        js=(_FRONT / "base.js").read_text() + (_FRONT / f"{name}.js").read_text(),
+        css="".join(path.read_text() for path in css if path.exists()),
+        js="".join(path.read_text() for path in js),
     )
 
 
 _grid = _component("grid")
+_table = _component("table")
+_calendar = _component("calendar")
+_tree = _component("tree")
+_why = _component("why", "gaps")
 _recording = _component("recording")
 _sites = _component("sites")
-_heat = _component("heat")
+_heat = _component("heat", "gaps")
 
 
 def _ignore() -> None:
@@ -37,6 +45,26 @@ def _ignore() -> None:
 def card_grid(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:
     """Draw the cards. opened: called when one is clicked; session_state[key].open is its id."""
     _grid(key=key, data=data, on_open_change=opened)
+
+
+def card_table(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:
+    """Draw the cards as the rows of a table. opened: as of card_grid."""
+    _table(key=key, data=data, on_open_change=opened)
+
+
+def calendar(data: dict[str, Any], key: str, chosen: Callable[[], None], turned: Callable[[], None]) -> None:
+    """Draw a month. chosen: called when a period is, session_state[key].chosen says which; turned: .month is asked."""
+    _calendar(key=key, data=data, on_chosen_change=chosen, on_month_change=turned)
+
+
+def camera_tree(data: dict[str, Any], key: str, chosen: Callable[[], None]) -> None:
+    """Draw sites and cameras to choose from; session_state[key].chosen is what is chosen now, "*" for all."""
+    _tree(key=key, data=data, on_chosen_change=chosen)
+
+
+def gap_list(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
+    """Draw gaps and their reasons. asked: called when one is clicked; session_state[key].show is its search."""
+    _why(key=key, data=data, on_show_change=asked)
 
 
 def recording(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:

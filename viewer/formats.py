@@ -86,6 +86,16 @@ def day_short(words: Words, day: date) -> str:
     return f"{day.day} {_SHORT_MONTHS[words.lang][day.month - 1]} {day.year}"
 
 
+def month_long(words: Words, day: date) -> str:
+    """Januari 2026"""
+    return f"{_MONTHS[words.lang][day.month - 1]} {day.year}"
+
+
+def weekdays(words: Words) -> list[tuple[str, str]]:
+    """(three letters, whole name) of each weekday, Monday first."""
+    return [(name[:3], name) for name in _DAYS[words.lang]]
+
+
 def moment(words: Words, utc: datetime, zone_id: str) -> str:
     """31 Jan 2026 08:00:05 WIB"""
     at = utc.astimezone(zone(zone_id))

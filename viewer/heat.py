@@ -7,40 +7,34 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
-from urllib.parse import urlencode
 
-from viewer import formats
+from viewer import absence, formats
+from viewer.absence import CameraGaps
 from viewer.i18n import Words
-from vms.coverage import OPEN, CameraFacts, DayCoverage, Gap, GapReason, by_day, find_gaps
+from vms.coverage import OPEN, CameraFacts, DayCoverage, GapReason, by_day
 
-MOST_GAPS = 24
 _ROOM_FOR_ALL = 16  # days whose numbers stand side by side on a phone, too
 _APART = 3
 
 _TONES: dict[GapReason, str] = {"waiting": "blue", "purged": "gray", "acknowledged": "teal"}
-_FILE_REASONS: tuple[GapReason, ...] = ("quarantined", "never_arrived")
-"""Their detail is the code of what was wrong with the file."""
 
 
 @dataclass(frozen=True)
 class CameraMap:
-    """A camera with its days, and its gaps that need a person, the longest first."""
+    """A camera's days, and its gaps that need a person."""
 
-    site: str
-    camera: str
-    name: str
-    time_zone: str
     days: tuple[DayCoverage, ...]
-    gaps: tuple[Gap, ...]
+    gaps: CameraGaps
+
+    @property
+    def site(self) -> str:
+        return self.gaps.site
 
 
 def camera_map(facts: CameraFacts, first: date, last: date) -> CameraMap:
     """The camera's days from first to last, both included."""
     begin, end = formats.day_bounds(first, last, facts.time_zone)
-    gaps = [gap for gap in find_gaps(facts, begin, end) if gap.reason in OPEN]
-    longest = sorted(gaps, key=lambda gap: gap.seconds, reverse=True)[:MOST_GAPS]
-    days = tuple(by_day(facts, first, last))
-    return CameraMap(facts.site, facts.camera, facts.camera_name, facts.time_zone, days, tuple(longest))
+    return CameraMap(tuple(by_day(facts, first, last)), absence.of_camera(facts, begin, end, OPEN))
 
 
 def page(words: Words, maps: Sequence[CameraMap], names: dict[str, str], first: date, last: date) -> dict[str, Any]:
@@ -53,7 +47,7 @@ def page(words: Words, maps: Sequence[CameraMap], names: dict[str, str], first: 
         "sites": [
             _site(words, names.get(site, site), list(of_site)) for site, of_site in groupby(maps, lambda one: one.site)
         ],
-        "gaps": _gaps(words, maps, names),
+        "gaps": absence.gaps(words, [one.gaps for one in maps], names),
         "summary": _summary(words, maps),
         "legend": [
             {"tone": tone, "fill": fill, "text": words.one_of("coverage.legend", name)}
@@ -83,14 +77,6 @@ def percent(words: Words, value: float) -> str:
     return "100 %" if value >= 100 else f"{formats.number(words, int(value * 10) / 10, 1)} %"
 
 
-def reason(words: Words, code: GapReason, detail: str) -> str:
-    """Why it is missing, in words; of a file with what was wrong with it, of a note with the note."""
-    said = words.one_of("gap", code)
-    if code in _FILE_REASONS:
-        detail = words.one_of("reason", detail)
-    return f"{said}: {detail}" if detail else said
-
-
 def _days(words: Words, days: Sequence[date]) -> list[dict[str, Any]]:
     """The head of the map: each day where there is room, else months and Mondays that do not run into each other."""
     told = -_APART
@@ -114,7 +100,7 @@ def _days(words: Words, days: Sequence[date]) -> list[dict[str, Any]]:
 
 def _site(words: Words, name: str, cameras: Sequence[CameraMap]) -> dict[str, Any]:
     days = [day for one in cameras for day in one.days]
-    zone = formats.zone_name(datetime.now(formats.zone(cameras[0].time_zone)))
+    zone = formats.zone_name(datetime.now(formats.zone(cameras[0].gaps.time_zone)))
     return {
         "id": cameras[0].site,
         "name": name,
@@ -122,8 +108,8 @@ def _site(words: Words, name: str, cameras: Sequence[CameraMap]) -> dict[str, An
         "there": _there(words, days),
         "rows": [
             {
-                "camera": one.camera,
-                "name": one.name,
+                "camera": one.gaps.camera,
+                "name": one.gaps.name,
                 "there": _there(words, one.days),
                 "cells": [_cell(words, day) for day in one.days],
             }
@@ -148,37 +134,6 @@ def _cell(words: Words, day: DayCoverage) -> list[Any]:
         f"{formats.length(words, seconds)}: {words.one_of('gap', code)}" for code, seconds in day.missing_s.items()
     ]
     return [share, _TONES.get(day.reason, "red"), percent(words, day.percent), lines]
-
-
-def _gaps(words: Words, maps: Sequence[CameraMap], names: dict[str, str]) -> list[dict[str, Any]]:
-    """The longest; what befell several cameras of a site at once is one of them."""
-    together: dict[tuple[object, ...], list[tuple[Gap, CameraMap]]] = {}
-    for one in maps:
-        for gap in one.gaps:
-            minutes = [at.replace(second=0, microsecond=0) for at in (gap.start, gap.end)]
-            together.setdefault((one.site, *minutes, gap.reason, gap.detail), []).append((gap, one))
-    longest = sorted(together.values(), key=lambda some: some[0][0].seconds * len(some), reverse=True)
-    return [_gap(words, some, names.get(some[0][1].site, some[0][1].site)) for some in longest[:MOST_GAPS]]
-
-
-def _gap(words: Words, some: Sequence[tuple[Gap, CameraMap]], site: str) -> dict[str, Any]:
-    gap, one = some[0]
-    zone = formats.zone(one.time_zone)
-    first, last = gap.start.astimezone(zone).date(), (gap.end - timedelta(seconds=1)).astimezone(zone).date()
-    cameras = ",".join(f"{each.site}/{each.camera}" for _, each in some)
-    show = urlencode({"camera": cameras, "from": first, "to": last, "state": "all"})
-    several = words("coverage.cameras", count=formats.number(words, len(some)))
-    return {
-        "camera": one.name if len(some) == 1 else several,
-        "cameras": ", ".join(each.name for _, each in some) if len(some) > 1 else "",
-        "site": site,
-        "when": f"{formats.day_short(words, first)}, {formats.span(words, gap.start, gap.end, one.time_zone)}",
-        "length": formats.length(words, gap.seconds),
-        "reason": reason(words, gap.reason, gap.detail),
-        "remedy": words.one_of("gap_remedy", gap.reason),
-        "show": show,
-        "href": f"/?{show}",
-    }
 
 
 def _summary(words: Words, maps: Sequence[CameraMap]) -> dict[str, str]:

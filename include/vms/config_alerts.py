@@ -59,7 +59,8 @@ class AlertPolicy:
     quiet_hours: a schedule (vms.schedule) on the clock of time_zone, "" for none. digest: from when on, on each site's
     clock, its daily digest is sent; None: never. camera_silent: times its usual interval that a camera may be silent.
     backlog: the age from which on it is told. free_space: bytes that must be free. full_within: how soon a store must
-    be forecast to be full. wrong: the section has mistakes, so that nothing of it counts.
+    be forecast to be full. expires_within: how soon a certificate or credential must end.
+    wrong: the section has mistakes, so that nothing of it counts.
     """
 
     targets: tuple[AlertTarget, ...] = ()
@@ -72,6 +73,7 @@ class AlertPolicy:
     backlog: timedelta = timedelta(hours=12)
     free_space: int = 5 * 10**9
     full_within: timedelta = timedelta(days=30)
+    expires_within: timedelta = timedelta(days=21)
     wrong: bool = False
 
     def is_quiet(self, now: datetime) -> bool:
@@ -156,6 +158,7 @@ class AlertsSection(Section):
     backlog: Duration | None = None
     free_space: Size | None = None
     full_within: Duration | None = None
+    expires_within: Duration | None = None
 
 
 def alert_policy(section: AlertsSection, usual_zone: str | None) -> AlertPolicy:

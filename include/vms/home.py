@@ -129,14 +129,14 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
     VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3 and VMS_S3_PORT name. Raises ConfigError when a value does not fit."""
     env = dict(os.environ if environ is None else environ)
     root = Path(env.get("VMS_HOME") or PROJECT_ROOT / ".vms").expanduser().absolute()
-    demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else _remembered(root, "demo")
-    with_s3 = env["VMS_DEMO_S3"] != "0" if env.get("VMS_DEMO_S3") else _remembered(root, "with_s3")
+    demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else bool(_remembered(root, "demo"))
+    with_s3 = env["VMS_DEMO_S3"] != "0" if env.get("VMS_DEMO_S3") else bool(_remembered(root, "with_s3"))
     default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
     return Home(
         root=root,
         sites_file=Path(env.get("VMS_SITES") or default_sites).expanduser().absolute(),
-        viewer_port=_port(env, "VMS_VIEWER_PORT", 5000),
-        airflow_port=_port(env, "VMS_AIRFLOW_PORT", 8080),
+        viewer_port=_port(env, "VMS_VIEWER_PORT", _remembered(root, "viewer_port") or 5000),
+        airflow_port=_port(env, "VMS_AIRFLOW_PORT", _remembered(root, "airflow_port") or 8080),
         postgres_url=env.get("VMS_POSTGRES_URL", ""),
         ffmpeg=env.get("VMS_FFMPEG", ""),
         ffprobe=env.get("VMS_FFPROBE", ""),
@@ -147,23 +147,25 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
 
 
 def remember_mode(home: Home) -> None:
-    """Note whether the demonstration runs here, so that later commands work on the same sites.
+    """Note whether the demonstration runs here and on which ports the pages are, so that later commands mean the same.
 
     Its S3 server is remembered through starts without the demonstration: what it holds are copies of recordings.
     """
-    with_s3 = home.with_s3 if home.demo else _remembered(home.root, "with_s3")
-    (home.run / "mode.json").write_text(json.dumps({"demo": home.demo, "with_s3": with_s3}))
+    with_s3 = home.with_s3 if home.demo else bool(_remembered(home.root, "with_s3"))
+    ports = {"viewer_port": home.viewer_port, "airflow_port": home.airflow_port}
+    (home.run / "mode.json").write_text(json.dumps({"demo": home.demo, "with_s3": with_s3} | ports))
 
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _remembered(root: Path, what: str) -> bool:
+def _remembered(root: Path, what: str) -> int:
+    """What `remember_mode` noted; 0, which is also no, when it noted nothing."""
     try:
-        return bool(json.loads((root / "run" / "mode.json").read_text())[what])
+        return int(json.loads((root / "run" / "mode.json").read_text())[what])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return 0
 
 
 def _port(env: dict[str, str], name: str, default: int, highest: int = 65_535) -> int:

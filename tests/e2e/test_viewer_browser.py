@@ -138,6 +138,36 @@ def test_english_sites_links_and_what_needs_a_person(viewer: Viewer, browser: An
     assert page.errors == []
 
 
+def test_day_time_and_camera_are_chosen_and_shown_as_a_table(viewer: Viewer, browser: Any) -> None:
+    page = _page(browser, width=360, locale="id-ID")
+    page.goto(f"{viewer.url}/?from=2026-01-31&to=2026-01-31")
+    page.wait_for_selector(".card")
+    page.get_by_role("button", name=re.compile("31 Jan 2026")).click()
+    page.locator('[data-day="2026-01-31"][aria-selected=true]').wait_for()
+    assert "ada" in page.locator('[data-day="2026-01-31"]').get_attribute("aria-label")
+    assert "tidak ada rekaman" in page.locator('[data-day="2026-01-30"]').get_attribute("aria-label")
+    page.locator("input[type=time]").first.fill("08:05")
+    page.locator("input[type=time]").first.press("Tab")
+    page.wait_for_url(re.compile("from=2026-01-31T08%3A05"))
+    page.locator("input[type=time]").first.wait_for()  # it stays open while the page is drawn anew
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name=re.compile("Semua kamera")).click()
+    page.get_by_role("searchbox").fill("lobi")
+    assert page.locator(".site:not([hidden])").count() == 1
+    page.locator("label", has_text="Lobi").locator("input").check()
+    page.wait_for_url(re.compile("camera=ho%2Flobby"))
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="Tabel").click()
+    page.wait_for_selector("tr.row")
+    rows = page.locator("tr.row")
+    _eventually(lambda: all("Lobi" in rows.nth(at).inner_text() for at in range(rows.count())))
+    page.locator("tr.row a").first.click()
+    page.locator("video").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.errors == []
+
+
 def test_hostile_names_are_only_text(viewer: Viewer, browser: Any) -> None:
     page = _page(browser, locale="en-GB")
     for address in (

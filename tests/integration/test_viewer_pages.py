@@ -56,12 +56,11 @@ def test_the_newest_day_is_shown_with_its_totals() -> None:
 
 @pytest.mark.usefixtures("world")
 def test_filters_write_the_address() -> None:
-    app = _run(lang="id")
-    app.multiselect(key="w.sites").set_value(["makassar"]).run()
-    assert app.query_params["site"] == "makassar"
+    app = _run(lang="id", site="makassar")
     assert "1 rekaman" in _html(app)
     app.selectbox(key="w.state").set_value("quarantined").run()
     assert app.query_params["state"] == "quarantined"
+    assert app.query_params["site"] == "makassar"
     assert "Tidak ada yang ditemukan" in _html(app)
 
 

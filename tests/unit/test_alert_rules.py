@@ -56,6 +56,9 @@ def a_camera(silent: timedelta, schedule: str = "", usual_s: float = 300.0) -> t
         (replace(FACTS, full_in_days={"nas": 30, "san": 31}), ["store_full_soon"]),
         (replace(FACTS, plans={7: 1000}), ["purge_waiting"]),
         (replace(FACTS, free={"/a": 4 * 10**9, "/b": 6 * 10**9}), ["free_space"]),
+        (replace(FACTS, expiring={("certificate", "nas:443"): NOW + timedelta(days=21)}), ["expiring"]),
+        (replace(FACTS, expiring={("credential", "office"): NOW + timedelta(days=21, seconds=1)}), []),
+        (replace(FACTS, expiring={("credential", "office"): NOW - timedelta(days=1)}), ["expiring"]),
         (replace(FACTS, cameras=(a_camera(timedelta(minutes=29)),)), []),
         (replace(FACTS, cameras=(a_camera(timedelta(minutes=31)),)), ["camera_silent"]),
         (replace(FACTS, cameras=(a_camera(timedelta(minutes=31), usual_s=3600.0),)), []),
@@ -74,7 +77,7 @@ def test_a_camera_of_a_site_that_is_away_and_an_unasked_forecast_are_unknown() -
     )
     found = find_conditions(facts, POLICY, NOW)
     assert [one.kind for one in found.conditions] == ["site_unreachable"]
-    assert {("camera_silent", "ho"), ("store_full_soon", "")} <= found.unknown
+    assert {("camera_silent", "ho"), ("store_full_soon", ""), ("expiring", "")} <= found.unknown
 
 
 def test_both_languages_have_words_for_everything() -> None:
@@ -103,6 +106,7 @@ def test_every_kind_can_be_told_from_what_its_rule_found(language: wording.Langu
         full_in_days={"nas": 3},
         plans={7: 10},
         free={"/a": 1},
+        expiring={("certificate", "nas:443"): NOW},
     )
     found = wrong(facts)
     assert {one.kind for one in found} == set(KINDS)

@@ -32,6 +32,17 @@ def test_the_s3_server_is_remembered_until_it_is_told_otherwise(tmp_path: Path) 
     assert start(VMS_DEMO="1") == (True, False)
 
 
+def test_the_ports_of_the_last_start_are_meant_by_later_commands(tmp_path: Path) -> None:
+    said = {"VMS_HOME": str(tmp_path)}
+    assert from_environment(said).viewer_port == 5000
+    started = from_environment(said | {"VMS_VIEWER_PORT": "5055"})
+    started.prepare()
+    remember_mode(started)
+    later = from_environment(said)
+    assert (later.viewer_port, later.airflow_port) == (5055, 8080)
+    assert from_environment(said | {"VMS_VIEWER_PORT": "5001"}).viewer_port == 5001
+
+
 @pytest.mark.parametrize("port", ["0", "x", "55536"])
 def test_a_port_without_room_for_its_neighbour_is_refused(port: str) -> None:
     with pytest.raises(ConfigError, match="VMS_S3_PORT"):

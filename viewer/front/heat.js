@@ -6,7 +6,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     root.classList.toggle("dense", data.days.length > 45);
     root.replaceChildren(h("h1", {}, data.title), summary(data), legend(data), ...data.sites.map((site) => drawSite(site, tip)),
       data.more ? h("p", { class: "soft more" }, data.more) : "", h("p", { class: "soft keys" }, data.words.keys),
-      data.gaps.length ? drawGaps() : "", tip);
+      data.gaps.length ? gapList(data.words.gaps, data.gaps, (show) => setTriggerValue("show", show)) : "", tip);
   });
   function summary() {
     const s = data.summary;
@@ -77,13 +77,6 @@ export default function ({ parentElement, data, setTriggerValue }) {
     cell.tabIndex = -1;
     next.tabIndex = 0;
     next.focus();
-  }
-  function drawGaps() {
-    return h("section", { class: "gaps" }, h("h2", {}, icon("warning"), data.words.gaps),
-      h("ol", {}, data.gaps.map((gap) => h("li", {}, h("a", { ...follow(gap.href, () => setTriggerValue("show", gap.show)) },
-        h("span", { class: "what" }, h("strong", {}, gap.camera), h("span", { class: "soft" }, gap.site), badge("orange", gap.length)),
-        h("span", { class: "when" }, gap.when)),
-        gap.cameras ? h("p", { class: "soft names" }, gap.cameras) : null, h("p", {}, gap.reason), h("p", { class: "soft" }, gap.remedy)))));
   }
   function search(site, row, day) {
     const first = (day || data.days[0]).iso, last = (day || data.days[data.days.length - 1]).iso;

@@ -8,20 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import streamlit as st
 
-from viewer import cards, components, database, formats, frame, query
+from viewer import absence, cards, components, database, formats, frame, query, search_bar
 from viewer.i18n import Words
 from viewer.pages import recording
-from vms.catalogue import reads, reads_sites
+from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
 from vms.home import from_environment
 
 PAGE = 24
+MOST_CAMERAS = 64
+MOST_EXPLAINED = timedelta(days=93)
+"""For more cameras or a longer time the page Coverage is the place to ask why footage is missing."""
+
 MOST_COUNTED = 5000
 """Recordings that are added up for the line above the cards: a day of 16 cameras with a file each five minutes."""
-QUICK = ("newest", "today", "yesterday", "week", "all")
 OPEN_ENDED = ("planned", "quarantined")
 """States that are few and matter whatever their age: without a period all of them are shown."""
 
@@ -46,7 +50,7 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
     zone = _zone(sites, find)
     newest = _newest_day(find, zone)
     shown = _with_period(find, newest)
-    _filters(words, sites, find, shown, zone, newest)
+    search_bar.draw(words, sites, find, shown, zone, newest)
     _run_line(words, find)
     refresh_s = None if _shown(find) else 20
 
@@ -55,7 +59,7 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
         if frame.current_find() != find:
             st.rerun()
         with frame.guarded(words):
-            _results(words, find, _with_period(find, _newest_day(find, zone)), zone)
+            _results(words, sites, find, _with_period(find, _newest_day(find, zone)), zone)
 
     results()
 
@@ -87,99 +91,6 @@ def _with_period(find: query.Find, newest: date | None) -> query.Find:
     return replace(find, first=newest, last=newest)
 
 
-def _periods(zone: str, newest: date | None) -> dict[str, tuple[date, date] | None]:
-    today = datetime.now(formats.zone(zone)).date()
-    return {
-        "newest": (newest, newest) if newest else None,
-        "today": (today, today),
-        "yesterday": (today - timedelta(days=1), today - timedelta(days=1)),
-        "week": (today - timedelta(days=6), today),
-    }
-
-
-def _filters(
-    words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str, newest: date | None
-) -> None:
-    state = st.session_state
-    names = {one.id: one.name for one in sites}
-    open_sites = [one for one in sites if not find.sites or one.id in find.sites]
-    cameras = {(one.id, camera.id): (camera.name, one.name) for one in open_sites for camera in one.cameras}
-    periods = _periods(zone, newest)
-    everything = find.everything or not (shown.first or shown.last)
-    chosen_quick = "all" if everything else None
-    for name, period in periods.items():
-        if not everything and chosen_quick is None and period == (shown.first, shown.last):
-            chosen_quick = name
-
-    state["w.sites"] = [one for one in find.sites if one in names]
-    state["w.cameras"] = [one for one in find.cameras if one in cameras]
-    state["w.state"] = find.state
-    state["w.quick"] = chosen_quick
-    half_chosen = isinstance(state.get("w.dates"), tuple) and len(state["w.dates"]) == 1
-    if not half_chosen:
-        first, last = shown.first or shown.last, shown.last or shown.first
-        state["w.dates"] = () if everything or first is None or last is None else (first, last)
-
-    def changed() -> None:
-        chosen = tuple(state["w.sites"])
-        kept = tuple(pair for pair in state["w.cameras"] if not chosen or pair[0] in chosen)
-        frame.go(replace(frame.current_find(), sites=chosen, cameras=kept, state=state["w.state"]))
-
-    def dates_changed() -> None:
-        dates = state["w.dates"]
-        if not dates:
-            frame.go(replace(frame.current_find(), first=None, last=None, everything=True))
-        elif len(dates) == 2:
-            frame.go(replace(frame.current_find(), first=dates[0], last=dates[1], everything=False))
-
-    def quick_changed() -> None:
-        name = state["w.quick"]
-        period = periods.get(name or "newest")
-        if name == "all":
-            frame.go(replace(frame.current_find(), first=None, last=None, everything=True))
-        elif name in (None, "newest") or period is None:
-            frame.go(replace(frame.current_find(), first=None, last=None, everything=False))
-        else:
-            frame.go(replace(frame.current_find(), first=period[0], last=period[1], everything=False))
-
-    with st.container(key="filters"):
-        st.pills(
-            words("find.quick"),
-            [name for name in QUICK if name == "all" or periods[name]],
-            format_func=lambda name: words.one_of("find.quick", name),
-            key="w.quick",
-            on_change=quick_changed,
-            label_visibility="collapsed",
-        )
-        columns = st.columns([1.2, 1.4, 1.6, 1], gap="small")
-        columns[0].date_input(
-            words("find.dates"), value=[], key="w.dates", format="DD/MM/YYYY", on_change=dates_changed
-        )
-        columns[1].multiselect(
-            words("find.sites"),
-            list(names),
-            format_func=lambda one: names[one],
-            key="w.sites",
-            placeholder=words("find.sites.all"),
-            on_change=changed,
-        )
-        columns[2].multiselect(
-            words("find.cameras"),
-            list(cameras),
-            format_func=lambda pair: cameras[pair][0] if len(open_sites) == 1 else " · ".join(cameras[pair]),
-            key="w.cameras",
-            placeholder=words("find.cameras.all"),
-            on_change=changed,
-        )
-        columns[3].selectbox(
-            words("find.state"),
-            list(query.STATES),
-            format_func=lambda name: words.one_of("find.state", name),
-            key="w.state",
-            on_change=changed,
-        )
-
-
 def _run_line(words: Words, find: query.Find) -> None:
     if not find.run:
         return
@@ -196,21 +107,24 @@ def _totals(wanted: RecordingFilter) -> Totals:
         return reads.count_recordings(conn, wanted, most=MOST_COUNTED)
 
 
-def _results(words: Words, find: query.Find, shown: query.Find, zone: str) -> None:
+def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
     wanted = query.as_filter(shown, zone)
     rows = _rows(find, wanted)
     if not rows:
-        _nothing(words, find, zone)
+        _nothing(words, sites, find, shown, zone)
         return
     totals = _totals(wanted)
     _totals_line(words, totals, rows, zone)
 
+    key = "table" if find.table else "grid"
+
     def opened() -> None:
-        chosen = query.read({"recording": [st.session_state["grid"].open or ""]}).recording
+        chosen = query.read({"recording": [st.session_state[key].open or ""]}).recording
         if chosen:
             frame.go(replace(frame.current_find(), recording=chosen))
 
-    components.card_grid(cards.grouped_cards(from_environment(), words, rows, find, zone), "grid", opened)
+    made = cards.grouped_cards(from_environment(), words, rows, find, zone)
+    (components.card_table if find.table else components.card_grid)(made, key, opened)
     left = totals.count - len(rows)
     if len(rows) % PAGE == 0 and (totals.more or left > 0):
 
@@ -261,22 +175,73 @@ def _totals_line(words: Words, totals: Totals, rows: list[RecordingRow], zone: s
     st.html(f'<div class="totals" role="status">{"".join(parts)}</div>')
 
 
-def _nothing(words: Words, find: query.Find, zone: str) -> None:
-    """Say what there is instead, and offer the way there."""
+def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
+    """Say why there is nothing, what there is instead, and offer the way there."""
     newest = _newest_day(find, zone)
-    if newest:
-        day = formats.day_long(words, newest)
-        frame.state_box(words("find.none.title"), words("find.none.newest", day=day))
-        with st.container(horizontal_alignment="center"):
-            st.button(
-                words("find.none.go", day=formats.day_short(words, newest)),
-                type="primary",
-                on_click=lambda: frame.go(replace(find, first=newest, last=newest, everything=False, run=None)),
-            )
-        return
-    if find == query.Find():
+    others = _other_states(shown, zone)
+    if find == query.Find() and not newest:
         frame.state_box(words("find.none.first"), words("find.none.first.text"))
         return
-    frame.state_box(words("find.none.title"), words("find.none.filters"))
-    with st.container(horizontal_alignment="center"):
-        st.button(words("find.none.clear"), type="primary", on_click=lambda: frame.go(query.Find()))
+    if newest:
+        frame.state_box(words("find.none.title"), words("find.none.newest", day=formats.day_long(words, newest)))
+    else:
+        frame.state_box(words("find.none.title"), words("find.none.filters"))
+    with st.container(horizontal_alignment="center", horizontal=True):
+        if others:
+            st.button(
+                words("find.none.states"),
+                type="primary",
+                on_click=lambda: frame.go(replace(frame.current_find(), state="all")),
+            )
+        if newest:
+            st.button(
+                words("find.none.go", day=formats.day_short(words, newest)),
+                type="secondary" if others else "primary",
+                on_click=lambda: frame.go(
+                    replace(
+                        *(find,),
+                        **dict.fromkeys(("first", "last"), newest),
+                        **dict.fromkeys(("first_time", "last_time", "run")),
+                        everything=False,
+                    )
+                ),
+            )
+        elif not others:
+            st.button(words("find.none.clear"), type="primary", on_click=lambda: frame.go(query.Find()))
+    _why(words, sites, shown, zone)
+
+
+def _other_states(shown: query.Find, zone: str) -> bool:
+    """Whether recordings in other states would be found in the same period."""
+    if shown.state == "all":
+        return False
+    wanted = query.as_filter(replace(shown, state="all"), zone)
+    with database.pool().connection() as conn:
+        return bool(reads.find_recordings(conn, wanted, limit=1))
+
+
+def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> None:
+    """What the coverage ledger says about the period: each gap with its reason and what to do about it."""
+    start, end = query.bounds(shown, zone)
+    pairs = search_bar.pairs(sites, shown)
+    if start is None or end is None or not pairs or shown.run or end - start > MOST_EXPLAINED:
+        return
+    cameras = _maps(pairs[:MOST_CAMERAS], start, end)
+    told = absence.gaps(words, cameras, {site.id: site.name for site in sites})
+    if not told:
+        with st.container(horizontal_alignment="center"):
+            st.caption(frame.as_plain_markdown(absence.unexpected(words, cameras, end)), width="content")
+        return
+
+    def asked() -> None:
+        frame.go(query.read({name: [value] for name, value in parse_qsl(st.session_state["why"].show or "")}))
+
+    components.gap_list({"lang": words.lang, "title": words("find.none.why"), "gaps": told}, "why", asked)
+
+
+@st.cache_data(ttl=30, max_entries=100, show_spinner=False)
+def _maps(pairs: tuple[tuple[str, str], ...], start: datetime, end: datetime) -> list[absence.CameraGaps]:
+    days = (start.date() - timedelta(days=1), end.date() + timedelta(days=1))
+    with database.pool().connection() as conn:
+        facts = coverage.load_facts(conn, *days, cameras=pairs)
+    return [absence.of_camera(one, start, end) for one in facts]

@@ -17,12 +17,12 @@ from vms.coverage import CameraFacts, find_gaps
 
 Kind = Literal[
     "camera_silent", "site_unreachable", "backlog", "quarantine", "store_out", "store_full_soon", "footage_lost",
-    "copies_broken", "purge_waiting", "free_space",
+    "copies_broken", "purge_waiting", "free_space", "expiring",
 ]  # fmt: skip
 
 KINDS: tuple[Kind, ...] = (
     "footage_lost", "copies_broken", "site_unreachable", "camera_silent", "store_out", "backlog", "quarantine",
-    "free_space", "store_full_soon", "purge_waiting",
+    "free_space", "store_full_soon", "expiring", "purge_waiting",
 )  # fmt: skip
 """The worst first."""
 
@@ -75,7 +75,8 @@ class StoreAnswer:
 class Facts:
     """All that the rules look at. cameras: with the seconds between the beginnings of their files, usually. broken:
     lost or damaged copies by store. full_on: days until a store is full, by store; None: not asked this time. plans:
-    purges that wait, by number, with their recordings. free: bytes free by folder."""
+    purges that wait, by number, with their recordings. free: bytes free by folder. expiring: (certificate or
+    credential, its name) and when it ends; None: not asked this time, or not all of it could be."""
 
     sites: Sequence[SiteFacts]
     cameras: Sequence[tuple[CameraFacts, float]]
@@ -84,6 +85,7 @@ class Facts:
     full_in_days: Mapping[str, int] | None
     plans: Mapping[int, int]
     free: Mapping[str, int]
+    expiring: Mapping[tuple[str, str], datetime] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,17 @@ def find_conditions(facts: Facts, policy: AlertPolicy, now: datetime) -> Found:
             for folder, free in facts.free.items()
             if free < policy.free_space
         ),
+        *(
+            Condition("expiring", "", f"{what} {name}", {"what": what, "name": name, "until": until.isoformat()})
+            for (what, name), until in (facts.expiring or {}).items()
+            if until <= now + policy.expires_within
+        ),
     ]
     unknown = {("camera_silent", site) for site in away} | {(kind, site) for kind in KINDS for site in resting}
     if facts.full_in_days is None:
         unknown.add(("store_full_soon", ""))
+    if facts.expiring is None:
+        unknown.add(("expiring", ""))
     return Found(tuple(one for one in conditions if one.site not in resting), frozenset(unknown))
 
 

@@ -78,6 +78,11 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "Free space there. Are the stores full or away, so that staged files can't leave?",
             "There is enough free space at {subject} again.",
         ),
+        "expiring": Words(
+            "The {what_word} {name} is valid until {until}.",
+            "Renew it before then; after that its store refuses or can't be trusted, and nothing leaves for it.",
+            "The {what_word} {name} does not end soon any more.",
+        ),
     },
     "id": {
         "camera_silent": Words(
@@ -130,7 +135,17 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "Kosongkan ruang di sana. Apakah penyimpanan penuh atau terputus sehingga berkas tidak dapat keluar?",
             "Ruang kosong di {subject} sudah cukup lagi.",
         ),
+        "expiring": Words(
+            "{what_word} {name} berlaku sampai {until}.",
+            "Perbarui sebelum itu; sesudahnya penyimpanannya menolak atau tidak dapat dipercaya.",
+            "{what_word} {name} tidak lagi segera berakhir.",
+        ),
     },
+}
+
+EXPIRING: Mapping[Language, Mapping[str, str]] = {
+    "en": {"certificate": "certificate of", "credential": "credential of connection"},
+    "id": {"certificate": "Sertifikat", "credential": "Kredensial koneksi"},
 }
 
 STATES: Mapping[Language, Mapping[str, str]] = {
@@ -235,6 +250,9 @@ def _values(language: Language, alert: AlertRow, zone: ZoneInfo) -> dict[str, An
         values["since"] = _clock(datetime.fromisoformat(values["since"]), zone)
     if "bytes" in values:
         values["gigabytes"] = f"{values['bytes'] / 1e9:.1f}"
+    if "until" in values:
+        values["until"] = _clock(datetime.fromisoformat(values["until"]), zone)
+        values["what_word"] = EXPIRING[language][values["what"]]
     if "state" in values:
         values["state_word"] = STATES[language].get(values["state"], values["state"])
     return values

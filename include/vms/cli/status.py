@@ -105,7 +105,7 @@ def look(home: Home) -> Overview:
         errors = {error.id: error.message for error in config.errors}
     except VmsError as error:
         problems.append(str(error))
-    if stack and stack.launcher_lives and changed_since(stack.started):
+    if stack and stack.launcher_lives and changed_since(stack.loaded):
         problems.append(
             "The program was changed after it was started (git pull?), and its running parts may not fit it."
             " Restart it: ./vms down, then ./vms up. Nothing is lost."

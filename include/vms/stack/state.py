@@ -38,7 +38,11 @@ class Step:
 
 @dataclass(frozen=True)
 class StackState:
-    """The whole stack. mark: what all its processes carry. sessions: of every service process it ever started."""
+    """The whole stack. mark: what all its processes carry. sessions: of every service process it ever started.
+
+    started: of the launcher's process, which tells it from another one of the same number; loaded: when it had read the
+    program, which at the first start is minutes later (epoch both).
+    """
 
     mark: str
     pid: int
@@ -51,6 +55,7 @@ class StackState:
     steps: tuple[Step, ...] = ()
     services: tuple[ServiceState, ...] = ()
     sessions: tuple[int, ...] = field(default=())
+    loaded: float = 0.0
 
     @property
     def launcher_lives(self) -> bool:

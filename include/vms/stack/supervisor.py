@@ -84,7 +84,7 @@ class Supervisor:
         self._services: dict[str, _Running] = {}
         self._ending = threading.Event()
         now = time.time()
-        self._state = StackState(mark, os.getpid(), processes.started_at(os.getpid()), now, home.demo)
+        self._state = StackState(*(mark, os.getpid(), processes.started_at(os.getpid()), now, home.demo), loaded=now)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         processes.adopt_orphans()
         self._write()

@@ -67,14 +67,14 @@ def make_client(conn_id: str) -> Any:
             region_name=extra.get("region_name"),
             profile_name=extra.get("profile_name"),
         )
-        endpoint = _endpoint(known)
+        server = endpoint(known)
         region = session.region_name or "us-east-1"
         return session.client(
             "s3",
             region_name=region,
-            endpoint_url=endpoint,
+            endpoint_url=server,
             verify=extra.get("verify"),
-            config=client_config(extra.get("config_kwargs") or {}, own_server=endpoint is not None),
+            config=client_config(extra.get("config_kwargs") or {}, own_server=server is not None),
         )
     except Exception as error:  # what boto3 says of a malformed key or profile may quote it
         if isinstance(error, StoreDenied):
@@ -104,11 +104,12 @@ def client_config(given: Mapping[str, Any], *, own_server: bool) -> Config:
     return Config(**{**ours, **given, "s3": {**s3, **(given.get("s3") or {})}})
 
 
-def _endpoint(known: Connection) -> str | None:
+def endpoint(known: Connection) -> str | None:
+    """The server of its own that the connection names, None for Amazon's. Raises StoreDenied."""
     service = (known.extra.get("service_config") or {}).get("s3") or {}
-    endpoint = service.get("endpoint_url") or known.extra.get("endpoint_url")
-    if endpoint is not None and "@" in str(endpoint):
+    url = service.get("endpoint_url") or known.extra.get("endpoint_url")
+    if url is not None and "@" in str(url):
         raise StoreDenied(
             f"The endpoint_url of connection {known.id} holds a password.", "Give the keys as login and password."
         )
-    return None if endpoint is None else str(endpoint)
+    return None if url is None else str(url)
