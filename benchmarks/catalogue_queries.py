@@ -187,6 +187,21 @@ def _coverage(days: int, sites: int) -> Callable[[World, Connection], object]:
     return ask
 
 
+def _calendar(sites: int) -> Callable[[World, Connection], object]:
+    def ask(world: World, conn: Connection) -> object:
+        some = world.random.sample(world.sites, min(sites, len(world.sites)))
+        pairs = [(site.id, camera.id) for site in some for camera in site.cameras]
+        first = world.now.date() - timedelta(days=world.random.randint(31, max(31, world.keep.days)))
+        return coverage.camera_days(conn, first, first + timedelta(days=30), cameras=pairs, now=world.now)
+
+    return ask
+
+
+def _seconds(world: World, conn: Connection) -> object:
+    pairs = [(site.id, camera.id) for site in world.sites for camera in site.cameras]
+    return reads_sites.kept_seconds(conn, pairs, world.now.date() - timedelta(days=30), world.now.date())
+
+
 def _gaps(world: World, conn: Connection) -> object:
     begin, end = world.day()
     return coverage.gaps(conn, *world.camera(), begin, end, now=world.now)
@@ -321,6 +336,11 @@ QUESTIONS = (
     Question("page Find", "first page: a run", _find(run=_run)),
     Question("page Find", "further page: all time, all sites", _further(states=ARCHIVED)),
     Question("page Find", "further page: all time, one camera", _further(states=ARCHIVED, cameras=_one_camera)),
+    Question("page Find", "calendar of a month: 16 cameras", _calendar(1)),
+    Question("page Find", "calendar of a month: 64 cameras", _calendar(4)),
+    Question("page Find", "calendar of a month: all cameras", _seconds),
+    Question("page Find", "why nothing was found: a day, 64 cameras", _coverage(3, 4)),
+    Question("page Find", "why nothing was found: 93 days, 64 cameras", _coverage(95, 4)),
     Question("page Find", "totals: newest day, all sites", _total(states=ARCHIVED, day=_newest_day)),
     Question("page Find", "totals: a day, one site", _total(states=ARCHIVED, day=_day, sites=_dense)),
     Question("page Find", "totals: a day, one camera", _total(states=ARCHIVED, day=_day, cameras=_one_camera)),

@@ -138,12 +138,8 @@ def _shares(pairs: tuple[tuple[str, str], ...], first: date, last: date) -> dict
                 so_far = shares.get(day.day, DayShare(0, 0))
                 shares[day.day] = DayShare(so_far.expected_s + day.expected_s, so_far.present_s + day.present_s)
             return shares
-        wanted = set(pairs)
-        for row in reads_sites.camera_days(conn, sorted({site for site, _ in pairs}), first, last):
-            if (row.site, row.camera) in wanted:
-                so_far = shares.get(row.day, DayShare(len(pairs) * _DAY_S, 0))
-                shares[row.day] = DayShare(so_far.expected_s, so_far.present_s + row.seconds)
-    return shares
+        kept = reads_sites.kept_seconds(conn, pairs, first, last)
+    return {day: DayShare(len(pairs) * _DAY_S, seconds) for day, seconds in kept.items()}
 
 
 def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:

@@ -106,6 +106,27 @@ def camera_days(conn: Connection, sites: Sequence[str], from_day: date, to_day: 
     return [CameraDay(*row) for row in found]
 
 
+def kept_seconds(conn: Connection, cameras: Sequence[tuple[str, str]], from_day: date, to_day: date) -> dict[date, int]:
+    """Seconds of footage that can be watched of all these (site, camera) pairs together, on each day from from_day to
+    to_day, both included, in their sites' zones. Days without have no entry."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT d.day, sum(d.secs)::bigint
+        FROM unnest(%s::text[], %s::text[]) AS wanted (site, camera)
+        JOIN site s ON s.slug = wanted.site
+        JOIN camera c ON c.site_id = s.site_id AND c.slug = wanted.camera
+        CROSS JOIN LATERAL (
+            SELECT day, secs FROM camera_day WHERE camera_day.camera_id = c.camera_id AND day BETWEEN %s AND %s
+            OFFSET 0
+        ) AS d
+        GROUP BY d.day HAVING sum(d.secs) > 0
+        """,
+        [[site for site, _ in cameras], [camera for _, camera in cameras], from_day, to_day],
+    )
+    return dict(found)
+
+
 def first_and_last(conn: Connection) -> tuple[datetime, datetime] | None:
     """Start of the oldest and end of the newest footage known (quarantined files aside); None when there is none."""
     found = fetch_one(
