@@ -337,7 +337,7 @@ QUESTIONS = (
     Question("page Find", "further page: all time, all sites", _further(states=ARCHIVED)),
     Question("page Find", "further page: all time, one camera", _further(states=ARCHIVED, cameras=_one_camera)),
     Question("page Find", "calendar of a month: 16 cameras", _calendar(1)),
-    Question("page Find", "calendar of a month: 64 cameras", _calendar(4)),
+    Question("page Find", "calendar of a month: 192 cameras", _calendar(12)),
     Question("page Find", "calendar of a month: all cameras", _seconds),
     Question("page Find", "why nothing was found: a day, 64 cameras", _coverage(3, 4)),
     Question("page Find", "why nothing was found: 93 days, 64 cameras", _coverage(95, 4)),

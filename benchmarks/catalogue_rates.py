@@ -24,6 +24,7 @@ from purge_world import PURGE_RUN, a_world
 from vms.backups import make_backup
 from vms.catalogue import integrity, migrate, purge_facts, purge_plans
 from vms.catalogue.connection import Connection, connect, fetch_all, fetch_one
+from vms.catalogue.planning import FILES_PER_RUN
 from vms.config import Config, RetentionPolicy, StoreConfig
 from vms.home import Home, from_environment
 from vms.purge import apply_in_store, make_plan
@@ -178,7 +179,8 @@ def purge_rates(folder: Path, recordings: int, tell: Tell) -> list[Rate]:
             world.runs = 1000 * number
             if not number:
                 world.steady()
-            world.archive(recordings, 210)
+            for portion in range(0, recordings, FILES_PER_RUN):  # more than a run takes on would be left waiting
+                world.archive(min(FILES_PER_RUN, recordings - portion), 210 + 3 * portion / FILES_PER_RUN)
             plan = make_plan(conn, world.config, "benchmark", world.now)
             if plan.state == "waiting":
                 plan = purge_plans.answer_plan(conn, plan.plan_id, "approved", "benchmark", "by hand", world.now)
