@@ -32,10 +32,14 @@ class DayShare:
         return min(999, max(1, int(1000 * self.present_s / self.expected_s)))
 
 
+_NOTHING = DayShare(0, 0)
+
+
 def page(
-    words: Words, month: date, shares: Mapping[date, DayShare], shown: query.Find, zone_name: str, today: date
+    words: Words, month: date, shares: Mapping[date, DayShare] | None, shown: query.Find, zone_name: str, today: date
 ) -> dict[str, Any]:
-    """All that the component draws. month: any day of it. shares: days without an entry have no footage."""
+    """All that the component draws. month: any day of it. shares: days without an entry have no footage;
+    None: not counted yet, and the component asks for the month as soon as somebody sees it."""
     first = month.replace(day=1)
     days = [first + timedelta(days=step) for step in range(monthrange(first.year, first.month)[1])]
     return {
@@ -46,7 +50,8 @@ def page(
         "after": f"{days[-1] + timedelta(days=1):%Y-%m}" if days[-1] < today else "",
         "weekdays": [{"short": short, "long": long} for short, long in formats.weekdays(words)],
         "lead": first.weekday(),
-        "days": [_day(words, day, shares.get(day), today) for day in days],
+        "counted": shares is not None,
+        "days": [_day(words, day, None if shares is None else shares.get(day, _NOTHING), today) for day in days],
         "from": shown.first.isoformat() if shown.first else "",
         "to": (shown.last or shown.first or today).isoformat() if shown.first else "",
         "from_time": f"{shown.first_time:%H:%M}" if shown.first_time else "",
@@ -97,7 +102,7 @@ def month_of(text: str) -> date | None:
 def _day(words: Words, day: date, share: DayShare | None, today: date) -> dict[str, Any]:
     per_mille = share.per_mille if share else 0
     state = "all" if per_mille == 1000 else "part" if per_mille else "none"
-    told = words.one_of("calendar.state", state) if day <= today else ""
+    told = words.one_of("calendar.state", state) if share and day <= today else ""
     if share and state == "part":
         told = words("calendar.there", length=formats.length(words, share.present_s), percent=max(1, per_mille // 10))
     return {

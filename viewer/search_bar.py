@@ -86,12 +86,14 @@ def _periods(zone: str, newest: date | None) -> dict[str, tuple[date, date] | No
 
 def _calendar(words: Words, sites: Sequence[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
     today = _today(zone)
+    # made only for those who open it, whose calendar then asks for its month: of many cameras it takes half a second
+    is_open = "find.month" in st.session_state
     asked, month = st.session_state.get("find.month", (None, None))
     if month is None or asked != (shown.first, shown.last):
         month = shown.last or shown.first or today
     month = min(month, today).replace(day=1)
     last = (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-    shares = _shares(pairs(sites, find), month, min(last, today))
+    shares = _shares(pairs(sites, find), month, min(last, today)) if is_open else None
     zone_name = formats.zone_name(datetime.now(formats.zone(zone)))
 
     def turned() -> None:

@@ -69,6 +69,14 @@ def test_a_rule_tells_what_is_wrong_and_nothing_else(facts: Facts, kinds: list[s
     assert [one.kind for one in wrong(facts)] == kinds
 
 
+def test_a_server_that_shows_no_certificate_hides_nothing_of_the_others() -> None:
+    facts = replace(FACTS, expiring={("credential", "office"): NOW}, all_asked=False)
+    found = find_conditions(facts, POLICY, NOW)
+    assert [one.kind for one in found.conditions] == ["expiring"]
+    assert ("expiring", "") in found.unknown, "and what was told of that server before goes on"
+    assert ("expiring", "") not in find_conditions(replace(facts, all_asked=True), POLICY, NOW).unknown
+
+
 def test_a_camera_of_a_site_that_is_away_and_an_unasked_forecast_are_unknown() -> None:
     facts = replace(
         FACTS,

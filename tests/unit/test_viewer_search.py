@@ -75,6 +75,9 @@ def test_the_calendar_tells_none_part_and_all() -> None:
     assert days["2026-11-21"]["off"], "days to come can't be chosen"
     assert (made["from"], made["to"], made["from_time"], made["after"]) == ("2026-11-02", "2026-11-03", "06:00", "")
     assert calendar.page(EN, date(2026, 10, 9), {}, shown, "WIB", today)["after"] == "2026-11"
+    not_yet = calendar.page(EN, month, None, shown, "WIB", today)
+    assert not not_yet["counted"]
+    assert not any("no footage" in one["label"] for one in not_yet["days"]), "what is not counted is not told"
 
 
 def test_what_the_calendar_tells_becomes_a_search() -> None:

@@ -24,6 +24,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       h("div", { class: "times" }, begin, end,
         h("button", { class: "button small", type: "button", onclick: () => { times.from = times.to = ""; tell(); } }, data.words.whole)));
     mark();
+    if (!data.counted) setTriggerValue("month", data.month);
     function turn(name, label, month) {
       return h("button", { class: "turn", type: "button", "aria-label": label, title: label, disabled: !month,
         onclick: () => setTriggerValue("month", month) }, icon(name));
@@ -37,7 +38,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       return h("button", { class: `day ${day.today ? "today" : ""}`, type: "button", role: "gridcell", "data-day": day.iso, tabindex: "-1",
         "aria-label": day.label, title: day.label, disabled: day.off, onclick: (event) => choose(day.iso, event.shiftKey) },
         h("span", {}, String(day.number)),
-        h("i", { class: `bar ${day.share >= 1000 ? "all" : day.share ? "part" : "none"}`, style: day.off ? { visibility: "hidden" } : {} },
+        h("i", { class: `bar ${day.share >= 1000 ? "all" : day.share ? "part" : "none"}`, style: day.off || !data.counted ? { visibility: "hidden" } : {} },
           day.share && day.share < 1000 ? h("b", { style: { width: `${Math.min(90, Math.max(12, day.share / 10))}%` } }) : null));
     }
     function choose(day, extend) {

@@ -199,10 +199,7 @@ def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
                 type="secondary" if others else "primary",
                 on_click=lambda: frame.go(
                     replace(
-                        *(find,),
-                        **dict.fromkeys(("first", "last"), newest),
-                        **dict.fromkeys(("first_time", "last_time", "run")),
-                        everything=False,
+                        find, first=newest, last=newest, first_time=None, last_time=None, everything=False, run=None
                     )
                 ),
             )

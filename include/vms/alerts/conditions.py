@@ -76,7 +76,7 @@ class Facts:
     """All that the rules look at. cameras: with the seconds between the beginnings of their files, usually. broken:
     lost or damaged copies by store. full_on: days until a store is full, by store; None: not asked this time. plans:
     purges that wait, by number, with their recordings. free: bytes free by folder. expiring: (certificate or
-    credential, its name) and when it ends; None: not asked this time, or not all of it could be."""
+    credential, its name) and when it ends, as far as it is known; all_asked: and no server kept its own to itself."""
 
     sites: Sequence[SiteFacts]
     cameras: Sequence[tuple[CameraFacts, float]]
@@ -85,7 +85,8 @@ class Facts:
     full_in_days: Mapping[str, int] | None
     plans: Mapping[int, int]
     free: Mapping[str, int]
-    expiring: Mapping[tuple[str, str], datetime] | None = None
+    expiring: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    all_asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,14 @@ def find_conditions(facts: Facts, policy: AlertPolicy, now: datetime) -> Found:
         ),
         *(
             Condition("expiring", "", f"{what} {name}", {"what": what, "name": name, "until": until.isoformat()})
-            for (what, name), until in (facts.expiring or {}).items()
+            for (what, name), until in facts.expiring.items()
             if until <= now + policy.expires_within
         ),
     ]
     unknown = {("camera_silent", site) for site in away} | {(kind, site) for kind in KINDS for site in resting}
     if facts.full_in_days is None:
         unknown.add(("store_full_soon", ""))
-    if facts.expiring is None:
+    if not facts.all_asked:
         unknown.add(("expiring", ""))
     return Found(tuple(one for one in conditions if one.site not in resting), frozenset(unknown))
 

@@ -28,7 +28,7 @@ from vms.config_alerts import AlertPolicy, AlertTarget
 from vms.errors import ConfigError, VmsError
 from vms.home import Home
 from vms.proofs import forecasts
-from vms.stores.expiry import expiries
+from vms.stores.expiry import Expiries, expiries
 
 FORECAST_EVERY = timedelta(hours=6)  # it asks each store for its room, and servers for their certificates
 PICTURE_DAYS = 14
@@ -105,9 +105,9 @@ def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_
     cameras = (
         load_facts(conn, (now - LOOK_BACK).date(), now.date(), sites=tuple(seen), now=now) if seen else []
     )  # no site at all would mean every site
-    full = expiring = None
+    full, ends = None, Expiries((), {})
     if with_forecast:
-        expiring = _expiring(config)
+        ends = _ends(config)
         full = {one.store: (one.full_on - now.date()).days for one in forecasts(conn, config, now) if one.full_on}
     return Facts(
         sites=facts,
@@ -117,16 +117,14 @@ def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_
         full_in_days=full,
         plans={one.plan_id: one.recordings for one in list_plans(conn, 10, "waiting") if one.expires_at > now},
         free=_free(home, list(sites.values())),
-        expiring=expiring,
+        expiring={(one.what, one.name): one.until for one in ends.found},
+        all_asked=with_forecast and not ends.unread,
     )
 
 
-def _expiring(config: Config) -> dict[tuple[str, str], datetime] | None:
-    """Certificates and credentials of stores and of those who are told, and when they end; None when a server did not
-    show its own, so that an alert about it stays."""
-    ids = [*(one.conn_id for one in config.stores), *(one.conn_id for one in config.alerts.targets)]
-    known = expiries(ids)
-    return None if known.unread else {(one.what, one.name): one.until for one in known.found}
+def _ends(config: Config) -> Expiries:
+    """When certificates and credentials end, of stores and of those who are told."""
+    return expiries([*(one.conn_id for one in config.stores), *(one.conn_id for one in config.alerts.targets)])
 
 
 def _free(home: Home, sites: Sequence[Site]) -> dict[str, int]:
