@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from viewer import database, media, security
+from viewer.watch import routes as watch
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ app = st.App(
     lifespan=lifespan,
     routes=[
         *media.routes(home, database.pool(home)),
+        *watch.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
     ],
