@@ -25,7 +25,6 @@ _KEY = re.compile(
     r"(?P<site>[a-z0-9][a-z0-9-]*)/(?P<camera>[a-z0-9][a-z0-9-]*)/\d{4}/\d\d/\d\d/"
     r"(?P<start>\d{8}T\d{6})Z_(?P<fingerprint>[0-9a-f]{12})(?P<ending>\.[A-Za-z0-9.]+)\Z"
 )
-_REPAIRED = re.compile(r"\.r(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -86,12 +85,6 @@ def read_key(key: str) -> KeyParts | None:
     except ValueError:
         return None
     return KeyParts(found["site"], found["camera"], start, found["fingerprint"], found["ending"])
-
-
-def repair_of(key: str) -> int:
-    """Which repair put this object beside a damaged one: 1 for ….r1.mp4; 0 for the first object of its part."""
-    found = _REPAIRED.search(key)
-    return int(found[1]) if found else 0
 
 
 def owner_of(conn: Connection, parts: KeyParts) -> Owner | None:

@@ -23,6 +23,7 @@ from vms.config import Config, StoreConfig
 from vms.errors import StoreError
 from vms.home import Home
 from vms.model import CopyReceipt, RunRef
+from vms.steps.copying import repair_of
 from vms.steps.inspecting import sweep
 from vms.steps.telling import Looked, look_at_preview, look_at_rendition, sheet_of
 from vms.stores import ObjectMissing, Store, StoredObject, open_store
@@ -131,7 +132,7 @@ def _take_in(work: _Work, after: str, page: Sequence[StoredObject]) -> None:
         else:
             todo.append((one, parts, _part(parts)))
     # renditions before their previews, and those that took the place of a damaged one before that
-    todo.sort(key=lambda each: (each[2] != "rendition", -adopting.repair_of(each[0].key), each[0].key))
+    todo.sort(key=lambda each: (each[2] != "rendition", -repair_of(each[0].key), each[0].key))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for (one, parts, part), looked in zip(todo, pool.map(lambda each: _look(work, *each), todo), strict=True):
             if looked is not None:

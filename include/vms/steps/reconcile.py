@@ -29,6 +29,7 @@ from vms.config import load_config
 from vms.errors import ConfigError, CopyDamaged, StoreError, StoreUnreachable, VmsError
 from vms.home import Home
 from vms.model import CopyReceipt, RunRef, StoreTarget
+from vms.steps.copying import repair_of
 from vms.steps.inspecting import inspected, play_through, sweep
 from vms.steps.meeting import meet
 from vms.steps.staged import jpeg_size
@@ -167,7 +168,7 @@ def _compare(work: _Round, after: str, upto: str | None, page: Sequence[StoredOb
     unknown = [one for one in page if one.key not in known]
     settled = integrity.strays_among(work.conn, work.target.store_id, [one.key for one in unknown])
     # renditions first, as previews are adopted along with their recording; before that what took a damaged one's place
-    for one in sorted(unknown, key=lambda each: (_is_preview(each.key), -adopting.repair_of(each.key), each.key)):
+    for one in sorted(unknown, key=lambda each: (_is_preview(each.key), -repair_of(each.key), each.key)):
         if one.key not in settled and listed_at - one.modified_at > _YOUNG:
             _take_in(work, one)
 
