@@ -1,4 +1,4 @@
-"""The only copy of a recording is damaged or gone while its source lies on site: it is archived anew, beside the damage.
+"""The only copy of a recording is damaged or gone and its source lies on site: it is archived anew, beside the damage.
 
 Real footage, FFmpeg and store; the steps are those of the site's own runs and of the nightly checks.
 """

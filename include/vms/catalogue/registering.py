@@ -72,13 +72,13 @@ def quarantine(
 
     One that was archived before and is planned again as its copies are broken is lost instead.
     """
+    if known.custody in _OPEN and was_archived(cursor, known):
+        mark_lost(cursor, actor, known, f"no store has a good copy, and its source can't be archived: {fault.message}")
+        return
     cursor.execute(
         "SELECT reason, message, remedy, path FROM quarantine WHERE recording_id = %s AND start_at = %s",
         (known.recording_id, known.start_utc),
     )
-    if known.custody in _OPEN and was_archived(cursor, known):
-        mark_lost(cursor, actor, known, f"no store has a good copy, and its source can't be archived: {fault.message}")
-        return
     told = (fault.reason, fault.message, fault.remedy, path)
     if known.custody == _QUARANTINED and cursor.fetchone() == told:
         return
