@@ -459,7 +459,11 @@ QUESTIONS = (
         "retention", "stores in use", lambda _, conn: (purge_facts.stores_in_use(conn), purge_facts.known_stores(conn))
     ),
     Question("retention", "sample of a store", lambda _, conn: purge_facts.sample_keys(conn, 1, 10)),
-    Question("retention", "recent cameras", lambda world, conn: purge_facts.recent_cameras(conn, world.now, 10)),
+    Question(
+        "retention",
+        "recent cameras",
+        lambda world, conn: purge_facts.recent_cameras(conn, world.now - timedelta(days=15), 10),
+    ),
     Question(
         "retention",
         "known keys of a camera's day",
