@@ -31,6 +31,8 @@ from vms.catalogue import (
     reads_retention,
     reads_sites,
     reads_stores,
+    sessions,
+    users,
     whole,
 )
 from vms.catalogue.connection import Connection
@@ -69,6 +71,8 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled"},
+    "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
     "connection": {"fetch_all", "fetch_one"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
@@ -503,5 +507,8 @@ QUESTIONS = (
     ),
     Question("integrity", "recordings kept", lambda _, conn: integrity.recordings_kept(conn)),
     Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
+    Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
+    Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
+    Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
     Question("restore", "is the catalogue empty?", lambda _, conn: (whole.is_empty(conn), whole.revision(conn))),
 )
