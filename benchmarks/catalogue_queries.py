@@ -55,7 +55,7 @@ WRITES = {
     "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
     "integrity": {"begin_round", "save_round", "save_proof", "record_repair", "note_stray", "forget_stray"},
     "adopting": {"keep_sheet", "make_places", "add_copy", "add_recording"},
-    "losing": {"lose"},
+    "losing": {"lose", "archive_from_source"},
     "alerts": {
         "one_round",
         "keep_alerts",
