@@ -33,6 +33,8 @@ from vms.catalogue import (
     reads_retention,
     reads_sites,
     reads_stores,
+    sessions,
+    users,
     whole,
 )
 from vms.catalogue.connection import Connection
@@ -73,6 +75,8 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled"},
+    "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
     "connection": {"fetch_all", "fetch_one"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
@@ -484,7 +488,11 @@ QUESTIONS = (
         "retention", "stores in use", lambda _, conn: (purge_facts.stores_in_use(conn), purge_facts.known_stores(conn))
     ),
     Question("retention", "sample of a store", lambda _, conn: purge_facts.sample_keys(conn, 1, 10)),
-    Question("retention", "recent cameras", lambda world, conn: purge_facts.recent_cameras(conn, world.now, 10)),
+    Question(
+        "retention",
+        "recent cameras",
+        lambda world, conn: purge_facts.recent_cameras(conn, world.now - timedelta(days=15), 10),
+    ),
     Question(
         "retention",
         "known keys of a camera's day",
@@ -530,5 +538,8 @@ QUESTIONS = (
     Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
     Question("backfill", "what there is on a day", _backfill),
     Question("backfill", "the last ones", lambda _, conn: backfills.list_backfills(conn, 20)),
+    Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
+    Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
+    Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
     Question("restore", "is the catalogue empty?", lambda _, conn: (whole.is_empty(conn), whole.revision(conn))),
 )

@@ -230,7 +230,7 @@ def list_strays(conn: Connection, store: str = "") -> list[Stray]:
 
 def recordings_kept(conn: Connection) -> int:
     """How many recordings are archived and not purged, from the sums of the cameras."""
-    found = fetch_one(conn, "SELECT coalesce(sum(archived + released), 0) FROM camera_total", [])
+    found = fetch_one(conn, "SELECT coalesce(sum(archived + released), 0)::bigint FROM camera_total", [])
     return int(found[0]) if found else 0
 
 
@@ -242,7 +242,7 @@ def proofs(conn: Connection) -> list[Proofs]:
         SELECT st.name, d.copies, d.proven, oldest.at, broken.many
         FROM store st
         CROSS JOIN LATERAL (
-            SELECT sum(copies), sum(proven) FROM store_day WHERE store_day.store_id = st.store_id
+            SELECT sum(copies)::bigint, sum(proven)::bigint FROM store_day WHERE store_day.store_id = st.store_id
         ) AS d (copies, proven)
         LEFT JOIN LATERAL (
             SELECT proven_at FROM copy k WHERE k.store_id = st.store_id AND part = 0 AND state = 0

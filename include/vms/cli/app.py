@@ -40,6 +40,7 @@ COMMANDS = {
     "restore": "vms.cli.restore",
     "rebuild": "vms.cli.rebuild",
     "alerts": "vms.cli.alerts",
+    "users": "vms.cli.users",
     "test": "vms.cli.test",
 }
 

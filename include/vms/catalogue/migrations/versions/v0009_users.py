@@ -1,10 +1,10 @@
-"""Backfills: see the SQL file beside this one."""
+"""People who sign in to the viewer: see the SQL file beside this one."""
 
 from pathlib import Path
 
 from alembic import op
 
-revision = "0008"
+revision = "0009"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
