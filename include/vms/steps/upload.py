@@ -20,7 +20,7 @@ from pathlib import Path
 from vms.config import Site
 from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
-from vms.line import pace_of
+from vms.line import Cap, paces_of
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
@@ -37,13 +37,16 @@ _MOST_CHANGES = 2
 
 @dataclass
 class _Upload:
-    """What the files of one batch share while they are in flight. out: stores that take no more, by id, and why."""
+    """What the files of one batch share while they are in flight. out: stores that take no more, by id, and why.
+    cap, gives_way: see `upload_batch`."""
 
     site: Site
     home: Home
     staging: Path
     report: Callable[[str], None]
     targets: dict[int, StoreTarget]
+    cap: Cap | None = None
+    gives_way: bool = False
     stores: dict[int, Store] = field(default_factory=dict)
     identities: dict[str, str] = field(default_factory=dict)
     out: dict[int, Fault] = field(default_factory=dict)
@@ -85,15 +88,25 @@ class _File:
 
 
 def upload_batch(
-    batch: Batch, receipts: Sequence[Receipt], site: Site, home: Home, *, report: Callable[[str], None]
+    batch: Batch,
+    receipts: Sequence[Receipt],
+    site: Site,
+    home: Home,
+    *,
+    report: Callable[[str], None],
+    cap: Cap | None = None,
+    gives_way: bool = False,
 ) -> tuple[Receipt, ...]:
     """The receipts of `compress`, in their order, with copies, store_identities and store_faults (by store name).
 
     Receipts with a fault come back as they are. Never raises for a store or a file: see `unreached`. When the caller
     is interrupted, what is in flight is given up at once; a rerun goes on from there.
+
+    cap: of their own, beside the site's line. gives_way: should a rendition have to be made again, see `encode_slot`.
     """
     staging = site.staging or home.site_staging(site.id)
-    work = _Upload(site, home, staging, report, {target.store_id: target for target in batch.stores})
+    targets = {target.store_id: target for target in batch.stores}
+    work = _Upload(site, home, staging, report, targets, cap, gives_way)
     for target in batch.stores:
         _meet(work, target)
     items = {item.recording_id: item for item in batch.items}
@@ -153,7 +166,7 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store, identity = meet(target, pace_of(work.site.uplink, work.site.zone, work.staging, work.stop))
+        store, identity = meet(target, paces_of(work.site.uplink, work.site.zone, work.staging, work.stop, work.cap))
         work.identities[str(target.store_id)] = identity
         work.stores[target.store_id] = store
     except VmsError as error:
@@ -280,7 +293,15 @@ def _made_again(file: _File, receipt: Receipt) -> Receipt:
     if receipt.rendition is not None:
         (work.staging / receipt.rendition.file).unlink(missing_ok=True)
     (work.staging / f"{stem}.receipt.json").unlink(missing_ok=True)
-    return compress_item(file.item, work.site, work.home, report=work.tell, place=file.place, stop=work.stop)
+    return compress_item(
+        file.item,
+        work.site,
+        work.home,
+        report=work.tell,
+        place=file.place,
+        stop=work.stop,
+        gives_way=work.gives_way,
+    )
 
 
 def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: VmsError) -> None:
