@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vms.catalogue.whole import held_still
-from vms.config import Config, StoreConfig
+from vms.config import BackupPolicy, Config, StoreConfig
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import Home
 from vms.stack.postgres_tools import Tools, find_tools, read_dump, run_tool
@@ -27,6 +27,7 @@ from vms.stores.base import CHUNK_BYTES
 
 PREFIX = "catalogue-backups/"
 OVERDUE = timedelta(days=2)
+"""A backup older than this is overdue, where backups are made daily or more often."""
 ALWAYS_KEPT = 3
 """The newest so many stay however old they are: a clock that jumps or a DAG that stands still takes none of them."""
 
@@ -100,17 +101,30 @@ def local_backups(home: Home) -> list[Manifest]:
     return sorted(found, key=lambda one: one.name, reverse=True)
 
 
-def overdue(home: Home, now: datetime) -> str:
-    """What is wrong with the age of the last backup; "" when nothing is."""
+def overdue_after(policy: BackupPolicy) -> timedelta:
+    """The age from which on the last backup is overdue: never before the next one has had a day to be made."""
+    return max(OVERDUE, policy.every + timedelta(days=1))
+
+
+def not_backed_up_since(home: Home) -> datetime | None:
+    """When the last good backup was made (UTC), or since when there is a catalogue without one; None without either."""
     last = next(iter(local_backups(home)), None)
     if last is not None:
-        late = now - last.made_at > OVERDUE
-        return f"The last good backup of the catalogue is of {last.made_at:%Y-%m-%d %H:%M} UTC." if late else ""
+        return last.made_at
     try:
-        since = datetime.fromtimestamp((home.secrets / "catalogue_owner").stat().st_mtime, UTC)
+        return datetime.fromtimestamp((home.secrets / "catalogue_owner").stat().st_mtime, UTC)
     except OSError:
-        return ""  # there is no catalogue yet
-    return "The catalogue was never backed up." if now - since > OVERDUE else ""
+        return None
+
+
+def overdue(home: Home, now: datetime, after: timedelta = OVERDUE) -> str:
+    """What is wrong with the age of the last backup; "" when nothing is. after: from which age on something is."""
+    since = not_backed_up_since(home)
+    if since is None or now - since <= after:
+        return ""
+    if not local_backups(home):
+        return "The catalogue was never backed up."
+    return f"The last good backup of the catalogue is of {since:%Y-%m-%d %H:%M} UTC."
 
 
 def put_into_store(home: Home, made: Manifest, config: StoreConfig, identity: str | None) -> None:

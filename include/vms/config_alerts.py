@@ -59,7 +59,8 @@ class AlertPolicy:
     quiet_hours: a schedule (vms.schedule) on the clock of time_zone, "" for none. digest: from when on, on each site's
     clock, its daily digest is sent; None: never. camera_silent: times its usual interval that a camera may be silent.
     backlog: the age from which on it is told. free_space: bytes that must be free. full_within: how soon a store must
-    be forecast to be full. expires_within: how soon a certificate or credential must end.
+    be forecast to be full. expires_within: how soon a certificate or credential must end. backup_age: how old the last
+    good backup of the catalogue may be; None: two days, or what `backup.every` needs.
     wrong: the section has mistakes, so that nothing of it counts.
     """
 
@@ -74,6 +75,7 @@ class AlertPolicy:
     free_space: int = 5 * 10**9
     full_within: timedelta = timedelta(days=30)
     expires_within: timedelta = timedelta(days=21)
+    backup_age: timedelta | None = None
     wrong: bool = False
 
     def is_quiet(self, now: datetime) -> bool:
@@ -159,6 +161,7 @@ class AlertsSection(Section):
     free_space: Size | None = None
     full_within: Duration | None = None
     expires_within: Duration | None = None
+    backup_age: Duration | None = None
 
 
 def alert_policy(section: AlertsSection, usual_zone: str | None) -> AlertPolicy:

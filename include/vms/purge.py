@@ -26,7 +26,7 @@ from vms.config import Config
 from vms.errors import CatalogueError, ConfigError, StoreError, StoreUnreachable, VmsError, WrongStore
 from vms.model import RunRef, StoreTarget
 from vms.retention import Decision, PlanSums, Rules, decide, rules_of
-from vms.retention_breaker import APPROVAL, StoreLook, alarms
+from vms.retention_breaker import APPROVAL, StoreLook, alarms, worst_day
 from vms.stores import Store, open_store
 from vms.stores.keeping import Protection, Protects, SetsAside
 
@@ -36,7 +36,9 @@ BATCH = 500
 """Recordings that are marked, deleted and closed together: with their previews one or two calls to a bucket."""
 
 _SAMPLE = 10
-_CAMERAS = 10
+_LISTINGS = 280
+"""Most camera-days that are listed in each store to see whether the catalogue is older than its objects."""
+
 _PLANNED_AT_ONCE = 2000
 _UNDER_WAY = timedelta(hours=6)  # an object younger than this may be waiting to be recorded
 
@@ -60,7 +62,9 @@ def make_plan(
     Raises ConfigError when sites.yaml has a mistake that concerns all sites: nothing is purged by half a rule.
     """
     rules = _rules(config)
-    looks = [look_at_store(conn, store, now) for store in purge_facts.stores_in_use(conn)]
+    # a catalogue that was restored is as old as its backup at most, and nothing tells how long the centre was off since
+    back = config.backup.keep + timedelta(days=1)
+    looks = [look_at_store(conn, store, now, back) for store in purge_facts.stores_in_use(conn)]
     for look in looks:
         report(f"{look.name}: {_told(look)}")
     away = frozenset(look.store_id for look in looks if look.unusable)
@@ -185,9 +189,9 @@ def prove(conn: Connection, plan_id: int, *, report: Report = logger.info) -> li
     return wrong
 
 
-def look_at_store(conn: Connection, store: StoreTarget, now: datetime) -> StoreLook:
-    """Whether the store is itself, holds what it should, and nothing that the catalogue does not know. Never raises
-    for a store that is away: the look says so."""
+def look_at_store(conn: Connection, store: StoreTarget, now: datetime, back: timedelta | None = None) -> StoreLook:
+    """Whether the store is itself, holds what it should, and nothing that the catalogue does not know, as far as its
+    footage is not older than `back` (None: not asked). Never raises for a store that is away: the look says so."""
     about = StoreLook(store.store_id, store.name)
     try:
         opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
@@ -196,25 +200,34 @@ def look_at_store(conn: Connection, store: StoreTarget, now: datetime) -> StoreL
         opened.identify(store.identity)
         keys = purge_facts.sample_keys(conn, store.store_id, _SAMPLE)
         missing = sum(opened.head(key) is None for key in keys)
-        recent, unknown = _recent(conn, store, opened, now)
+        days = {} if back is None else _unknown_by_day(conn, store, opened, now, back)
     except WrongStore as error:
         return StoreLook(about.store_id, about.name, wrong=True, problem=error.message)
     except VmsError as error:
         return StoreLook(about.store_id, about.name, away=True, problem=error.message)
-    return StoreLook(about.store_id, about.name, False, False, "", len(keys), missing, recent, unknown)
+    day, recent, unknown = worst_day(days)
+    return StoreLook(about.store_id, about.name, False, False, "", len(keys), missing, recent, unknown, day)
 
 
-def _recent(conn: Connection, store: StoreTarget, opened: Store, now: datetime) -> tuple[int, int]:
-    """Objects of today's and yesterday's footage, of some cameras, and how many of them the catalogue has no row of."""
-    recent = unknown = 0
-    for site, camera in purge_facts.recent_cameras(conn, now, _CAMERAS):
-        for day in (now, now - timedelta(days=1)):
+def _unknown_by_day(
+    conn: Connection, store: StoreTarget, opened: Store, now: datetime, back: timedelta
+) -> dict[str, tuple[int, int]]:
+    """Objects of some cameras' footage, by day (UTC) as far back as said, and how many of them the catalogue has no row
+    of."""
+    found: dict[str, tuple[int, int]] = {}
+    days = [now - timedelta(days=one) for one in range(max(2, back.days + 1))]
+    cameras = purge_facts.recent_cameras(conn, now - back, max(2, min(10, _LISTINGS // len(days))))
+    for day in days:
+        recent = unknown = 0
+        for site, camera in cameras:
             known = purge_facts.known_keys(conn, store.store_id, site, camera, day)
-            for found in opened.list(f"{site}/{camera}/{day:%Y/%m/%d}/"):
-                if found.modified_at < now - _UNDER_WAY:
+            for one in opened.list(f"{site}/{camera}/{day:%Y/%m/%d}/"):
+                if one.modified_at < now - _UNDER_WAY:
                     recent += 1
-                    unknown += found.key not in known
-    return recent, unknown
+                    unknown += one.key not in known
+        if recent:
+            found[f"{day:%Y-%m-%d}"] = (recent, unknown)
+    return found
 
 
 def _finish_leftovers(conn: Connection, actor: Actor, store_id: int, opened: Store, aside: bool, report: Report) -> int:
@@ -267,4 +280,6 @@ def _told(look: StoreLook) -> str:
     if look.away or look.wrong:
         return look.problem
     missing = f"{look.missing} of {look.looked} copies looked for are missing" if look.missing else "is there"
-    return f"{missing}, {look.unknown} of {look.recent} recent objects not in the catalogue"
+    if not look.unknown:
+        return f"{missing}, and the catalogue knows what was looked at of its newer objects"
+    return f"{missing}, {look.unknown} of {look.recent} objects of {look.day} are not in the catalogue"

@@ -47,8 +47,9 @@ class StoreLook:
     """What a look at a store showed before a plan was made.
 
     away: it can't be reached or asked ("" when it can); wrong: it is not the store that the catalogue knows. looked,
-    missing: living copies that were looked for, and not found. recent, unknown: objects of the last days, and those of
-    them that the catalogue does not know. problem: the store's own words.
+    missing: living copies that were looked for, and not found. recent, unknown: objects of footage of one day, and
+    those of them that the catalogue does not know; day: that day, the one on which most are unknown ("": none has any).
+    problem: the store's own words.
     """
 
     store_id: int
@@ -60,6 +61,7 @@ class StoreLook:
     missing: int = 0
     recent: int = 0
     unknown: int = 0
+    day: str = ""
 
     @property
     def empty(self) -> bool:
@@ -190,17 +192,31 @@ def _stores(looks: Sequence[StoreLook]) -> list[Alarm]:
                     " emptied, or is another one. Nothing is purged there in any case.",
                 )
             )
-        elif look.unknown > max(2, look.recent // 10):
+        elif _beyond_chance(look.recent, look.unknown) > 0:
             found.append(
                 Alarm(
                     "catalogue_old",
                     look.name,
-                    f"Store {look.name} holds objects of the last days that the catalogue does not know"
-                    f" ({look.unknown} of {look.recent} looked at): the catalogue is older than its objects. Was it"
-                    " restored from a dump? Holds that were made since are missing in it.",
+                    f"Store {look.name} holds objects that the catalogue does not know ({look.unknown} of {look.recent}"
+                    f" looked at of {look.day}): the catalogue is older than its objects. Was it restored from a dump?"
+                    " Holds that were made since are missing in it. `vms verify` takes the objects in.",
                 )
             )
     return found
+
+
+def worst_day(days: Mapping[str, tuple[int, int]]) -> tuple[str, int, int]:
+    """The day, with its objects and those of them that are unknown, that speaks most for an old catalogue.
+
+    Day by day, as the days of which an older catalogue knows everything would hide the one of which it knows nothing.
+    """
+    day = max(days, key=lambda one: _beyond_chance(*days[one]), default="")
+    return (day, *days[day]) if day else ("", 0, 0)
+
+
+def _beyond_chance(recent: int, unknown: int) -> int:
+    """How many more are unknown than a few leftovers of killed uploads explain."""
+    return unknown - max(2, recent // 10)
 
 
 def _elapsed(policy: RetentionPolicy, past: Sequence[PastRun], now: datetime) -> timedelta:

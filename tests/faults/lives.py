@@ -37,7 +37,8 @@ class Life:
 
     kill_at: at which point it is killed; kill_after_s: or after so long. one_by_one: files one after the other, so that
     the points always come in the same order. told: all points are named in the answer. shift_s: so far ahead of the
-    clock is its time. wait_at: at the first point of this name it says so by a file `waits`, and goes on when that is gone.
+    clock is its time. wait_at: at the first point of this name it says so by a file `waits`, and goes on when that is
+    gone.
     words: of the command, for the way of that name; `copy` is one.
     """
 

@@ -207,6 +207,25 @@ def test_the_digest_comes_once_a_day_with_a_picture(world: World, telegram: Tele
     assert b"lobby: 12.5%" in picture  # two of the sixteen hours since its first footage
 
 
+def test_an_overdue_backup_is_told_once_and_so_is_its_end(
+    world: World, telegram: Telegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = replace(POLICY, camera_silent=500, language="id")
+    made = [NOW - timedelta(days=2)]
+    monkeypatch.setattr(rounds, "not_backed_up_since", lambda _home: made[0])
+    assert world.round(minutes(0), policy).open == 0
+    for count in (1, 6, 11):
+        world.look(minutes(count))
+        assert world.round(minutes(count), policy).open == 1
+    made[0] = minutes(12)
+    for count in (12, 21, 26):
+        world.look(minutes(count))
+        world.round(minutes(count), policy)
+    begun, over = telegram.texts
+    assert "Katalog belum dicadangkan sejak 2026-01-30 10:00 WIB" in begun
+    assert "Katalog sudah dicadangkan lagi." in over
+
+
 def test_two_rounds_at_once_and_a_broken_section_are_refused(world: World) -> None:
     with closing(connect(world.url)) as other, one_round(other), pytest.raises(CatalogueError, match="another run"):
         world.round(NOW)

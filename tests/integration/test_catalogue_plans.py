@@ -45,8 +45,9 @@ def test_no_question_reads_a_big_table_through(world: catalogue_queries.World) -
     for one in catalogue_queries.QUESTIONS:
         conn = world.viewer if one.is_page else world.owner
         with explained(conn, measured=False) as plans:
-            one.ask(world, conn)
+            answer = one.ask(world, conn)
         assert plans, one.name
+        assert "Decimal(" not in repr(answer), f"{one.where}, {one.name}: a sum without its type, which is no JSON"
         red += [
             f"{one.where}, {one.name}: {plan.read_through(big)}\n{plan.statement}\n{plan.text}"
             for plan in plans

@@ -295,6 +295,29 @@ def test_a_catalogue_older_than_its_objects_is_asked_about(world: PurgeWorld, tm
     assert [alarm.kind for alarm in plan(world).alarms] == ["catalogue_old"]
 
 
+@pytest.mark.parametrize("off_days", [3, 7])
+def test_a_catalogue_restored_after_days_without_work_is_asked_about(
+    world: PurgeWorld, tmp_path: Path, off_days: int
+) -> None:
+    """The dump was a day old when the centre broke down, and it took days until it stood again."""
+    world.archive(3, 190)
+    for days in range(off_days + 1, off_days + 5):
+        world.archive(6, days + 0.2)
+    unknown = [one for (one,) in ask(world.conn, "SELECT recording_id FROM recording WHERE start_at > %s",
+                                     world.now - timedelta(days=off_days + 1.5))]  # fmt: skip
+    for file in (tmp_path / "nas").rglob("*.*"):
+        os.utime(file, (world.now.timestamp() - 8 * 3600,) * 2)
+    assert plan(world).alarms == ()
+    with world.conn, world.conn.cursor() as cursor:
+        for table in ("copy", "recording_source", "recording"):
+            cursor.execute(f"DELETE FROM {table} WHERE recording_id = ANY(%s)", (unknown,))  # noqa: S608
+    (alarm,) = plan(world).alarms
+    assert alarm.kind == "catalogue_old"
+    assert f"looked at of {world.now - timedelta(days=off_days + 1.2):%Y-%m-%d}" in alarm.message
+    world.config = replace(world.config, backup=replace(world.config.backup, keep=timedelta(days=off_days - 1)))
+    assert plan(world).alarms == (), "no backup reaches back so far"
+
+
 def test_without_a_rule_nothing_goes(world: PurgeWorld) -> None:
     world.archive(3, 400)
     world.config = replace(world.config, sites=(replace(world.site, id="another"),))

@@ -59,6 +59,9 @@ def a_camera(silent: timedelta, schedule: str = "", usual_s: float = 300.0) -> t
         (replace(FACTS, expiring={("certificate", "nas:443"): NOW + timedelta(days=21)}), ["expiring"]),
         (replace(FACTS, expiring={("credential", "office"): NOW + timedelta(days=21, seconds=1)}), []),
         (replace(FACTS, expiring={("credential", "office"): NOW - timedelta(days=1)}), ["expiring"]),
+        (replace(FACTS, backup=NOW - timedelta(days=2)), []),
+        (replace(FACTS, backup=NOW - timedelta(days=2, seconds=1)), ["backup_overdue"]),
+        (replace(FACTS, backup=NOW - timedelta(days=3), backup_age=timedelta(days=3)), []),
         (replace(FACTS, cameras=(a_camera(timedelta(minutes=29)),)), []),
         (replace(FACTS, cameras=(a_camera(timedelta(minutes=31)),)), ["camera_silent"]),
         (replace(FACTS, cameras=(a_camera(timedelta(minutes=31), usual_s=3600.0),)), []),
@@ -88,6 +91,12 @@ def test_a_camera_of_a_site_that_is_away_and_an_unasked_forecast_are_unknown() -
     assert {("camera_silent", "ho"), ("store_full_soon", ""), ("expiring", "")} <= found.unknown
 
 
+def test_sites_yaml_says_how_old_a_backup_may_be() -> None:
+    facts = replace(FACTS, backup=NOW - timedelta(days=5))
+    assert not find_conditions(facts, replace(POLICY, backup_age=timedelta(days=5)), NOW).conditions
+    assert find_conditions(facts, replace(POLICY, backup_age=timedelta(days=4)), NOW).conditions
+
+
 def test_both_languages_have_words_for_everything() -> None:
     assert set(KINDS) == set(get_args(Kind))
     names = {text: {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in _all_texts()}
@@ -115,6 +124,7 @@ def test_every_kind_can_be_told_from_what_its_rule_found(language: wording.Langu
         plans={7: 10},
         free={"/a": 1},
         expiring={("certificate", "nas:443"): NOW},
+        backup=NOW - timedelta(days=4),
     )
     found = wrong(facts)
     assert {one.kind for one in found} == set(KINDS)

@@ -29,7 +29,7 @@ def test_all_keys_are_read(told) -> None:
     config = told(
         "defaults:\n  time_zone: WITA\nalerts:\n  targets:\n    operations:\n      conn_id: alerts_telegram\n"
         "    boss: mail\n  language: id\n  quiet_hours: 22:00-06:00\n  digest: 06:30\n  camera_silent: 4\n"
-        "  backlog: 1d\n  free_space: 20GB\n  full_within: 10d\n"
+        "  backlog: 1d\n  free_space: 20GB\n  full_within: 10d\n  backup_age: 3d\n"
         "  maintenance:\n  - site: ho\n    from: 2026-11-24 08:00\n"
         "    to: 2026-11-24T12:00:00+07:00\n"
     )
@@ -38,6 +38,7 @@ def test_all_keys_are_read(told) -> None:
     assert [(one.name, one.conn_id) for one in alerts.targets] == [("operations", "alerts_telegram"), ("boss", "mail")]
     assert (alerts.language, alerts.digest, alerts.camera_silent) == ("id", time(6, 30), 4)
     assert (alerts.backlog, alerts.free_space, alerts.time_zone) == (timedelta(days=1), 20 * 10**9, "Asia/Makassar")
+    assert alerts.backup_age == timedelta(days=3)
     (window,) = alerts.maintenance
     zone = ZoneInfo("Asia/Jakarta")
     assert window.covers("ho", zone, datetime(2026, 11, 24, 1, 0, tzinfo=UTC))

@@ -10,7 +10,7 @@ import pytest
 
 from vms.config import RetentionPolicy
 from vms.retention import LivingCopy, PlanSums, Recorded, Rules, counts_from, decide
-from vms.retention_breaker import ClockFacts, PastRun, StoreLook, alarms
+from vms.retention_breaker import ClockFacts, PastRun, StoreLook, alarms, worst_day
 from vms.retention_proof import CameraFacts, StoreFacts, forecast, prove_camera
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
@@ -130,6 +130,12 @@ def test_stores_in_doubt_are_asked_about() -> None:
         True,
         False,
     ]
+
+
+def test_the_days_that_an_old_catalogue_knows_do_not_hide_those_it_lacks() -> None:
+    days = {f"2026-01-{day:02}": (900, 0) for day in range(2, 16)} | {"2026-01-16": (90, 90), "2026-01-17": (400, 20)}
+    assert worst_day(days) == ("2026-01-16", 90, 90)
+    assert worst_day({}) == ("", 0, 0)
 
 
 def test_the_promise_is_met_on_its_way_or_broken() -> None:

@@ -17,12 +17,12 @@ from vms.coverage import CameraFacts, find_gaps
 
 Kind = Literal[
     "camera_silent", "site_unreachable", "backlog", "quarantine", "store_out", "store_full_soon", "footage_lost",
-    "copies_broken", "purge_waiting", "free_space", "expiring",
+    "copies_broken", "purge_waiting", "free_space", "expiring", "backup_overdue",
 ]  # fmt: skip
 
 KINDS: tuple[Kind, ...] = (
     "footage_lost", "copies_broken", "site_unreachable", "camera_silent", "store_out", "backlog", "quarantine",
-    "free_space", "store_full_soon", "expiring", "purge_waiting",
+    "free_space", "backup_overdue", "store_full_soon", "expiring", "purge_waiting",
 )  # fmt: skip
 """The worst first."""
 
@@ -76,7 +76,9 @@ class Facts:
     """All that the rules look at. cameras: with the seconds between the beginnings of their files, usually. broken:
     lost or damaged copies by store. full_on: days until a store is full, by store; None: not asked this time. plans:
     purges that wait, by number, with their recordings. free: bytes free by folder. expiring: (certificate or
-    credential, its name) and when it ends, as far as it is known; all_asked: and no server kept its own to itself."""
+    credential, its name) and when it ends, as far as it is known; all_asked: and no server kept its own to itself.
+    backup: when the catalogue was last backed up, or since when it never was; None: there is no catalogue here.
+    backup_age: how long that may be ago."""
 
     sites: Sequence[SiteFacts]
     cameras: Sequence[tuple[CameraFacts, float]]
@@ -87,6 +89,8 @@ class Facts:
     free: Mapping[str, int]
     expiring: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     all_asked: bool = False
+    backup: datetime | None = None
+    backup_age: timedelta = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,9 @@ def find_conditions(facts: Facts, policy: AlertPolicy, now: datetime) -> Found:
             if until <= now + policy.expires_within
         ),
     ]
+    age = policy.backup_age or facts.backup_age
+    if facts.backup is not None and facts.backup < now - age:
+        conditions.append(Condition("backup_overdue", "", "", {"since": facts.backup.isoformat()}))
     unknown = {("camera_silent", site) for site in away} | {(kind, site) for kind in KINDS for site in resting}
     if facts.full_in_days is None:
         unknown.add(("store_full_soon", ""))

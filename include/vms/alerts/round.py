@@ -17,6 +17,7 @@ from vms.alerts import wording
 from vms.alerts.conditions import KINDS, LOOK_BACK, Facts, SiteFacts, StoreAnswer, find_conditions
 from vms.alerts.picture import coverage_picture
 from vms.alerts.sending import send
+from vms.backups import not_backed_up_since, overdue_after
 from vms.catalogue import alerts as kept
 from vms.catalogue.connection import Connection
 from vms.catalogue.coverage import camera_days, load_facts
@@ -119,6 +120,8 @@ def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_
         free=_free(home, list(sites.values())),
         expiring={(one.what, one.name): one.until for one in ends.found},
         all_asked=with_forecast and not ends.unread,
+        backup=not_backed_up_since(home),
+        backup_age=overdue_after(config.backup),
     )
 
 

@@ -83,6 +83,11 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "Renew it before then; after that its store refuses or can't be trusted, and nothing leaves for it.",
             "The {what_word} {name} does not end soon any more.",
         ),
+        "backup_overdue": Words(
+            "The catalogue has not been backed up since {since}.",
+            "`vms backup` makes one now; the last run of the DAG `backup` in Airflow says why it made none.",
+            "The catalogue is backed up again.",
+        ),
     },
     "id": {
         "camera_silent": Words(
@@ -139,6 +144,11 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "{what_word} {name} berlaku sampai {until}.",
             "Perbarui sebelum itu; sesudahnya penyimpanannya menolak atau tidak dapat dipercaya.",
             "{what_word} {name} tidak lagi segera berakhir.",
+        ),
+        "backup_overdue": Words(
+            "Katalog belum dicadangkan sejak {since}.",
+            "`vms backup` membuatnya sekarang; jalannya DAG `backup` yang terakhir di Airflow menjelaskan sebabnya.",
+            "Katalog sudah dicadangkan lagi.",
         ),
     },
 }

@@ -60,13 +60,13 @@ def sample_keys(conn: Connection, store_id: int, each: int) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def recent_cameras(conn: Connection, now: datetime, limit: int) -> list[tuple[str, str]]:
-    """(site, camera) ids of some cameras that had footage in the last days."""
+def recent_cameras(conn: Connection, since: datetime, limit: int) -> list[tuple[str, str]]:
+    """(site, camera) ids of some cameras that had footage since then or in the two weeks before."""
     found = fetch_all(
         conn,
         "SELECT s.slug, c.slug FROM camera c JOIN site s USING (site_id) WHERE EXISTS (SELECT 1 FROM camera_day d"
         " WHERE d.camera_id = c.camera_id AND d.day >= %s) ORDER BY random() LIMIT %s",
-        [(now - timedelta(days=14)).date(), limit],
+        [(since - timedelta(days=14)).date(), limit],
     )
     return [(site, camera) for site, camera in found]
 

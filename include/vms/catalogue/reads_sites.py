@@ -48,7 +48,8 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
                done.bytes_in, done.bytes_out, done.newest, open.oldest, newest.end_at, s.last_sensed
         FROM site s
         CROSS JOIN LATERAL (
-            SELECT coalesce(sum(t.archived), 0), coalesce(sum(t.released), 0), coalesce(sum(t.purged), 0),
+            SELECT coalesce(sum(t.archived), 0)::bigint, coalesce(sum(t.released), 0)::bigint,
+                   coalesce(sum(t.purged), 0)::bigint,
                    coalesce(sum(t.bytes_in), 0)::bigint, coalesce(sum(t.bytes_out), 0)::bigint, max(d.last_at)
             FROM camera c
             JOIN camera_total t USING (camera_id)

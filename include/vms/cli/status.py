@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vms.backups import Manifest, local_backups, overdue
+from vms.backups import OVERDUE, Manifest, local_backups, overdue, overdue_after
 from vms.catalogue.alerts import unsent, waiting_messages
 from vms.catalogue.connection import connect, url
 from vms.catalogue.pace import Backlog
@@ -98,11 +98,13 @@ def look(home: Home) -> Overview:
                 conn.close()
         except VmsError as error:
             problems.append(str(error))
+    late_after = OVERDUE
     try:
         config = load_config(home.sites_file)
         for site in config.sites:
             known.setdefault(site.id, _untouched(site.id, site.name, site.time_zone))
         errors = {error.id: error.message for error in config.errors}
+        late_after = overdue_after(config.backup)
     except VmsError as error:
         problems.append(str(error))
     if stack and stack.launcher_lives and changed_since(stack.loaded):
@@ -114,7 +116,7 @@ def look(home: Home) -> Overview:
     waiting = tuple(waiting_now(home))
     return Overview(
         *(home, stack, sites, errors, waiting, tuple(problems), identities, waits, tuple(states)),
-        *(next(iter(local_backups(home)), None), overdue(home, datetime.now(UTC)), tuple(untold)),
+        *(next(iter(local_backups(home)), None), overdue(home, datetime.now(UTC), late_after), tuple(untold)),
     )
 
 

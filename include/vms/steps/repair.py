@@ -1,6 +1,7 @@
 """Repair: make lost and damaged copies good from another store's copy. Overwrites nothing and deletes nothing.
 
-Where the object is gone the new one takes its key. Where a damaged object lies, the new one goes beside it, under a key
+Where no store has a good one and the source still lies on site, the site's next run archives it anew from there. Where
+the object is gone the new one takes its key. Where a damaged object lies, the new one goes beside it, under a key
 of its own (...r1.mp4), and the damaged one stays, reported as a leftover: a store never changes what it once took.
 What an earlier try has put there and died before it was recorded is taken over, not put once more.
 """
@@ -11,17 +12,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from vms.catalogue import integrity
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
-from vms.catalogue.losing import StoredCopy, lose
+from vms.catalogue.losing import StoredCopy, archive_from_source, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import StoreError, VmsError
 from vms.home import Home
 from vms.model import CopyReceipt, RunRef, StoreTarget
-from vms.steps.copying import Piece, put
+from vms.steps.copying import Piece, beside, put, repair_of
 from vms.steps.inspecting import inspected, sweep
 from vms.steps.meeting import meet
 from vms.stores import ObjectMissing, Store
@@ -34,10 +35,12 @@ _MOST_REPAIRS = 99
 
 @dataclass(frozen=True)
 class Repaired:
-    """What a call did. without: broken copies of which no other store has a good one. failed: to be tried again."""
+    """What a call did. without: broken copies of which no other store has a good one. from_source: of recordings that
+    the next run of their site archives anew from their source. failed: to be tried again."""
 
     broken: int = 0
     repaired: int = 0
+    from_source: int = 0
     without: int = 0
     failed: int = 0
 
@@ -66,6 +69,9 @@ def repair(
             integrity.record_repair(conn, Actor(run, datetime.now(UTC)), broken, made)
             done = replace(done, repaired=done.repaired + 1)
             report(f"{made.key} in {targets[broken.store_id].name}: repaired")
+        elif target is not None and archive_from_source(conn, Actor(run, datetime.now(UTC)), broken):
+            done = replace(done, from_source=done.from_source + 1)
+            report(f"{broken.key}: no store has a good copy; the next run of its site archives it from its source")
         elif target is not None and not holders:
             done = replace(done, without=done.without + 1)
         else:
@@ -137,9 +143,8 @@ def _make(
 def _place_for(store: Store, broken: StoredCopy, folder: Path) -> tuple[str, CopyReceipt | None]:
     """The first key that is free: its own, else one beside it. With the copy itself when it lies there already:
     somebody has put it back, or an earlier try died before it was recorded."""
-    path = PurePosixPath(broken.key)
-    for number in range(_MOST_REPAIRS + 1):
-        key = str(path.with_suffix(f".r{number}{path.suffix}")) if number else broken.key
+    numbers = range(repair_of(broken.key) + 1, _MOST_REPAIRS + 1)
+    for key in (broken.key, *(beside(broken.key, number) for number in numbers)):
         there = store.head(key)
         if there is None:
             return key, None
