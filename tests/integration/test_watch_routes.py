@@ -14,11 +14,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
-from viewer import media, query
+from viewer import media, query, visitor
 from viewer.database import Pool
+from viewer.gate import Gate
 from viewer.security import Guard
 from viewer.watch import routes, spans
-from viewer_world import LENGTH_S, NOW, START, Clip, World, build, make_clip, owner
+from viewer_world import LENGTH_S, NOW, START, Clip, World, build, make_clip, owner, sign_in
 from vms.catalogue import holds
 from vms.home import Home, from_environment
 
@@ -41,8 +42,10 @@ def world(catalogue: tuple[Home, str], clip: Clip) -> World:
 def client(world: World) -> Iterator[TestClient]:
     pool = Pool(world.home)
     served = [*media.routes(world.home, pool), *routes.routes(world.home, pool)]
-    app = Starlette(routes=served, middleware=[Middleware(Guard)])
-    with TestClient(app, base_url="http://127.0.0.1:5000") as made:
+    gate = Middleware(Gate, sessions=visitor.of(pool), port=5000)
+    app = Starlette(routes=served, middleware=[Middleware(Guard), gate])
+    cookies = {"vms_5000": sign_in(world.home).token}
+    with TestClient(app, base_url="http://127.0.0.1:5000", cookies=cookies) as made:
         yield made
     pool.close()
 
@@ -96,8 +99,10 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
     assert played.count(b"moof") == 3 * whole.count(b"moof")
     assert whole[:head].endswith(whole[head - 8 : head])
     with closing(owner(world.home)) as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT action, detail->>'camera' FROM view_log")
-        assert cursor.fetchall() == [("watch", "ho/lobby")]
+        cursor.execute("SELECT who, detail->>'camera' FROM view_log WHERE action = 'watch'")
+        assert cursor.fetchall() == [("sari", "ho/lobby")]
+    client.cookies.set("vms_5000", sign_in(world.home, "budi").token)
+    assert client.get(url).status_code == 403, "a link of another session"
 
 
 def test_what_the_browser_can_not_play_is_left_out_and_said(client: TestClient, world: World) -> None:
@@ -164,6 +169,7 @@ def test_a_camera_that_nobody_knows_is_said_to_be_unknown(client: TestClient) ->
 
 
 def test_a_catalogue_that_is_away_is_said_to_be_away(client: TestClient, world: World) -> None:
+    _get(client, "step", camera="ho/lobby", at=BEGIN)
     (world.home.run / "postgres.json").unlink()
     assert "catalogue" in _get(client, "timeline", 503, camera="ho/lobby", **WINDOW)["error"]
 
@@ -174,3 +180,10 @@ def test_the_player_is_served_for_ever_and_nothing_beside_it(client: TestClient)
     assert answer.headers["content-type"].startswith("text/javascript")
     for path in ("hls-1.7.4.LICENSE", "..%2f..%2fapp.py", "../../app.py"):
         assert client.get(f"/api/watch/{path}").status_code == 404
+
+
+def test_nothing_is_told_to_whom_has_not_signed_in(client: TestClient) -> None:
+    client.cookies.clear()
+    for what in ("timeline", "playlist", "moment", "step", routes.HLS):
+        answer = client.get(f"/api/watch/{what}", params={"camera": "ho/lobby", **WINDOW})
+        assert (answer.status_code, "ho" in answer.text) == (401, False), what

@@ -53,8 +53,10 @@ def routes(home: Home, pool: Pool) -> list[Route]:
     def answered(answer: Answer) -> Callable[[Request], Any]:
         async def route(request: Request) -> Response:
             words = Words(choose_language(request.query_params.get("lang"), request.headers.get("accept-language")))
-            visit = Visit(home, words, request.query_params, pool)
+            visit = Visit(home, words, request.query_params, pool, request.state.visitor)
             headers = {"Cache-Control": "no-store"}
+            if not visit.person.may("view"):
+                return JSONResponse({"error": words("app.not_allowed.text")}, 403, headers)
             try:
                 return JSONResponse(await run_in_threadpool(answer, visit), headers=headers)
             except Refusal as refusal:
@@ -161,7 +163,7 @@ def _recording(visit: Visit, row: RecordingRow) -> dict[str, Any]:
         "href": cards.href(query.Find(), row),
         "from": spans.milliseconds(row.start_utc),
         "to": spans.milliseconds(cards.end_of(row)),
-        "sprite": cards.sprite(visit.home, row),
+        "sprite": cards.sprite(visit.links, row),
         "marks": cards.marks(visit.words, row),
         "when": formats.span(visit.words, row.start_utc, cards.end_of(row), row.time_zone),
     }

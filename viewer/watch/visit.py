@@ -9,9 +9,10 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from viewer import tokens
+from viewer import cards, tokens
 from viewer.database import Connection, Pool
 from viewer.i18n import Words
+from viewer.visitor import Visitor
 from vms.catalogue import reads
 from vms.home import Home
 
@@ -24,6 +25,12 @@ class Visit:
     words: Words
     params: QueryParams
     pool: Pool
+    person: Visitor
+
+    @property
+    def links(self) -> cards.Links:
+        """Makes the media links of this person's session."""
+        return cards.Links(self.home, self.person.mark)
 
     def connection(self) -> AbstractContextManager[Connection]:
         """A connection to the catalogue; give it back before anything slow."""
@@ -31,8 +38,8 @@ class Visit:
 
     def link(self, recording_id: int, start_utc: datetime, part: tokens.Part) -> tuple[str, int]:
         """(path of the link, its expiry in seconds since 1970)"""
-        return tokens.issue(self.home, recording_id, start_utc, part)
+        return tokens.issue(self.home, self.person.mark, recording_id, start_utc, part)
 
     def note(self, conn: Connection, action: str, detail: dict[str, Any]) -> None:
         """Write into the log of views what this person does."""
-        reads.log_view(conn, "local", action, None, None, detail)
+        reads.log_view(conn, self.person.name, action, None, None, detail, self.person.address)

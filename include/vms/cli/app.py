@@ -30,6 +30,7 @@ COMMANDS = {
     "recordings": "vms.cli.recordings",
     "export": "vms.cli.export",
     "import": "vms.cli.bring_in",
+    "backfill": "vms.cli.backfill",
     "coverage": "vms.cli.coverage",
     "verify": "vms.cli.verify",
     "retry": "vms.cli.retry",
@@ -39,6 +40,7 @@ COMMANDS = {
     "restore": "vms.cli.restore",
     "rebuild": "vms.cli.rebuild",
     "alerts": "vms.cli.alerts",
+    "users": "vms.cli.users",
     "test": "vms.cli.test",
 }
 
