@@ -3,6 +3,7 @@
 Where no store has a good one and the source still lies on site, the site's next run archives it anew from there. Where
 the object is gone the new one takes its key. Where a damaged object lies, the new one goes beside it, under a key
 of its own (...r1.mp4), and the damaged one stays, reported as a leftover: a store never changes what it once took.
+What an earlier try has put there and died before it was recorded is taken over, not put once more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from vms.catalogue import integrity
 from vms.catalogue.connection import Connection
@@ -111,13 +113,9 @@ def _make(
     """The copy made anew, or found good after all; None when it could not be."""
     folder = home.staging / ".integrity"
     try:
-        there = target.head(broken.key)
-        if there is not None and there.size_bytes == broken.size_bytes:
-            with inspected(target, broken.key, folder, lambda _: None) as whole:
-                if whole.sha256 == broken.sha256:  # somebody has put it back
-                    checksum = there.checksum or f"sha256:{whole.sha256}"
-                    return _receipt(broken, broken.key, checksum)
-        key = broken.key if there is None else _free_key(target, broken.key)
+        key, good = _place_for(target, broken, folder)
+        if good is not None:
+            return good
     except StoreError as error:
         report(f"{broken.key} is not repaired: {error}")
         return None
@@ -142,13 +140,20 @@ def _make(
     return None
 
 
-def _free_key(store: Store, key: str) -> str:
-    for number in range(repair_of(key) + 1, _MOST_REPAIRS + 1):
-        free = beside(key, number)
-        if store.head(free) is None:
-            return free
+def _place_for(store: Store, broken: StoredCopy, folder: Path) -> tuple[str, CopyReceipt | None]:
+    """The first key that is free: its own, else one beside it. With the copy itself when it lies there already:
+    somebody has put it back, or an earlier try died before it was recorded."""
+    numbers = range(repair_of(broken.key) + 1, _MOST_REPAIRS + 1)
+    for key in (broken.key, *(beside(broken.key, number) for number in numbers)):
+        there = store.head(key)
+        if there is None:
+            return key, None
+        if there.size_bytes == broken.size_bytes:
+            with inspected(store, key, folder, lambda _: None) as whole:
+                if whole.sha256 == broken.sha256:
+                    return key, _receipt(broken, key, there.checksum or f"sha256:{whole.sha256}")
     raise StoreError(
-        f"{key} in {store.name} has been repaired {_MOST_REPAIRS} times.", "Replace the disks of this store."
+        f"{broken.key} in {store.name} has been repaired {_MOST_REPAIRS} times.", "Replace the disks of this store."
     )
 
 
