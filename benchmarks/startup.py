@@ -158,7 +158,8 @@ def _wait(began: float, ready: Callable[[], bool]) -> float:
 
 def _viewer_answers(home: Home) -> bool:
     try:
-        with urllib.request.urlopen(f"{viewer_url(home)}/", timeout=5) as answer:  # noqa: S310 - http on loopback
+        asked = urllib.request.Request(f"{viewer_url(home)}/", headers={"Accept": "text/html"})  # noqa: S310 - loopback
+        with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - http on loopback: the page to sign in
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
+from vms import passwords
+from vms.catalogue import sessions, users
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
@@ -85,6 +89,53 @@ class World:
         """All recordings, oldest first."""
         with closing(owner(self.home)) as conn:
             return find_recordings(conn, RecordingFilter(), newest_first=False)
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """Somebody with an open session. token: what the browser's cookie holds."""
+
+    name: str
+    token: str
+
+    @property
+    def session(self) -> str:
+        """As the gate tells it to the app."""
+        return sessions.hash_of(self.token).hex()
+
+    @property
+    def mark(self) -> str:
+        return self.session[:16]
+
+
+PASSWORD = "kuda hijau minum kopi"
+
+
+@lru_cache(maxsize=1)
+def _kept() -> str:
+    return passwords.hashed(PASSWORD)
+
+
+def add_user(home: Home, name: str, role: str = "administrator") -> None:
+    """A user whose password is PASSWORD."""
+    with closing(owner(home)) as conn:
+        users.add_user(conn, name, role, _kept(), "test", datetime.now(UTC))
+
+
+def sign_in(home: Home, name: str = "sari", role: str = "administrator") -> SignedIn:
+    """Make the user and open a session, without the form."""
+    add_user(home, name, role)
+    with closing(owner(home)) as conn:
+        (user,) = [one for one in users.list_users(conn) if one.name == name]
+        return SignedIn(name, sessions.begin_session(conn, user.user_id, "192.0.2.7"))
+
+
+def eventually(true: Callable[[], object]) -> None:
+    """Wait until it is true; the limit only ends a hang."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.1)
 
 
 def owner(home: Home) -> Connection:

@@ -1,4 +1,4 @@
-"""The viewer as one ASGI app: Streamlit's pages, the media routes beside them, and the guard around both.
+"""The viewer as one ASGI app: Streamlit's pages, the media routes beside them, the guard and the gate around both.
 
 One process only: Streamlit keeps a person's page state in the process that began it.
 """
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import database, media, security
+from viewer import database, gate, media, security, sign_in, visitor
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ app = st.App(
     FOLDER / "entry" / "script.py",
     lifespan=lifespan,
     routes=[
+        *sign_in.routes(home, database.pool(home)),
         *media.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
@@ -61,6 +62,7 @@ app = st.App(
         Middleware(
             security.Guard,
             frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
-        )
+        ),
+        Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
     ],
 )

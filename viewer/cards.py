@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -13,10 +14,25 @@ from viewer.i18n import Words
 from vms.catalogue.rows import RecordingRow
 from vms.home import Home
 
+
+@dataclass(frozen=True)
+class Links:
+    """Makes the media links of one session. mark: of that session."""
+
+    home: Home
+    mark: str
+
+    def to(self, row: RecordingRow, part: tokens.Part, how: tokens.Disposition = "inline") -> tuple[str, int]:
+        """(path of the link, its expiry in seconds since 1970)"""
+        return tokens.issue(self.home, self.mark, row.id, row.start_utc, part, how)
+
+
 TONES = {"planned": "blue", "archived": "green", "released": "green", "purged": "gray", "quarantined": "orange"}
 
 
-def grouped_cards(home: Home, words: Words, rows: list[RecordingRow], find: query.Find, zone_id: str) -> dict[str, Any]:
+def grouped_cards(
+    links: Links, words: Words, rows: list[RecordingRow], find: query.Find, zone_id: str
+) -> dict[str, Any]:
     """The cards under the headings of their days (as days pass in this zone), in the order of the rows."""
 
     def day(row: RecordingRow) -> date:
@@ -24,7 +40,10 @@ def grouped_cards(home: Home, words: Words, rows: list[RecordingRow], find: quer
 
     return {
         "groups": [
-            {"day": formats.day_long(words, heading), "cards": [card(home, words, row, find, heading) for row in group]}
+            {
+                "day": formats.day_long(words, heading),
+                "cards": [card(links, words, row, find, heading) for row in group],
+            }
             for heading, group in groupby(rows, key=day)
         ],
         "columns": [words.one_of("column", name) for name in ("time", "camera", "site", "length", "size", "state")],
@@ -33,7 +52,7 @@ def grouped_cards(home: Home, words: Words, rows: list[RecordingRow], find: quer
     }
 
 
-def card(home: Home, words: Words, row: RecordingRow, find: query.Find, heading: date) -> dict[str, Any]:
+def card(links: Links, words: Words, row: RecordingRow, find: query.Find, heading: date) -> dict[str, Any]:
     """One card. heading: the day under which it stands; where the site's own day is another, the card says so."""
     when = formats.span(words, row.start_utc, end_of(row), row.time_zone)
     local_day = row.start_utc.astimezone(formats.zone(row.time_zone)).date()
@@ -51,8 +70,8 @@ def card(home: Home, words: Words, row: RecordingRow, find: query.Find, heading:
         "hint": words.one_of("state", f"{row.state}.hint"),
         "tone": TONES[row.state],
         "length": formats.stopwatch(row.duration_s) if row.duration_s > 0 else "",
-        "poster": poster(home, row),
-        "sprite": sprite(home, row),
+        "poster": poster(links, row),
+        "sprite": sprite(links, row),
         "before": formats.size(words, row.source_bytes),
         "after": formats.size(words, after) if stored and after else "",
         "saving": formats.saving(words, row.source_bytes, after) if stored else "",
@@ -72,20 +91,20 @@ def href(find: query.Find, row: RecordingRow) -> str:
     return "/?" + urlencode({**query.write(find), "recording": query.recording_text(row.id, row.start_utc)})
 
 
-def poster(home: Home, row: RecordingRow) -> str | None:
+def poster(links: Links, row: RecordingRow) -> str | None:
     """The link to the poster, None when there is none."""
     if not row.has_poster or row.state == "purged":
         return None
-    return tokens.issue(home, row.id, row.start_utc, "poster")[0]
+    return links.to(row, "poster")[0]
 
 
-def sprite(home: Home, row: RecordingRow) -> dict[str, Any] | None:
+def sprite(links: Links, row: RecordingRow) -> dict[str, Any] | None:
     """The sprite sheet as the components draw it: link, size of a tile, how many, seconds between two."""
     info = row.sprite
     if info is None or row.state == "purged" or min(info.tile_width, info.tile_height, info.columns, info.tiles) < 1:
         return None
     return {
-        "url": tokens.issue(home, row.id, row.start_utc, "sprite")[0],
+        "url": links.to(row, "sprite")[0],
         "width": info.tile_width,
         "height": info.tile_height,
         "columns": info.columns,

@@ -1,4 +1,4 @@
-"""The viewer's own components: card grid and table, calendar, camera tree, recording with player,
+"""The viewer's own components: account, card grid and table, calendar, camera tree, recording with player,
 site panels, heat map, gaps. Their code lies in front/.
 
 They get plain data and make elements from it in the browser, text always as text. Each is told in the address' terms
@@ -28,6 +28,7 @@ def _component(name: str, *parts: str) -> Any:
     )
 
 
+_account = _component("account")
 _grid = _component("grid")
 _table = _component("table")
 _calendar = _component("calendar")
@@ -40,6 +41,11 @@ _heat = _component("heat", "gaps")
 
 def _ignore() -> None:
     """A rerun alone is what is wanted: it issues fresh links."""
+
+
+def account(data: dict[str, Any], key: str) -> None:
+    """Draw who has signed in, with the way out; it leaves the page by itself when the session has ended."""
+    _account(key=key, data=data)
 
 
 def card_grid(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:

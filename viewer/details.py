@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from viewer import cards, formats, query, tokens
+from viewer import cards, formats, query
 from viewer.i18n import Words
 from vms.catalogue.rows import LineageRow, RecordingRow
-from vms.home import Home
 
 _CODECS = {"av1": "av01.0.08M.08", "h264": "avc1.640028", "hevc": "hvc1.1.6.L120.B0", "vp9": "vp09.00.40.08"}
 _CONTAINERS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
@@ -25,21 +24,23 @@ _EVENT_TONES |= dict.fromkeys(("quarantined", "failed", "copy_lost", "copy_damag
 
 
 def detail(
-    home: Home,
+    links: cards.Links,
     words: Words,
     row: RecordingRow,
     lineage: list[LineageRow],
     find: query.Find,
     previous: RecordingRow | None,
     following: RecordingRow | None,
+    *,
+    may_download: bool = True,
 ) -> dict[str, Any]:
     """All that the page of one recording shows."""
     stored = row.state in ("archived", "released") and bool(row.rendition_bytes)
     source = download = None
     expires = 0
     if stored:
-        source, expires = tokens.issue(home, row.id, row.start_utc, "rendition")
-        download, _ = tokens.issue(home, row.id, row.start_utc, "rendition", "attachment")
+        source, expires = links.to(row, "rendition")
+        download = links.to(row, "rendition", "attachment")[0] if may_download else None
     start = row.start_utc.astimezone(formats.zone(row.time_zone))
     offset = start.utcoffset()
     zone_name = formats.zone_name(start)
@@ -58,8 +59,8 @@ def detail(
         "marks": cards.marks(words, row),
         "src": source,
         "mime": mime(row) if stored else "",
-        "poster": cards.poster(home, row),
-        "sprite": cards.sprite(home, row),
+        "poster": cards.poster(links, row),
+        "sprite": cards.sprite(links, row),
         "download": download,
         "name": "",
         "size": formats.size(words, row.rendition_bytes or 0),

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from viewer import database, query
+from viewer import components, database, query
+from viewer import visitor as visitors
+from viewer.cards import Links
 from viewer.database import AWAY
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
+from viewer.visitor import Visitor
 from vms.config import load_config
 from vms.errors import ConfigError
 from vms.home import from_environment
@@ -33,6 +36,19 @@ def language() -> Words:
     if st.query_params.get("lang"):
         st.session_state["lang"] = lang
     return Words(lang)
+
+
+def visitor() -> Visitor:
+    """Who looks at this page. A session that has ended meanwhile ends the run: the gate closes its connection."""
+    person = visitors.current()
+    if person is None:
+        st.stop()
+    return person
+
+
+def links() -> Links:
+    """Makes the media links of this visit."""
+    return Links(from_environment(), visitor().mark)
 
 
 @dataclass(frozen=True)
@@ -93,8 +109,8 @@ def guarded(words: Words) -> Iterator[None]:
         fault(words, error)
 
 
-def header(words: Words, pages: list[tuple[st.Page, str]]) -> None:
-    """The line at the top: company, pages, language."""
+def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None) -> None:
+    """The line at the top: company, pages, language, who has signed in. person None: that can't be known now."""
     st.html(_STYLE)
     name = installation().company or "VMS"
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
@@ -107,6 +123,16 @@ def header(words: Words, pages: list[tuple[st.Page, str]]) -> None:
             for page, key in pages:
                 st.page_link(page, label=words(key))
         _language_switch(words)
+        if person is not None:
+            components.account(
+                {
+                    "lang": words.lang,
+                    "name": person.name,
+                    "role": words.one_of("role", person.role),
+                    "words": {"out": words("app.sign_out"), "who": words("app.signed_in", name=person.name)},
+                },
+                "account",
+            )
 
 
 def _language_switch(words: Words) -> None:

@@ -1,8 +1,8 @@
 """Delivery of renditions, posters and sprites under `/m/<token>`, straight from the store by byte range.
 
 Never through st.video or st.download_button: those hold whole files in memory. Here a request costs one chunk at a
-time, whatever the file's size. The token says what may be had; where it lies is asked of the catalogue at each
-request, so that a purged recording is gone at once.
+time, whatever the file's size. The token says what may be had, and in which session; where it lies is asked of the
+catalogue at each request, so that a purged recording is gone at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from starlette.routing import Route
 from viewer import ranges, tokens
 from viewer.database import AWAY, Pool
 from viewer.i18n import Words, choose_language
+from viewer.visitor import Visitor
 from vms.catalogue import reads
 from vms.errors import ConfigError, StoreError
 from vms.home import Home
@@ -49,6 +50,9 @@ def routes(home: Home, pool: Pool) -> list[Route]:
     async def media(request: Request) -> Response:
         try:
             grant = tokens.check(home, request.path_params["token"])
+            person: Visitor = request.state.visitor
+            if grant.mark != person.mark or (grant.disposition == "attachment" and not person.may("export")):
+                raise tokens.Forged  # noqa: TRY301
             return await run_in_threadpool(_answer, pool, grant, request)
         except tokens.Forged:
             return refuse(request, Refusal(403, "media.forged"))
@@ -110,8 +114,8 @@ def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
     body = open_bytes(places, start, length)
     if grant.disposition == "attachment" and start == 0:
         with pool.connection() as conn:
-            address = request.client.host if request.client else ""
-            reads.log_view(conn, "local", "download", grant.recording_id, grant.start_utc, {"from": address})
+            person: Visitor = request.state.visitor
+            reads.log_view(conn, person.name, "download", grant.recording_id, grant.start_utc, {}, person.address)
     return StreamingResponse(body, status, headers)
 
 

@@ -1,8 +1,8 @@
-"""Signed links to one part of one recording: what `/m/<token>` accepts.
+"""Signed links to one part of one recording for one session: what `/m/<token>` accepts.
 
-A token says which recording, which part (rendition, poster, sprite), whether it is shown or saved, and until when. The
-expiry is rounded, so that a page that is drawn again within a quarter of an hour gives the same links and the browser
-keeps what it has already loaded.
+A token says which recording, which part (rendition, poster, sprite), whether it is shown or saved, in whose session,
+and until when. The expiry is rounded, so that a page that is drawn again within a quarter of an hour gives the same
+links and the browser keeps what it has already loaded.
 """
 
 from __future__ import annotations
@@ -37,28 +37,30 @@ class Expired(Exception):
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token allows. expires: seconds since 1970."""
+    """What a token allows, to the session of this mark. expires: seconds since 1970."""
 
     recording_id: int
     start_utc: datetime
     part: Part
     disposition: Disposition
     expires: int
+    mark: str
 
 
 def issue(
-    home: Home, recording_id: int, start_utc: datetime, part: Part, disposition: Disposition = "inline"
+    home: Home, mark: str, recording_id: int, start_utc: datetime, part: Part, disposition: Disposition = "inline"
 ) -> tuple[str, int]:
-    """(path of the link, its expiry in seconds since 1970): good for at least an hour."""
+    """(path of the link, its expiry in seconds since 1970): good for at least an hour, in the session of this mark."""
     expires = (int(time.time()) // STEP_S + 1) * STEP_S + LIFETIME_S
-    token = _signer(home).dumps([recording_id, microseconds(start_utc), part[0], disposition == "attachment", expires])
+    said = [recording_id, microseconds(start_utc), part[0], disposition == "attachment", expires, mark]
+    token = _signer(home).dumps(said)
     return f"/m/{token}", expires
 
 
 def check(home: Home, token: str) -> Grant:
     """What this token allows. Raises Forged or Expired."""
     try:
-        recording_id, start, part, attachment, expires = _signer(home).loads(token[:1000])
+        recording_id, start, part, attachment, expires, mark = _signer(home).loads(token[:1000])
     except (BadData, ValueError, TypeError) as error:
         raise Forged from error
     if time.time() > expires:
@@ -69,6 +71,7 @@ def check(home: Home, token: str) -> Grant:
         _PARTS[part],
         "attachment" if attachment else "inline",
         expires,
+        mark,
     )
 
 

@@ -36,6 +36,10 @@ class ConfigError(VmsError):
     """sites.yaml or an environment setting is wrong."""
 
 
+class UserError(VmsError):
+    """A user of the viewer can't be made or changed as asked: name, password, role, what they may see."""
+
+
 class StackError(VmsError):
     """A part of the local stack (Postgres, Airflow, viewer) can't be started, reached or stopped."""
 

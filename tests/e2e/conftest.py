@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from browser_world import BROWSER, Viewer, served
 from installation import Stack, free_port, wait_for
+from vms.home import Home
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         running.vms("down", check=False, timeout_s=60)
         wait_for("the end of every process of the stopped stack", lambda: not list(running.processes()), 20)
+
+
+@pytest.fixture
+def viewer(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[Viewer]:
+    """A served viewer over a world of footage, and somebody who has signed in."""
+    with served(catalogue[0], tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield running
+        running.close()

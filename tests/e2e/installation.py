@@ -52,6 +52,14 @@ class Stack:
     def viewer_url(self) -> str:
         return f"http://127.0.0.1:{self.viewer_port}"
 
+    def sign_in(self, page: Any) -> None:
+        """Sign in as the first administrator, by the form."""
+        page.goto(f"{self.viewer_url}/sign-in")
+        page.locator("#name").fill("admin")
+        page.locator("#password").fill((self.home / "secrets" / "viewer_admin").read_text().strip())
+        page.locator("button").click()
+        page.wait_for_url(f"{self.viewer_url}/")
+
     def vms(self, *args: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [ROOT / "vms", *args],

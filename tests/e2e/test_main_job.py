@@ -128,6 +128,7 @@ def test_a_recording_plays_in_a_browser_and_downloads_whole(stack: Stack, tmp_pa
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page(locale="id-ID")
         page.set_default_timeout(60_000)
+        stack.sign_in(page)
         page.goto(f"{stack.viewer_url}/?site=gudang&camera=gudang/gate&from=2026-01-03&to=2026-01-03")
         page.locator(".card").first.click()
         video = page.locator("video")

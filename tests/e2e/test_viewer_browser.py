@@ -2,86 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from viewer_world import World, build, make_clip
-from vms.home import PROJECT_ROOT, Home
+from browser_world import NEEDS_BROWSER, Viewer, new_page
+from viewer_world import eventually
+from vms.catalogue.connection import connect
+from vms.stack.postgres import role_url
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium"),
-]
-WAIT_MS = 60_000
-
-
-@dataclass(frozen=True)
-class Viewer:
-    """A served viewer over a world."""
-
-    world: World
-    url: str
-
-
-@pytest.fixture
-def viewer(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[Viewer]:
-    home = catalogue[0]
-    world = build(home, make_clip(tmp_path, home))
-    port = _free_port()
-    environment = os.environ | {
-        "VMS_HOME": str(home.root),
-        "VMS_SITES": str(home.sites_file),
-        "VMS_VIEWER_PORT": str(port),
-        "PYTHONPATH": f"{PROJECT_ROOT / 'include'}{os.pathsep}{PROJECT_ROOT / 'plugins'}",
-    }
-    log = tmp_path / "viewer.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "viewer.serve"], cwd=PROJECT_ROOT, env=environment, stdout=file, stderr=file
-        )
-    try:
-        _wait_until_served(process, f"http://127.0.0.1:{port}/_stcore/health", log)
-        yield Viewer(world, f"http://127.0.0.1:{port}")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, -signal.SIGTERM), log.read_text()
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-def _page(browser: Any, width: int = 1280, **options: Any) -> Any:
-    """A page that fails the test on any script error or dialog."""
-    page = browser.new_context(viewport={"width": width, "height": 900}, **options).new_page()
-    page.set_default_timeout(WAIT_MS)
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("dialog", lambda dialog: page.errors.append(f"dialog: {dialog.message}"))
-    return page
+pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
 
 def test_found_played_and_downloaded(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, locale="id-ID")
+    page = new_page(browser, viewer, locale="id-ID")
     page.goto(viewer.url)
     page.wait_for_selector(".card")
     assert page.locator(".card").count() == 5
@@ -96,7 +33,7 @@ def test_found_played_and_downloaded(viewer: Viewer, browser: Any) -> None:
     video.wait_for()
     assert "recording=" in page.url
     video.evaluate("video => { video.muted = true; return video.play(); }")
-    _eventually(lambda: video.evaluate("video => video.currentTime > 0.3 && video.videoWidth === 320"))
+    eventually(lambda: video.evaluate("video => video.currentTime > 0.3 && video.videoWidth === 320"))
     assert "SHA-256" in page.locator(".custody").inner_text()
     assert page.locator(".hash code").first.inner_text().strip() != ""
 
@@ -106,16 +43,16 @@ def test_found_played_and_downloaded(viewer: Viewer, browser: Any) -> None:
     assert Path(download.value.path()).read_bytes() == viewer.world.clip.video.read_bytes()
 
     page.locator(".step-back").click()
-    _eventually(lambda: "08:05:00" in _text(page, "video", "aria-label"))
+    eventually(lambda: "08:05:00" in _text(page, "video", "aria-label"))
     page.go_back()
-    _eventually(lambda: "08:10:00" in _text(page, "video", "aria-label"))
+    eventually(lambda: "08:10:00" in _text(page, "video", "aria-label"))
     page.go_back()
     page.wait_for_selector(".card")
     assert page.errors == []
 
 
 def test_english_sites_links_and_what_needs_a_person(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, locale="en-GB", color_scheme="dark")
+    page = new_page(browser, viewer, locale="en-GB", color_scheme="dark")
     page.goto(f"{viewer.url}/sites")
     page.wait_for_selector(".site")
     ho = page.locator('[data-site="ho"]').inner_text()
@@ -130,7 +67,7 @@ def test_english_sites_links_and_what_needs_a_person(viewer: Viewer, browser: An
 
     page.goto(f"{viewer.url}/?run=footage_ho/scheduled__2026-02-01T03:00:00%2B00:00")
     page.wait_for_selector(".card")
-    _eventually(lambda: page.locator(".card").count() == 5)
+    eventually(lambda: page.locator(".card").count() == 5)
     page.goto(f"{viewer.url}/?from=2020-01-01&to=2020-01-02&lang=id")
     page.get_by_text("Rekaman terbaru dari Sabtu, 31 Januari 2026").wait_for()
     page.get_by_role("button", name=re.compile("Buka 31 Jan")).click()
@@ -139,7 +76,7 @@ def test_english_sites_links_and_what_needs_a_person(viewer: Viewer, browser: An
 
 
 def test_day_time_and_camera_are_chosen_and_shown_as_a_table(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, width=360, locale="id-ID")
+    page = new_page(browser, viewer, width=360, locale="id-ID")
     page.goto(f"{viewer.url}/?from=2026-01-31&to=2026-01-31")
     page.wait_for_selector(".card")
     page.get_by_role("button", name=re.compile("31 Jan 2026")).click()
@@ -160,7 +97,7 @@ def test_day_time_and_camera_are_chosen_and_shown_as_a_table(viewer: Viewer, bro
     page.get_by_role("radio", name="Tabel").click()
     page.wait_for_selector("tr.row")
     rows = page.locator("tr.row")
-    _eventually(lambda: all("Lobi" in rows.nth(at).inner_text() for at in range(rows.count())))
+    eventually(lambda: all("Lobi" in rows.nth(at).inner_text() for at in range(rows.count())))
     page.locator("tr.row a").first.click()
     page.locator("video").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -168,7 +105,7 @@ def test_day_time_and_camera_are_chosen_and_shown_as_a_table(viewer: Viewer, bro
 
 
 def test_hostile_names_are_only_text(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, locale="en-GB")
+    page = new_page(browser, viewer, locale="en-GB")
     for address in (
         "/",
         "/sites",
@@ -190,7 +127,7 @@ def test_hostile_names_are_only_text(viewer: Viewer, browser: Any) -> None:
 
 
 def test_what_no_browser_plays_is_offered_for_download(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, locale="id-ID")
+    page = new_page(browser, viewer, locale="id-ID")
     page.goto(f"{viewer.url}/?camera=ho/gate")
     page.wait_for_selector(".card")
     page.locator(".card").click()
@@ -199,7 +136,7 @@ def test_what_no_browser_plays_is_offered_for_download(viewer: Viewer, browser: 
 
 
 def test_a_phone_needs_no_sideways_scrolling(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, width=360, locale="id-ID", has_touch=True, is_mobile=True)
+    page = new_page(browser, viewer, width=360, locale="id-ID", has_touch=True, is_mobile=True)
 
     def widths() -> list[int]:
         return list(page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]"))
@@ -216,7 +153,7 @@ def test_a_phone_needs_no_sideways_scrolling(viewer: Viewer, browser: Any) -> No
 
 
 def test_keyboard_alone(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, locale="id-ID")
+    page = new_page(browser, viewer, locale="id-ID")
     page.goto(viewer.url)
     page.wait_for_selector(".card")
     page.locator(".card").first.focus()
@@ -228,11 +165,11 @@ def test_keyboard_alone(viewer: Viewer, browser: Any) -> None:
         page.keyboard.press("p")
         return bool(page.url != first)
 
-    _eventually(goes_back)
+    eventually(goes_back)
 
 
 def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> None:
-    page = _page(browser, locale="id-ID")
+    page = new_page(browser, viewer, locale="id-ID")
     page.goto(f"{viewer.url}/coverage?from=2026-01-30&to=2026-02-01")
     page.wait_for_selector(".site .cell")
     assert page.locator('[data-site="ho"] [role=row]').count() == 2
@@ -249,7 +186,7 @@ def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> 
     assert "camera=ho" in page.url
     assert page.errors == []
 
-    phone = _page(browser, width=360, locale="en-GB", has_touch=True, is_mobile=True)
+    phone = new_page(browser, viewer, width=360, locale="en-GB", has_touch=True, is_mobile=True)
     phone.goto(f"{viewer.url}/coverage?site=ho&from=2026-01-30&to=2026-02-01")
     phone.wait_for_selector(".site .cell")
     assert phone.evaluate("[document.documentElement.scrollWidth, window.innerWidth]") == [360, 360]
@@ -262,9 +199,18 @@ def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> 
 
 
 def test_the_pages_say_that_the_catalogue_is_away_and_come_back(viewer: Viewer, browser: Any) -> None:
+    first = new_page(browser, viewer, locale="id-ID")
+    first.goto(viewer.url)
+    first.wait_for_selector(".card")
+    first.close()
     address = viewer.world.home.run / "postgres.json"
-    aside = address.rename(address.with_suffix(".aside"))
-    pages = [_page(browser, locale="id-ID") for _ in range(3)]
+    with closing(connect(role_url(viewer.world.home, "vms_viewer", "catalogue"))) as conn, conn.cursor() as cursor:
+        aside = address.rename(address.with_suffix(".aside"))
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    pages = [new_page(browser, viewer, locale="id-ID") for _ in range(3)]
     for page, path in zip(pages, ("/", "/sites", "/coverage"), strict=True):
         page.goto(viewer.url + path)
         page.get_by_text("Katalog tidak menjawab").wait_for()
@@ -277,30 +223,3 @@ def test_the_pages_say_that_the_catalogue_is_away_and_come_back(viewer: Viewer, 
 def _text(page: Any, selector: str, attribute: str) -> str:
     found = page.locator(selector)
     return found.first.get_attribute(attribute) or "" if found.count() else ""
-
-
-def _eventually(true: Any) -> None:
-    """Wait until it is true; the limit only ends a hang."""
-    end = time.monotonic() + WAIT_MS / 1000
-    while not true():
-        assert time.monotonic() < end, "it never became true"
-        time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_served(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    end = time.monotonic() + 120
-    while True:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < end, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own loopback address
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.2)

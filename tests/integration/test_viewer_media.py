@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 from starlette.applications import Starlette
@@ -13,13 +14,16 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.testclient import TestClient
 
-from viewer import media, tokens
+from viewer import media, tokens, visitor
 from viewer.database import Pool
+from viewer.gate import Gate
 from viewer.security import Guard
-from viewer_world import Clip, World, build, make_clip, owner
-from vms.catalogue import connection, reads
+from viewer_world import Clip, SignedIn, World, build, eventually, make_clip, owner, sign_in
+from vms.catalogue import connection, reads, users
 from vms.catalogue.rows import RecordingRow
 from vms.home import Home, from_environment
+
+LinkTo = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +37,18 @@ def world(catalogue: tuple[Home, str], clip: Clip) -> World:
 
 
 @pytest.fixture
-def client(world: World) -> Iterator[TestClient]:
+def person(world: World) -> SignedIn:
+    return sign_in(world.home)
+
+
+@pytest.fixture
+def client(world: World, person: SignedIn) -> Iterator[TestClient]:
     pool = Pool(world.home)
-    app = Starlette(routes=media.routes(world.home, pool), middleware=[Middleware(Guard), Middleware(GZipMiddleware)])
-    with TestClient(app, base_url="http://127.0.0.1:5000") as made:
+    gate = Middleware(Gate, sessions=visitor.of(pool), port=5000)
+    app = Starlette(
+        routes=media.routes(world.home, pool), middleware=[Middleware(Guard), gate, Middleware(GZipMiddleware)]
+    )
+    with TestClient(app, base_url="http://127.0.0.1:5000", cookies={"vms_5000": person.token}) as made:
         yield made
     pool.close()
 
@@ -46,8 +58,12 @@ def row(world: World) -> RecordingRow:
     return next(one for one in world.rows() if one.camera == "lobby" and one.state == "archived")
 
 
-def _link(world: World, row: RecordingRow, part: tokens.Part = "rendition", how: tokens.Disposition = "inline") -> str:
-    return tokens.issue(world.home, row.id, row.start_utc, part, how)[0]
+@pytest.fixture
+def link_to(world: World, person: SignedIn) -> LinkTo:
+    def made(row: RecordingRow, part: tokens.Part = "rendition", how: tokens.Disposition = "inline") -> str:
+        return tokens.issue(world.home, person.mark, row.id, row.start_utc, part, how)[0]
+
+    return made
 
 
 def _ask(world: World, sql: str) -> list[tuple[object, ...]]:
@@ -56,8 +72,10 @@ def _ask(world: World, sql: str) -> list[tuple[object, ...]]:
         return cursor.fetchall()
 
 
-def test_the_whole_file_is_the_stored_bytes(client: TestClient, world: World, row: RecordingRow) -> None:
-    answer = client.get(_link(world, row), headers={"Accept-Encoding": "gzip"})
+def test_the_whole_file_is_the_stored_bytes(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
+) -> None:
+    answer = client.get(link_to(row), headers={"Accept-Encoding": "gzip"})
     assert answer.status_code == 200
     assert answer.content == world.clip.video.read_bytes()
     assert answer.headers["content-type"] == "video/mp4"
@@ -68,10 +86,12 @@ def test_the_whole_file_is_the_stored_bytes(client: TestClient, world: World, ro
     assert "content-encoding" not in answer.headers
 
 
-def test_a_range_is_answered_with_exactly_its_bytes(client: TestClient, world: World, row: RecordingRow) -> None:
+def test_a_range_is_answered_with_exactly_its_bytes(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
+) -> None:
     whole = world.clip.video.read_bytes()
     for asked in ("0-", "0-0", "100-199", "-50", "1000-999999999"):
-        answer = client.get(_link(world, row), headers={"Range": f"bytes={asked}"})
+        answer = client.get(link_to(row), headers={"Range": f"bytes={asked}"})
         first, _, last = asked.partition("-")
         start = int(first) if first else len(whole) - int(last)
         end = min(int(last), len(whole) - 1) if first and last else len(whole) - 1
@@ -80,8 +100,8 @@ def test_a_range_is_answered_with_exactly_its_bytes(client: TestClient, world: W
         assert answer.content == whole[start : end + 1]
 
 
-def test_other_range_semantics(client: TestClient, world: World, row: RecordingRow) -> None:
-    link, whole = _link(world, row), world.clip.video.read_bytes()
+def test_other_range_semantics(client: TestClient, world: World, row: RecordingRow, link_to: LinkTo) -> None:
+    link, whole = link_to(row), world.clip.video.read_bytes()
     outside = client.get(link, headers={"Range": f"bytes={len(whole)}-"})
     assert (outside.status_code, outside.headers["content-range"]) == (416, f"bytes */{len(whole)}")
     several = client.get(link, headers={"Range": "bytes=0-1,5-6"})
@@ -97,43 +117,56 @@ def test_other_range_semantics(client: TestClient, world: World, row: RecordingR
     assert client.post(link).status_code == 405
 
 
-def test_previews_may_be_kept_by_the_browser(client: TestClient, world: World, row: RecordingRow) -> None:
+def test_previews_may_be_kept_by_the_browser(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
+) -> None:
     for part, file in (("poster", world.clip.poster), ("sprite", world.clip.sprite)):
-        answer = client.get(_link(world, row, part))  # type: ignore[arg-type]
+        answer = client.get(link_to(row, part))  # type: ignore[arg-type]
         assert answer.content == file.read_bytes()
         assert answer.headers["content-type"] == "image/jpeg"
         assert answer.headers["cache-control"].startswith("private, max-age=")
 
 
-def test_a_download_has_a_human_name_and_is_logged_once(client: TestClient, world: World, row: RecordingRow) -> None:
-    link = _link(world, row, how="attachment")
+def test_a_download_has_a_human_name_and_is_logged_once(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
+) -> None:
+    link = link_to(row, how="attachment")
     client.head(link)
     client.get(link, headers={"Range": "bytes=10-"})
-    assert _ask(world, "SELECT 1 FROM view_log") == []
+    assert _ask(world, "SELECT 1 FROM view_log WHERE action = 'download'") == []
     answer = client.get(link)
     name = f"ho_lobby_2026-01-31_{row.start_utc.hour + 7:02}-{row.start_utc:%M}-00_WIB.mp4"
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
-    assert _ask(world, "SELECT who, action, recording_id FROM view_log") == [("local", "download", row.id)]
+    assert _ask(world, "SELECT who, action, recording_id FROM view_log WHERE action = 'download'") == [
+        ("sari", "download", row.id)
+    ]
 
 
-def test_an_original_is_not_called_mp4(client: TestClient, world: World) -> None:
+def test_an_original_is_not_called_mp4(client: TestClient, world: World, link_to: LinkTo) -> None:
     dav = next(one for one in world.rows() if one.kind == "original")
-    answer = client.get(_link(world, dav, how="attachment"))
+    answer = client.get(link_to(dav, how="attachment"))
     assert answer.headers["content-disposition"].endswith('.dav"')
     assert answer.headers["content-type"] != "video/mp4"
     assert answer.headers["content-length"] == str(len(answer.content)), "a browser shows how far it is"
     assert answer.content == world.clip.video.read_bytes()
 
 
-def test_refusals(client: TestClient, world: World, row: RecordingRow, monkeypatch: pytest.MonkeyPatch) -> None:
-    link, expires = tokens.issue(world.home, row.id, row.start_utc, "rendition")
+def test_refusals(
+    client: TestClient,
+    world: World,
+    row: RecordingRow,
+    monkeypatch: pytest.MonkeyPatch,
+    link_to: LinkTo,
+    person: SignedIn,
+) -> None:
+    link, expires = tokens.issue(world.home, person.mark, row.id, row.start_utc, "rendition")
     assert client.get(link[:-3] + "abc").status_code == 403
     assert client.get("/m/anything").status_code == 403
     assert client.get("/m/..%2f..%2fetc%2fpasswd").status_code in (403, 404)
-    gone = tokens.issue(world.home, row.id + 1000, row.start_utc, "rendition")[0]
+    gone = tokens.issue(world.home, person.mark, row.id + 1000, row.start_utc, "rendition")[0]
     assert client.get(gone).status_code == 404
     bad = next(one for one in world.rows() if one.state == "quarantined")
-    assert client.get(_link(world, bad)).status_code == 404
+    assert client.get(link_to(bad)).status_code == 404
     with monkeypatch.context() as later:
         later.setattr(time, "time", lambda: expires + 1.0)
         answer = client.get(link, headers={"Accept": "text/html", "Accept-Language": "id"})
@@ -142,8 +175,10 @@ def test_refusals(client: TestClient, world: World, row: RecordingRow, monkeypat
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_a_store_that_is_away_is_said_to_be_away(client: TestClient, world: World, row: RecordingRow) -> None:
-    link = _link(world, row)
+def test_a_store_that_is_away_is_said_to_be_away(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
+) -> None:
+    link = link_to(row)
     world.nas.rename(world.nas.with_name("unmounted"))
     answer = client.get(link)
     assert answer.status_code == 503
@@ -155,15 +190,17 @@ def test_a_store_that_is_away_is_said_to_be_away(client: TestClient, world: Worl
     assert client.get(link).status_code == 200
 
 
-def test_an_object_that_is_gone_is_not_found(client: TestClient, world: World, row: RecordingRow) -> None:
+def test_an_object_that_is_gone_is_not_found(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
+) -> None:
     (world.nas / row.copies[0].key).unlink()
-    assert client.get(_link(world, row)).status_code == 404
+    assert client.get(link_to(row)).status_code == 404
 
 
 def test_a_catalogue_that_is_away_is_said_to_be_away_and_comes_back(
-    client: TestClient, world: World, row: RecordingRow
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
 ) -> None:
-    link = _link(world, row)
+    link = link_to(row)
     address = world.home.run / "postgres.json"
     aside = address.rename(address.with_suffix(".aside"))
     assert client.get(link).status_code == 503
@@ -178,8 +215,8 @@ def test_a_catalogue_that_is_away_is_said_to_be_away_and_comes_back(
     assert client.get(link).status_code == 200, "a connection that was cut is replaced"
 
 
-def test_only_local_names_are_served(client: TestClient, world: World, row: RecordingRow) -> None:
-    link = _link(world, row)
+def test_only_local_names_are_served(client: TestClient, link_to: LinkTo, row: RecordingRow) -> None:
+    link = link_to(row)
     for host in ("evil.example", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::2]"):
         assert client.head(link, headers={"Host": host}).status_code == 421, host
     for host in ("localhost", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000"):
@@ -203,3 +240,47 @@ def test_a_large_file_is_never_in_memory(world: World, row: RecordingRow) -> Non
     tracemalloc.stop()
     assert total == size
     assert peak < 16 << 20
+
+
+def test_a_link_is_good_for_the_session_it_was_made_for_and_no_longer_than_that(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo, person: SignedIn
+) -> None:
+    link = link_to(row)
+    other = sign_in(world.home, "budi")
+    client.cookies.set("vms_5000", other.token)
+    assert client.get(link).status_code == 403, "the link of another session"
+    client.cookies.set("vms_5000", person.token)
+    assert client.get(link).status_code == 200
+    with closing(owner(world.home)) as conn:
+        users.set_password(conn, "sari", "another", "test")
+    eventually(lambda: client.get(link).status_code == 401)
+    client.cookies.clear()
+    assert client.get(link).status_code == 401
+
+
+def test_who_may_only_watch_does_not_take_away(client: TestClient, world: World, row: RecordingRow) -> None:
+    dewi = sign_in(world.home, "dewi", "viewer")
+    client.cookies.set("vms_5000", dewi.token)
+    for how, status in (("inline", 200), ("attachment", 403)):
+        link, _ = tokens.issue(world.home, dewi.mark, row.id, row.start_utc, "rendition", how)  # type: ignore[arg-type]
+        assert client.get(link).status_code == status
+    assert _ask(world, "SELECT 1 FROM view_log WHERE action = 'download'") == []
+
+
+def test_a_download_is_broken_off_when_the_session_ends(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session ends between two chunks."""
+    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
+
+    def two_chunks(*_: object) -> Iterator[bytes]:
+        yield b"one"
+        with closing(owner(world.home)) as conn:
+            users.set_disabled(conn, "budi", None, "test")
+            users.set_disabled(conn, "sari", datetime.now(UTC), "test")
+        yield b"two"
+
+    sign_in(world.home, "budi")
+    monkeypatch.setattr(media, "open_bytes", two_chunks)
+    with pytest.raises(ConnectionAbortedError):
+        client.get(link_to(row, how="attachment"))

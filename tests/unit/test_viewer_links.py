@@ -28,21 +28,22 @@ def _token(link: str) -> str:
 def test_a_token_says_exactly_what_it_was_issued_for(
     home: Home, part: tokens.Part, disposition: tokens.Disposition
 ) -> None:
-    link, expires = tokens.issue(home, 42, AT, part, disposition)
+    link, expires = tokens.issue(home, "a mark", 42, AT, part, disposition)
     grant = tokens.check(home, _token(link))
     assert (grant.recording_id, grant.start_utc, grant.part, grant.disposition) == (42, AT, part, disposition)
+    assert grant.mark == "a mark"
     assert 3600 <= expires - time.time() <= 3600 + tokens.STEP_S
 
 
 def test_links_stay_the_same_while_a_page_is_drawn_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 900.0 * 1_000_000)
-    first = tokens.issue(home, 1, AT, "poster")
+    first = tokens.issue(home, "a mark", 1, AT, "poster")
     monkeypatch.setattr(time, "time", lambda: 900.0 * 1_000_000 + 899)
-    assert tokens.issue(home, 1, AT, "poster") == first
+    assert tokens.issue(home, "a mark", 1, AT, "poster") == first
 
 
 def test_an_old_token_is_expired(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    link, expires = tokens.issue(home, 1, AT, "rendition")
+    link, expires = tokens.issue(home, "a mark", 1, AT, "rendition")
     monkeypatch.setattr(time, "time", lambda: expires + 1.0)
     with pytest.raises(tokens.Expired):
         tokens.check(home, _token(link))
@@ -59,13 +60,13 @@ def test_an_old_token_is_expired(home: Home, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_a_changed_token_is_forged(home: Home, change) -> None:  # type: ignore[no-untyped-def]
-    link, _ = tokens.issue(home, 1, AT, "rendition")
+    link, _ = tokens.issue(home, "a mark", 1, AT, "rendition")
     with pytest.raises(tokens.Forged):
         tokens.check(home, change(_token(link)))
 
 
 def test_a_token_of_another_installation_is_forged(home: Home, tmp_path: Path) -> None:
-    link, _ = tokens.issue(from_environment({"VMS_HOME": str(tmp_path / "other")}), 1, AT, "rendition")
+    link, _ = tokens.issue(from_environment({"VMS_HOME": str(tmp_path / "other")}), "a mark", 1, AT, "rendition")
     with pytest.raises(tokens.Forged):
         tokens.check(home, _token(link))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from viewer import frame
+from viewer import database, frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
 from viewer.pages import coverage, find, sites
@@ -25,8 +25,23 @@ def main() -> None:
         initial_sidebar_state="collapsed",
     )
 
+    try:
+        person = visitor.current()
+    except AWAY:
+        person = None
+        unknown = True
+    else:
+        unknown = False
+    if person is None and not unknown:
+        frame.state_box(words("sign_in.needed"), words("sign_in.help"))
+        return
+
     def show(draw: Callable[[Words, Callable[[dict[str, str]], None]], None]) -> None:
         try:
+            if person is None or not person.may("view"):
+                database.pool().ping()
+                frame.state_box(words("app.not_allowed"), words("app.not_allowed.text"))
+                return
             draw(words, goto)
         except AWAY as error:
             logging.getLogger("viewer").warning("The catalogue does not answer: %s", error)
@@ -41,7 +56,7 @@ def main() -> None:
     sites_page = st.Page(lambda: show(sites.draw), title=words("app.sites"), url_path="sites")
     coverage_page = st.Page(lambda: show(coverage.draw), title=words("app.coverage"), url_path="coverage")
     page = st.navigation([find_page, sites_page, coverage_page], position="hidden")
-    frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites"), (coverage_page, "app.coverage")])
+    frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites"), (coverage_page, "app.coverage")], person)
     page.run()
 
 

@@ -17,7 +17,6 @@ from viewer.i18n import Words
 from viewer.pages import recording
 from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
-from vms.home import from_environment
 
 PAGE = 24
 MOST_CAMERAS = 64
@@ -123,7 +122,7 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
         if chosen:
             frame.go(replace(frame.current_find(), recording=chosen))
 
-    made = cards.grouped_cards(from_environment(), words, rows, find, zone)
+    made = cards.grouped_cards(frame.links(), words, rows, find, zone)
     (components.card_table if find.table else components.card_grid)(made, key, opened)
     left = totals.count - len(rows)
     if len(rows) % PAGE == 0 and (totals.more or left > 0):

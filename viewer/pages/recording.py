@@ -10,7 +10,6 @@ from viewer import components, database, details, frame, query
 from viewer.i18n import Words
 from vms.catalogue import reads
 from vms.catalogue.rows import RecordingFilter, RecordingRow
-from vms.home import from_environment
 
 
 def draw(words: Words, find: query.Find) -> None:
@@ -37,7 +36,11 @@ def draw(words: Words, find: query.Find) -> None:
             frame.go(replace(frame.current_find(), recording=chosen))
 
     components.recording(
-        details.detail(from_environment(), words, row, lineage, find, before, after), "recording", opened
+        details.detail(
+            frame.links(), words, row, lineage, find, before, after, may_download=frame.visitor().may("export")
+        ),
+        "recording",
+        opened,
     )
 
 
@@ -57,5 +60,6 @@ def _log_once(conn: database.Connection, row: RecordingRow) -> None:
     seen: set[tuple[int, float]] = st.session_state.setdefault("seen", set())
     mark = (row.id, row.start_utc.timestamp())
     if mark not in seen:
-        reads.log_view(conn, "local", "view", row.id, row.start_utc, {"state": row.state})
+        person = frame.visitor()
+        reads.log_view(conn, person.name, "view", row.id, row.start_utc, {"state": row.state}, person.address)
         seen.add(mark)

@@ -84,3 +84,4 @@ def _grant(conn: Connection) -> None:
         cursor.execute(f"GRANT USAGE ON SCHEMA public TO {VIEWER}")
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {VIEWER}")
         cursor.execute(f"GRANT INSERT ON view_log TO {VIEWER}")
+        cursor.execute(f"GRANT INSERT, UPDATE, DELETE ON viewer_session, sign_in_try TO {VIEWER}")

@@ -184,12 +184,15 @@ def log_view(
     recording_id: int | None,
     start_utc: datetime | None,
     detail: dict[str, Any],
+    address: str = "",
 ) -> None:
-    """Note that somebody saw or took something. Can be done by the viewer's role and never undone."""
+    """Note that somebody saw, took or tried something; address: from where. Can be done by the viewer's role and
+    never undone."""
     with conn, conn.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO view_log (who, action, recording_id, start_at, detail) VALUES (%s, %s, %s, %s, %s)",
-            (who, action, recording_id, start_utc, Json(detail)),
+            "INSERT INTO view_log (who, action, recording_id, start_at, detail, address)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            (who, action, recording_id, start_utc, Json(detail), address),
         )
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "vms.cli.export",
     "evidence": "vms.cli.evidence",
     "import": "vms.cli.bring_in",
+    "backfill": "vms.cli.backfill",
     "coverage": "vms.cli.coverage",
     "verify": "vms.cli.verify",
     "retry": "vms.cli.retry",
@@ -40,6 +41,7 @@ COMMANDS = {
     "restore": "vms.cli.restore",
     "rebuild": "vms.cli.rebuild",
     "alerts": "vms.cli.alerts",
+    "users": "vms.cli.users",
     "test": "vms.cli.test",
 }
 

@@ -19,6 +19,7 @@ from vms.stack import demo_s3, launch
 from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
 from vms.stack.services import viewer_url
 from vms.stack.state import ServiceState, StackState
+from vms.users import FIRST, first_password_file
 
 
 def register(app: typer.Typer) -> None:
@@ -90,6 +91,7 @@ def as_object(home: Home, state: StackState, seconds: float) -> dict[str, Any]:
         "s3_url": (demo_s3.url(home) or None) if home.with_s3 else None,
         "user": ADMIN_USER,
         "password_file": str(password_file(home)),
+        "viewer_password_file": str(first_password_file(home)) if first_password_file(home).exists() else None,
     }
 
 
@@ -139,6 +141,8 @@ def _welcome(console: Console, home: Home, state: StackState, seconds: float, *,
         return
     table = Table.grid(padding=(0, 2))
     table.add_row("Viewer", f"[bold cyan]{viewer_url(home)}[/]")
+    if first_password_file(home).exists():
+        table.add_row("", f"user [bold]{FIRST}[/], password in {first_password_file(home)}")
     table.add_row("Airflow", f"[bold cyan]{airflow_url(home)}[/]")
     table.add_row("", f"user [bold]{ADMIN_USER}[/], password in {password_file(home)}")
     if home.with_s3:

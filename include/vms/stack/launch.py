@@ -22,7 +22,7 @@ from typing import IO
 import psutil
 import psycopg2
 
-from vms import config
+from vms import config, users
 from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
@@ -103,6 +103,7 @@ def start(home: Home, supervisor: Supervisor) -> None:
         from vms.catalogue import migrate  # brings Alembic: only needed here
 
         migrate.upgrade(owner_url(home))
+        users.ensure_administrator(home, owner_url(home))
     supervisor.start_service(viewer_service(home))
     if _airflow_is_old(home):
         with _step(supervisor, "Airflow's database"):

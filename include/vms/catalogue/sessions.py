@@ -1,0 +1,150 @@
+"""Sessions of the viewer's users, and the tries to begin one. All of it works with the viewer's role.
+
+A session is known by the SHA-256 of a token that only the browser has. It ends when nothing was done for IDLE, after
+LONGEST whatever was done, and when its row is deleted: by signing out, or by a change of its user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vms.catalogue.connection import Connection, fetch_one
+
+IDLE = timedelta(hours=2)
+LONGEST = timedelta(hours=12)
+
+WINDOW = timedelta(minutes=15)
+MOST_FROM_ONE_PLACE = 5
+MOST_FOR_ONE_NAME = 30
+MOST_FROM_ONE_ADDRESS = 60
+"""Failures within WINDOW after which it is to be waited: of a name from one address (so that a stranger elsewhere does
+not lock a person out), of a name from anywhere, of an address (an office may share one) whatever the names."""
+
+_LATELY = "at > now() - %s"
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """An open session and whose it is."""
+
+    user_id: int
+    name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Try:
+    """A try to sign in that has been counted. wait_s: seconds to wait before it may be made, 0: go on.
+
+    is_last: another failure means waiting.
+    """
+
+    try_id: int
+    wait_s: int
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Who has this name, and the password as it is kept; user_id None: nobody who may sign in."""
+
+    user_id: int | None
+    name: str
+    password: str | None
+
+
+def hash_of(token: str) -> bytes:
+    """By which a session is known."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def begin_session(conn: Connection, user_id: int, address: str) -> str:
+    """Open a session; returns its token, which is kept nowhere. Sessions that are over are swept away."""
+    token = secrets.token_urlsafe(32)
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM viewer_session WHERE seen_at < now() - %s OR made_at < now() - %s", (IDLE, LONGEST))
+        cursor.execute(
+            "INSERT INTO viewer_session (token_hash, user_id, made_at, seen_at, address)"
+            " VALUES (%s, %s, now(), now(), %s)",
+            (hash_of(token), user_id, address),
+        )
+    return token
+
+
+def open_session(conn: Connection, token_hash: bytes) -> SessionRow | None:
+    """The session of this token, when it is open and its user may sign in."""
+    found = fetch_one(
+        conn,
+        "SELECT u.user_id, u.name, u.role FROM viewer_session s JOIN viewer_user u USING (user_id)"
+        " WHERE s.token_hash = %s AND u.disabled_at IS NULL AND s.seen_at > now() - %s AND s.made_at > now() - %s",
+        [token_hash, IDLE, LONGEST],
+    )
+    return SessionRow(*found) if found else None
+
+
+def touch_session(conn: Connection, token_hash: bytes) -> None:
+    """The person has just done something."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE viewer_session SET seen_at = now() WHERE token_hash = %s", (token_hash,))
+
+
+def end_session(conn: Connection, token_hash: bytes) -> None:
+    """Sign out."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM viewer_session WHERE token_hash = %s", (token_hash,))
+
+
+def secret_of(conn: Connection, name: str) -> Secret:
+    """What is needed to check a password."""
+    found = fetch_one(conn, "SELECT user_id, name, password, disabled_at FROM viewer_user WHERE name = %s", [name])
+    if found is None:
+        return Secret(None, "", None)
+    return Secret(found[0] if found[3] is None else None, found[1], found[2])
+
+
+def begin_try(conn: Connection, name: str, address: str) -> Try:
+    """Count a try before its password is looked at. One that has to wait is not counted, so that waiting ends."""
+    named = hashlib.sha256(name.encode()).digest()
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM sign_in_try WHERE at < now() - interval '1 day'")
+        cursor.execute(
+            "INSERT INTO sign_in_try (at, name_hash, address) VALUES (clock_timestamp(), %s, %s) RETURNING try_id",
+            (named, address),
+        )
+        (try_id,) = cursor.fetchone() or (0,)
+    # after the commit, so that of many at once each sees all the others
+    counted = fetch_one(
+        conn,
+        f"""
+        SELECT p.many, n.many, a.many,
+               ceil(extract(epoch FROM %s - (now() - least(p.oldest, n.oldest, a.oldest))))::int
+        FROM (SELECT count(*), min(at) FROM sign_in_try WHERE name_hash = %s AND address = %s AND {_LATELY})
+             AS p (many, oldest),
+             (SELECT count(*), min(at) FROM sign_in_try WHERE name_hash = %s AND {_LATELY}) AS n (many, oldest),
+             (SELECT count(*), min(at) FROM sign_in_try WHERE address = %s AND {_LATELY}) AS a (many, oldest)
+        """,  # noqa: S608 (a constant)
+        [WINDOW, named, address, WINDOW, named, WINDOW, address, WINDOW],
+    ) or (0, 0, 0, 0)
+    limits = (MOST_FROM_ONE_PLACE, MOST_FOR_ONE_NAME, MOST_FROM_ONE_ADDRESS)
+    if any(many > most for many, most in zip(counted[:3], limits, strict=True)):
+        forget_try(conn, try_id)
+        return Try(try_id, max(1, counted[3]), is_last=True)
+    return Try(try_id, 0, is_last=counted[0] == MOST_FROM_ONE_PLACE)
+
+
+def forget_try(conn: Connection, try_id: int) -> None:
+    """It was no failure."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM sign_in_try WHERE try_id = %s", (try_id,))
+
+
+def forgive(conn: Connection, name: str, address: str) -> None:
+    """Somebody has signed in: earlier failures of this name from this address do not count any more."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM sign_in_try WHERE name_hash = %s AND address = %s",
+            (hashlib.sha256(name.encode()).digest(), address),
+        )

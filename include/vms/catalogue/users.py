@@ -1,0 +1,117 @@
+"""Users of the viewer. Only the catalogue's owner changes them; whatever takes rights away ends the user's sessions.
+
+Every change is written into the log of views in the transaction that makes it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg2.errors import UniqueViolation
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
+from psycopg2.extras import Json
+
+from vms.catalogue.connection import Connection, fetch_all
+from vms.errors import UserError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}\Z")
+
+
+@dataclass(frozen=True)
+class UserRow:
+    """One user. sessions: how many are open. last_seen: when one of them last did something. Times are UTC."""
+
+    user_id: int
+    name: str
+    role: str
+    made_at: datetime
+    made_by: str
+    disabled_at: datetime | None
+    sessions: int
+    last_seen: datetime | None
+
+
+def list_users(conn: Connection) -> list[UserRow]:
+    """All users, by name."""
+    found = fetch_all(
+        conn,
+        "SELECT u.user_id, u.name, u.role, u.made_at, u.made_by, u.disabled_at, count(s.user_id), max(s.seen_at)"
+        " FROM viewer_user u LEFT JOIN viewer_session s USING (user_id) GROUP BY u.user_id ORDER BY u.name",
+        [],
+    )
+    return [UserRow(*row) for row in found]
+
+
+def add_user(conn: Connection, name: str, role: str, password: str, who: str, now: datetime) -> None:
+    """Make a user. password: as vms.passwords.hashed gives it. Raises UserError for a name that is none or is taken."""
+    if not _NAME.match(name):
+        raise UserError(
+            f"{name!r} is no name for a user.",
+            "Up to 40 small letters, digits, dots, dashes and underscores, a letter or digit first.",
+        )
+    try:
+        with conn, conn.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO viewer_user (name, role, password, made_at, made_by) VALUES (%s, %s, %s, %s, %s)",
+                (name, role, password, now, who),
+            )
+            _log(cursor, who, "user_added", {"user": name, "role": role})
+    except UniqueViolation:
+        raise UserError(f"There is a user {name} already.", "`vms users list` shows them.") from None
+
+
+def set_password(conn: Connection, name: str, password: str, who: str) -> None:
+    """Give a user another password and end their sessions. Raises UserError when there is no such user."""
+    with conn, conn.cursor() as cursor:
+        user_id = _lock(cursor, name)
+        cursor.execute("UPDATE viewer_user SET password = %s WHERE user_id = %s", (password, user_id))
+        _end_sessions(cursor, user_id)
+        _log(cursor, who, "user_password", {"user": name})
+
+
+def set_role(conn: Connection, name: str, role: str, who: str) -> None:
+    """Give a user another role and end their sessions. Raises UserError when there is no such user, or when nobody
+    would be left to administer."""
+    with conn, conn.cursor() as cursor:
+        user_id = _lock(cursor, name)
+        cursor.execute("UPDATE viewer_user SET role = %s WHERE user_id = %s", (role, user_id))
+        _require_administrator(cursor)
+        _end_sessions(cursor, user_id)
+        _log(cursor, who, "user_role", {"user": name, "role": role})
+
+
+def set_disabled(conn: Connection, name: str, disabled_at: datetime | None, who: str) -> None:
+    """Shut a user out from now on, or (None) let them in again. Raises UserError as set_role does."""
+    with conn, conn.cursor() as cursor:
+        user_id = _lock(cursor, name)
+        cursor.execute("UPDATE viewer_user SET disabled_at = %s WHERE user_id = %s", (disabled_at, user_id))
+        _require_administrator(cursor)
+        _end_sessions(cursor, user_id)
+        _log(cursor, who, "user_disabled" if disabled_at else "user_enabled", {"user": name})
+
+
+def _lock(cursor: Cursor, name: str) -> int:
+    cursor.execute("SELECT user_id FROM viewer_user WHERE name = %s FOR UPDATE", (name,))
+    found = cursor.fetchone()
+    if found is None:
+        raise UserError(f"There is no user {name}.", "`vms users list` shows them, `vms users add` makes one.")
+    return int(found[0])
+
+
+def _require_administrator(cursor: Cursor) -> None:
+    cursor.execute("SELECT FROM viewer_user WHERE role = 'administrator' AND disabled_at IS NULL LIMIT 1")
+    if cursor.fetchone() is None:
+        raise UserError(
+            "That would leave no administrator who can sign in; nothing was changed.", "Make another one first."
+        )
+
+
+def _end_sessions(cursor: Cursor, user_id: int) -> None:
+    cursor.execute("DELETE FROM viewer_session WHERE user_id = %s", (user_id,))
+
+
+def _log(cursor: Cursor, who: str, action: str, detail: dict[str, Any]) -> None:
+    cursor.execute("INSERT INTO view_log (who, action, detail) VALUES (%s, %s, %s)", (who, action, Json(detail)))

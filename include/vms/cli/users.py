@@ -1,0 +1,135 @@
+"""`vms users`: who may sign in to the viewer, and what they may do there.
+
+Passwords are asked for, or read from the standard input of a script; never taken from the command line, where other
+users of the machine and the shell's history would see them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from vms import passwords, users
+from vms.catalogue import users as kept
+from vms.catalogue.connection import Connection, connect, url
+from vms.cli.retention import who
+from vms.cli.wording import new_console, plain, utc_text
+from vms.errors import UserError
+from vms.home import Home, from_environment
+from vms.users import RIGHTS, Role
+
+app = typer.Typer(help="Who may sign in to the viewer.", no_args_is_help=True)
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, times UTC.")]
+_Name = Annotated[str, typer.Argument(metavar="USER", help="Name of the user.", show_default=False)]
+_Role = Annotated[Role, typer.Option(help="; ".join(f"{role}: {', '.join(sorted(RIGHTS[role]))}" for role in RIGHTS))]
+_MadeUp = Annotated[
+    bool, typer.Option("--make-up", help="Make up a password, keep it in a file of the state folder and say where.")
+]
+
+
+@app.command()
+def add(name: _Name, role: _Role, make_up: _MadeUp = False) -> None:
+    """Let somebody sign in. The password is asked for, or read from the standard input."""
+    home = from_environment()
+    with _opened(home) as conn:
+        password = _password(name, make_up=make_up)
+        kept.add_user(conn, name, role, passwords.hashed(password), who(), datetime.now(UTC))
+    new_console().print(f"{plain(name)} may sign in as {role}.")
+    _keep(home, name, password if make_up else None)
+
+
+@app.command("list")
+def list_all(as_json: _Json = False) -> None:
+    """All users, their roles, and when they last did something."""
+    with closing(connect(url(from_environment(), "viewer"))) as conn:
+        rows = kept.list_users(conn)
+    if as_json:
+        for row in rows:
+            times = {key: utc_text(at) for key, at in asdict(row).items() if isinstance(at, datetime)}
+            sys.stdout.write(json.dumps(asdict(row) | times, ensure_ascii=False) + "\n")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("user", "role", "made (UTC)", "by", "sessions", "last seen (UTC)", "state"):
+        table.add_column(title)
+    for row in rows:
+        seen = f"{row.last_seen:%Y-%m-%d %H:%M}" if row.last_seen else ""
+        state = f"disabled {row.disabled_at:%Y-%m-%d}" if row.disabled_at else ""
+        made = f"{row.made_at:%Y-%m-%d}"
+        table.add_row(row.name, row.role, made, plain(row.made_by), str(row.sessions), seen, state)
+    new_console().print(table if rows else "There is no user yet; `vms up` makes the first administrator.")
+
+
+@app.command()
+def passwd(name: _Name, make_up: _MadeUp = False) -> None:
+    """Give a user another password. What they have open ends."""
+    home = from_environment()
+    with _opened(home) as conn:
+        password = _password(name, make_up=make_up)
+        kept.set_password(conn, name, passwords.hashed(password), who())
+    new_console().print(f"{plain(name)} has another password; what they had open has ended.")
+    _keep(home, name, password if make_up else None)
+
+
+@app.command()
+def role(name: _Name, role: Annotated[Role, typer.Argument(metavar="ROLE", help=", ".join(RIGHTS))]) -> None:
+    """Give a user another role. What they have open ends."""
+    with _opened(from_environment()) as conn:
+        kept.set_role(conn, name, role, who())
+    new_console().print(f"{plain(name)} is {role} from now on.")
+
+
+@app.command()
+def disable(name: _Name) -> None:
+    """Shut a user out. What they have open ends at once."""
+    with _opened(from_environment()) as conn:
+        kept.set_disabled(conn, name, datetime.now(UTC), who())
+    new_console().print(f"{plain(name)} can't sign in any more; what they had open has ended.")
+
+
+@app.command()
+def enable(name: _Name) -> None:
+    """Let a user who was shut out sign in again."""
+    with _opened(from_environment()) as conn:
+        kept.set_disabled(conn, name, None, who())
+    new_console().print(f"{plain(name)} may sign in again.")
+
+
+def _opened(home: Home) -> closing[Connection]:
+    return closing(connect(url(home, "owner")))
+
+
+def _password(name: str, *, make_up: bool) -> str:
+    """Made up, or as the person types it twice, or as a script hands it over. Raises UserError when it will not do."""
+    if make_up:
+        return passwords.made_up()
+    if sys.stdin.isatty():
+        password = getpass.getpass(f"Password for {name}: ")
+        passwords.check_new(password, name)
+        if getpass.getpass("Once more: ") != password:
+            raise UserError("The two passwords differ.", "Nothing was changed. Give the command again.")
+        return password
+    password = sys.stdin.readline().rstrip("\r\n")
+    passwords.check_new(password, name)
+    return password
+
+
+def _keep(home: Home, name: str, password: str | None) -> None:
+    """Keep a password that was made up where only this account of the machine reads it; forget an older one."""
+    first = users.first_password_file(home)
+    path = first if name == users.FIRST else home.secrets / f"viewer_user_{name}"
+    path.unlink(missing_ok=True)
+    if password is not None:
+        path.touch(mode=0o600)
+        path.write_text(password + "\n")
+        new_console(soft_wrap=True).print(
+            f"Their password lies in {plain(str(path))}; delete it once it is handed over."
+        )

@@ -1,0 +1,39 @@
+"""Who may do what in the viewer: roles and their rights, and the first administrator of an installation."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from vms import passwords
+from vms.catalogue import users
+from vms.catalogue.connection import connect
+from vms.home import Home
+
+Role = Literal["administrator", "investigator", "viewer"]
+Right = Literal["view", "export", "hold", "release"]
+"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold."""
+
+RIGHTS: dict[str, frozenset[Right]] = {
+    "administrator": frozenset(get_args(Right)),
+    "investigator": frozenset({"view", "export", "hold"}),
+    "viewer": frozenset({"view"}),
+}
+
+FIRST = "admin"
+_FIRST_PASSWORD = "viewer_admin"  # noqa: S105 - the name of a secret, not the secret
+
+
+def first_password_file(home: Home) -> Path:
+    """Where the password of the first administrator lies, until it is changed; then there is no such file."""
+    return home.secrets / _FIRST_PASSWORD
+
+
+def ensure_administrator(home: Home, owner_url: str) -> None:
+    """Make the first administrator, with a password made up for them, where there is no user at all."""
+    with closing(connect(owner_url)) as conn:
+        if not users.list_users(conn):
+            made_up = home.secret(_FIRST_PASSWORD, 12)
+            users.add_user(conn, FIRST, "administrator", passwords.hashed(made_up), "vms up", datetime.now(UTC))

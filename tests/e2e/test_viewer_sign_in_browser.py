@@ -1,0 +1,89 @@
+"""Signing in with a real Chromium: by the form, refused, rate-limited, thrown out; nothing shows without."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from browser_world import NEEDS_BROWSER, Viewer, new_page
+from viewer_world import PASSWORD, add_user, eventually, owner, sign_in
+from vms.catalogue import sessions, users
+
+pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
+
+
+def _fill(page: Any, name: str, password: str) -> None:
+    page.locator("#name").fill(name)
+    page.locator("#password").fill(password)
+    page.locator("button").click()
+
+
+def test_in_by_the_form_to_where_one_wanted_to_go_and_out_again(viewer: Viewer, browser: Any) -> None:
+    add_user(viewer.world.home, "budi", "viewer")
+    page = new_page(browser, viewer, width=360, signed_in=False, locale="id-ID")
+    page.goto(f"{viewer.url}/?site=makassar&from=2026-01-31")
+    page.wait_for_url(re.compile("/sign-in"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.locator("h1").inner_text() == "Masuk"
+    _fill(page, "budi", "salah salah salah")
+    page.get_by_role("alert").wait_for()
+    assert "Nama pengguna atau kata sandi salah" in page.get_by_role("alert").inner_text()
+    _fill(page, "budi", PASSWORD)
+    page.wait_for_url(re.compile("site=makassar"))
+    page.wait_for_selector(".card")
+    assert page.locator(".card").count() == 1
+    page.locator(".card").click()
+    page.wait_for_selector("video")
+    assert page.locator("a.download").count() == 0, "who may only watch is not offered to take away"
+    page.locator(".account .out").click()
+    page.wait_for_url(re.compile("/sign-in"))
+    page.go_back()
+    page.wait_for_url(re.compile("/sign-in"))
+    assert page.errors == []
+
+
+def test_too_many_failures_are_told_to_wait(viewer: Viewer, browser: Any) -> None:
+    add_user(viewer.world.home, "budi", "viewer")
+    page = new_page(browser, viewer, signed_in=False, locale="en-GB")
+    page.goto(f"{viewer.url}/sign-in")
+    for _ in range(sessions.MOST_FROM_ONE_PLACE):
+        _fill(page, "budi", "wrong wrong wrong")
+        page.get_by_text("is wrong").wait_for()
+        page.goto(f"{viewer.url}/sign-in")
+    _fill(page, "budi", PASSWORD)
+    page.get_by_text(re.compile("Too many failed tries. Try again in 1[45] min")).wait_for()
+
+
+@pytest.mark.parametrize("path", ["/", "/sites", "/coverage?from=2026-01-30&to=2026-02-01"])
+def test_an_open_page_goes_away_when_its_session_ends(viewer: Viewer, browser: Any, path: str) -> None:
+    home = viewer.world.home
+    budi = sign_in(home, "budi", "investigator")
+    page = new_page(browser, viewer, person=budi, locale="en-GB")
+    page.goto(viewer.url + path)
+    page.wait_for_selector(".card, .site, .cell")
+    with closing(owner(home)) as conn:
+        users.set_disabled(conn, "budi", datetime.now(UTC), "test")
+    page.wait_for_url(re.compile("/sign-in"))
+    assert page.locator(".card, .site, .cell").count() == 0
+
+
+def test_a_stream_ends_with_its_session(viewer: Viewer, browser: Any) -> None:
+    home = viewer.world.home
+    budi = sign_in(home, "budi", "investigator")
+    page = new_page(browser, viewer, person=budi, locale="en-GB")
+    page.goto(viewer.url)
+    page.locator(".card").first.click()
+    link = page.locator("video").first.evaluate(
+        "video => video.currentSrc || video.src || video.querySelector('source').src"
+    )
+    other = new_page(browser, viewer)
+    assert other.request.get(link).status == 403, "the link of another session"
+    assert new_page(browser, viewer, signed_in=False).request.get(link).status == 401
+    assert page.request.get(link).status == 200
+    with closing(owner(home)) as conn:
+        users.set_password(conn, "budi", "another", "test")
+    eventually(lambda: page.request.get(link).status == 401)

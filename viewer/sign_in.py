@@ -1,0 +1,257 @@
+"""Signing in and out: plain pages without any script, and the cookie that all else stands behind.
+
+The answer to a wrong name and to a wrong password is the same, after the same time. Tries are counted before the
+password is looked at, at most two passwords are looked at at once (each takes 64 MiB), and a form counts only when this
+viewer has handed it to this browser.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import html
+import logging
+import secrets
+import threading
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import psycopg2
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from viewer import formats, visitor
+from viewer.database import AWAY, Pool
+from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
+from vms import passwords
+from vms.catalogue import reads, sessions
+from vms.home import Home
+
+log = logging.getLogger(__name__)
+
+PATH = "/sign-in"
+_OUT = "/sign-out"
+_LARGEST_FORM = 4096
+_FORM_S = 3600
+_at_once = threading.BoundedSemaphore(2)
+
+
+class _Refused(Exception):
+    """No session: the HTTP status and the key of its words. wait_s: how long to wait before another try."""
+
+    def __init__(self, status: int, key: str, wait_s: int = 0) -> None:
+        super().__init__(status, key, wait_s)
+        self.status, self.key, self.wait_s = status, key, wait_s
+
+
+def cookie_name(scope: MutableMapping[str, Any], port: int) -> str:
+    """Browsers do not keep ports apart, so each viewer of a machine names its own; __Host- where there is TLS."""
+    return f"{'__Host-' if scope.get('scheme') in ('https', 'wss') else ''}vms_{port}"
+
+
+def routes(home: Home, pool: Pool) -> list[Route]:
+    """The routes by which a person comes in and goes out."""
+
+    async def page(request: Request) -> Response:
+        return _page(home, request, 200)
+
+    async def enter(request: Request) -> Response:
+        try:
+            form = await _form(home, request)
+            token = await run_in_threadpool(_admit, pool, form, _address(request))
+        except _Refused as refused:
+            return _page(home, request, refused.status, refused)
+        except (*AWAY, psycopg2.Error) as error:
+            log.warning("Nobody can sign in, the catalogue does not answer: %s", error)
+            return _page(home, request, 503, _Refused(503, "media.catalogue_away"))
+        answer = RedirectResponse(_local(form.get("next", "")), 303)
+        secure = request.scope["scheme"] == "https"
+        answer.set_cookie(
+            cookie_name(request.scope, home.viewer_port),
+            token,
+            max_age=int(sessions.LONGEST.total_seconds()),
+            path="/",
+            secure=secure,
+            httponly=True,
+            samesite="lax",
+        )
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    async def leave(request: Request) -> Response:
+        if not _is_own(request):
+            return PlainTextResponse("Another page asked for this.\n", 403)
+        token_hash: bytes = request.state.session
+        person: visitor.Visitor = request.state.visitor
+
+        def end() -> None:
+            with pool.connection() as conn:
+                sessions.end_session(conn, token_hash)
+                reads.log_view(conn, person.name, "sign_out", None, None, {}, person.address)
+
+        try:
+            await run_in_threadpool(end)
+        except (*AWAY, psycopg2.Error):
+            return PlainTextResponse("The catalogue is away.\n", 503)
+        visitor.of(pool).forget(token_hash)
+        answer = RedirectResponse(PATH, 303, {"Clear-Site-Data": '"cache"', "Cache-Control": "no-store"})
+        answer.delete_cookie(cookie_name(request.scope, home.viewer_port), path="/")
+        return answer
+
+    async def still(_request: Request) -> Response:
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+    return [
+        Route(PATH, page, methods=["GET"]),
+        Route(PATH, enter, methods=["POST"]),
+        Route(_OUT, leave, methods=["POST"]),
+        Route("/session", still, methods=["GET"]),
+    ]
+
+
+def away(request: Request) -> Response:
+    """The catalogue does not answer, so nobody can be let in; the page looks again by itself."""
+    words = _words(request)
+    text = html.escape(words("media.catalogue_away"))
+    page = _FRAME.format(lang=words.lang, head='<meta http-equiv="refresh" content="3">', body=f"<p>{text}</p>")
+    return HTMLResponse(page, 503, _HEADERS | {"Retry-After": "3"})
+
+
+def _admit(pool: Pool, form: dict[str, str], address: str) -> str:
+    """The token of a new session. Raises _Refused, or one of AWAY."""
+    name, password = form.get("name", "").strip().lower()[:64], form.get("password", "")[: passwords.LONGEST]
+    with pool.connection() as conn:
+        counted = sessions.begin_try(conn, name, address)
+        if counted.wait_s:
+            raise _Refused(429, "sign_in.wait", counted.wait_s)
+        secret = sessions.secret_of(conn, name)
+    with _at_once:
+        right = passwords.is_right(password, secret.password)
+    with pool.connection() as conn:
+        if not right or secret.user_id is None:
+            detail = {"limited": True} if counted.is_last else {}
+            reads.log_view(conn, secret.name, "sign_in_failed", None, None, detail, address)
+            raise _Refused(403, "sign_in.wrong")
+        sessions.forgive(conn, name, address)
+        token = sessions.begin_session(conn, secret.user_id, address)
+        reads.log_view(conn, secret.name, "sign_in", None, None, {}, address)
+    return token
+
+
+async def _form(home: Home, request: Request) -> dict[str, str]:
+    """The fields of a form that this viewer handed to this browser. Raises _Refused."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM:
+            raise _Refused(413, "sign_in.stale")
+    try:
+        fields = {key: values[0] for key, values in parse_qs(body.decode(), max_num_fields=10).items()}
+    except ValueError:
+        raise _Refused(400, "sign_in.stale") from None
+    nonce = request.cookies.get(_form_cookie(home), "")
+    if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not _is_own(request):
+        raise _Refused(403, "sign_in.stale")
+    return fields
+
+
+def _is_own(request: Request) -> bool:
+    """Whether a page of ours asked for it: what browsers say about where a request comes from."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None and site != "same-origin":
+        return False
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _page(home: Home, request: Request, status: int, refused: _Refused | None = None) -> Response:
+    words = _words(request)
+    target = _local(request.query_params.get("next", ""))
+    nonce = request.cookies.get(_form_cookie(home), "") or secrets.token_urlsafe(18)
+    said = ""
+    if refused:
+        minutes = formats.number(words, -(-refused.wait_s // 60))
+        said = f'<p class="said" role="alert">{html.escape(words(refused.key, minutes=minutes))}</p>'
+    others = " ".join(
+        f'<a href="{PATH}?lang={lang}&amp;next={quote(target, safe="")}" lang="{lang}">{html.escape(name)}</a>'
+        for lang, name in LANGUAGE_NAMES.items()
+        if lang != words.lang
+    )
+    action = f"{PATH}?lang={words.lang}&amp;next={quote(target, safe='')}"
+    body = _FORM.format(
+        said=said,
+        others=others,
+        action=action,
+        seal=_seal(home, nonce),
+        next=html.escape(target, quote=True),
+        title=html.escape(words("sign_in.title")),
+        subtitle=html.escape(words("app.subtitle")),
+        name=html.escape(words("sign_in.name")),
+        password=html.escape(words("sign_in.password")),
+        button=html.escape(words("sign_in.button")),
+        help=html.escape(words("sign_in.help")),
+    )
+    head = f"<title>{html.escape(words('sign_in.title'))}</title>"
+    more = {"Retry-After": str(refused.wait_s)} if refused and refused.wait_s else {}
+    page = HTMLResponse(_FRAME.format(lang=words.lang, head=head, body=body), status, _HEADERS | more)
+    secure = request.scope["scheme"] == "https"
+    page.set_cookie(
+        _form_cookie(home), nonce, max_age=_FORM_S, path=PATH, secure=secure, httponly=True, samesite="strict"
+    )
+    return page
+
+
+def _words(request: Request) -> Words:
+    return Words(choose_language(request.query_params.get("lang"), request.headers.get("accept-language")))
+
+
+def _form_cookie(home: Home) -> str:
+    return f"vms_form_{home.viewer_port}"
+
+
+def _seal(home: Home, nonce: str) -> str:
+    return hmac.new(home.secret("viewer_form").encode(), nonce.encode(), hashlib.sha256).hexdigest()
+
+
+def _local(target: str) -> str:
+    """Where to go after signing in: a place of this viewer, whatever was asked for."""
+    plain = target.isprintable() and "\\" not in target and len(target) <= 2000
+    inside = target.startswith("/") and not target.startswith(("//", PATH, _OUT, "/m/", "/_stcore", "/session"))
+    return target if plain and inside else "/"
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'",
+}
+
+_FRAME = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="/favicon.png">{head}<style>
+:root{{color-scheme:light dark;--ink:#16202a;--paper:#f6f7f9;--card:#fff;--line:#8a95a0;--main:#0e6f70;--on:#fff;--bad:#a3271c}}
+@media(prefers-color-scheme:dark){{:root{{--ink:#e4eaf0;--paper:#0e1318;--card:#171e26;--line:#6b7885;--main:#4db8b0;--on:#0e1318;--bad:#ff9c92}}}}
+*{{box-sizing:border-box}}
+body{{margin:0;min-height:100vh;display:grid;place-items:center;padding:1rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}}
+main{{width:100%;max-width:24rem;background:var(--card);border-radius:12px;padding:1.75rem 1.5rem;box-shadow:0 1px 12px rgb(0 0 0/.12)}}
+img{{display:block;margin-bottom:.75rem}}h1{{font-size:1.4rem;line-height:1.25;margin:0}}.sub{{margin:.1rem 0 1.25rem;opacity:.75}}
+label{{display:block;font-weight:600;margin:.9rem 0 .3rem}}
+input{{width:100%;min-height:44px;padding:.5rem .7rem;font:inherit;color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}}
+button{{width:100%;min-height:46px;margin-top:1.3rem;font:inherit;font-weight:650;color:var(--on);background:var(--main);border:0;border-radius:8px;cursor:pointer}}
+:focus-visible{{outline:2px solid var(--main);outline-offset:2px}}.said{{margin:0;color:var(--bad);font-weight:600}}
+.help{{font-size:.88rem;opacity:.75;margin:1.1rem 0 0}}nav{{margin-top:.8rem;font-size:.9rem}}a{{color:inherit;display:inline-block;padding:.4rem 0}}
+</style></head><body><main>{body}</main></body></html>"""  # noqa: E501
+
+_FORM = """<img src="/favicon.png" alt="" width="44" height="44"><h1>{title}</h1><p class="sub">{subtitle}</p>{said}
+<form method="post" action="{action}"><input type="hidden" name="form" value="{seal}">
+<input type="hidden" name="next" value="{next}">
+<label for="name">{name}</label><input id="name" name="name" autocomplete="username" autocapitalize="none"
+ spellcheck="false" maxlength="64" required autofocus>
+<label for="password">{password}</label><input id="password" name="password" type="password" maxlength="200"
+ autocomplete="current-password" required><button>{button}</button></form>
+<p class="help">{help}</p><nav>{others}</nav>"""
