@@ -29,6 +29,7 @@ COMMANDS = {
     "run": "vms.cli.run",
     "recordings": "vms.cli.recordings",
     "export": "vms.cli.export",
+    "evidence": "vms.cli.evidence",
     "import": "vms.cli.bring_in",
     "backfill": "vms.cli.backfill",
     "coverage": "vms.cli.coverage",
