@@ -193,7 +193,7 @@ def test_a_catalogue_of_another_version_is_told_with_what_to_do(
 ) -> None:
     assert vms("recordings").exit_code == 0  # and the environment is this home's
     with conn.cursor() as cursor:
-        cursor.execute("ALTER TABLE recording RENAME TO former")
+        cursor.execute("ALTER TABLE site RENAME TO former")
     assert main(["recordings"]) == 1
     told = capsys.readouterr().err
     assert "not of the same version" in told
