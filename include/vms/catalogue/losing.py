@@ -17,6 +17,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor, Known, note
 from vms.catalogue.missing import want
+from vms.catalogue.orders import Place
 from vms.catalogue.registering import live_names, lock, set_custody
 from vms.catalogue.rollup import hold_camera, rebuild_days
 from vms.catalogue.rows import CUSTODY, PARTS, Part
@@ -76,6 +77,24 @@ def lose(conn: Connection, actor: Actor, copy: StoredCopy, kind: Literal["lost",
         return _without_copies(cursor, actor, known, barred=kind == "damaged")
 
 
+def plan_again(conn: Connection, actor: Actor, place: Place) -> bool:
+    """Have a recording that no store has archived anew from its source; False when no source is left, or a store has
+    it after all. For one whose keys are free in every store."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT camera_id FROM recording WHERE recording_id = %s AND start_at = %s", place)
+        row = cursor.fetchone()
+        if row is None:
+            return False
+        hold_camera(cursor, row[0])
+        known = lock(cursor, "r.recording_id = %s AND r.start_at = %s", place)
+        cursor.execute(
+            "SELECT 1 FROM copy WHERE recording_id = %s AND start_at = %s AND part = 0 AND state = %s", (*place, LIVE)
+        )
+        if known is None or known.custody not in _ARCHIVED or cursor.fetchone() is not None:
+            return False
+        return _without_copies(cursor, actor, known, barred=False) == "replanned"
+
+
 def found_again(cursor: Cursor, known: Known) -> None:
     """A store has proven a copy of the rendition: the recording is not lost any more, if it was."""
     cursor.execute(
@@ -95,9 +114,12 @@ def _without_copies(cursor: Cursor, actor: Actor, known: Known, *, barred: bool)
         note(cursor, actor, "replanned", known, why="no store has a good copy, and the source still lies on site")
     else:
         cursor.execute(
-            "UPDATE recording SET lost_at = %s WHERE recording_id = %s AND start_at = %s",
+            "UPDATE recording SET lost_at = %s WHERE recording_id = %s AND start_at = %s AND lost_at IS NULL"
+            " RETURNING 1",
             (actor.now, known.recording_id, known.start_utc),
         )
+        if cursor.fetchone() is None:
+            return "lost"  # which is known
         note(cursor, actor, "lost", known, why="no store has a good copy, and none can be made")
     _rebuild(cursor, known)
     return "replanned" if replanned else "lost"

@@ -80,25 +80,17 @@ def prove(
     for rendition in due:
         for copy in integrity.parts_of(conn, rendition):
             try:
-                _check(conn, store, copy, home)
-            except _Unplayable as error:
-                found = replace(found, unplayable=found.unplayable + 1)
-                report(f"{target.name}: {error.message}")
-            except RestoreNeeded:
-                found = replace(found, cold=found.cold + 1)
-                break
-            except (ObjectMissing, CopyDamaged) as error:
-                kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
-                message = f"{target.name}: {error.message}"
-                outcome = lose(conn, Actor(run, datetime.now(UTC)), copy, kind, message)
-                if outcome != "known":
-                    found = replace(found, **{kind: getattr(found, kind) + 1})
-                    report(f"{message} {_THEN[outcome]}")
+                look = look_at(conn, store, copy, home, run)
             except StoreError as error:
                 return replace(found, error=error.message, remedy=error.remedy)
-            else:
-                integrity.save_proof(conn, copy, datetime.now(UTC))
+            if look.outcome == "cold":
+                found = replace(found, cold=found.cold + 1)
+                break
+            if look.outcome == "proven":
                 found = replace(found, bytes=found.bytes + copy.size_bytes)
+            elif look.outcome != "known":
+                found = replace(found, **{look.outcome: getattr(found, look.outcome) + 1})
+                report(look.message)
         found = replace(found, checked=found.checked + 1)
         moved(found)
         if time.monotonic() > deadline:
@@ -106,11 +98,37 @@ def prove(
     return found
 
 
-_THEN = {
+THEN = {
     "wanted": "It is made good from another copy.",
     "replanned": "It is archived again from its source on site.",
     "lost": "No other copy is known: this footage is lost unless its source can be exported again.",
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one copy was found to be. known: lost or damaged, which is in the catalogue already. message: "" when it is
+    proven."""
+
+    outcome: Literal["proven", "damaged", "lost", "unplayable", "cold", "known"]
+    message: str = ""
+
+
+def look_at(conn: Connection, store: Store, copy: StoredCopy, home: Home, run: RunRef) -> Look:
+    """Fetch one copy, hash and decode it, and write down what it is. Raises StoreError when the store can't be read."""
+    try:
+        _check(conn, store, copy, home)
+    except _Unplayable as error:
+        return Look("unplayable", f"{store.name}: {error.message}")
+    except RestoreNeeded as error:
+        return Look("cold", f"{store.name}: {error.message} {error.remedy}")
+    except (ObjectMissing, CopyDamaged) as error:
+        kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
+        message = f"{store.name}: {error.message}"
+        outcome = lose(conn, Actor(run, datetime.now(UTC)), copy, kind, message)
+        return Look("known", message) if outcome == "known" else Look(kind, f"{message} {THEN[outcome]}")
+    integrity.save_proof(conn, copy, datetime.now(UTC))
+    return Look("proven")
 
 
 class _Unplayable(VmsError):
