@@ -17,7 +17,7 @@ from vms.catalogue import integrity
 from vms.catalogue.backfill_items import Done, done_already, record_items
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
-from vms.catalogue.losing import LIVE, StoredCopy, lose, plan_again
+from vms.catalogue.losing import LIVE, StoredCopy, archive_from_source, lose
 from vms.catalogue.orders import Place
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.reads import get_recording
@@ -136,25 +136,9 @@ def _reupload(work: _Work, place: Place) -> list[Done]:
 
 
 def _from_source(work: _Work, place: Place, copies: Sequence[StoredCopy], spent: float) -> Done:
-    """No store has it: archived anew when a source lies on site and nothing bars its key."""
-    if _is_planned(work, place):
-        return Done(0, "replanned", "", 0, spent)
-    for copy in copies:
-        if copy.part != "rendition":
-            continue
-        store = work.stores.get(copy.store_id)
-        try:
-            barred = store is None or store.head(copy.key) is not None
-        except StoreError as error:
-            return Done(0, "unreachable", f"{error.message} {error.remedy}")
-        if barred:
-            return Done(
-                0,
-                "without",
-                f"{copy.key}: no store has a good copy, and {work.names[copy.store_id]} holds a damaged one in its"
-                " place or can't be asked. Move that away by hand, then resume.",
-            )
-    if plan_again(work.conn, work.actor, place):
+    """No store has it: archived anew when a source lies on site."""
+    footage = [copy for copy in copies if copy.part == "rendition"]
+    if _is_planned(work, place) or any(archive_from_source(work.conn, work.actor, copy) for copy in footage):
         return Done(0, "replanned", "", 0, spent)
     return Done(0, "without", f"recording {place[0]}: no store has a good copy, and no source is left on site.")
 

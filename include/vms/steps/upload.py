@@ -24,7 +24,7 @@ from vms.line import Cap, paces_of
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
-from vms.steps.copying import Piece, holds, pieces_of, put, put_preview
+from vms.steps.copying import Piece, holds, pieces_of, placed, put, put_preview
 from vms.steps.meeting import OUT, fault_of, meet
 from vms.stores import FileRotted, Store
 from vms.video.ffmpeg import Stopped
@@ -80,6 +80,11 @@ class _File:
 
     def pieces(self, receipt: Receipt) -> list[Piece]:
         return pieces_of(self.item, receipt, self.work.staging)
+
+    def placed(self, store_id: int, piece: Piece) -> Piece:
+        """The piece with the key that it gets in this store. Raises StoreError."""
+        about = (one for one in self.item.earlier if (one.store_id, one.part) == (store_id, piece.part))
+        return placed(self.work.stores[store_id], piece, next(about, None))
 
 
 def upload_batch(
@@ -206,9 +211,11 @@ def _to_stores(file: _File, receipt: Receipt, *, may_change: bool) -> tuple[Rece
         store = work.stores[store_id]
         rendition, *previews = file.pieces(receipt)
         try:
+            rendition = file.placed(store_id, rendition)
             copies[store_id] = [put(store, store_id, rendition, file.tell, file.sent)]
             for preview in previews:
-                copies[store_id] += put_preview(store, store_id, preview, file.tell, file.sent)
+                placed_preview = file.placed(store_id, preview)
+                copies[store_id] += put_preview(store, store_id, placed_preview, file.tell, file.sent)
         except FileRotted:
             if not may_change:
                 raise
@@ -245,11 +252,11 @@ def _holders_first(file: _File, receipt: Receipt, ready: list[int]) -> list[int]
     """
     if len(ready) < 2:
         return ready
-    key = file.pieces(receipt)[0].key
+    piece = file.pieces(receipt)[0]
 
     def lacks(store_id: int) -> bool:
         try:
-            return file.work.stores[store_id].head(key) is None
+            return file.work.stores[store_id].head(file.placed(store_id, piece).key) is None
         except StoreConflict:
             return False
         except StoreError:
@@ -265,10 +272,19 @@ def _with_staged_file(file: _File, receipt: Receipt) -> Receipt:
     piece = file.pieces(receipt)[0]
     if piece.file.is_file() and piece.file.stat().st_size == piece.size_bytes:
         return receipt
-    ready = [store for store_id, store in file.work.stores.items() if store_id not in file.work.out]
-    if all(holds(store, piece) for store in ready):  # also when no store is ready: then nothing can be done now
+    ready = [store_id for store_id in file.work.stores if store_id not in file.work.out]
+    if all(
+        _holds(file, store_id, piece) for store_id in ready
+    ):  # also when no store is ready: then nothing can be done now
         return receipt
     return _made_again(file, receipt)
+
+
+def _holds(file: _File, store_id: int, piece: Piece) -> bool:
+    try:
+        return holds(file.work.stores[store_id], file.placed(store_id, piece))
+    except StoreError:
+        return False
 
 
 def _made_again(file: _File, receipt: Receipt) -> Receipt:
