@@ -7,9 +7,11 @@ that is killed goes on where it stopped. Deletes nothing.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from vms.backfill import Order
@@ -25,18 +27,27 @@ from vms.errors import StoreError
 from vms.home import Home
 from vms.model import RunRef, StoreTarget
 from vms.steps.inspecting import sweep
-from vms.steps.prove import THEN, Look, look_at
+from vms.steps.prove import THEN, Look, look_at, looks_emptied
 from vms.steps.repair import Stores, repair_these
 from vms.stores import Pace, Store
 
 _REPAIR_S = 3600.0
 
 
+@dataclass
+class _Losses:
+    """How much of a store a task has looked at and found gone, so that a store that was emptied is not believed."""
+
+    looked: int = 0
+    lost: int = 0
+
+
 @dataclass(frozen=True)
 class _Work:
     conn: Connection
+    targets: Mapping[int, StoreTarget]
+    losses: dict[int, _Losses]
     stores: Stores
-    names: Mapping[int, str]
     home: Home
     run: RunRef
     report: Callable[[str], None]
@@ -44,6 +55,14 @@ class _Work:
     @property
     def actor(self) -> Actor:
         return Actor(self.run, datetime.now(UTC))
+
+    def name(self, store_id: int) -> str:
+        return self.targets[store_id].name
+
+    def refusal(self, store: Store, store_id: int) -> StoreError | None:
+        """Why one more loss in this store is not believed, when it is not."""
+        seen = self.losses[store_id]
+        return looks_emptied(self.targets[store_id], store, seen.lost, seen.looked)
 
 
 def go_over(
@@ -64,8 +83,8 @@ def go_over(
     """
     ensure_partitions(conn, months_ahead(datetime.now(UTC)))
     sweep(home.staging / ".integrity")
-    names = {number: target.name for number, target in targets.items()}
-    work = _Work(conn, Stores(targets, report, pace), names, home, run, report)
+    losses: dict[int, _Losses] = defaultdict(_Losses)
+    work = _Work(conn, targets, losses, Stores(targets, report, pace), home, run, report)
     for place in places:
         if done_already(conn, order, place):
             continue
@@ -91,13 +110,15 @@ def _verify(work: _Work, place: Place) -> list[Done]:
 def _prove(work: _Work, store: Store | None, store_id: int, copies: Sequence[StoredCopy]) -> Done:
     """What the worst of a recording's objects in one store is."""
     if store is None:
-        return Done(store_id, "unreachable", f"{work.names[store_id]} can't be used now.")
+        return Done(store_id, "unreachable", f"{work.name(store_id)} can't be used now.")
     worst = Look("proven")
     for copy in copies:
+        work.losses[store_id].looked += 1
         try:
-            look = look_at(work.conn, store, copy, work.home, work.run)
+            look = look_at(work.conn, store, copy, work.home, work.run, partial(work.refusal, store, store_id))
         except StoreError as error:
             return Done(store_id, "unreachable", f"{error.message} {error.remedy}")
+        work.losses[store_id].lost += look.outcome == "lost"
         if look.outcome != "proven" and (worst.outcome == "proven" or copy.part == "rendition"):
             worst = look
     return Done(store_id, "lost" if worst.outcome == "known" else worst.outcome, worst.message)
@@ -123,7 +144,7 @@ def _reupload(work: _Work, place: Place) -> list[Done]:
             now = Done(broken.store_id, "repaired")
         elif holders:
             now = Done(
-                broken.store_id, "failed", f"{broken.key} in {work.names[broken.store_id]} could not be made good now."
+                broken.store_id, "failed", f"{broken.key} in {work.name(broken.store_id)} could not be made good now."
             )
         else:
             now = Done(broken.store_id, "without", f"{broken.key}: no store has a good copy.")
@@ -152,9 +173,12 @@ def _ask(work: _Work, copy: StoredCopy) -> Done | None:
     """None when the store shows the object as it should be; what it is not is written down."""
     store = work.stores.get(copy.store_id)
     if store is None:
-        return Done(copy.store_id, "unreachable", f"{work.names[copy.store_id]} can't be used now.")
+        return Done(copy.store_id, "unreachable", f"{work.name(copy.store_id)} can't be used now.")
+    work.losses[copy.store_id].looked += 1
     try:
         there = store.head(copy.key)
+        if there is None and (refusal := work.refusal(store, copy.store_id)):
+            raise refusal
     except StoreError as error:
         return Done(copy.store_id, "unreachable", f"{error.message} {error.remedy}")
     if there is not None and there.size_bytes == copy.size_bytes and there.sha256 in (None, copy.sha256):
@@ -163,5 +187,6 @@ def _ask(work: _Work, copy: StoredCopy) -> Done | None:
     what = "is gone" if there is None else f"has {there.size_bytes} bytes instead of {copy.size_bytes}, or others"
     message = f"{store.name}: {copy.key} {what}."
     outcome = lose(work.conn, work.actor, copy, kind, message)
+    work.losses[copy.store_id].lost += kind == "lost"
     work.report(message if outcome == "known" else f"{message} {THEN[outcome]}")
     return None

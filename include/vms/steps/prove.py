@@ -22,6 +22,7 @@ from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import CopyDamaged, RestoreNeeded, StoreError, VmsError
 from vms.home import Home
 from vms.model import RunRef, StoreTarget
+from vms.steps.emptied import refuse_empty, refuse_losses
 from vms.steps.inspecting import inspected, play_through, sweep
 from vms.steps.meeting import meet
 from vms.stores import ObjectMissing, Store
@@ -77,10 +78,13 @@ def prove(
     deadline = time.monotonic() + budget_s
     due = integrity.due_for_proof(conn, target.store_id, sample)
     found = replace(found, asked=len(due))
+    looked = 0
     for rendition in due:
         for copy in integrity.parts_of(conn, rendition):
+            looked += 1
             try:
-                look = look_at(conn, store, copy, home, run)
+                believe = partial(looks_emptied, target, store, found.lost, looked)
+                look = look_at(conn, store, copy, home, run, believe)
             except StoreError as error:
                 return replace(found, error=error.message, remedy=error.remedy)
             if look.outcome == "cold":
@@ -96,6 +100,17 @@ def prove(
         if time.monotonic() > deadline:
             break
     return found
+
+
+def looks_emptied(target: StoreTarget, store: Store, lost: int, looked: int) -> StoreError | None:
+    """Why one more loss is not believed, when it is not. lost: of those looked at before."""
+    try:
+        if lost == 0:
+            refuse_empty(target, store)
+        refuse_losses(target, lost + 1, looked, marked=lost > 0)
+    except StoreError as refusal:
+        return refusal
+    return None
 
 
 THEN = {
@@ -114,8 +129,18 @@ class Look:
     message: str = ""
 
 
-def look_at(conn: Connection, store: Store, copy: StoredCopy, home: Home, run: RunRef) -> Look:
-    """Fetch one copy, hash and decode it, and write down what it is. Raises StoreError when the store can't be read."""
+def look_at(
+    conn: Connection,
+    store: Store,
+    copy: StoredCopy,
+    home: Home,
+    run: RunRef,
+    believe: Callable[[], StoreError | None],
+) -> Look:
+    """Fetch one copy, hash and decode it, and write down what it is. Raises StoreError when the store can't be read.
+
+    believe: asked before a copy counts as lost; what it answers is raised instead.
+    """
     try:
         _check(conn, store, copy, home)
     except _Unplayable as error:
@@ -124,6 +149,8 @@ def look_at(conn: Connection, store: Store, copy: StoredCopy, home: Home, run: R
         return Look("cold", f"{store.name}: {error.message} {error.remedy}")
     except (ObjectMissing, CopyDamaged) as error:
         kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
+        if kind == "lost" and (refusal := believe()):
+            raise refusal from error
         message = f"{store.name}: {error.message}"
         outcome = lose(conn, Actor(run, datetime.now(UTC)), copy, kind, message)
         return Look("known", message) if outcome == "known" else Look(kind, f"{message} {THEN[outcome]}")
