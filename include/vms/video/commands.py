@@ -21,6 +21,7 @@ from vms.video.probe import RAW_CONTAINERS, Probe
 SoundMode = Literal["copy", "aac", "none"]
 
 POSTER_WIDTH = 640
+STILL_WIDTH = 480
 TILE_WIDTH = 160
 COLUMNS = 10
 MOST_TILES = 60
@@ -120,6 +121,13 @@ def sheet(program: str, probe: Probe, targets: Targets) -> list[str]:
     return _placed(program, [node], targets.tiles, targets)
 
 
+def still(program: str, source: Path, at_s: float, picture: Path) -> list[str]:
+    """One picture of a finished rendition as JPEG, at_s seconds after its start, at most STILL_WIDTH wide."""
+    read = ffmpeg.input(_SOURCE, ss=f"{at_s:.3f}", threads=1, protocol_whitelist="file", format_whitelist=DEMUXERS)
+    node = ffmpeg.output(_scaled(read["v:0"], STILL_WIDTH), _POSTER, **_JPEG)
+    return _placed(program, [node], source, Targets(picture, picture, picture, picture))
+
+
 def decode_all(program: str, rendition: Path) -> list[str]:
     """Decode picture and sound of a finished rendition and stop at the first thing that is wrong."""
     read = ffmpeg.input(_SOURCE, threads=1, protocol_whitelist="file", format_whitelist=DEMUXERS)
@@ -209,15 +217,20 @@ def _scaled(picture: Any, width: int) -> Any:
 def _placed(
     program: str, outputs: list[Any], source: Path, targets: Targets | None, front: tuple[str, ...] = ()
 ) -> list[str]:
-    """The argument list with the real names in the placeholders' places."""
-    names = {_SOURCE: file_url(source), _NULL: "-"}
+    names = {_SOURCE: source}
     if targets is not None:
         names |= {
-            _RENDITION: file_url(targets.rendition),
-            _POSTER: file_url(targets.poster),
-            _TILES: file_url(targets.tiles),
-            _SPRITE: file_url(targets.sprite),
+            _RENDITION: targets.rendition,
+            _POSTER: targets.poster,
+            _TILES: targets.tiles,
+            _SPRITE: targets.sprite,
         }
+    return placed(program, outputs, names, front)
+
+
+def placed(program: str, outputs: list[Any], files: dict[str, Path], front: tuple[str, ...] = ()) -> list[str]:
+    """The argument list of what ffmpeg-python has built, with the real names in the placeholders' places."""
+    names = {_NULL: "-"} | {word: file_url(path) for word, path in files.items()}
     compiled = ffmpeg.merge_outputs(*outputs).compile() if len(outputs) > 1 else outputs[0].compile()
     return [
         program,
