@@ -13,7 +13,7 @@ import streamlit as st
 from viewer import database, frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import coverage, find, sites
+from viewer.pages import coverage, find, sites, watch
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
         frame.state_box(words("sign_in.needed"), words("sign_in.help"))
         return
 
-    def show(draw: Callable[[Words, Callable[[dict[str, str]], None]], None]) -> None:
+    def show(draw: Callable[[Words, frame.Goto], None]) -> None:
         try:
             if person is None or not person.may("view"):
                 database.pool().ping()
@@ -49,14 +49,21 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001  # a person sees a designed page, the log has the trace
             frame.fault(words, error)
 
-    def goto(params: dict[str, str]) -> None:
-        st.switch_page(find_page, query_params=params)
+    def goto(params: dict[str, str], page: str = "find") -> None:
+        st.switch_page({"find": find_page, "watch": watch_page}[page], query_params=params)
 
     find_page = st.Page(lambda: show(find.draw), title=words("app.find"), url_path="find", default=True)
+    watch_page = st.Page(lambda: show(watch.draw), title=words("app.watch"), url_path="watch")
     sites_page = st.Page(lambda: show(sites.draw), title=words("app.sites"), url_path="sites")
     coverage_page = st.Page(lambda: show(coverage.draw), title=words("app.coverage"), url_path="coverage")
-    page = st.navigation([find_page, sites_page, coverage_page], position="hidden")
-    frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites"), (coverage_page, "app.coverage")], person)
+    page = st.navigation([find_page, watch_page, sites_page, coverage_page], position="hidden")
+    links = [
+        (find_page, "app.find"),
+        (watch_page, "app.watch"),
+        (sites_page, "app.sites"),
+        (coverage_page, "app.coverage"),
+    ]
+    frame.header(words, links, person)
     page.run()
 
 
