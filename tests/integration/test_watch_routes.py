@@ -109,8 +109,6 @@ def test_what_the_browser_can_not_play_is_left_out_and_said(client: TestClient, 
     gate = _get(client, "playlist", camera="ho/gate", can="av1,hevc", **WINDOW)
     assert (gate["pieces"], gate["playlist"]) == ([], "")
     assert [(one["why"], one["from"]) for one in gate["left_out"]] == [("form", BEGIN)]
-    lobby = _get(client, "playlist", camera="ho/lobby", can="h264", **WINDOW)
-    assert [one["why"] for one in lobby["left_out"]] == ["codec"] * 3
     first = next(one for one in world.rows() if one.camera == "lobby")
     (world.nas / first.copies[0].key).unlink()
     assert [one["why"] for one in _get(client, "playlist", camera="ho/lobby", can="av1", **WINDOW)["left_out"]] == [
