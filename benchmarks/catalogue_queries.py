@@ -71,9 +71,9 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
-    "users": {"add_user", "set_password", "set_role", "set_disabled"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke"},
     "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
-    "connection": {"fetch_all", "fetch_one"},
+    "connection": {"ask_for", "fetch_all", "fetch_one"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
 (a backup counts every row). By module."""

@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -64,8 +64,14 @@ class Installation:
     faults: tuple[tuple[str, str], ...]
 
 
+def installation(scope: str = "") -> Installation:
+    """What sites.yaml says now, its sites and its faults only to whom sees everything."""
+    found = _installation()
+    return found if scope == "*" else replace(found, sites={}, faults=())
+
+
 @st.cache_data(ttl=20, max_entries=1, show_spinner=False)
-def installation() -> Installation:
+def _installation() -> Installation:
     """What sites.yaml says now; a file that can't be read is a fault to show, not an error."""
     try:
         config = load_config(from_environment().sites_file)

@@ -22,6 +22,9 @@ RIGHTS: dict[str, frozenset[Right]] = {
     "viewer": frozenset({"view"}),
 }
 
+EVERYWHERE = frozenset({"administrator"})
+"""Roles that see every site without a grant."""
+
 FIRST = "admin"
 _FIRST_PASSWORD = "viewer_admin"  # noqa: S105 - the name of a secret, not the secret
 
@@ -36,4 +39,6 @@ def ensure_administrator(home: Home, owner_url: str) -> None:
     with closing(connect(owner_url)) as conn:
         if not users.list_users(conn):
             made_up = home.secret(_FIRST_PASSWORD, 12)
-            users.add_user(conn, FIRST, "administrator", passwords.hashed(made_up), "vms up", datetime.now(UTC))
+            users.add_user(
+                conn, FIRST, "administrator", passwords.hashed(made_up), "vms up", datetime.now(UTC), everywhere=True
+            )

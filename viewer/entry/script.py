@@ -10,13 +10,18 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from viewer import database, frame, visitor
+from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
 from viewer.pages import coverage, find, sites
+from viewer.visitor import Visitor
+from vms.users import Right
+
+Draw = Callable[[Words, Callable[[dict[str, str]], None]], None]
 
 
 def main() -> None:
+    person, is_away = _who()
     words = frame.language()
     st.set_page_config(
         page_title=f"{frame.installation().company or 'VMS'} · {words('app.subtitle')}",
@@ -24,24 +29,18 @@ def main() -> None:
         layout="wide",
         initial_sidebar_state="collapsed",
     )
-
-    try:
-        person = visitor.current()
-    except AWAY:
-        person = None
-        unknown = True
-    else:
-        unknown = False
-    if person is None and not unknown:
+    if person is None and not is_away:
         frame.state_box(words("sign_in.needed"), words("sign_in.help"))
         return
 
-    def show(draw: Callable[[Words, Callable[[dict[str, str]], None]], None]) -> None:
+    def show(draw: Draw, right: Right = "view") -> None:
+        if person is None:
+            frame.away(words)
+            return
+        if not person.may(right):
+            frame.state_box(words("app.not_allowed"), words("app.not_allowed.text"))
+            return
         try:
-            if person is None or not person.may("view"):
-                database.pool().ping()
-                frame.state_box(words("app.not_allowed"), words("app.not_allowed.text"))
-                return
             draw(words, goto)
         except AWAY as error:
             logging.getLogger("viewer").warning("The catalogue does not answer: %s", error)
@@ -58,6 +57,18 @@ def main() -> None:
     page = st.navigation([find_page, sites_page, coverage_page], position="hidden")
     frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites"), (coverage_page, "app.coverage")], person)
     page.run()
+
+
+def _who() -> tuple[Visitor | None, bool]:
+    """Who looks, and whether that can't be known because the catalogue is away."""
+    try:
+        person = visitor.current()
+    except AWAY:
+        return None, True
+    if person is not None and st.session_state.get("visitor") != person.mark:
+        st.session_state.clear()  # of whom sat here before, should the connection have been taken over
+        st.session_state["visitor"] = person.mark
+    return person, False
 
 
 main()

@@ -44,7 +44,7 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
     if find.recording:
         recording.draw(words, find)
         return
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
     zone = _zone(sites, find)
     newest = _newest_day(find, zone)
@@ -76,7 +76,7 @@ def _zone(sites: list[SiteRow], find: query.Find) -> str:
 def _newest_day(find: query.Find, zone: str) -> date | None:
     """The day (in this zone) of the newest recording that the filters allow in any period; clocks ahead are ignored."""
     wanted = query.as_filter(replace(find, first=None, last=None), zone)
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         rows = reads.find_recordings(
             conn, replace(wanted, to_utc=datetime.now(UTC) + timedelta(hours=1)), limit=1, newest_first=True
         )
@@ -101,8 +101,8 @@ def _run_line(words: Words, find: query.Find) -> None:
 
 
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
-def _totals(wanted: RecordingFilter) -> Totals:
-    with database.pool().connection() as conn:
+def _totals(scope: str, wanted: RecordingFilter) -> Totals:
+    with database.pool().connection(scope) as conn:
         return reads.count_recordings(conn, wanted, most=MOST_COUNTED)
 
 
@@ -112,7 +112,7 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
     if not rows:
         _nothing(words, sites, find, shown, zone)
         return
-    totals = _totals(wanted)
+    totals = _totals(frame.visitor().scope, wanted)
     _totals_line(words, totals, rows, zone)
 
     key = "table" if find.table else "grid"
@@ -147,7 +147,7 @@ def _rows(find: query.Find, wanted: RecordingFilter) -> list[RecordingRow]:
         return list(shown.rows)
     seen = shown.rows if shown else ()
     after = (seen[-1].start_utc, seen[-1].id) if seen else None
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         page = reads.find_recordings(conn, wanted, limit=PAGE, after=after)
     if seen:
         st.session_state["find.shown"] = _Shown(find, (*seen, *page))
@@ -212,7 +212,7 @@ def _other_states(shown: query.Find, zone: str) -> bool:
     if shown.state == "all":
         return False
     wanted = query.as_filter(replace(shown, state="all"), zone)
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         return bool(reads.find_recordings(conn, wanted, limit=1))
 
 
@@ -222,7 +222,7 @@ def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> No
     pairs = search_bar.pairs(sites, shown)
     if start is None or end is None or not pairs or shown.run or end - start > MOST_EXPLAINED:
         return
-    cameras = _maps(pairs[:MOST_CAMERAS], start, end)
+    cameras = _maps(frame.visitor().scope, pairs[:MOST_CAMERAS], start, end)
     told = absence.gaps(words, cameras, {site.id: site.name for site in sites})
     if not told:
         with st.container(horizontal_alignment="center"):
@@ -236,8 +236,8 @@ def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> No
 
 
 @st.cache_data(ttl=30, max_entries=100, show_spinner=False)
-def _maps(pairs: tuple[tuple[str, str], ...], start: datetime, end: datetime) -> list[absence.CameraGaps]:
+def _maps(scope: str, pairs: tuple[tuple[str, str], ...], start: datetime, end: datetime) -> list[absence.CameraGaps]:
     days = (start.date() - timedelta(days=1), end.date() + timedelta(days=1))
-    with database.pool().connection() as conn:
+    with database.pool().connection(scope) as conn:
         facts = coverage.load_facts(conn, *days, cameras=pairs)
     return [absence.of_camera(one, start, end) for one in facts]

@@ -21,7 +21,7 @@ def draw(words: Words, find: query.Find) -> None:
         type="tertiary",
         on_click=lambda: frame.go(find.list_only()),
     )
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         row = reads.get_recording(conn, *find.recording)
         if row is None:
             frame.state_box(words("find.none.title"), words("recording.missing"))
