@@ -14,9 +14,11 @@ from random import Random
 from typing import Any
 
 from catalogue_world import a_site, seen, sensed
+from vms.backfill import Order
 from vms.catalogue import (
     adopting,
     alerts,
+    backfills,
     copying,
     coverage,
     custody,
@@ -50,12 +52,14 @@ STORES = (StoreConfig("nas", "file:///nas"), StoreConfig("cloud", "s3://cloud"))
 
 WRITES = {
     "planning": {"plan_run"},
+    "backfills": {"begin_backfill", "set_state", "next_round"},
+    "backfill_planning": {"plan_backfill"},
     "custody": {"record_receipts", "record_releases", "ask_retry"},
     "copying": {"record_copies", "store_to_use"},
     "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
     "integrity": {"begin_round", "save_round", "save_proof", "record_repair", "note_stray", "forget_stray"},
     "adopting": {"keep_sheet", "make_places", "add_copy", "add_recording"},
-    "losing": {"lose"},
+    "losing": {"lose", "archive_from_source"},
     "alerts": {
         "one_round",
         "keep_alerts",
@@ -287,6 +291,31 @@ def _owner(world: World, conn: Connection) -> object:
     return adopting.live_key(conn, owner.known, 1, "rendition"), adopting.site_known(conn, row.site)
 
 
+def _backfill(world: World, conn: Connection) -> object:
+    """All that `vms backfill` asks, of a day of a site with a file each five minutes."""
+    begin, end = world.day()
+    with conn, conn.cursor() as cursor:
+        cursor.execute("INSERT INTO backfill (made_at, who, mode) VALUES (now(), 'x', 'missing') RETURNING backfill_id")
+        (number,) = cursor.fetchone() or (0,)
+        cursor.execute(
+            "INSERT INTO backfill_site (backfill_id, site_id, from_at, to_at, state, dag_run, changed_at)"
+            " SELECT %s, site_id, %s, %s, 'done', 'x', now() FROM site WHERE slug = %s",
+            (number, begin, end, world.dense.id),
+        )
+    order = Order(number, world.dense.id, "missing", begin, end)
+    files = [(f"lobby/{minute}.mp4", 1, 1) for minute in range(500)]
+    return (
+        list(backfills.subjects(conn, order)),
+        backfills.unknown_sources(conn, order.site, files),
+        backfills.rates_of(conn, order.site, order.mode, world.now),
+        backfills.overlapping(conn, order),
+        backfills.site_stores(conn, STORES),
+        backfills.unfinished(conn, number, order.site),
+        backfills.state_of(conn, number, order.site),
+        backfills.get_backfill(conn, number),
+    )
+
+
 def _due(read: Callable[[Connection, Any], object]) -> Callable[[World, Connection], object]:
     return lambda _, conn: read(conn, integrity.due_for_proof(conn, 1, 1)[0])
 
@@ -507,6 +536,8 @@ QUESTIONS = (
     ),
     Question("integrity", "recordings kept", lambda _, conn: integrity.recordings_kept(conn)),
     Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
+    Question("backfill", "what there is on a day", _backfill),
+    Question("backfill", "the last ones", lambda _, conn: backfills.list_backfills(conn, 20)),
     Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),

@@ -42,7 +42,7 @@ class FakeAirflow:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = _answer  # noqa: N815 - the names that the base class calls
+            do_GET = do_POST = do_PATCH = _answer  # noqa: N815 - the names that the base class calls
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

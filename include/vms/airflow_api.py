@@ -99,6 +99,27 @@ class AirflowApi:
             )
         return _run(found)
 
+    def start(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> DagRun:
+        """Queue a run of this name, or find the one that has it already. conf: what it is to do."""
+        body = {"logical_date": None, "note": note, "dag_run_id": run_id, "conf": dict(conf)}
+        path = f"/dags/{_part(dag_id)}/dagRuns"
+        found = self._ask("POST", path, json=body, missing_ok=True, taken_ok=True)
+        if found is None:
+            if self.dag(dag_id) is None:
+                raise StackError(f"Airflow does not know the DAG {dag_id} (yet).", "Try again in half a minute.")
+            return self.run(dag_id, run_id)
+        return _run(found)
+
+    def find_run(self, dag_id: str, run_id: str) -> DagRun | None:
+        """The present state of this run; None when Airflow has none of this name."""
+        found = self._ask("GET", f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}", missing_ok=True)
+        return _run(found) if found is not None else None
+
+    def stop(self, dag_id: str, run_id: str) -> None:
+        """End this run: what of it is running is ended, too, and nothing of it is started any more."""
+        path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}"
+        self._ask("PATCH", path, json={"state": "failed"}, missing_ok=True)
+
     def run(self, dag_id: str, run_id: str) -> DagRun:
         """The present state of this run."""
         found = self._ask("GET", f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}", missing_ok=True)
@@ -168,17 +189,18 @@ class AirflowApi:
         path: str,
         *,
         missing_ok: bool = False,
+        taken_ok: bool = False,
         json: Any = None,
         params: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
-        """The answer as JSON; None for 404 when missing_ok."""
+        """The answer as JSON; None for 404 when missing_ok, and for 409 when taken_ok."""
         if not self._token:
             self._log_in()
         answer = self._send(method, f"/api/v2{path}", json=json, params=params)
         if answer.status_code == 401:  # the token expired or Airflow was restarted with other keys
             self._log_in()
             answer = self._send(method, f"/api/v2{path}", json=json, params=params)
-        if answer.status_code == 404 and missing_ok:
+        if (answer.status_code == 404 and missing_ok) or (answer.status_code == 409 and taken_ok):
             return None
         return self._told(answer, f"{method} {path}")
 

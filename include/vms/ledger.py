@@ -118,6 +118,11 @@ class Ledger:
                 ((one.path, one.size_bytes, one.mtime_ns, why) for one in sources),
             )
 
+    def settled(self) -> set[str]:
+        """The names that need no further look."""
+        with self._connection() as db:
+            return {path for (path,) in db.execute("select path from seen where settled <> ''")}
+
     def forget(self, paths: Iterable[str]) -> None:
         """Look at these names again as if for the first time."""
         with self._connection() as db:

@@ -46,6 +46,39 @@ def pace_of(uplink: Uplink, zone: ZoneInfo, staging: Path, stop: threading.Event
     return None if uplink.is_unlimited else Line(uplink, zone, staging, stop)
 
 
+def paces_of(
+    uplink: Uplink, zone: ZoneInfo, staging: Path, stop: threading.Event, cap: Cap | None
+) -> Callable[[int], int] | None:
+    """As `pace_of`, and a cap of their own beside it when there is one: no byte goes out before both let it."""
+    line = pace_of(uplink, zone, staging, stop)
+    if cap is None:
+        return line
+    own = Line(Uplink((), cap.rate), zone, cap.account.parent, stop, file=cap.account.name)
+    return own if line is None else both(own, line)
+
+
+def both(first: Callable[[int], int], second: Callable[[int], int]) -> Callable[[int], int]:
+    """A turn that both give: what the first lets through is asked of the second, all of it."""
+
+    def pace(wanted: int) -> int:
+        granted = first(wanted)
+        left = granted
+        while left > 0:
+            left -= second(left)
+        return granted
+
+    return pace
+
+
+@dataclass(frozen=True)
+class Cap:
+    """A cap of its own for some uploads, whatever the line of their site allows. rate: bytes per second; account: the
+    file in which those of this machine that share it keep their account."""
+
+    rate: float
+    account: Path
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -87,11 +120,17 @@ class Line:
     """
 
     def __init__(
-        self, uplink: Uplink, zone: ZoneInfo, staging: Path, stop: threading.Event, clock: Clock = _CLOCK
+        self,
+        uplink: Uplink,
+        zone: ZoneInfo,
+        staging: Path,
+        stop: threading.Event,
+        clock: Clock = _CLOCK,
+        file: str = FILE,
     ) -> None:
         self._uplink = uplink
         self._zone = zone
-        self._path = staging / FILE
+        self._path = staging / file
         self._stop = stop
         self._clock = clock
         self._own: _Account | None = None  # in use where the shared one can't be

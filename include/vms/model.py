@@ -144,8 +144,19 @@ class StoreTarget:
 
 
 @dataclass(frozen=True)
+class EarlierCopy:
+    """An object of a recording that decides where a new one of it goes: broken, or beside a broken one (….r1.mp4)."""
+
+    store_id: int
+    part: Literal["rendition", "poster", "sprite"]
+    key: str
+    broken: bool
+
+
+@dataclass(frozen=True)
 class BatchItem:
-    """One planned recording. sources: every name under which this content was seen, the first is read."""
+    """One planned recording. sources: every name under which this content was seen, the first is read. earlier: where
+    stores have or had copies of it under other keys than usual."""
 
     recording_id: int
     site: str
@@ -155,6 +166,7 @@ class BatchItem:
     duration_s: float
     time_basis: TimeBasis
     sources: tuple[SourceSeen, ...]
+    earlier: tuple[EarlierCopy, ...] = ()
 
     @property
     def key_stem(self) -> str:

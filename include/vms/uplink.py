@@ -117,6 +117,17 @@ def parse(given: str | Sequence[str]) -> Uplink:
     return Uplink(tuple(caps), rest_rate)
 
 
+def parse_rate(text: str) -> float:
+    """Bytes per second of a cap such as "5 Mbit/s" or, as it is typed on a command line, "5Mbit". Raises ValueError."""
+    words = text.strip()
+    if re.fullmatch(r".*[kMG]bit", words, re.IGNORECASE):
+        words += "/s"
+    rate = _rate(words, text)
+    if rate is None:
+        raise ValueError(f'"{text}" is no cap; leave it out, or give a number and one of {", ".join(_UNIT_BITS)}.')
+    return rate
+
+
 def rate_text(rate: float | None) -> str:
     """Bytes per second as lines are sold: "2 Mbit/s"; None is "unlimited"."""
     if rate is None:

@@ -52,11 +52,11 @@ class AirflowRuns:
         """The process in which the tasks run."""
         return self._child.pid
 
-    def run(self, dag: str, at: datetime) -> DagRunResult:
-        """Run the DAG once with this logical date, to its end."""
+    def run(self, dag: str, at: datetime, conf: dict[str, Any] | None = None) -> DagRunResult:
+        """Run the DAG once with this logical date, to its end. conf: what the run is started with."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps({"dag": dag, "at": at.isoformat()}) + "\n")
+        self._child.stdin.write(json.dumps({"dag": dag, "at": at.isoformat(), "conf": conf}) + "\n")
         self._child.stdin.flush()
         log: list[str] = []
         for line in self._child.stdout:
@@ -96,7 +96,7 @@ def _serve() -> None:
         dag = BundleDagBag(str(folder), bundle_path=folder, bundle_name="dags-folder").dags[asked["dag"]]
         for task in dag.tasks:
             task.retry_delay = timedelta(0)
-        run = dag.test(logical_date=datetime.fromisoformat(asked["at"]))
+        run = dag.test(logical_date=datetime.fromisoformat(asked["at"]), run_conf=asked["conf"])
         instances = {
             one.task_id + (f"[{one.map_index}]" if one.map_index >= 0 else ""): one for one in run.get_task_instances()
         }

@@ -77,9 +77,16 @@ def age(path: Path) -> None:
 
 
 def an_archive(
-    conn: Connection, home: Home, root: Path, count: int, stores: tuple[str, ...] = ("nas",), run: int = 1
+    conn: Connection,
+    home: Home,
+    root: Path,
+    count: int,
+    stores: tuple[str | StoreConfig, ...] = ("nas",),
+    run: int = 1,
 ) -> Archive:
-    site = a_site(stores=tuple(StoreConfig(name, f"file://{root}/{name}") for name in stores), footage=root / "footage")
+    """stores: those that are only named are folders below root."""
+    used = tuple(StoreConfig(one, f"file://{root}/{one}") if isinstance(one, str) else one for one in stores)
+    site = a_site(stores=used, footage=root / "footage")
     clip = _clip(home, root)
     files = [
         seen(f"lobby/{number:03}.mp4", start=START + number * timedelta(minutes=5), duration_s=LENGTH_S)
@@ -95,7 +102,7 @@ def an_archive(
             digest = hashlib.sha256(data).hexdigest()
             copies, identities = [], {}
             for target in batch.stores:
-                store = open_store(target.name, target.url)
+                store = open_store(target.name, target.url, conn_id=target.conn_id)
                 identities[str(target.store_id)] = store.identify(target.identity)
                 key = f"{item.key_stem}.mp4"
                 there = store.put(rendition, key, sha256=digest, size_bytes=len(data))

@@ -298,7 +298,7 @@ def test_verify_by_hand(
     assert (answer["ok"], answer["compared"][0]["lost"], answer["proven"][0]["damaged"]) == (False, 1, 1)
     assert main(["verify", "--sample", "4", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["repair"] == {"broken": 2, "repaired": 2, "without": 0, "failed": 0}
+    assert answer["repair"] == {"broken": 2, "repaired": 2, "from_source": 0, "without": 0, "failed": 0}
     assert [one["kind"] for one in answer["strays"]] == ["damaged"]
     assert main(["verify", "--store", "nass"]) == 1
     assert 'Did you mean "nas"?' in capsys.readouterr().err

@@ -20,7 +20,8 @@ import pytest
 import weed
 from catalogue_world import ask, events, opened, picture
 from purge_world import PURGE_RUN, PurgeWorld, a_world
-from vms.catalogue import dead_months, holds, purge_facts, purge_plans
+from vms.catalogue import dead_months, expired, holds, purge_facts, purge_plans
+from vms.catalogue.expired import older_than
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError, ConfigError, StoreError, WrongStore
 from vms.hold_stores import hold_in_stores
@@ -316,6 +317,27 @@ def test_a_catalogue_restored_after_days_without_work_is_asked_about(
     assert f"looked at of {world.now - timedelta(days=off_days + 1.2):%Y-%m-%d}" in alarm.message
     world.config = replace(world.config, backup=replace(world.config.backup, keep=timedelta(days=off_days - 1)))
     assert plan(world).alarms == (), "no backup reaches back so far"
+
+
+def test_what_may_have_expired_is_read_page_by_page_whole_and_once(
+    catalogue: tuple[Home, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stores with bounds of their own, and cameras whose recordings start at the same moments."""
+    stores = [StoreConfig(name, f"file://{tmp_path}/{name}") for name in ("nas", "san")]
+    with opened(catalogue[1]) as conn:
+        world = a_world(conn, tmp_path, stores)
+        ids = sorted(world.archive(5, 210) + world.archive(5, 210, "gate") + world.archive(3, 100))
+        world.archive(2, 10)
+        only_in_san = ids[0]
+        ask(conn, "UPDATE copy SET state = 2 WHERE recording_id = %s AND store_id = 1 RETURNING 1", only_in_san)
+        bounds = {1: world.now - timedelta(days=50), 2: world.now - timedelta(days=200)}
+        for page in (5000, 3, 2, 1):
+            monkeypatch.setattr(expired, "_PAGE", page)
+            with conn:
+                found = [(one.recorded.start_utc, one.recorded.recording_id) for one in older_than(conn, bounds)]
+            assert found == sorted(found)
+            assert sorted(one for _, one in found) == ids, page
+        assert list(older_than(conn, {})) == []
 
 
 def test_without_a_rule_nothing_goes(world: PurgeWorld) -> None:

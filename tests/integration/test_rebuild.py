@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from vms.backups import make_backup, put_into_store
 from vms.catalogue import adopting, migrate
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import record_receipts
+from vms.catalogue.integrity import stores_in_use
 from vms.catalogue.planning import plan_run
 from vms.cli.app import main
 from vms.config import Config, load_config
@@ -27,6 +29,7 @@ from vms.errors import StoreError
 from vms.home import Home
 from vms.model import RunRef
 from vms.steps import rebuild as rebuilding
+from vms.steps import reconcile as reconciling
 from vms.steps.compress import compress_batch
 from vms.steps.rebuild import Rebuilt, rebuild
 from vms.steps.sense import sense
@@ -155,6 +158,37 @@ def test_what_is_rebuilt_from_two_stores_equals_what_was_lost(archived: tuple[Ho
         run = RunRef("footage_ho", "run 2", "plan", -1, 1, "centre")
         assert plan_run(conn, site, sense(site, config, home, now=now), run, now).batches == ()
     same(facts(address), before)
+
+
+def test_the_nightly_check_takes_in_as_much_as_a_rebuild(
+    archived: tuple[Home, str, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the restore of an old dump: stores and sites are known, objects have no rows; a stranger lies there."""
+    home, address, config = archived
+    before = facts(address)
+    stranger = config.stores[0].url.removeprefix("file://") + "/ho/gate/2026/01/31/20260131T011000Z_0123456789ab.mp4"
+    shutil.copyfile(clips_made(home)[0], stranger)
+    monkeypatch.setattr(reconciling, "_YOUNG", timedelta(seconds=-5))
+    with opened(address) as conn:
+        for table in ("copy", "recording_source", "recording", "camera_day"):
+            ask(conn, f"DELETE FROM {table} RETURNING 1")  # noqa: S608
+        said: list[str] = []
+        stores = stores_in_use(conn)
+        found = [
+            reconciling.reconcile(conn, stores[name], home, RUN, budget_s=600.0, report=said.append)
+            for name in ("nas", "cloud")
+        ]
+        assert [(one.adopted, one.foreign, one.lost, one.error) for one in found] == [(12, 1, 0, ""), (12, 0, 0, "")]
+        assert [line for line in said if "foreign" in line] == [
+            f"{stranger.partition('/nas/')[2]} in nas is foreign: it does not say which recording it is."
+            " It is left as it is"
+        ]
+    assert Path(stranger).exists()
+    same(facts(address), before)
+
+
+def clips_made(home: Home) -> list[Path]:
+    return sorted((home.sites_file.parent).rglob("footage/*/*.mp4"))
 
 
 def test_a_bucket_tells_all_by_the_heads_of_its_objects(

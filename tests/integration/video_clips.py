@@ -51,10 +51,10 @@ def transport_stream(path: Path) -> Path:
     return path
 
 
-def efficient(path: Path) -> Path:
+def efficient(path: Path, seconds: float = 8) -> Path:
     """HEVC at so few bits that encoding it again makes it larger."""
     quiet = ["-x265-params", "log-level=none", "-tag:v", "hvc1"]
-    ffmpeg(*picture(8, "640x360", 15), "-c:v", "libx265", "-preset", "ultrafast", "-crf", "51", *quiet, path)
+    ffmpeg(*picture(seconds, "640x360", 15), "-c:v", "libx265", "-preset", "ultrafast", "-crf", "51", *quiet, path)
     return path
 
 

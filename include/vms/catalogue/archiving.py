@@ -5,7 +5,7 @@ as proof. What further stores lack is noted, and caught up on by later runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from psycopg2.extras import Json
 from vms.catalogue.batching import end_of, side
 from vms.catalogue.events import Actor, Known, note
 from vms.catalogue.losing import found_again
+from vms.catalogue.lost import note_stray_object
 from vms.catalogue.missing import no_longer_wanted, want
 from vms.catalogue.orders import load_items
 from vms.catalogue.places import load_stores, set_store_identity
@@ -56,7 +57,9 @@ def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault
             permanent=False,
         )
     _check(cursor, work, receipt, rendition, known)
+    broken = _broken(cursor, known)
     keep_copies(cursor, work.actor, receipt.copies, known)
+    _note_repaired(cursor, work.actor, known, broken, receipt.copies)
     proven = {copy.store_id for copy in receipt.copies if copy.part == "rendition" and _is_proof(copy, rendition)}
     if len(proven) < work.min_copies:
         return _missing(cursor, work, receipt, proven)
@@ -97,6 +100,33 @@ def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault
     end = end_of(known.start_utc, rendition.duration_s)
     rebuild_days(cursor, known.camera_id, work.zone, known.start_utc, end)
     return None
+
+
+def _broken(cursor: Cursor, known: Known) -> dict[tuple[int, int], tuple[str, int]]:
+    """Key and size of its lost and damaged objects, by store and part."""
+    cursor.execute(
+        "SELECT store_id, part, key, size_bytes FROM copy WHERE recording_id = %s AND start_at = %s AND state = 3",
+        (known.recording_id, known.start_utc),
+    )
+    return {(store_id, part): (key, size_bytes) for store_id, part, key, size_bytes in cursor.fetchall()}
+
+
+def _note_repaired(
+    cursor: Cursor,
+    actor: Actor,
+    known: Known,
+    broken: Mapping[tuple[int, int], tuple[str, int]],
+    copies: Sequence[CopyReceipt],
+) -> None:
+    """Tell which broken copies were made good from the source; a damaged object that lies beside is a leftover."""
+    for copy in copies:
+        before, size_bytes = broken.get((copy.store_id, PARTS[copy.part]), ("", 0))
+        if not before:
+            continue
+        note(cursor, actor, "repaired", known, store=copy.store_id, part=copy.part, key=copy.key, before=before)
+        if before != copy.key:
+            detail = f"damaged copy of recording {known.recording_id}; {copy.key} has taken its place"
+            note_stray_object(cursor, copy.store_id, before, "damaged", size_bytes, detail, actor.now)
 
 
 def confirm(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:

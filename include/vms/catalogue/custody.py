@@ -28,11 +28,12 @@ from vms.catalogue.archiving import Work, archive, confirm, contradiction
 from vms.catalogue.batching import local
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
 from vms.catalogue.events import Actor, Known, note
+from vms.catalogue.lost import was_archived
 from vms.catalogue.missing import see_stores
 from vms.catalogue.orders import Place, load_items, load_orders
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.places import hold_site
-from vms.catalogue.registering import drop, lock, quarantine, set_custody
+from vms.catalogue.registering import drop, forget_names, lock, quarantine, set_custody
 from vms.catalogue.rollup import hold_camera, rebuild_days
 from vms.catalogue.rows import CUSTODY, STATES
 from vms.errors import CatalogueError
@@ -243,6 +244,8 @@ def _record(cursor: Cursor, work: Work, receipt: Receipt) -> None:
         drop(cursor, work.actor, known, fault.message)
         _close_item(cursor, work, receipt, "withdrawn", fault)
     elif fault.permanent or fault.reason == _GONE:
+        if fault.reason == _GONE and was_archived(cursor, known):
+            forget_names(cursor, work.actor, known)  # else each night it would be planned again in vain
         quarantine(cursor, work.actor, known, "work", fault, receipt.source.path)
         _close_item(cursor, work, receipt, "quarantined", fault)
     else:

@@ -18,6 +18,7 @@ from vms.retention import LivingCopy, Recorded
 
 _PAGE = 5000
 
+_WANTED = "WITH wanted AS (SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS w (recording_id, start_at))"
 _FACTS = f"""
     SELECT r.recording_id, r.start_at, r.end_at, r.archived_at, s.slug, c.slug, r.time_basis, r.time_marks, r.custody,
            ARRAY({HELD_BY}), k.stores, k.names, k.bytes, r.site_id, r.camera_id, s.tz
@@ -57,33 +58,37 @@ class Expired:
 def older_than(conn: Connection, bounds: Mapping[int, datetime]) -> Iterator[Expired]:
     """Recordings of which a store has a living copy that starts before the store's bound, the oldest first.
 
-    bounds: UTC, by store number; what starts later can't have expired there. To be read within one transaction of
-    conn, page by page: memory does not grow with their number.
+    bounds: UTC, by store number; what starts later can't have expired there. Page by page along the index of living
+    copies: neither memory nor what is read grows with all that was purged before.
     """
-    if not bounds:
-        return
+    after: tuple[datetime, int] | None = None
     with conn.cursor() as cursor:
-        cursor.execute(
-            f"""
-            DECLARE expired NO SCROLL CURSOR FOR WITH wanted AS MATERIALIZED (
-                SELECT DISTINCT k.recording_id, k.start_at
-                FROM unnest(%s::smallint[], %s::timestamptz[]) AS b (store_id, before)
-                CROSS JOIN LATERAL (
-                    SELECT recording_id, start_at FROM copy
-                    WHERE copy.store_id = b.store_id AND copy.state = 0 AND copy.part = 0 AND copy.start_at < b.before
-                ) AS k
-            ) {_FACTS}
-            """,
-            (list(bounds), list(bounds.values())),
-        )
         while True:
-            cursor.execute("FETCH %s FROM expired", (_PAGE,))
-            rows = cursor.fetchall()
-            if not rows:
-                break
-            for row in rows:
-                yield _expired(row)
-        cursor.execute("CLOSE expired")
+            pages = [_living(cursor, store_id, before, after) for store_id, before in bounds.items()]
+            full = [page[-1] for page in pages if len(page) == _PAGE]
+            upto = min(full) if full else None
+            wanted = sorted({row for page in pages for row in page if upto is None or row <= upto})
+            if wanted:
+                cursor.execute(_WANTED + _FACTS, ([one for _, one in wanted], [start for start, _ in wanted]))
+                for row in cursor.fetchall():
+                    yield _expired(row)
+            if upto is None:
+                return
+            after = upto
+
+
+def _living(
+    cursor: Cursor, store_id: int, before: datetime, after: tuple[datetime, int] | None
+) -> list[tuple[datetime, int]]:
+    """The next living copies of a store that start before a time, as (start, recording), the oldest first."""
+    # the first of the two conditions is for the index, which knows starts only
+    further = "AND start_at >= %s AND (start_at, recording_id) > (%s, %s)" if after else ""
+    cursor.execute(
+        "SELECT start_at, recording_id FROM copy WHERE store_id = %s AND state = 0 AND part = 0 AND start_at < %s"
+        f" {further} ORDER BY start_at, recording_id LIMIT %s",
+        (store_id, before, *((after[0], *after) if after else ()), _PAGE),
+    )
+    return cursor.fetchall()
 
 
 def lock_expired(cursor: Cursor, places: Sequence[Place]) -> list[Expired]:
@@ -95,10 +100,7 @@ def lock_expired(cursor: Cursor, places: Sequence[Place]) -> list[Expired]:
         " AND recording.start_at = wanted.start_at FOR UPDATE) AS r) AS locked",
         (ids, starts),
     )
-    cursor.execute(
-        "WITH wanted AS (SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS w (recording_id, start_at))" + _FACTS,
-        (ids, starts),
-    )
+    cursor.execute(_WANTED + _FACTS, (ids, starts))
     return [_expired(row) for row in cursor.fetchall()]
 
 

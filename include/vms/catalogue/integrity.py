@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
-
 from vms.catalogue.archiving import keep_copies
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
 from vms.catalogue.events import Actor, note
 from vms.catalogue.losing import StoredCopy
+from vms.catalogue.lost import note_stray_object
 from vms.catalogue.places import load_stores
 from vms.catalogue.registering import lock
 from vms.catalogue.rollup import hold_camera
@@ -192,13 +191,13 @@ def record_repair(conn: Connection, actor: Actor, broken: StoredCopy, made: Copy
         note(cursor, actor, "repaired", known, store=made.store_id, part=made.part, key=made.key, before=broken.key)
         if made.key != broken.key:
             detail = f"damaged copy of recording {broken.recording_id}; {made.key} has taken its place"
-            _note_stray(cursor, broken.store_id, broken.key, "damaged", broken.size_bytes, detail, actor.now)
+            note_stray_object(cursor, broken.store_id, broken.key, "damaged", broken.size_bytes, detail, actor.now)
 
 
 def note_stray(conn: Connection, store_id: int, key: str, size_bytes: int, detail: str, now: datetime) -> bool:
     """Report an object that is not ours or of no known recording; whether it is reported for the first time."""
     with conn, conn.cursor() as cursor:
-        return _note_stray(cursor, store_id, key, "foreign", size_bytes, detail, now)
+        return note_stray_object(cursor, store_id, key, "foreign", size_bytes, detail, now)
 
 
 def forget_stray(conn: Connection, store_id: int, key: str) -> None:
@@ -256,20 +255,6 @@ def proofs(conn: Connection) -> list[Proofs]:
         [],
     )
     return [Proofs(*row) for row in found]
-
-
-def _note_stray(
-    cursor: Cursor, store_id: int, key: str, kind: str, size_bytes: int, detail: str, now: datetime
-) -> bool:
-    cursor.execute(
-        "INSERT INTO stray_object (store_id, key, kind, size_bytes, detail, first_at, last_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (store_id, key) DO UPDATE"
-        " SET size_bytes = excluded.size_bytes, detail = excluded.detail, last_at = excluded.last_at"
-        " RETURNING first_at = last_at",
-        (store_id, key, kind, size_bytes, detail, now, now),
-    )
-    (first,) = cursor.fetchone() or (False,)
-    return bool(first)
 
 
 def _copy(row: tuple[Any, ...]) -> StoredCopy:

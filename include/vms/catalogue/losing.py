@@ -10,20 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor, Known, note
+from vms.catalogue.lost import mark_lost, plan_again, rebuild_days_of
 from vms.catalogue.missing import want
-from vms.catalogue.registering import live_names, lock, set_custody
-from vms.catalogue.rollup import hold_camera, rebuild_days
+from vms.catalogue.registering import live_names, lock
+from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY, PARTS, Part
 
 LIVE, BROKEN = 0, 3
 """How copy.state spells that an object is there, and that it is lost or damaged."""
 
+_FROM_SOURCE = "no store has a good copy, and the source still lies on site"
 _ARCHIVED = (CUSTODY["archived"], CUSTODY["released"])
 
 Outcome = Literal["wanted", "replanned", "lost", "known"]
@@ -73,7 +74,31 @@ def lose(conn: Connection, actor: Actor, copy: StoredCopy, kind: Literal["lost",
             if kind == "lost":  # the way of a damaged one is barred by the object under its key: it is repaired apart
                 want(cursor, known, (copy.store_id,), {}, actor.now)
             return "wanted"
-        return _without_copies(cursor, actor, known, barred=kind == "damaged")
+        if live_names(cursor, known):
+            plan_again(cursor, actor, known, _FROM_SOURCE)
+            return "replanned"
+        mark_lost(cursor, actor, known, "no store has a good copy, and none can be made")
+        return "lost"
+
+
+def archive_from_source(conn: Connection, actor: Actor, copy: StoredCopy) -> bool:
+    """Whether this broken copy's recording is planned again now, as no store has a good one and its source is known to
+    lie on site."""
+    place = (copy.recording_id, copy.start_utc)
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT camera_id FROM recording WHERE recording_id = %s AND start_at = %s", place)
+        row = cursor.fetchone()
+        if row is None or copy.part != "rendition":
+            return False
+        hold_camera(cursor, row[0])
+        known = lock(cursor, "r.recording_id = %s AND r.start_at = %s", place)
+        cursor.execute(
+            "SELECT 1 FROM copy WHERE recording_id = %s AND start_at = %s AND part = 0 AND state = %s", (*place, LIVE)
+        )
+        if known is None or known.custody not in _ARCHIVED or cursor.fetchone() or not live_names(cursor, known):
+            return False
+        plan_again(cursor, actor, known, _FROM_SOURCE)
+        return True
 
 
 def found_again(cursor: Cursor, known: Known) -> None:
@@ -84,29 +109,4 @@ def found_again(cursor: Cursor, known: Known) -> None:
         (known.recording_id, known.start_utc),
     )
     if cursor.fetchone() is not None:
-        _rebuild(cursor, known)
-
-
-def _without_copies(cursor: Cursor, actor: Actor, known: Known, *, barred: bool) -> Outcome:
-    """No store has it. barred: a damaged object lies where the source's new copy would have to go."""
-    replanned = not barred and bool(live_names(cursor, known))
-    if replanned:
-        set_custody(cursor, known, "planned")
-        note(cursor, actor, "replanned", known, why="no store has a good copy, and the source still lies on site")
-    else:
-        cursor.execute(
-            "UPDATE recording SET lost_at = %s WHERE recording_id = %s AND start_at = %s",
-            (actor.now, known.recording_id, known.start_utc),
-        )
-        note(cursor, actor, "lost", known, why="no store has a good copy, and none can be made")
-    _rebuild(cursor, known)
-    return "replanned" if replanned else "lost"
-
-
-def _rebuild(cursor: Cursor, known: Known) -> None:
-    cursor.execute(
-        "SELECT s.tz, r.end_at FROM recording r JOIN site s USING (site_id) WHERE recording_id = %s AND start_at = %s",
-        (known.recording_id, known.start_utc),
-    )
-    zone, end = cursor.fetchone() or ("UTC", known.start_utc)
-    rebuild_days(cursor, known.camera_id, ZoneInfo(zone), known.start_utc, end)
+        rebuild_days_of(cursor, known)

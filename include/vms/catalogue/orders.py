@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 
 from vms.catalogue.places import load_stores
 from vms.catalogue.rows import PARTS, Part
-from vms.model import BatchItem, CopyReceipt, ReleaseOrder, SourceSeen
+from vms.model import BatchItem, CopyReceipt, EarlierCopy, ReleaseOrder, SourceSeen
 
 DUE_LIMIT = 500
 """Most recordings that one run releases; the rest is next run's."""
@@ -115,6 +115,7 @@ def load_items(cursor: Cursor, places: Sequence[Place], *, also_gone: bool = Fal
     gone: dict[int, list[SourceSeen]] = defaultdict(list)
     for recording_id, is_left, *seen in cursor.fetchall():
         (left if is_left else gone)[recording_id].append(SourceSeen(*seen))
+    earlier = _earlier_copies(cursor, wanted)
     cursor.execute(
         """
         SELECT r.recording_id, s.slug, c.slug, r.start_at, replace(r.fingerprint::text, '-', ''),
@@ -141,6 +142,28 @@ def load_items(cursor: Cursor, places: Sequence[Place], *, also_gone: bool = Fal
             duration_s=duration_s,
             time_basis=basis,
             sources=tuple(left[recording_id] or (gone[recording_id] if also_gone else ())),
+            earlier=tuple(earlier[recording_id]),
         )
         for recording_id, site, camera, start, fingerprint, duration_s, basis in cursor.fetchall()
     ]
+
+
+def _earlier_copies(cursor: Cursor, wanted: tuple[list[int], list[datetime]]) -> dict[int, list[EarlierCopy]]:
+    cursor.execute(
+        r"""
+        SELECT k.recording_id, k.store_id, k.part, k.key, k.state = 3
+        FROM unnest(%s::bigint[], %s::timestamptz[]) AS wanted (recording_id, start_at)
+        CROSS JOIN LATERAL (
+            SELECT * FROM copy
+            WHERE copy.recording_id = wanted.recording_id AND copy.start_at = wanted.start_at
+              AND (copy.state = 3 OR copy.state = 0 AND copy.key ~ '\.r[0-9]+\.')
+            OFFSET 0
+        ) AS k
+        ORDER BY k.store_id, k.part
+        """,
+        wanted,
+    )
+    found: dict[int, list[EarlierCopy]] = defaultdict(list)
+    for recording_id, store_id, part, key, broken in cursor.fetchall():
+        found[recording_id].append(EarlierCopy(store_id, _PART_NAMES[part], key, broken))
+    return found

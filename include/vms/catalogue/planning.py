@@ -17,6 +17,7 @@ from typing import Literal
 import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
+from vms.catalogue.backfills import held_by_backfills
 from vms.catalogue.batching import Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
@@ -47,18 +48,18 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
     One transaction; now: UTC. The work of earlier runs that failed is taken on again, and so is what somebody asked to
     retry. Raises CatalogueError when the catalogue contradicts itself, psycopg2.Error when it is away.
     """
-    ensure_partitions(conn, months_ahead(now) | {month_of(each.start_utc) for each in _files(sensed)})
+    ensure_partitions(conn, months_ahead(now) | {month_of(each.start_utc) for each in files_of(sensed)})
     actor = Actor(run, now)
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)
         hold_site(cursor, site.id)
         note_look(cursor, site_id, sensed.looked_at)
-        run_no, planned_at = _planned_before(cursor, run) or (0, now)
+        run_no, planned_at = planned_before(cursor, run) or (0, now)
         if not run_no:
-            _register(cursor, actor, site, site_id, sensed)
+            register_files(cursor, actor, site, site_id, sensed)
             _take_up_retries(cursor, site_id)
             run_no = _store_batches(cursor, actor, site, site_id)
-        settled, back = _standing(cursor, site_id, sensed)
+        settled, back = standing(cursor, site_id, sensed)
         due: list[Place] = []
         if site.keep_source is not None:
             due = select_due(cursor, site_id, site.keep_source, now, planned_at)
@@ -99,19 +100,22 @@ def load_batches(cursor: Cursor, run_no: int) -> tuple[Batch, ...]:
     return tuple(batches)
 
 
-def _files(sensed: Sensed) -> Iterable[Sighting | Rejection]:
+def files_of(sensed: Sensed) -> Iterable[Sighting | Rejection]:
+    """All that a look has to report."""
     yield from sensed.sightings
     yield from sensed.rejections
 
 
-def _planned_before(cursor: Cursor, run: RunRef) -> tuple[int, datetime] | None:
+def planned_before(cursor: Cursor, run: RunRef) -> tuple[int, datetime] | None:
+    """Number and time of this run's plan; None while it has none."""
     cursor.execute("SELECT run_no, planned_at FROM run WHERE dag_id = %s AND run_id = %s", (run.dag_id, run.run_id))
     row = cursor.fetchone()
     return (row[0], row[1]) if row else None
 
 
-def _register(cursor: Cursor, actor: Actor, site: Site, site_id: int, sensed: Sensed) -> None:
-    cameras = keep_cameras(cursor, site_id, site, {each.camera for each in _files(sensed)})
+def register_files(cursor: Cursor, actor: Actor, site: Site, site_id: int, sensed: Sensed) -> None:
+    """Take note of all that was seen; one file that the catalogue refuses keeps no other from it."""
+    cameras = keep_cameras(cursor, site_id, site, {each.camera for each in files_of(sensed)})
     for sighting in sensed.sightings:
         camera_id = cameras[sighting.camera]
         refusal = _alone(cursor, partial(register_sighting, cursor, actor, site_id, camera_id, sighting))
@@ -181,21 +185,21 @@ def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> in
     )
     (run_no,) = cursor.fetchone() or (0,)
     batches = [
-        _NewBatch("footage", title(batch, site.zone), batch[0].camera_id, used, min_copies, wanted, _places(batch))
-        for batch in cut(_in_time(*_candidates(cursor, site_id), pace_of(cursor, site_id, actor.now)))
+        NewBatch("footage", title(batch, site.zone), batch[0].camera_id, used, min_copies, wanted, _places(batch))
+        for batch in cut(_in_time(*_candidates(cursor, site_id, actor.now), pace_of(cursor, site_id, actor.now)))
     ]
     names = {store_id: target.name for store_id, target in load_stores(cursor).items()}
     for store_id, places in choose_copies(cursor, site_id, named, out):
         count = "1 recording" if len(places) == 1 else f"{len(places)} recordings"
         name = f"missing on {names[store_id]}, {count}"
-        batches.append(_NewBatch("copies", name, None, [store_id], 1, [store_id], places))
+        batches.append(NewBatch("copies", name, None, [store_id], 1, [store_id], places))
     for position, batch in enumerate(batches):
-        _store_batch(cursor, actor, int(run_no), position, batch)
+        store_batch(cursor, actor, int(run_no), position, batch)
     return int(run_no)
 
 
 @dataclass(frozen=True)
-class _NewBatch:
+class NewBatch:
     """A batch before it is written: see the columns of `batch`."""
 
     kind: Literal["footage", "copies"]
@@ -211,7 +215,8 @@ def _places(batch: Iterable[Candidate]) -> list[Place]:
     return [(one.recording_id, one.start_utc) for one in batch]
 
 
-def _store_batch(cursor: Cursor, actor: Actor, run_no: int, position: int, batch: _NewBatch) -> None:
+def store_batch(cursor: Cursor, actor: Actor, run_no: int, position: int, batch: NewBatch) -> None:
+    """Write down a batch of this run."""
     cursor.execute(
         "INSERT INTO batch (run_no, position, kind, title, camera_id, store_ids, min_copies, wanted_ids, made_at)"
         " VALUES (%s, %s, %s, %s, %s, %s::smallint[], %s, %s::smallint[], %s) RETURNING batch_id",
@@ -250,7 +255,7 @@ def _filling(candidates: list[Candidate], room: float) -> list[Candidate]:
     return chosen
 
 
-def _candidates(cursor: Cursor, site_id: int) -> tuple[list[Candidate], list[Candidate]]:
+def _candidates(cursor: Cursor, site_id: int, now: datetime) -> tuple[list[Candidate], list[Candidate]]:
     """What the run takes on, as what earlier batches held in vain and what none held yet. The latter comes newest
     first. The former takes at most half of the run from it, the longest ago first: however much fails each time,
     everything has its turn."""
@@ -260,22 +265,26 @@ def _candidates(cursor: Cursor, site_id: int) -> tuple[list[Candidate], list[Can
         " WHERE i.recording_id = r.recording_id ORDER BY i.batch_id DESC LIMIT 1) AS tried ON true"
         " WHERE r.site_id = %s AND r.custody = 0 AND "
     )
+    ids = [recording_id for recording_id, _ in held_by_backfills(cursor, site_id, now)]
+    statement += "NOT r.recording_id = ANY(%s::bigint[]) AND "
     newest_first = "r.start_at DESC, r.recording_id DESC LIMIT %s"
-    cursor.execute(f"{statement} tried.batch_id IS NULL ORDER BY {newest_first}", (site_id, FILES_PER_RUN))
+    cursor.execute(f"{statement} tried.batch_id IS NULL ORDER BY {newest_first}", (site_id, ids, FILES_PER_RUN))
     new = [Candidate(*row) for row in cursor.fetchall()]
     room = max(FILES_PER_RUN // 2, FILES_PER_RUN - len(new))
-    cursor.execute(f"{statement} tried.batch_id IS NOT NULL ORDER BY tried.batch_id, {newest_first}", (site_id, room))
+    cursor.execute(
+        f"{statement} tried.batch_id IS NOT NULL ORDER BY tried.batch_id, {newest_first}", (site_id, ids, room)
+    )
     again = [Candidate(*row) for row in cursor.fetchall()]
     return again, new[: FILES_PER_RUN - len(again)]
 
 
-def _standing(
+def standing(
     cursor: Cursor, site_id: int, sensed: Sensed
 ) -> tuple[tuple[SourceSeen, ...], list[tuple[Place, datetime]]]:
     """Names that need no further look, and recordings already released of which a source lies there again."""
     settled: list[SourceSeen] = []
     back: dict[Place, datetime] = {}
-    for each in _files(sensed):
+    for each in files_of(sensed):
         cursor.execute(
             "SELECT r.recording_id, r.start_at, r.custody, r.archived_at"
             " FROM recording_source n JOIN recording r ON r.recording_id = n.recording_id AND r.start_at = n.start_at"

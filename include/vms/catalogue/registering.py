@@ -15,6 +15,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 
 from vms.catalogue.batching import end_of, side
 from vms.catalogue.events import KNOWN, Actor, Known, note
+from vms.catalogue.lost import is_lost, mark_lost, plan_again, was_archived
 from vms.catalogue.rows import CUSTODY
 from vms.model import Fault, Rejection, Sighting, SourceSeen
 
@@ -46,6 +47,8 @@ def register_sighting(cursor: Cursor, actor: Actor, site_id: int, camera_id: int
         _see_name(cursor, actor, known, seen.source, told=False)
         return
     news = _see_name(cursor, actor, known, seen.source, told=True)
+    if news and is_lost(cursor, known):
+        plan_again(cursor, actor, known, "no store has a good copy, and its source was seen again on site")
     if known.custody == _QUARANTINED and _worth_another_try(cursor, known, news):
         _revive(cursor, actor, known, seen)
 
@@ -65,7 +68,13 @@ def register_rejection(cursor: Cursor, actor: Actor, site_id: int, camera_id: in
 def quarantine(
     cursor: Cursor, actor: Actor, known: Known, stage: Literal["sense", "work"], fault: Fault, path: str
 ) -> None:
-    """Put a recording that is not archived aside, with the reason; nothing is written when that is so already."""
+    """Put a recording that is not archived aside, with the reason; nothing is written when that is so already.
+
+    One that was archived before and is planned again as its copies are broken is lost instead.
+    """
+    if known.custody in _OPEN and was_archived(cursor, known):
+        mark_lost(cursor, actor, known, f"no store has a good copy, and its source can't be archived: {fault.message}")
+        return
     cursor.execute(
         "SELECT reason, message, remedy, path FROM quarantine WHERE recording_id = %s AND start_at = %s",
         (known.recording_id, known.start_utc),
@@ -102,7 +111,13 @@ def set_custody(cursor: Cursor, known: Known, custody: Literal["planned", "quara
 
 
 def drop(cursor: Cursor, actor: Actor, known: Known, why: str) -> None:
-    """Forget a recording that was never archived; its lineage, with the keys of what a store may hold, stays."""
+    """Forget a recording that was never archived; its lineage, with the keys of what a store may hold, stays.
+
+    One that was archived before, and is planned again as its copies are broken, is not forgotten: it is lost.
+    """
+    if was_archived(cursor, known):
+        mark_lost(cursor, actor, known, f"no store has a good copy, and its source is gone: {why}")
+        return
     place = (known.recording_id, known.start_utc)
     cursor.execute("SELECT key FROM copy WHERE recording_id = %s AND start_at = %s ORDER BY key", place)
     keys = [key for (key,) in cursor.fetchall()]
@@ -124,6 +139,15 @@ def live_names(cursor: Cursor, known: Known) -> list[SourceSeen]:
         (known.recording_id, known.start_utc),
     )
     return [SourceSeen(*row) for row in cursor.fetchall()]
+
+
+def forget_names(cursor: Cursor, actor: Actor, known: Known) -> None:
+    """Its source is no longer where it was seen; it counts again when it is seen again."""
+    cursor.execute(
+        "UPDATE recording_source SET replaced_at = %s WHERE recording_id = %s AND start_at = %s"
+        " AND released_at IS NULL AND replaced_at IS NULL",
+        (actor.now, known.recording_id, known.start_utc),
+    )
 
 
 def lock(cursor: Cursor, where: str, params: tuple[Any, ...]) -> Known | None:

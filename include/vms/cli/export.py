@@ -22,12 +22,14 @@ from vms.catalogue.connection import Connection, connect, naming_loss, url
 from vms.catalogue.copying import held_of, known_stores
 from vms.catalogue.coverage import load_facts
 from vms.catalogue.reads import RecordingFilter, RecordingRow, count_recordings, find_recordings, log_view
-from vms.cli.export_report import MANIFEST, Bar, Folder, Range, bar, gap_object, show_end
+from vms.cli.export_report import MANIFEST, Bar, Folder, Range, bar, gap_object, show_end, stills_bar
 from vms.cli.selection import PAGE, filters, known_sites, moment_of
 from vms.cli.wording import clock_text, new_console, plain, size_text
 from vms.config import load_config
 from vms.coverage import find_gaps
 from vms.errors import ConfigError, StoreFull, VmsError
+from vms.evidence.package import add_custody, furnish, unseal
+from vms.evidence.signing import key_fingerprint, sign
 from vms.home import Home, from_environment
 from vms.model import State, StoreTarget
 from vms.steps.export import Exporter
@@ -53,6 +55,14 @@ def export(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write into; made when missing.")],
     site: Annotated[list[str] | None, typer.Option(help="Only this site (its id); may be repeated.")] = None,
     camera: Annotated[list[str] | None, typer.Option(help="Only this camera (its id); may be repeated.")] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence",
+            help="Make an evidence package: custody of each recording, a sheet with stills, a verifier, all signed.",
+        ),
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why an evidence package is made; it stands in it and in the log.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: what became of it.")] = False,
 ) -> None:
@@ -60,6 +70,11 @@ def export(
 
     Ctrl-C stops it, and the same command goes on from there. Exit status 1 when a kept recording could not be written.
     """
+    if evidence != bool(reason.strip()):
+        raise typer.BadParameter(
+            "An evidence package needs the reason for which it is made, and only it has one: give both.",
+            param_hint="--evidence --reason",
+        )
     asked = parse_range(range_, site or [], camera or [])
     home, console = from_environment(), new_console(stderr=as_json)
     with closing(connect(url(home, "viewer"))) as conn, naming_loss():
@@ -82,6 +97,7 @@ def export(
                 sys.stdout.write(json.dumps({"planned": files, "planned_bytes": size}) + "\n")
             return
         folder = _folder(to, asked, size)
+        unseal(to)
         stopped = False
         with bar(files, size, console, quiet=as_json) as drawn:
             try:
@@ -89,7 +105,11 @@ def export(
             except KeyboardInterrupt:
                 stopped = True
         folder.gaps = [] if stopped else _gaps(conn, wanted, folder)
-        folder.close(complete=not stopped and not folder.failures)
+        complete = not stopped and not folder.failures
+        if evidence and not stopped:
+            _seal(conn, home, folder, console, reason.strip(), complete=complete, quiet=as_json)
+        else:
+            folder.close(complete=complete)
     _tell(folder, console, stopped=stopped, as_json=as_json)
 
 
@@ -197,6 +217,21 @@ def _gaps(conn: Connection, wanted: Sequence[RecordingFilter], folder: Folder) -
         for facts in load_facts(conn, *days, sites=one.sites, cameras=one.cameras):
             found += [gap_object(facts, gap) for gap in find_gaps(facts, begin, end)]
     return found
+
+
+def _seal(
+    conn: Connection, home: Home, folder: Folder, console: Console, reason: str, *, complete: bool, quiet: bool
+) -> None:
+    """Make an evidence package of the folder and sign it."""
+    mark = key_fingerprint(home)
+    folder.evidence = {"reason": reason, "fingerprint": mark}
+    add_custody(conn, folder.recordings)
+    told = folder.as_manifest(complete=complete)
+    with stills_bar(len(folder.recordings), console, quiet=quiet) as moved:
+        attached = furnish(home, folder.root, told, mark, moved)
+    folder.close(complete=complete, attached=attached)
+    sign(home, folder.root)
+    log_view(conn, folder.by, "evidence", None, None, {"to": str(folder.root), "reason": reason, **folder.counts()})
 
 
 def _tell(folder: Folder, console: Console, *, stopped: bool, as_json: bool) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +13,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from vms.catalogue.reads import RecordingRow
@@ -24,6 +31,7 @@ from vms.coverage import CameraFacts, Gap
 from vms.errors import ConfigError, VmsError
 from vms.model import CopyOrder
 from vms.steps.export import Exported
+from vms.whole_file import write_whole
 
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
 _SCHEMA = 1
@@ -47,7 +55,8 @@ class Range:
 class Folder:
     """The folder that is written into, and what has come of each recording so far.
 
-    first, last: start and end of all footage that the catalogue knows in the range (UTC).
+    first, last: start and end of all footage that the catalogue knows in the range (UTC). evidence: why it was asked
+    for, when an evidence package is made of it.
     """
 
     root: Path
@@ -59,6 +68,7 @@ class Folder:
     failures: list[dict[str, Any]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
+    evidence: dict[str, Any] | None = None
     written: int = 0
     size_bytes: int = 0
     first: datetime | None = None
@@ -145,12 +155,13 @@ class Folder:
         self._saw(row)
         self.failures.append({**_identity(row), "message": error.message, "remedy": error.remedy})
 
-    def close(self, *, complete: bool) -> None:
-        """Write the manifest and then the hash list, which names the manifest as well."""
+    def close(self, *, complete: bool, attached: Sequence[str] = ()) -> None:
+        """Write the manifest and then the hash list, which names the manifest and what else was put there as well."""
         self._write_manifest(complete=complete)
         hashes = {one["file"]: one["sha256"] for one in self.recordings}
-        hashes[MANIFEST] = hashlib.sha256((self.root / MANIFEST).read_bytes()).hexdigest()
-        _write(self.root / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(hashes.items())))
+        for name in (MANIFEST, *attached):
+            hashes[name] = hashlib.sha256((self.root / name).read_bytes()).hexdigest()
+        write_whole(self.root / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(hashes.items())))
 
     def summary(self) -> dict[str, Any]:
         """For scripts."""
@@ -165,12 +176,18 @@ class Folder:
             "stores_that_failed": self.troubles,
         }
 
+    def counts(self) -> dict[str, int]:
+        """How much of what is in it."""
+        parts = (self.recordings, self.lacking, self.failures, self.gaps)
+        return dict(zip(("recordings", "not_in_a_store", "failed", "gaps"), map(len, parts), strict=True))
+
     def _saw(self, row: RecordingRow) -> None:
         self.first = min(self.first or row.start_utc, row.start_utc)
         self.last = max(self.last or row.end_utc, row.end_utc)
 
-    def _write_manifest(self, *, complete: bool) -> None:
-        told = {
+    def as_manifest(self, *, complete: bool) -> dict[str, Any]:
+        """What is in the folder and what is not, and why."""
+        told: dict[str, Any] = {
             "schema": _SCHEMA,
             "asked": self.asked.as_object(),
             "complete": complete,
@@ -181,7 +198,11 @@ class Folder:
             "not_in_a_store": self.lacking,
             "gaps": self.gaps,
         }
-        _write(self.root / MANIFEST, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+        return told if self.evidence is None else told | {"evidence": self.evidence}
+
+    def _write_manifest(self, *, complete: bool) -> None:
+        told = self.as_manifest(complete=complete)
+        write_whole(self.root / MANIFEST, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
 
 
 @dataclass
@@ -216,6 +237,18 @@ def bar(files: int, size_bytes: int, console: Console, *, quiet: bool) -> Iterat
         yield Bar(lambda moved, count: progress.update(task, completed=moved, files=count))
 
 
+@contextmanager
+def stills_bar(recordings: int, console: Console, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Recordings whose stills are made, on a terminal; elsewhere nothing is drawn."""
+    if quiet or not console.is_terminal:
+        yield lambda _done: None
+        return
+    columns = (TextColumn("stills"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=recordings)
+        yield lambda done: progress.update(task, completed=done)
+
+
 def gap_object(facts: CameraFacts, gap: Gap) -> dict[str, Any]:
     """A gap for the manifest: on the site's clock with its offset, and in UTC."""
     return {
@@ -246,7 +279,11 @@ def show_end(folder: Folder, console: Console) -> None:
         console.print(f"[yellow]read elsewhere[/] {plain(line)}")
     if folder.lacking or folder.gaps:
         console.print(f"{MANIFEST} names what is missing, and why.")
-    console.print(f"Check it anywhere: cd {plain(str(folder.root))} && sha256sum -c {SUMS}", soft_wrap=True)
+    check = f"sha256sum -c {SUMS}"
+    if folder.evidence is not None:
+        console.print(f"Signed with the key {folder.evidence['fingerprint']}: tell it to whoever checks the package.")
+        check = "python3 verify.py"
+    console.print(f"Check it anywhere: cd {plain(str(folder.root))} && {check}", soft_wrap=True)
 
 
 def _identity(row: RecordingRow) -> dict[str, Any]:
@@ -263,16 +300,3 @@ def _identity(row: RecordingRow) -> dict[str, Any]:
         "start_utc": utc_text(row.start_utc),
         "end_utc": utc_text(row.end_utc),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing. Raises ConfigError when the disk does not take it."""
-    begun = path.with_name(f".{path.name}.part")
-    try:
-        with begun.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        begun.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} can't be written ({error.strerror}).", "Make room there, then go on.") from error

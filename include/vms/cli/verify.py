@@ -171,6 +171,11 @@ def _show(console: Console, compared: list[Reconciled], proven: list[Proven], me
             f"{mended.repaired} of {mended.broken} broken copies repaired, {mended.without} without another copy,"
             f" {mended.failed} to be tried again"
         )
+    if mended.from_source:
+        console.print(
+            f"{mended.from_source} recordings without any good copy are archived again from their source by the next"
+            " run of their site (now: `vms run SITE`)."
+        )
     if strays:
         console.print(
             f"[dim]{strays} objects that no recording claims; --json lists them. They are left as they are.[/]"

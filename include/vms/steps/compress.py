@@ -43,8 +43,12 @@ logger = logging.getLogger(__name__)
 _PASSING = ("unreadable", "missing")  # a share that hangs or goes away says nothing about the file
 
 
-def compress_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], None]) -> tuple[Receipt, ...]:
+def compress_batch(
+    batch: Batch, site: Site, home: Home, *, report: Callable[[str], None], gives_way: bool = False
+) -> tuple[Receipt, ...]:
     """The receipts of all files of the batch, in its order; a file that got no further has a fault in its receipt.
+
+    gives_way: lets others have the encoders first, see `encode_slot`.
 
     Raises ConfigError when this machine has no usable FFmpeg. When the caller is interrupted, all children are ended.
     """
@@ -59,7 +63,16 @@ def compress_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[st
     with ThreadPoolExecutor(max_workers=max(1, min(cores(), total)), thread_name_prefix="compress") as pool:
         try:
             jobs = [
-                pool.submit(compress_item, item, site, home, report=tell, place=f"{number} of {total}: ", stop=stop)
+                pool.submit(
+                    compress_item,
+                    item,
+                    site,
+                    home,
+                    report=tell,
+                    place=f"{number} of {total}: ",
+                    stop=stop,
+                    gives_way=gives_way,
+                )
                 for number, item in enumerate(batch.items, 1)
             ]
             return tuple(job.result() for job in jobs)
@@ -77,6 +90,7 @@ def compress_item(
     report: Callable[[str], None],
     place: str = "",
     stop: threading.Event | None = None,
+    gives_way: bool = False,
 ) -> Receipt:
     """The receipt of one file: what lies in staging already, or made now. place goes in front of what is reported.
 
@@ -101,7 +115,7 @@ def compress_item(
             return kept
         source, path = find_source(item, site)
         begun = replace(begun, source=source)
-        return _compress(item, site, home, staging, begun, path, label, report, stop)
+        return _compress(item, site, home, staging, begun, path, label, report, stop, gives_way)
     except ConfigError:
         raise
     except VmsError as error:
@@ -128,10 +142,11 @@ def _compress(
     label: str,
     report: Callable[[str], None],
     stop: threading.Event | None,
+    gives_way: bool,
 ) -> Receipt:
     found = probe(path, home=home)
     wait_for_space(staging, begun.source.size_bytes, site, home, report, stop)
-    with encode_slot(home, found.pixels, stop), work_folder(staging, item.staging_stem) as folder:
+    with encode_slot(home, found.pixels, stop, gives_way=gives_way), work_folder(staging, item.staging_stem) as folder:
         source_sha256 = sha256_of(path)  # also brings the file into memory, so that it is read from the disk once
         identity = Identity(item, begun.source, source_sha256, site.profile)
         tick = _Ticker(label, found, report)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
-from vms.model import BatchItem, CopyReceipt, Preview, Receipt, Rendition
+from vms.model import BatchItem, CopyReceipt, EarlierCopy, Preview, Receipt, Rendition
 from vms.stores import FileRotted, Store, StoredObject
+
+_REPAIR = re.compile(r"\.r(\d+)(?=\.[^./]+\Z)")
 
 Part = Literal["rendition", "poster", "sprite"]
 
@@ -38,6 +41,28 @@ def pieces_of(item: BatchItem, receipt: Receipt, staging: Path) -> list[Piece]:
     return [
         Piece(part, staging / one.file, item.key_stem + one.suffix, one.size_bytes, one.sha256) for part, one in found
     ]
+
+
+def repair_of(key: str) -> int:
+    """Which repair put this object beside a damaged one: 1 for ….r1.mp4; 0 for the first object of its part."""
+    found = _REPAIR.search(key)
+    return int(found[1]) if found else 0
+
+
+def beside(key: str, number: int) -> str:
+    """The key of repair `number` of what lies, or lay, under this key or under one of its repairs."""
+    path = PurePosixPath(_REPAIR.sub("", key))
+    return str(path.with_suffix(f".r{number}{path.suffix}"))
+
+
+def placed(store: Store, piece: Piece, earlier: EarlierCopy | None) -> Piece:
+    """The piece with the key under which this store takes it: its own, or where a damaged object lies there, one beside
+    it. earlier: what the catalogue knows of this part in this store. Raises StoreError."""
+    if earlier is None or _REPAIR.sub("", earlier.key) != piece.key:
+        return piece
+    if earlier.broken and store.head(earlier.key) is not None:
+        return replace(piece, key=beside(earlier.key, repair_of(earlier.key) + 1))
+    return replace(piece, key=earlier.key)
 
 
 def holds(store: Store, piece: Piece) -> bool:

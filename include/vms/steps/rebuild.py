@@ -6,7 +6,6 @@ rebuild that was killed goes on where it was, and one store after the other adds
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -24,13 +23,13 @@ from vms.config import Config, StoreConfig
 from vms.errors import StoreError
 from vms.home import Home
 from vms.model import CopyReceipt, RunRef
+from vms.steps.copying import repair_of
 from vms.steps.inspecting import sweep
 from vms.steps.telling import Looked, look_at_preview, look_at_rendition, sheet_of
 from vms.stores import ObjectMissing, Store, StoredObject, open_store
 
 PAGE = 500
 _AT_ONCE = 8
-_REPAIRED = re.compile(r"\.r(\d+)\.")
 
 Part = Literal["rendition", "poster", "sprite"]
 
@@ -133,7 +132,7 @@ def _take_in(work: _Work, after: str, page: Sequence[StoredObject]) -> None:
         else:
             todo.append((one, parts, _part(parts)))
     # renditions before their previews, and those that took the place of a damaged one before that
-    todo.sort(key=lambda each: (each[2] != "rendition", -_repair(each[0].key), each[0].key))
+    todo.sort(key=lambda each: (each[2] != "rendition", -repair_of(each[0].key), each[0].key))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for (one, parts, part), looked in zip(todo, pool.map(lambda each: _look(work, *each), todo), strict=True):
             if looked is not None:
@@ -238,8 +237,3 @@ def _part(parts: KeyParts) -> Part:
 def _stem(key: str) -> str:
     folder, _, name = key.rpartition("/")
     return f"{folder}/{name.partition('.')[0]}"
-
-
-def _repair(key: str) -> int:
-    found = _REPAIRED.search(key)
-    return int(found[1]) if found else 0

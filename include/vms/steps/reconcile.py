@@ -8,8 +8,11 @@ is, else reported. A store that is away, is another one, or looks emptied is an 
 
 from __future__ import annotations
 
+import contextlib
+import re
+import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -22,12 +25,15 @@ from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
 from vms.catalogue.losing import LIVE, StoredCopy, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
-from vms.errors import CopyDamaged, StoreError, StoreUnreachable, VmsError
+from vms.config import load_config
+from vms.errors import ConfigError, CopyDamaged, StoreError, StoreUnreachable, VmsError
 from vms.home import Home
 from vms.model import CopyReceipt, RunRef, StoreTarget
+from vms.steps.copying import repair_of
 from vms.steps.inspecting import inspected, play_through, sweep
 from vms.steps.meeting import meet
-from vms.steps.telling import found_by, read_told
+from vms.steps.staged import jpeg_size
+from vms.steps.telling import found_by, found_original, read_told, sheet_of
 from vms.stores import ObjectMissing, Store, StoredObject
 from vms.video.identity import HEAD_BYTES
 
@@ -35,6 +41,7 @@ PAGE = 1000
 _YOUNG = timedelta(hours=24)  # an object that is younger may be on its way into the catalogue
 _MANY = 20
 _SHARE = 0.2
+_PREVIEW = re.compile(r"\.(poster|sprite)\.[^/]*\Z")
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class _Round:
     run: RunRef
     report: Callable[[str], None]
     accept_losses: bool
+    profiles: Mapping[str, str]
     found: Reconciled
 
     def count(self, what: Literal["rows", "objects", "lost", "damaged", "adopted", "foreign"], by: int = 1) -> None:
@@ -98,7 +106,7 @@ def reconcile(
     except VmsError as error:
         return replace(began, error=error.message, remedy=error.remedy)
     sweep(_folder(home))
-    work = _Round(conn, target, store, home, run, report, accept_losses, began)
+    work = _Round(conn, target, store, home, run, report, accept_losses, _profiles(home), began)
     try:
         _walk(work, time.monotonic() + budget_s, moved)
     except StoreError as error:
@@ -159,8 +167,8 @@ def _compare(work: _Round, after: str, upto: str | None, page: Sequence[StoredOb
     work.count("objects", len(page))
     unknown = [one for one in page if one.key not in known]
     settled = integrity.strays_among(work.conn, work.target.store_id, [one.key for one in unknown])
-    # renditions first: previews are adopted along with the recording that they belong to
-    for one in sorted(unknown, key=lambda each: (not each.key.endswith(".mp4"), each.key)):
+    # renditions first, as previews are adopted along with their recording; before that what took a damaged one's place
+    for one in sorted(unknown, key=lambda each: (_is_preview(each.key), -repair_of(each.key), each.key)):
         if one.key not in settled and listed_at - one.modified_at > _YOUNG:
             _take_in(work, one)
 
@@ -224,6 +232,9 @@ def _adopt(work: _Round, one: StoredObject) -> str:
         return "left over from a recording that has been purged"
     if owner is None and not adopting.site_known(work.conn, parts.site):
         return f"of a site {parts.site} that the catalogue does not know"
+    shown = work.store.head(one.key)
+    if shown is None:
+        raise ObjectMissing(f"Store {work.target.name} has no object {one.key} any more.", "")
     with inspected(work.store, one.key, _folder(work.home), lambda _: None) as whole:
         copy = CopyReceipt(
             store_id=work.target.store_id,
@@ -231,7 +242,7 @@ def _adopt(work: _Round, one: StoredObject) -> str:
             key=one.key,
             size_bytes=whole.size_bytes,
             sha256=whole.sha256,
-            checksum=one.checksum or f"sha256:{whole.sha256}",
+            checksum=shown.checksum or f"sha256:{whole.sha256}",
             verified_at=datetime.now(UTC),
             bytes_sent=0,
         )
@@ -239,19 +250,41 @@ def _adopt(work: _Round, one: StoredObject) -> str:
             if preview is None and whole.sha256 != owner.rendition_sha256:
                 return f"another rendition of recording {owner.known.recording_id}, which is archived"
             adopting.add_copy(work.conn, work.actor, owner, copy)
+            if preview == "sprite" and not owner.has_sheet:
+                _keep_sheet(work, owner, whole.path)
             return ""
         try:
             told = read_told(_head(whole.path), parts)
         except ValueError as error:
-            return str(error)
-        plays = play_through(whole.path, one.key, work.home)
-        adopting.add_recording(work.conn, work.actor, found_by(told, plays), copy)
+            found = found_original(whole, one, parts)  # the source itself carries no words of ours
+            if found is None:
+                return str(error)
+        else:
+            found = found_by(told, play_through(whole.path, one.key, work.home), profiles=work.profiles)
+        adopting.add_recording(work.conn, work.actor, found, copy)
     return ""
+
+
+def _is_preview(key: str) -> bool:
+    return _PREVIEW.search(key) is not None
+
+
+def _keep_sheet(work: _Round, owner: adopting.Owner, path: Path) -> None:
+    with contextlib.suppress(ValueError, struct.error):  # no picture: then the viewer has none to show
+        adopting.keep_sheet(work.conn, owner, sheet_of(jpeg_size(path), owner.duration_s))
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
+
+
+def _profiles(home: Home) -> Mapping[str, str]:
+    """The codecs of the profiles, to tell what was remuxed; none while sites.yaml can't be read."""
+    try:
+        return {one.name: one.codec for one in load_config(home.sites_file).profiles}
+    except ConfigError:
+        return {}
 
 
 def _folder(home: Home) -> Path:

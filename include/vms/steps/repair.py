@@ -1,7 +1,9 @@
 """Repair: make lost and damaged copies good from another store's copy. Overwrites nothing and deletes nothing.
 
-Where the object is gone the new one takes its key. Where a damaged object lies, the new one goes beside it, under a key
+Where no store has a good one and the source still lies on site, the site's next run archives it anew from there. Where
+the object is gone the new one takes its key. Where a damaged object lies, the new one goes beside it, under a key
 of its own (...r1.mp4), and the damaged one stays, reported as a leftover: a store never changes what it once took.
+What an earlier try has put there and died before it was recorded is taken over, not put once more.
 """
 
 from __future__ import annotations
@@ -10,17 +12,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path
 
 from vms.catalogue import integrity
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
-from vms.catalogue.losing import StoredCopy, lose
+from vms.catalogue.losing import StoredCopy, archive_from_source, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import StoreError, VmsError
 from vms.home import Home
 from vms.model import CopyReceipt, RunRef, StoreTarget
-from vms.steps.copying import Piece, put
+from vms.steps.copying import Piece, beside, put, repair_of
 from vms.steps.inspecting import inspected, sweep
 from vms.steps.meeting import meet
 from vms.stores import ObjectMissing, Store
@@ -33,10 +35,12 @@ _MOST_REPAIRS = 99
 
 @dataclass(frozen=True)
 class Repaired:
-    """What a call did. without: broken copies of which no other store has a good one. failed: to be tried again."""
+    """What a call did. without: broken copies of which no other store has a good one. from_source: of recordings that
+    the next run of their site archives anew from their source. failed: to be tried again."""
 
     broken: int = 0
     repaired: int = 0
+    from_source: int = 0
     without: int = 0
     failed: int = 0
 
@@ -65,6 +69,9 @@ def repair(
             integrity.record_repair(conn, Actor(run, datetime.now(UTC)), broken, made)
             done = replace(done, repaired=done.repaired + 1)
             report(f"{made.key} in {targets[broken.store_id].name}: repaired")
+        elif target is not None and archive_from_source(conn, Actor(run, datetime.now(UTC)), broken):
+            done = replace(done, from_source=done.from_source + 1)
+            report(f"{broken.key}: no store has a good copy; the next run of its site archives it from its source")
         elif target is not None and not holders:
             done = replace(done, without=done.without + 1)
         else:
@@ -106,13 +113,9 @@ def _make(
     """The copy made anew, or found good after all; None when it could not be."""
     folder = home.staging / ".integrity"
     try:
-        there = target.head(broken.key)
-        if there is not None and there.size_bytes == broken.size_bytes:
-            with inspected(target, broken.key, folder, lambda _: None) as whole:
-                if whole.sha256 == broken.sha256:  # somebody has put it back
-                    checksum = there.checksum or f"sha256:{whole.sha256}"
-                    return _receipt(broken, broken.key, checksum)
-        key = broken.key if there is None else _free_key(target, broken.key)
+        key, good = _place_for(target, broken, folder)
+        if good is not None:
+            return good
     except StoreError as error:
         report(f"{broken.key} is not repaired: {error}")
         return None
@@ -137,14 +140,20 @@ def _make(
     return None
 
 
-def _free_key(store: Store, key: str) -> str:
-    path = PurePosixPath(key)
-    for number in range(1, _MOST_REPAIRS + 1):
-        beside = str(path.with_suffix(f".r{number}{path.suffix}"))
-        if store.head(beside) is None:
-            return beside
+def _place_for(store: Store, broken: StoredCopy, folder: Path) -> tuple[str, CopyReceipt | None]:
+    """The first key that is free: its own, else one beside it. With the copy itself when it lies there already:
+    somebody has put it back, or an earlier try died before it was recorded."""
+    numbers = range(repair_of(broken.key) + 1, _MOST_REPAIRS + 1)
+    for key in (broken.key, *(beside(broken.key, number) for number in numbers)):
+        there = store.head(key)
+        if there is None:
+            return key, None
+        if there.size_bytes == broken.size_bytes:
+            with inspected(store, key, folder, lambda _: None) as whole:
+                if whole.sha256 == broken.sha256:
+                    return key, _receipt(broken, key, there.checksum or f"sha256:{whole.sha256}")
     raise StoreError(
-        f"{key} in {store.name} has been repaired {_MOST_REPAIRS} times.", "Replace the disks of this store."
+        f"{broken.key} in {store.name} has been repaired {_MOST_REPAIRS} times.", "Replace the disks of this store."
     )
 
 

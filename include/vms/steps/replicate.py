@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from vms.config import Site
 from vms.errors import CopyDamaged, CopyUnreachable, RestoreNeeded, StagingFull, StoreError, VmsError
 from vms.home import Home
-from vms.line import pace_of
+from vms.line import Cap, paces_of
 from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
@@ -47,12 +47,13 @@ Moved = Callable[[CopyOrder, int, int], None]
 
 @dataclass(frozen=True)
 class SitePlace:
-    """What is local to a site: its clock, the staging folder used for its files, and the cap that sending them keeps
-    to."""
+    """What is local to a site: its clock, the staging folder used for its files, and what of its line sending
+    them may take: by its timetable, and by a cap of their own."""
 
     zone: ZoneInfo
     staging: Path
     uplink: Uplink = UNLIMITED
+    cap: Cap | None = None
 
 
 @dataclass
@@ -113,15 +114,23 @@ class _File:
         self.work.tell(f"{self.place}{self.order.camera} {start:%Y-%m-%d %H:%M:%S %Z}  {words}")
 
 
-def copy_batch(batch: Batch, site: Site, home: Home, *, report: Callable[[str], None]) -> tuple[Copied, ...]:
-    """What became of the orders of the batch, in their order; those that BATCH_S left no time for are left out.
+def copy_batch(
+    batch: Batch,
+    site: Site,
+    home: Home,
+    *,
+    report: Callable[[str], None],
+    cap: Cap | None = None,
+    seconds: float = BATCH_S,
+) -> tuple[Copied, ...]:
+    """What became of the orders of the batch, in their order; those that `seconds` left no time for are left out.
 
     Never raises for a store or a file: see `unsent`.
     """
-    place = SitePlace(site.zone, site.staging or home.site_staging(site.id), site.uplink)
+    place = SitePlace(site.zone, site.staging or home.site_staging(site.id), site.uplink, cap)
     (target,) = batch.stores
     orders = batch.orders
-    begun = _in_time(orders, time.monotonic() + BATCH_S)
+    begun = _in_time(orders, time.monotonic() + seconds)
     done = copy_each(begun, batch.holders, target, {site.id: place}, total=len(orders), report=report)
     found = {(one.recording_id, one.start_utc): one for one in done}
     if len(found) < len(orders):
@@ -198,7 +207,7 @@ def _meet(work: _Replication, target: StoreTarget) -> None:
         if target.store_id == work.target_id:
             work.identity = identity
             for site, place in work.places.items():
-                pace = pace_of(place.uplink, place.zone, place.staging, work.stop)
+                pace = paces_of(place.uplink, place.zone, place.staging, work.stop, place.cap)
                 if pace is not None:
                     work.paced[site], _ = meet(target, pace)
     except VmsError as error:

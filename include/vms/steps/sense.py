@@ -10,9 +10,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from vms import footage
+from vms.backfill import Order
 from vms.config import Config, Site
 from vms.errors import FootageUnreachable
 from vms.examine import Judged, Unfit, examine, judge, reads_the_same, second_look, source_of, why_waits
@@ -33,6 +34,9 @@ an older backup must learn of it, and so must content that was replaced without 
 
 KNOWN_FILES = 50
 """Most settled files that one look reports again."""
+
+FILES_PER_LOOK_BACK = 1500
+"""Most files of a past period that one look reports."""
 
 LOOK_S = 240.0
 """After this time a look reports what it has, and leaves the rest for the next one."""
@@ -80,6 +84,41 @@ def sense(site: Site, config: Config, home: Home, *, now: datetime, limit: int =
         waiting=tuple(sorted(waiting, key=lambda one: one.path)),
         sightings=tuple(sightings),
         rejections=tuple(reported),
+    )
+
+
+def look_back(
+    site: Site, config: Config, home: Home, order: Order, *, now: datetime, limit: int = FILES_PER_LOOK_BACK
+) -> Sensed:
+    """One look at the files of a past period and of some cameras only, as their names tell them.
+
+    What the ledger calls settled is looked into again when the order says so: a catalogue that was restored from an
+    older backup may not know of it. Raises FootageUnreachable.
+    """
+    listing = footage.list_footage(site.footage, site.id)
+    ledger = Ledger(site.staging or home.site_staging(site.id))
+    _refuse_lost_mount(site, listing, ledger)
+    seen = ledger.look(listing.found, now.timestamp())
+    open_files = [
+        one for one in listing.found if not seen[one.path].ignored and (order.thorough or not seen[one.path].settled)
+    ]
+    judged = judge(open_files, site, config, seen, now, footage.share_clock(site.footage) if open_files else None)
+    meant = [one for one in judged if order.covers(one.camera, datetime.fromtimestamp(one.order, UTC))]
+    meant = second_look(meant, site)
+    waiting = [Waiting(one.found.path, why) for one in meant if (why := why_waits(one))]
+    closed = sorted((one for one in meant if not why_waits(one)), key=lambda one: one.order, reverse=True)
+    sightings, rejections, unfit, left = _examine(closed, site, ledger, seen, now, limit)
+    waiting.extend(Waiting(one.found.path, one.wait) for one in unfit if one.wait)
+    return Sensed(
+        site=site.id,
+        looked_at=now,
+        files=len(meant),
+        settled=sum(1 for one in seen.values() if one.settled),
+        ignored=listing.ignored,
+        more=left,
+        waiting=tuple(sorted(waiting, key=lambda one: one.path)),
+        sightings=tuple(sightings),
+        rejections=tuple(rejections),
     )
 
 

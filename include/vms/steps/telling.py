@@ -19,7 +19,7 @@ from pathlib import Path
 from vms.catalogue.adopting import Found, KeyParts
 from vms.errors import VmsError
 from vms.footage import fingerprint
-from vms.steps.inspecting import inspected
+from vms.steps.inspecting import Inspected, inspected
 from vms.steps.staged import jpeg_size
 from vms.stores import ObjectMissing, Store, StoredObject
 from vms.video.commands import TILE_WIDTH, sheet_for
@@ -162,14 +162,20 @@ def _look_at_original(
     store: Store, one: StoredObject, shown: StoredObject, parts: KeyParts, folder: Path, why: str
 ) -> Looked:
     with inspected(store, one.key, folder, lambda _: None) as whole:
-        checksum, print_ = _checksum(shown, whole.sha256), fingerprint(whole.path)
-        if print_[:12] != parts.fingerprint:
-            return Looked(whole.sha256, checksum, why=why, bytes_read=whole.size_bytes)
-        try:
-            plays, damaged = probe(whole.path), None
-        except VmsError as error:
-            plays, damaged = None, error.message
-    found = Found(
+        checksum, found = _checksum(shown, whole.sha256), found_original(whole, one, parts)
+    return Looked(whole.sha256, checksum, found, why="" if found else why, bytes_read=whole.size_bytes)
+
+
+def found_original(whole: Inspected, one: StoredObject, parts: KeyParts) -> Found | None:
+    """The recording whose source, byte by byte, this object is; None when its content is not that of its key."""
+    print_ = fingerprint(whole.path)
+    if print_[:12] != parts.fingerprint:
+        return None
+    try:
+        plays, damaged = probe(whole.path), None
+    except VmsError as error:
+        plays, damaged = None, error.message
+    return Found(
         site=parts.site,
         camera=parts.camera,
         start_utc=parts.start_utc,
@@ -189,7 +195,6 @@ def _look_at_original(
         archived_at=one.modified_at,
         damaged=damaged,
     )
-    return Looked(whole.sha256, checksum, found, bytes_read=whole.size_bytes)
 
 
 def _hashed(store: Store, key: str) -> tuple[str, int]:

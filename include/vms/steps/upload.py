@@ -20,11 +20,11 @@ from pathlib import Path
 from vms.config import Site
 from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
-from vms.line import pace_of
+from vms.line import Cap, paces_of
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
-from vms.steps.copying import Piece, holds, pieces_of, put, put_preview
+from vms.steps.copying import Piece, holds, pieces_of, placed, put, put_preview
 from vms.steps.meeting import OUT, fault_of, meet
 from vms.stores import FileRotted, Store
 from vms.video.ffmpeg import Stopped
@@ -37,13 +37,16 @@ _MOST_CHANGES = 2
 
 @dataclass
 class _Upload:
-    """What the files of one batch share while they are in flight. out: stores that take no more, by id, and why."""
+    """What the files of one batch share while they are in flight. out: stores that take no more, by id, and why.
+    cap, gives_way: see `upload_batch`."""
 
     site: Site
     home: Home
     staging: Path
     report: Callable[[str], None]
     targets: dict[int, StoreTarget]
+    cap: Cap | None = None
+    gives_way: bool = False
     stores: dict[int, Store] = field(default_factory=dict)
     identities: dict[str, str] = field(default_factory=dict)
     out: dict[int, Fault] = field(default_factory=dict)
@@ -78,17 +81,32 @@ class _File:
     def pieces(self, receipt: Receipt) -> list[Piece]:
         return pieces_of(self.item, receipt, self.work.staging)
 
+    def placed(self, store_id: int, piece: Piece) -> Piece:
+        """The piece with the key that it gets in this store. Raises StoreError."""
+        about = (one for one in self.item.earlier if (one.store_id, one.part) == (store_id, piece.part))
+        return placed(self.work.stores[store_id], piece, next(about, None))
+
 
 def upload_batch(
-    batch: Batch, receipts: Sequence[Receipt], site: Site, home: Home, *, report: Callable[[str], None]
+    batch: Batch,
+    receipts: Sequence[Receipt],
+    site: Site,
+    home: Home,
+    *,
+    report: Callable[[str], None],
+    cap: Cap | None = None,
+    gives_way: bool = False,
 ) -> tuple[Receipt, ...]:
     """The receipts of `compress`, in their order, with copies, store_identities and store_faults (by store name).
 
     Receipts with a fault come back as they are. Never raises for a store or a file: see `unreached`. When the caller
     is interrupted, what is in flight is given up at once; a rerun goes on from there.
+
+    cap: of their own, beside the site's line. gives_way: should a rendition have to be made again, see `encode_slot`.
     """
     staging = site.staging or home.site_staging(site.id)
-    work = _Upload(site, home, staging, report, {target.store_id: target for target in batch.stores})
+    targets = {target.store_id: target for target in batch.stores}
+    work = _Upload(site, home, staging, report, targets, cap, gives_way)
     for target in batch.stores:
         _meet(work, target)
     items = {item.recording_id: item for item in batch.items}
@@ -148,7 +166,7 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
     try:
-        store, identity = meet(target, pace_of(work.site.uplink, work.site.zone, work.staging, work.stop))
+        store, identity = meet(target, paces_of(work.site.uplink, work.site.zone, work.staging, work.stop, work.cap))
         work.identities[str(target.store_id)] = identity
         work.stores[target.store_id] = store
     except VmsError as error:
@@ -193,9 +211,11 @@ def _to_stores(file: _File, receipt: Receipt, *, may_change: bool) -> tuple[Rece
         store = work.stores[store_id]
         rendition, *previews = file.pieces(receipt)
         try:
+            rendition = file.placed(store_id, rendition)
             copies[store_id] = [put(store, store_id, rendition, file.tell, file.sent)]
             for preview in previews:
-                copies[store_id] += put_preview(store, store_id, preview, file.tell, file.sent)
+                placed_preview = file.placed(store_id, preview)
+                copies[store_id] += put_preview(store, store_id, placed_preview, file.tell, file.sent)
         except FileRotted:
             if not may_change:
                 raise
@@ -232,11 +252,11 @@ def _holders_first(file: _File, receipt: Receipt, ready: list[int]) -> list[int]
     """
     if len(ready) < 2:
         return ready
-    key = file.pieces(receipt)[0].key
+    piece = file.pieces(receipt)[0]
 
     def lacks(store_id: int) -> bool:
         try:
-            return file.work.stores[store_id].head(key) is None
+            return file.work.stores[store_id].head(file.placed(store_id, piece).key) is None
         except StoreConflict:
             return False
         except StoreError:
@@ -252,10 +272,19 @@ def _with_staged_file(file: _File, receipt: Receipt) -> Receipt:
     piece = file.pieces(receipt)[0]
     if piece.file.is_file() and piece.file.stat().st_size == piece.size_bytes:
         return receipt
-    ready = [store for store_id, store in file.work.stores.items() if store_id not in file.work.out]
-    if all(holds(store, piece) for store in ready):  # also when no store is ready: then nothing can be done now
+    ready = [store_id for store_id in file.work.stores if store_id not in file.work.out]
+    if all(
+        _holds(file, store_id, piece) for store_id in ready
+    ):  # also when no store is ready: then nothing can be done now
         return receipt
     return _made_again(file, receipt)
+
+
+def _holds(file: _File, store_id: int, piece: Piece) -> bool:
+    try:
+        return holds(file.work.stores[store_id], file.placed(store_id, piece))
+    except StoreError:
+        return False
 
 
 def _made_again(file: _File, receipt: Receipt) -> Receipt:
@@ -264,7 +293,15 @@ def _made_again(file: _File, receipt: Receipt) -> Receipt:
     if receipt.rendition is not None:
         (work.staging / receipt.rendition.file).unlink(missing_ok=True)
     (work.staging / f"{stem}.receipt.json").unlink(missing_ok=True)
-    return compress_item(file.item, work.site, work.home, report=work.tell, place=file.place, stop=work.stop)
+    return compress_item(
+        file.item,
+        work.site,
+        work.home,
+        report=work.tell,
+        place=file.place,
+        stop=work.stop,
+        gives_way=work.gives_way,
+    )
 
 
 def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: VmsError) -> None:

@@ -21,6 +21,7 @@ from vms.video.probe import RAW_CONTAINERS, Probe
 SoundMode = Literal["copy", "aac", "none"]
 
 POSTER_WIDTH = 640
+STILL_WIDTH = 480
 TILE_WIDTH = 160
 COLUMNS = 10
 MOST_TILES = 60
@@ -118,6 +119,13 @@ def sheet(program: str, probe: Probe, targets: Targets) -> list[str]:
     tiles = ffmpeg.input(_SOURCE, threads=1, protocol_whitelist="file", format_whitelist="nut")["v:0"]
     node = ffmpeg.output(tiles.filter("tile", f"{layout.columns}x{layout.rows}"), _SPRITE, **_JPEG)
     return _placed(program, [node], targets.tiles, targets)
+
+
+def still(program: str, source: Path, at_s: float, picture: Path) -> list[str]:
+    """One picture of a finished rendition as JPEG, at_s seconds after its start, at most STILL_WIDTH wide."""
+    read = ffmpeg.input(_SOURCE, ss=f"{at_s:.3f}", threads=1, protocol_whitelist="file", format_whitelist=DEMUXERS)
+    node = ffmpeg.output(_scaled(read["v:0"], STILL_WIDTH), _POSTER, **_JPEG)
+    return _placed(program, [node], source, Targets(picture, picture, picture, picture))
 
 
 def decode_all(program: str, rendition: Path) -> list[str]:
