@@ -73,9 +73,21 @@ def _zone(sites: list[SiteRow], find: query.Find) -> str:
     return first if first in zones or not zones else sorted(zones)[0]
 
 
+def _filter(find: query.Find, zone: str) -> RecordingFilter:
+    """The catalogue's filter. Of a person who sees some cameras only, it names them: to search a site for the few that
+    are theirs would read through all the others' footage."""
+    wanted = query.as_filter(find, zone)
+    person = frame.visitor()
+    if person.sees_everything or wanted.cameras or wanted.run:
+        return wanted
+    with database.pool().connection(person.scope) as conn:
+        cameras = search_bar.pairs(reads_sites.list_sites(conn), find)
+    return replace(wanted, cameras=cameras) if len(cameras) <= MOST_CAMERAS else wanted
+
+
 def _newest_day(find: query.Find, zone: str) -> date | None:
     """The day (in this zone) of the newest recording that the filters allow in any period; clocks ahead are ignored."""
-    wanted = query.as_filter(replace(find, first=None, last=None), zone)
+    wanted = _filter(replace(find, first=None, last=None), zone)
     with database.pool().connection(frame.visitor().scope) as conn:
         rows = reads.find_recordings(
             conn, replace(wanted, to_utc=datetime.now(UTC) + timedelta(hours=1)), limit=1, newest_first=True
@@ -107,7 +119,7 @@ def _totals(scope: str, wanted: RecordingFilter) -> Totals:
 
 
 def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
-    wanted = query.as_filter(shown, zone)
+    wanted = _filter(shown, zone)
     rows = _rows(find, wanted)
     if not rows:
         _nothing(words, sites, find, shown, zone)
@@ -211,7 +223,7 @@ def _other_states(shown: query.Find, zone: str) -> bool:
     """Whether recordings in other states would be found in the same period."""
     if shown.state == "all":
         return False
-    wanted = query.as_filter(replace(shown, state="all"), zone)
+    wanted = _filter(replace(shown, state="all"), zone)
     with database.pool().connection(frame.visitor().scope) as conn:
         return bool(reads.find_recordings(conn, wanted, limit=1))
 
