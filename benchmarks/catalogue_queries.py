@@ -34,6 +34,7 @@ from vms.catalogue import (
     reads_sites,
     reads_stores,
     sessions,
+    timeline,
     users,
     whole,
 )
@@ -203,6 +204,21 @@ def _calendar(sites: int) -> Callable[[World, Connection], object]:
         return coverage.camera_days(conn, first, first + timedelta(days=30), cameras=pairs, now=world.now)
 
     return ask
+
+
+def _timeline(days: int, cameras: int) -> Callable[[World, Connection], object]:
+    def ask(world: World, conn: Connection) -> object:
+        _, end = world.day()
+        keys = [(world.dense.id, camera.id) for camera in world.dense.cameras[:cameras]]
+        begin = end - timedelta(days=days)
+        return timeline.stretches(conn, keys, begin, end), timeline.held(conn, keys, begin, end)
+
+    return ask
+
+
+def _to_play(world: World, conn: Connection) -> object:
+    begin, _ = world.day()
+    return timeline.playable(conn, world.camera(world.dense), begin, begin + timedelta(hours=2), 400)
 
 
 def _seconds(world: World, conn: Connection) -> object:
@@ -402,6 +418,9 @@ QUESTIONS = (
         for word, newest_first in (("before", True), ("after", False))
         for state, states in (("archived", ARCHIVED), ("purged", ("purged",)))
     ),
+    Question("page Watch", "timeline: a day, 16 cameras", _timeline(1, 16)),
+    Question("page Watch", "timeline: three days, one camera", _timeline(3, 1)),
+    Question("page Watch", "what to play: two hours", _to_play),
     Question("page Sites", "every site's state", lambda _, conn: reads.site_overviews(conn)),
     Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
     Question(

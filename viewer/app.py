@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from viewer import database, gate, media, security, sign_in, visitor
+from viewer.watch import routes as watch
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ app = st.App(
     routes=[
         *sign_in.routes(home, database.pool(home)),
         *media.routes(home, database.pool(home)),
+        *watch.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
     ],

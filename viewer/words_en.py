@@ -315,6 +315,13 @@ TEXT: dict[str, str] = {
     "gap.waiting": "waiting to be archived",
     "gap.purged": "retention has passed",
     "gap.acknowledged": "explained in a note",
+    # watch
+    "watch.bad_request": "This address does not fit: reload the page.",
+    "watch.no_camera": "This camera is not known, or not open to you.",
+    "watch.left_out.codec": "This browser can't play this recording's format.",
+    "watch.left_out.form": "This recording is kept as the recorder made it and can't be played here.",
+    "watch.left_out.missing": "This recording is no longer in storage.",
+    "watch.left_out.away": "The storage does not answer at the moment.",
     # media answers
     "media.expired": "This link has expired. Go back to the page and reload it.",
     "media.forged": "This link is not valid.",

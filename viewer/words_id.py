@@ -315,6 +315,13 @@ TEXT: dict[str, str] = {
     "gap.waiting": "menunggu diarsipkan",
     "gap.purged": "masa simpan sudah habis",
     "gap.acknowledged": "dijelaskan dalam catatan",
+    # watch
+    "watch.bad_request": "Alamat ini tidak sesuai: muat ulang halaman.",
+    "watch.no_camera": "Kamera ini tidak dikenal, atau tidak terbuka bagi Anda.",
+    "watch.left_out.codec": "Peramban ini tidak dapat memutar format rekaman ini.",
+    "watch.left_out.form": "Rekaman ini disimpan apa adanya dari perekam dan tidak dapat diputar di sini.",
+    "watch.left_out.missing": "Rekaman ini tidak ada lagi di penyimpanan.",
+    "watch.left_out.away": "Penyimpanan sedang tidak menjawab.",
     # media answers
     "media.expired": "Tautan ini sudah kedaluwarsa. Kembali ke halaman lalu muat ulang.",
     "media.forged": "Tautan ini tidak sah.",

@@ -1,0 +1,167 @@
+"""What the catalogue knows of cameras along time: which recordings there are, in how many copies, what is held, and
+where the bytes of a stretch lie. For the viewer's timeline and player.
+
+Every question is bounded by cameras and time, and goes camera by camera along the index of recordings. All functions
+work with the viewer's role; all times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from vms.catalogue.connection import Connection, fetch_all
+from vms.catalogue.reads import LONGEST
+from vms.catalogue.rows import PARTS
+
+CameraKey = tuple[str, str]
+"""(site, camera)"""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A recording that can be watched. lacking: a store that shall hold it has no good copy yet.
+
+    damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock).
+    """
+
+    camera: CameraKey
+    recording_id: int
+    start_utc: datetime
+    end_utc: datetime
+    lacking: bool
+    damaged: bool
+    doubtful: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store that holds a rendition, and under which key."""
+
+    store_name: str
+    store_url: str
+    store_identity: str | None
+    store_conn_id: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Playable:
+    """A recording with where its rendition lies, in the order in which its stores were first used.
+
+    codec: of the picture. suffix: of the file, such as ".mp4". damaged: what is wrong with the footage, or "".
+    """
+
+    recording_id: int
+    start_utc: datetime
+    end_utc: datetime
+    duration_s: float
+    codec: str
+    kind: str
+    damaged: str
+    size_bytes: int
+    places: tuple[Place, ...]
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.places[0].key).suffix.lower() if self.places else ""
+
+
+def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime, to_utc: datetime) -> list[Stretch]:
+    """The archived recordings of these cameras that overlap [from_utc, to_utc), by camera and start.
+
+    Every recording is a row: ask for no more than some days of some cameras; for longer there is
+    `coverage.load_facts`.
+    """
+    found = fetch_all(
+        conn,
+        """
+        SELECT head.site, head.camera, r.recording_id, r.start_at, r.end_at,
+               EXISTS (SELECT FROM copy_wanted w WHERE w.recording_id = r.recording_id AND w.start_at = r.start_at),
+               coalesce(r.damaged, '') <> '', cardinality(r.time_marks) > 0
+        FROM (
+            SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
+            WHERE (s.slug, c.slug) IN %s
+        ) AS head
+        CROSS JOIN LATERAL (
+            SELECT recording_id, start_at FROM recording
+            WHERE recording.camera_id = head.camera_id AND custody IN (1, 2)
+              AND start_at >= %s AND start_at < %s AND (end_at > %s OR start_at >= %s)
+            OFFSET 0
+        ) AS chosen
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording
+            WHERE recording.recording_id = chosen.recording_id AND recording.start_at = chosen.start_at
+            OFFSET 0  -- one by one by key, never by reading months into a hash
+        ) AS r
+        WHERE r.lost_at IS NULL
+        ORDER BY head.site, head.camera, r.start_at, r.recording_id
+        """,
+        [tuple(cameras) or (("", ""),), from_utc - LONGEST, to_utc, from_utc, from_utc],
+    )
+    return [
+        Stretch((site, camera), number, start, end, lacking, damaged, doubtful)
+        for site, camera, number, start, end, lacking, damaged, doubtful in found
+    ]
+
+
+def held(
+    conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime, to_utc: datetime
+) -> list[tuple[CameraKey, datetime, datetime]]:
+    """What holds keep of these cameras within [from_utc, to_utc): (camera, from, to), cut to what was asked."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT s.slug, c.slug, greatest(h.from_at, %s), least(h.to_at, %s)
+        FROM hold h
+        JOIN hold_scope o USING (hold_id)
+        JOIN site s ON s.site_id = o.site_id
+        JOIN camera c ON c.site_id = o.site_id AND (o.camera_id IS NULL OR o.camera_id = c.camera_id)
+        WHERE h.released_at IS NULL AND h.from_at < %s AND h.to_at > %s AND (s.slug, c.slug) IN %s
+        ORDER BY s.slug, c.slug, h.from_at
+        """,
+        [from_utc, to_utc, to_utc, from_utc, tuple(cameras) or (("", ""),)],
+    )
+    return [((site, camera), begin, end) for site, camera, begin, end in found]
+
+
+def playable(conn: Connection, camera: CameraKey, from_utc: datetime, to_utc: datetime, most: int) -> list[Playable]:
+    """The first `most` archived recordings of a camera that overlap [from_utc, to_utc), by start."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT r.recording_id, r.start_at, r.end_at, r.duration_s::float8, coalesce(r.codec, ''), coalesce(r.kind, ''),
+               coalesce(r.damaged, ''), coalesce(r.rendition_bytes, 0), k.places
+        FROM (
+            SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE s.slug = %s AND c.slug = %s
+        ) AS head
+        CROSS JOIN LATERAL (
+            SELECT recording_id, start_at FROM recording
+            WHERE recording.camera_id = head.camera_id AND custody IN (1, 2)
+              AND start_at >= %s AND start_at < %s AND (end_at > %s OR start_at >= %s)
+            ORDER BY start_at, recording_id LIMIT %s
+        ) AS chosen
+        CROSS JOIN LATERAL (
+            SELECT * FROM recording
+            WHERE recording.recording_id = chosen.recording_id AND recording.start_at = chosen.start_at
+            OFFSET 0  -- one by one by key, never by reading months into a hash
+        ) AS r
+        CROSS JOIN LATERAL (
+            SELECT json_agg(json_build_array(st.name, st.url, st.identity, st.conn_id, copy.key) ORDER BY copy.store_id)
+                   AS places
+            FROM copy JOIN store st USING (store_id)
+            WHERE copy.recording_id = r.recording_id AND copy.start_at = r.start_at
+              AND copy.part = %s AND copy.state = 0
+        ) AS k
+        ORDER BY r.start_at, r.recording_id
+        """,
+        [*camera, from_utc - LONGEST, to_utc, from_utc, from_utc, most, PARTS["rendition"]],
+    )
+    return [
+        Playable(
+            number, start, end, seconds, codec, kind, damaged, size, tuple(Place(*place) for place in places or ())
+        )
+        for number, start, end, seconds, codec, kind, damaged, size, places in found
+    ]

@@ -1,0 +1,189 @@
+"""What the page Watch asks: timeline, playlist, moments and steps over a real catalogue and store, and refusals."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+
+from viewer import media, query, visitor
+from viewer.database import Pool
+from viewer.gate import Gate
+from viewer.security import Guard
+from viewer.watch import routes, spans
+from viewer_world import LENGTH_S, NOW, START, Clip, World, build, make_clip, owner, sign_in
+from vms.catalogue import holds
+from vms.home import Home, from_environment
+
+BEGIN = spans.milliseconds(START)
+HOUR_MS = 3_600_000
+WINDOW = {"from": BEGIN - HOUR_MS, "to": BEGIN + 4 * HOUR_MS}
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], clip: Clip) -> World:
+    return build(catalogue[0], clip)
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[TestClient]:
+    pool = Pool(world.home)
+    served = [*media.routes(world.home, pool), *routes.routes(world.home, pool)]
+    gate = Middleware(Gate, sessions=visitor.of(pool), port=5000)
+    app = Starlette(routes=served, middleware=[Middleware(Guard), gate])
+    cookies = {"vms_5000": sign_in(world.home).token}
+    with TestClient(app, base_url="http://127.0.0.1:5000", cookies=cookies) as made:
+        yield made
+    pool.close()
+
+
+def _get(client: TestClient, route: str, status: int = 200, **params: Any) -> dict[str, Any]:
+    answer = client.get(f"/api/watch/{route}", params={"lang": "en", **params})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return dict(answer.json())
+
+
+def test_a_timeline_of_two_cameras_with_footage_gaps_holds_and_clock(client: TestClient, world: World) -> None:
+    with closing(owner(world.home)) as conn:
+        holds.add_hold(conn, [("ho", "lobby")], START, START + timedelta(minutes=4), "evidence", "Sari", NOW)
+    made = _get(client, "timeline", camera="ho/lobby,ho/gate", **WINDOW)
+    cameras = {one["id"]: one for one in made["cameras"]}
+    assert set(cameras) == {"ho/lobby", "ho/gate"}
+    lobby = cameras["ho/lobby"]
+    assert [one[0] for one in lobby["spans"]] == [HOUR_MS + step * 300_000 for step in range(3)]
+    assert {tuple(one[1:]) for one in lobby["spans"]} == {(4000, 0)}
+    assert lobby["clock"][0][1:] == [7 * 3600, "WIB"]
+    assert lobby["held"] == [[HOUR_MS, 240_000]]
+    texts = {made["texts"][gap[3]] for gap in lobby["gaps"]}
+    assert "camera silent" in texts
+    assert any("file could not be used" in text for text in texts)
+    assert any(gap[2] == 0 for gap in cameras["ho/gate"]["gaps"]), "what waits on site is not a gap like others"
+
+
+def test_a_month_is_drawn_without_reading_every_recording(client: TestClient) -> None:
+    month = {"from": BEGIN - 20 * 24 * HOUR_MS, "to": BEGIN + 11 * 24 * HOUR_MS}
+    made = _get(client, "timeline", camera="ho/lobby", **month)
+    assert made["fine"] is False
+    assert [one[2] for one in made["cameras"][0]["spans"]] == [spans.UNKNOWN] * 3
+
+
+def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_ones(
+    client: TestClient, world: World
+) -> None:
+    made = _get(client, "playlist", camera="ho/lobby", can="av1,h264", **WINDOW)
+    assert [one["from"] for one in made["pieces"]] == [BEGIN + step * 300_000 for step in range(3)]
+    assert [one["at"] for one in made["pieces"]] == pytest.approx([0, LENGTH_S, 2 * LENGTH_S], abs=0.05)
+    assert made["left_out"] == []
+    assert made["expires"] > time.time() + 3000
+    whole, played = world.clip.video.read_bytes(), b""
+    for size, start, url in re.findall(r"#EXT-X-BYTERANGE:(\d+)@(\d+)\n(/m/\S+)", made["playlist"]):
+        asked = {"Range": f"bytes={start}-{int(start) + int(size) - 1}"}
+        answer = client.get(url, headers=asked)
+        assert answer.status_code == 206
+        played += answer.content
+    head = int(re.findall(r'BYTERANGE="(\d+)@0"', made["playlist"])[0])
+    assert played.count(b"moof") == 3 * whole.count(b"moof")
+    assert whole[:head].endswith(whole[head - 8 : head])
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT who, detail->>'camera' FROM view_log WHERE action = 'watch'")
+        assert cursor.fetchall() == [("sari", "ho/lobby")]
+    client.cookies.set("vms_5000", sign_in(world.home, "budi").token)
+    assert client.get(url).status_code == 403, "a link of another session"
+
+
+def test_what_the_browser_can_not_play_is_left_out_and_said(client: TestClient, world: World) -> None:
+    gate = _get(client, "playlist", camera="ho/gate", can="av1,hevc", **WINDOW)
+    assert (gate["pieces"], gate["playlist"]) == ([], "")
+    assert [(one["why"], one["from"]) for one in gate["left_out"]] == [("form", BEGIN)]
+    lobby = _get(client, "playlist", camera="ho/lobby", can="h264", **WINDOW)
+    assert [one["why"] for one in lobby["left_out"]] == ["codec"] * 3
+    first = next(one for one in world.rows() if one.camera == "lobby")
+    (world.nas / first.copies[0].key).unlink()
+    assert [one["why"] for one in _get(client, "playlist", camera="ho/lobby", can="av1", **WINDOW)["left_out"]] == [
+        "missing"
+    ]
+    world.nas.rename(world.nas.with_name("unmounted"))
+    other = _get(client, "playlist", camera="makassar/cashier", can="av1", **WINDOW)
+    assert [one["why"] for one in other["left_out"]] == ["away"]
+
+
+def test_a_moment_has_its_recording_and_picture(client: TestClient, world: World) -> None:
+    first = next(one for one in world.rows() if one.camera == "lobby")
+    found = _get(client, "moment", camera="ho/lobby", at=BEGIN + 3000)["recording"]
+    assert found["id"] == query.recording_text(first.id, first.start_utc)
+    assert (found["from"], found["to"]) == (BEGIN, BEGIN + 4000)
+    assert client.get(found["sprite"]["url"]).content == world.clip.sprite.read_bytes()
+    assert _get(client, "moment", camera="ho/lobby", at=BEGIN + 60_000)["recording"] is None
+
+
+def test_steps_go_to_the_next_and_the_previous_recording_and_gap(client: TestClient) -> None:
+    def step(what: str, way: str, at: int) -> int | None:
+        found = _get(client, "step", camera="ho/lobby", what=what, way=way, at=at)["at"]
+        return None if found is None else (found - BEGIN) // 1000
+
+    assert step("recording", "next", BEGIN + 1000) == 300
+    assert step("recording", "previous", BEGIN + 300_000) == 0
+    assert step("recording", "next", BEGIN + 700_000) is None
+    assert step("gap", "next", BEGIN + 1000) == 4
+    assert step("gap", "previous", BEGIN + 301_000) == 4
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"camera": "ho/lobby"},
+        {"camera": "ho/lobby", "from": BEGIN, "to": BEGIN},
+        {"camera": "ho/lobby", "from": BEGIN, "to": BEGIN + 500 * 24 * HOUR_MS},
+        {"camera": "ho/lobby", "from": "1e9", "to": BEGIN},
+        {"camera": "ho/lobby", "from": "9" * 400, "to": "9" * 400},
+        {"camera": "../../etc/passwd", "from": BEGIN, "to": BEGIN + 1000},
+        {"camera": "ho/lobby' OR 1=1 --", "from": BEGIN, "to": BEGIN + 1000},
+        {"camera": "ho/lobby,<script>", "from": BEGIN, "to": BEGIN + 1000},
+        {"camera": ",".join(f"ho/c{n}" for n in range(17)), "from": BEGIN, "to": BEGIN + 1000},
+    ],
+)
+@pytest.mark.parametrize("what", ["timeline", "playlist"])
+def test_hostile_addresses_are_refused(client: TestClient, what: str, params: dict[str, Any]) -> None:
+    assert "reload" in _get(client, what, 400, **params)["error"]
+
+
+def test_a_camera_that_nobody_knows_is_said_to_be_unknown(client: TestClient) -> None:
+    assert "not known" in _get(client, "timeline", 404, camera="ho/none", **WINDOW)["error"]
+    assert _get(client, "playlist", camera="ho/none", can="av1", **WINDOW)["pieces"] == []
+    assert _get(client, "moment", 400, camera="ho/lobby,ho/gate", at=BEGIN)["error"]
+
+
+def test_a_catalogue_that_is_away_is_said_to_be_away(client: TestClient, world: World) -> None:
+    _get(client, "step", camera="ho/lobby", at=BEGIN)
+    (world.home.run / "postgres.json").unlink()
+    assert "catalogue" in _get(client, "timeline", 503, camera="ho/lobby", **WINDOW)["error"]
+
+
+def test_the_player_is_served_for_ever_and_nothing_beside_it(client: TestClient) -> None:
+    answer = client.get(f"/api/watch/{routes.HLS}")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-type"].startswith("text/javascript")
+    for path in ("hls-1.7.4.LICENSE", "..%2f..%2fapp.py", "../../app.py"):
+        assert client.get(f"/api/watch/{path}").status_code == 404
+
+
+def test_nothing_is_told_to_whom_has_not_signed_in(client: TestClient) -> None:
+    client.cookies.clear()
+    for what in ("timeline", "playlist", "moment", "step", routes.HLS):
+        answer = client.get(f"/api/watch/{what}", params={"camera": "ho/lobby", **WINDOW})
+        assert (answer.status_code, "ho" in answer.text) == (401, False), what

@@ -1,0 +1,205 @@
+"""What the component of the page Watch asks while it is used: the timeline, what to play, what there is at a moment.
+
+Answers are JSON. Pictures and footage come by the signed links of viewer.media, which the answers carry.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from viewer import cards, formats, query
+from viewer.database import AWAY, Connection, Pool
+from viewer.i18n import Words, choose_language
+from viewer.media import Refusal
+from viewer.watch import asked, playlist, spans
+from viewer.watch.heads import Heads
+from viewer.watch.visit import Visit
+from vms.catalogue import coverage, reads
+from vms.catalogue import timeline as catalogue
+from vms.catalogue.rows import RecordingFilter, RecordingRow
+from vms.catalogue.timeline import CameraKey
+from vms.coverage import find_gaps
+from vms.home import Home
+from vms.video.fragments import FragmentIndex
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/watch"
+HLS = "hls-1.7.4.light.min.js"
+_VENDOR = Path(__file__).resolve().parents[1] / "front" / "vendor"
+_MOST_PIECES = 400
+_SEEN = timedelta(days=31)
+"""How far a jump to the next gap looks."""
+
+_STORED = ("archived", "released")
+
+Answer = Callable[[Visit], dict[str, Any]]
+
+
+def routes(home: Home, pool: Pool) -> list[Route]:
+    """The routes of this installation."""
+    heads = Heads()
+
+    def answered(answer: Answer) -> Callable[[Request], Any]:
+        async def route(request: Request) -> Response:
+            words = Words(choose_language(request.query_params.get("lang"), request.headers.get("accept-language")))
+            visit = Visit(home, words, request.query_params, pool, request.state.visitor)
+            headers = {"Cache-Control": "no-store"}
+            if not visit.person.may("view"):
+                return JSONResponse({"error": words("app.not_allowed.text")}, 403, headers)
+            try:
+                return JSONResponse(await run_in_threadpool(answer, visit), headers=headers)
+            except Refusal as refusal:
+                return JSONResponse({"error": words(refusal.key)}, refusal.status, headers)
+            except (*AWAY, psycopg2.Error) as error:
+                log.warning("The catalogue does not answer: %s", error)
+                return JSONResponse({"error": words("media.catalogue_away")}, 503, headers)
+
+        return route
+
+    async def player(_request: Request) -> Response:
+        return FileResponse(
+            _VENDOR / HLS,
+            media_type="text/javascript",
+            headers={"Cache-Control": "public, max-age=31536000, immutable"},
+        )
+
+    return [
+        Route(f"{PREFIX}/timeline", answered(_timeline)),
+        Route(f"{PREFIX}/playlist", answered(lambda visit: _playlist(heads, visit))),
+        Route(f"{PREFIX}/moment", answered(_moment)),
+        Route(f"{PREFIX}/step", answered(_step)),
+        Route(f"{PREFIX}/{HLS}", player),
+    ]
+
+
+def _timeline(visit: Visit) -> dict[str, Any]:
+    wanted = asked.stretch(visit.params)
+    with visit.connection() as conn:
+        facts = coverage.load_facts(conn, *_days(wanted.begin, wanted.end), cameras=wanted.cameras)
+        fine = catalogue.stretches(conn, wanted.cameras, wanted.begin, wanted.end) if wanted.is_fine else []
+        held = catalogue.held(conn, wanted.cameras, wanted.begin, wanted.end)
+    _known(wanted.cameras, facts)
+    return spans.timeline(visit.words, wanted, facts, fine, held)
+
+
+def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
+    """What to play from `from` to `to`: a playlist, what lies where in it, and what could not be put into it."""
+    wanted = asked.stretch(visit.params, asked.MOST_PLAYED_H / 24)
+    camera = asked.one_camera(visit.params)
+    can = asked.codecs(visit.params)
+    with visit.connection() as conn:
+        found = catalogue.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
+        if found:
+            when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
+            visit.note(conn, "watch", {"camera": "/".join(camera), **when})
+    plays = [one for one in found if one.codec in can]
+    indexes = dict(zip(plays, heads.read(plays), strict=True))
+    sources, left_out, expires = [], [], 0
+    for one in found:
+        index = indexes.get(one, "codec")
+        if isinstance(index, FragmentIndex):
+            url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
+            sources.append(playlist.Source(_name(one), one.start_utc, url, index))
+        else:
+            left_out.append(_left_out(visit.words, one, index))
+    damaged = {_name(one): one.damaged for one in found if one.damaged}
+    return {
+        "from": spans.milliseconds(wanted.begin),
+        "to": spans.milliseconds(wanted.end),
+        "playlist": playlist.write(sources) if sources else "",
+        "pieces": [
+            {
+                "id": piece.source.name,
+                "from": spans.milliseconds(piece.source.start_utc),
+                "at": round(piece.at_s, 3),
+                "length": round(piece.seconds, 3),
+                "damaged": damaged.get(piece.source.name, ""),
+            }
+            for piece in playlist.pieces(sources)
+        ],
+        "left_out": left_out,
+        "expires": expires,
+    }
+
+
+def _name(one: catalogue.Playable) -> str:
+    return query.recording_text(one.recording_id, one.start_utc)
+
+
+def _left_out(words: Words, one: catalogue.Playable, why: str) -> dict[str, Any]:
+    return {
+        "id": _name(one),
+        "from": spans.milliseconds(one.start_utc),
+        "to": spans.milliseconds(one.end_utc),
+        "why": why,
+        "text": words.one_of("watch.left_out", why),
+    }
+
+
+def _moment(visit: Visit) -> dict[str, Any]:
+    """The recording that a camera has at a moment, with its pictures; null when it has none."""
+    camera = asked.one_camera(visit.params)
+    at = asked.moment(visit.params, "at")
+    wanted = RecordingFilter(cameras=(camera,), from_utc=at, to_utc=at + timedelta(milliseconds=1), states=_STORED)
+    with visit.connection() as conn:
+        rows = reads.find_recordings(conn, wanted, limit=1)
+    return {"recording": _recording(visit, rows[0]) if rows else None}
+
+
+def _recording(visit: Visit, row: RecordingRow) -> dict[str, Any]:
+    return {
+        "id": query.recording_text(row.id, row.start_utc),
+        "href": cards.href(query.Find(), row),
+        "from": spans.milliseconds(row.start_utc),
+        "to": spans.milliseconds(cards.end_of(row)),
+        "sprite": cards.sprite(visit.links, row),
+        "marks": cards.marks(visit.words, row),
+        "when": formats.span(visit.words, row.start_utc, cards.end_of(row), row.time_zone),
+    }
+
+
+def _step(visit: Visit) -> dict[str, Any]:
+    """Where the next recording or gap of these cameras begins, or the previous one; null when there is none."""
+    cameras = asked.cameras(visit.params)
+    at = asked.moment(visit.params, "at")
+    is_next = visit.params.get("way") != "previous"
+    with visit.connection() as conn:
+        if visit.params.get("what") == "gap":
+            starts = _gap_starts(conn, cameras, at, is_next)
+        else:
+            wanted = RecordingFilter(cameras=cameras, states=_STORED)
+            after = (at, 1 << 62 if is_next else 0)
+            rows = reads.find_recordings(conn, wanted, limit=1, after=after, newest_first=not is_next)
+            starts = [row.start_utc for row in rows]
+    if not starts:
+        return {"at": None}
+    return {"at": spans.milliseconds(min(starts) if is_next else max(starts))}
+
+
+def _gap_starts(conn: Connection, cameras: tuple[CameraKey, ...], at: datetime, is_next: bool) -> list[datetime]:
+    begin, end = (at, at + _SEEN) if is_next else (at - _SEEN, at)
+    facts = coverage.load_facts(conn, *_days(begin, end), cameras=cameras)
+    return [gap.start for one in facts for gap in find_gaps(one, begin, end) if gap.start != begin]
+
+
+def _known(cameras: tuple[CameraKey, ...], facts: list[Any]) -> None:
+    """Raises Refusal when one of these cameras is not in the catalogue, or not for this person."""
+    if {(one.site, one.camera) for one in facts} != set(cameras):
+        raise Refusal(404, "watch.no_camera")
+
+
+def _days(begin: datetime, end: datetime) -> tuple[Any, Any]:
+    """The days around this time, whatever the zone; never days to come."""
+    today = datetime.now(UTC)
+    return min(begin, today).date() - timedelta(days=1), min(end, today).date() + timedelta(days=1)
