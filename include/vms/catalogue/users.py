@@ -55,9 +55,12 @@ def list_users(conn: Connection) -> list[UserRow]:
         " LEFT JOIN camera c USING (camera_id) ORDER BY s.slug, c.slug",
         [],
     )
-    return [
-        UserRow(*row, tuple((site, camera) for user_id, site, camera in granted if user_id == row[0])) for row in found
-    ]
+    rows = []
+    for row in found:
+        grants = tuple((site, camera) for user_id, site, camera in granted if user_id == row[0])
+        values: list[Any] = [*row, grants]
+        rows.append(UserRow(*values))
+    return rows
 
 
 def add_user(
