@@ -55,7 +55,7 @@ def url(home: Home, role: Literal["owner", "viewer"]) -> str:
 def connect(address: str, *, asking: str = "*") -> Connection:
     """A connection in autocommit with its session in UTC, so that reading never leaves a transaction open.
 
-    asking: for whom the viewer's role asks (see v0010_grants.sql); "*" sees everything, "" nothing until `ask_for`.
+    asking: for whom the viewer's role asks (see v0012_grants.sql); "*" sees everything, "" nothing until `ask_for`.
     Functions that write open their own transaction. Raises CatalogueError when the catalogue does not answer in 10 s.
     """
     try:

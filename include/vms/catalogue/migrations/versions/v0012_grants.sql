@@ -50,14 +50,15 @@ BEGIN
                        ' ((SELECT asks_for_all()) OR camera_id IN (SELECT granted_cameras()))', one);
     END LOOP;
     -- By site: what belongs to no camera of it.
-    FOREACH one IN ARRAY ARRAY['site', 'run', 'store_state', 'site_watch']
+    FOREACH one IN ARRAY ARRAY['site', 'run', 'store_state', 'site_watch', 'backfill_site']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', one);
         EXECUTE format('CREATE POLICY granted ON %I FOR SELECT TO vms_viewer USING'
                        ' ((SELECT asks_for_all()) OR site_id IN (SELECT granted_sites()))', one);
     END LOOP;
     -- By their recording, which is asked under its own rule.
-    FOREACH one IN ARRAY ARRAY['copy', 'recording_source', 'quarantine', 'batch_item', 'copy_wanted', 'hold_in_store']
+    FOREACH one IN ARRAY ARRAY['copy', 'recording_source', 'quarantine', 'batch_item', 'copy_wanted', 'hold_in_store',
+                             'backfill_item']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', one);
         EXECUTE format('CREATE POLICY granted ON %1$I FOR SELECT TO vms_viewer USING'
@@ -65,7 +66,7 @@ BEGIN
                        ' WHERE r.recording_id = %1$I.recording_id AND r.start_at = %1$I.start_at))', one);
     END LOOP;
     -- Of the installation as a whole.
-    FOREACH one IN ARRAY ARRAY['purge_plan', 'purge_item', 'stray_object', 'store_round']
+    FOREACH one IN ARRAY ARRAY['purge_plan', 'purge_item', 'stray_object', 'store_round', 'backfill']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', one);
         EXECUTE format('CREATE POLICY granted ON %I FOR SELECT TO vms_viewer USING ((SELECT asks_for_all()))', one);
