@@ -29,6 +29,7 @@ from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
 from vms.cli import recordings, retry, selection
+from vms.cli.app import main
 from vms.errors import CatalogueError
 from vms.footage import Found
 from vms.home import Home
@@ -185,3 +186,16 @@ def test_retry_asks_once_and_has_the_file_looked_at_again(
     assert isinstance(vms("retry", "ho", "--id", str(bad["id"])).exception, CatalogueError)
     assert vms("retry").exit_code == 2
     assert vms("retry", "ho", "--all").exit_code == 2
+
+
+def test_a_catalogue_of_another_version_is_told_with_what_to_do(
+    vms: Vms, conn: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vms("recordings").exit_code == 0  # and the environment is this home's
+    with conn.cursor() as cursor:
+        cursor.execute("ALTER TABLE site RENAME TO former")
+    assert main(["recordings"]) == 1
+    told = capsys.readouterr().err
+    assert "not of the same version" in told
+    assert "./vms down" in told
+    assert "Traceback" not in told

@@ -18,7 +18,18 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 (psycopg2
 from vms.errors import CatalogueError
 from vms.home import Home
 
-__all__ = ["OWNER", "VIEWER", "Connection", "Params", "connect", "fetch_all", "fetch_one", "naming_loss", "url"]
+__all__ = [
+    "OWNER",
+    "VIEWER",
+    "Connection",
+    "Params",
+    "connect",
+    "fetch_all",
+    "fetch_one",
+    "misfit",
+    "naming_loss",
+    "url",
+]
 
 Params = list[Any]
 
@@ -106,3 +117,13 @@ def naming_loss() -> Iterator[None]:
             f"The catalogue does not answer any more ({str(error).strip().splitlines()[0]}).",
             "Look at ./vms status; if Postgres is down, ./vms up starts it. Then give the same command again.",
         ) from error
+
+
+def misfit(error: Exception) -> CatalogueError | None:
+    """What to say when the program asked for something that the catalogue has not (yet); None for other errors."""
+    if not isinstance(error, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedColumn):
+        return None
+    return CatalogueError(
+        f"The catalogue and this program are not of the same version ({str(error).splitlines()[0]}).",
+        "Restart with this program, which brings the catalogue up to date: ./vms down, then ./vms up. Nothing is lost.",
+    )

@@ -73,6 +73,14 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except Exception as error:
+        from vms.catalogue.connection import misfit  # only now: most commands start without a driver
+
+        named = misfit(error)
+        if named is None:
+            raise
+        _show(named, as_json="--json" in arguments)
+        return 1
     return 0
 
 
