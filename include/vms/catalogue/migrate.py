@@ -75,7 +75,8 @@ _CLOSE_PARTITIONS = """
     DO $do$
     DECLARE one regclass;
     BEGIN
-        FOR one IN SELECT oid FROM pg_class WHERE relispartition AND relnamespace = 'public'::regnamespace
+        FOR one IN SELECT oid FROM pg_class WHERE relispartition AND relkind IN ('r', 'p')
+            AND relnamespace = 'public'::regnamespace
         LOOP
             EXECUTE format('REVOKE ALL ON %%s FROM %%I', one, %s);
         END LOOP;
