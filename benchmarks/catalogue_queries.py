@@ -18,6 +18,7 @@ from vms.backfill import Order
 from vms.catalogue import (
     adopting,
     alerts,
+    audit,
     backfills,
     copying,
     coverage,
@@ -353,6 +354,10 @@ def _gone(_: World, conn: Connection) -> object:
     return purge_facts.gone_places_of(conn, place[0]), purging.gone_copies(conn, place, 1)
 
 
+def _week(world: World) -> audit.LogFilter:
+    return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
+
+
 QUESTIONS = (
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
     *(
@@ -557,6 +562,10 @@ QUESTIONS = (
     Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
     Question("backfill", "what there is on a day", _backfill),
     Question("backfill", "the last ones", lambda _, conn: backfills.list_backfills(conn, 20)),
+    Question("page log", "a week", lambda world, conn: audit.list_log(conn, _week(world), limit=100)),
+    Question("page holds", "all", lambda _, conn: holds.list_holds(conn, also_released=True)),
+    Question("page alerts", "a month", lambda world, conn: alerts.list_alerts(conn, world.now - timedelta(days=30))),
+    Question("page alerts", "not sent", lambda _, conn: alerts.waiting_messages(conn)),
     Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),

@@ -6,7 +6,7 @@ import html
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,6 +168,15 @@ def state_box(title: str, text: str, more: str = "", tone: str = "calm") -> None
     st.html(
         f'<div class="statebox {html.escape(tone)}" role="status"><h2>{html.escape(title)}</h2>'
         f"<p>{html.escape(text)}</p>{extra}</div>"
+    )
+
+
+def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of texts as HTML. All of them are escaped here."""
+    head = "".join(f'<th scope="col">{html.escape(one)}</th>' for one in heads)
+    rows = "".join("<tr>" + "".join(f"<td>{html.escape(one)}</td>" for one in line) + "</tr>" for line in lines)
+    return (
+        f'<div class="plaintable" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 

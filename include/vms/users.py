@@ -12,17 +12,21 @@ from vms.catalogue import users
 from vms.catalogue.connection import connect
 from vms.home import Home
 
-Role = Literal["administrator", "investigator", "viewer"]
-Right = Literal["view", "export", "hold", "release"]
-"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold."""
+Role = Literal["administrator", "investigator", "viewer", "auditor"]
+Right = Literal["view", "export", "hold", "release", "log"]
+"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold.
+
+log: read who did what. Auditors read it and see no footage.
+"""
 
 RIGHTS: dict[str, frozenset[Right]] = {
     "administrator": frozenset(get_args(Right)),
     "investigator": frozenset({"view", "export", "hold"}),
     "viewer": frozenset({"view"}),
+    "auditor": frozenset({"log"}),
 }
 
-EVERYWHERE = frozenset({"administrator"})
+EVERYWHERE = frozenset({"administrator", "auditor"})
 """Roles that see every site without a grant."""
 
 FIRST = "admin"

@@ -13,7 +13,7 @@ import streamlit as st
 from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import coverage, find, sites
+from viewer.pages import alerts, coverage, find, holds, log, sites
 from viewer.visitor import Visitor
 from vms.users import Right
 
@@ -51,12 +51,24 @@ def main() -> None:
     def goto(params: dict[str, str]) -> None:
         st.switch_page(find_page, query_params=params)
 
-    find_page = st.Page(lambda: show(find.draw), title=words("app.find"), url_path="find", default=True)
-    sites_page = st.Page(lambda: show(sites.draw), title=words("app.sites"), url_path="sites")
-    coverage_page = st.Page(lambda: show(coverage.draw), title=words("app.coverage"), url_path="coverage")
-    page = st.navigation([find_page, sites_page, coverage_page], position="hidden")
-    frame.header(words, [(find_page, "app.find"), (sites_page, "app.sites"), (coverage_page, "app.coverage")], person)
-    page.run()
+    def page(draw: Draw, name: str, right: Right = "view", *, first: bool = False) -> st.Page:
+        return st.Page(lambda: show(draw, right), title=words.one_of("app", name), url_path=name, default=first)
+
+    sees_log_only = person is not None and not person.may("view") and person.may("log")
+    find_page = page(find.draw, "find", first=not sees_log_only)
+    log_page = page(log.draw, "log", "log", first=sees_log_only)
+    others = {
+        "sites": page(sites.draw, "sites"),
+        "coverage": page(coverage.draw, "coverage"),
+        "holds": page(holds.draw, "holds"),
+        "alerts": page(alerts.draw, "alerts"),
+    }
+    chosen = st.navigation([find_page, *others.values(), log_page], position="hidden")
+    shown = [] if sees_log_only else [(find_page, "app.find"), *((one, f"app.{name}") for name, one in others.items())]
+    if person is not None and person.may("log"):
+        shown.append((log_page, "app.log"))
+    frame.header(words, shown, person)
+    chosen.run()
 
 
 def _who() -> tuple[Visitor | None, bool]:

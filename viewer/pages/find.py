@@ -46,6 +46,7 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
         return
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
+    _log_search(find)
     zone = _zone(sites, find)
     newest = _newest_day(find, zone)
     shown = _with_period(find, newest)
@@ -61,6 +62,17 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
             _results(words, sites, find, _with_period(find, _newest_day(find, zone)), zone)
 
     results()
+
+
+def _log_search(find: query.Find) -> None:
+    """Each search once, when it is new to this visit; a page that renews itself searches for nobody."""
+    asked = query.write(find)
+    if st.session_state.get("find.logged") == asked:
+        return
+    person = frame.visitor()
+    with database.pool().connection(person.scope) as conn:
+        reads.log_view(conn, person.name, "search", None, None, dict(asked), person.address)
+    st.session_state["find.logged"] = asked
 
 
 def _zone(sites: list[SiteRow], find: query.Find) -> str:

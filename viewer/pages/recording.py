@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import escape
 
 import streamlit as st
 
-from viewer import components, database, details, frame, query
+from viewer import cards, components, database, details, frame, query
 from viewer.i18n import Words
+from viewer.pages import holds
 from vms.catalogue import reads
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 
@@ -42,6 +44,10 @@ def draw(words: Words, find: query.Find) -> None:
         "recording",
         opened,
     )
+    if frame.visitor().may("hold") and row.state in ("archived", "released"):
+        end = cards.end_of(row)
+        address = holds.address_of((row.site, row.camera), row.start_utc, end, row.time_zone)
+        st.html(f'<p><a class="csv" href="{escape(address)}">{escape(words("holds.this"))}</a></p>')
 
 
 def _neighbours(
