@@ -211,13 +211,13 @@ def test_the_log_is_for_auditors_and_shows_no_footage(world: World, look_as: As)
         reads.log_view(conn, "budi", "download", row.id, row.start_utc, {"note": ATTACK}, "192.0.2.8")
     auditor = sign_in(world.home, "rina", "auditor")
     look_as(auditor)
-    shown = _html(_page("log"))
+    shown = _html(_page("deeds"))
     assert "downloaded" in shown
     assert "ho/lobby" in shown
     assert "192.0.2.8" in shown
     assert "<img src=x" not in shown
-    assert "Nothing was done" in _html(_page("log", who="nobody"))
-    assert "made a user" not in _html(_page("log", action="download"))
+    assert "Nothing was done" in _html(_page("deeds", who="nobody"))
+    assert "made a user" not in _html(_page("deeds", action="download"))
     whole = AppTest.from_file(str(SCRIPT), default_timeout=120)
     whole.query_params["lang"] = "en"
     whole.run()

@@ -13,7 +13,7 @@ import streamlit as st
 from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import alerts, coverage, find, holds, log, sites
+from viewer.pages import alerts, coverage, deeds, find, holds, sites
 from viewer.visitor import Visitor
 from vms.users import Right
 
@@ -56,7 +56,7 @@ def main() -> None:
 
     sees_log_only = person is not None and not person.may("view") and person.may("log")
     find_page = page(find.draw, "find", first=not sees_log_only)
-    log_page = page(log.draw, "log", "log", first=sees_log_only)
+    log_page = page(deeds.draw, "log", "log", first=sees_log_only)
     others = {
         "sites": page(sites.draw, "sites"),
         "coverage": page(coverage.draw, "coverage"),
