@@ -65,6 +65,8 @@ app = st.App(
         Middleware(
             security.Guard,
             frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
+            names=home.place.names,
+            only_tls=not home.place.is_loopback and home.place.certificate is None,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
     ],

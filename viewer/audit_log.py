@@ -94,7 +94,12 @@ def what(words: Words, row: LogRow) -> str:
         parts.append(f"{row.site}/{row.camera}")
     if row.start_utc is not None:
         parts.append(formats.moment(words, row.start_utc, row.time_zone or "UTC"))
-    parts += [f"{name}: {_text(value)}" for name, value in row.detail.items() if value not in ("", None)]
+    for name, value in row.detail.items():
+        if value is True:
+            parts.append(words.one_of("detail", name, name))
+        elif value not in ("", None, False):
+            said = words.one_of("role", str(value), str(value)) if name == "role" else _text(value)
+            parts.append(f"{words.one_of('detail', name, name)}: {said}")
     return " · ".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
@@ -13,7 +14,7 @@ import streamlit as st
 from viewer import database, formats, frame
 from viewer.i18n import Words
 from vms.alerts import wording
-from vms.catalogue import alerts
+from vms.catalogue import alerts, reads_sites
 from vms.catalogue.alerts import AlertRow, MessageRow
 
 SINCE = timedelta(days=30)
@@ -37,7 +38,8 @@ def _alerts(words: Words) -> None:
     now = datetime.now(UTC)
     person = frame.visitor()
     with database.pool().connection(person.scope) as conn:
-        rows = alerts.list_alerts(conn, now - SINCE)
+        names = {site.id: site.name for site in reads_sites.list_sites(conn)}
+        rows = [replace(one, site=names.get(one.site, one.site)) for one in alerts.list_alerts(conn, now - SINCE)]
         waiting = alerts.waiting_messages(conn)
     zone = frame.installation().zone
     is_open = [one for one in rows if one.closed_at is None]
