@@ -1,5 +1,5 @@
 """The viewer's own components: account, card grid and table, calendar, camera tree, recording with player,
-site panels, heat map, gaps. Their code lies in front/.
+site panels, heat map, gaps, timeline with player. Their code lies in front/.
 
 They get plain data and make elements from it in the browser, text always as text. Each is told in the address' terms
 (hrefs), so that links open in a new tab too.
@@ -37,6 +37,7 @@ _why = _component("why", "gaps")
 _recording = _component("recording")
 _sites = _component("sites")
 _heat = _component("heat", "gaps")
+_watch = _component("watch", "watch_time", "watch_line", "watch_player", "watch_data")
 
 
 def _ignore() -> None:
@@ -73,12 +74,13 @@ def gap_list(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
     _why(key=key, data=data, on_show_change=asked)
 
 
-def recording(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:
+def recording(data: dict[str, Any], key: str, opened: Callable[[], None], watched: Callable[[], None]) -> None:
     """Draw a recording with its player. opened: called to go to another, session_state[key].open is its id.
+    watched: called to see it on the timeline.
 
     Asks for a rerun before its links expire.
     """
-    _recording(key=key, data=data, on_open_change=opened, on_renew_change=_ignore)
+    _recording(key=key, data=data, on_open_change=opened, on_renew_change=_ignore, on_watch_change=watched)
 
 
 def site_panels(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
@@ -89,3 +91,8 @@ def site_panels(data: dict[str, Any], key: str, asked: Callable[[], None]) -> No
 def heat_map(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
     """Draw coverage by camera and day. asked: called when a cell is clicked; session_state[key].show is its search."""
     _heat(key=key, data=data, on_show_change=asked)
+
+
+def watch(data: dict[str, Any], key: str) -> None:
+    """Draw the timeline and the player; they ask viewer.watch.routes for what they need."""
+    _watch(key=key, data=data)

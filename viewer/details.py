@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlencode
 
 from viewer import cards, formats, query
 from viewer.i18n import Words
@@ -48,6 +49,7 @@ def detail(
     return {
         "id": query.recording_text(row.id, row.start_utc),
         "href": cards.href(query.Find(), row),
+        "watch": "/watch?" + urlencode(query.watch_params([(row.site, row.camera)], row.start_utc)) if stored else "",
         "camera": row.camera_name,
         "site": row.site_name,
         "when": formats.span(words, row.start_utc, cards.end_of(row), row.time_zone),
@@ -81,6 +83,7 @@ def detail(
         "words": {
             "previous": words("recording.previous"),
             "next": words("recording.next"),
+            "watch": words("recording.watch"),
             "download": words("recording.download"),
             "facts": words("recording.facts"),
             "copies": words("recording.copies", count=len(row.copies)),

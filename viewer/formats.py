@@ -86,6 +86,11 @@ def day_short(words: Words, day: date) -> str:
     return f"{day.day} {_SHORT_MONTHS[words.lang][day.month - 1]} {day.year}"
 
 
+def short_months(words: Words) -> list[str]:
+    """Jan, Feb, Mar, ..."""
+    return list(_SHORT_MONTHS[words.lang])
+
+
 def month_long(words: Words, day: date) -> str:
     """Januari 2026"""
     return f"{_MONTHS[words.lang][day.month - 1]} {day.year}"

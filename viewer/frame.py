@@ -6,7 +6,7 @@ import html
 import logging
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,9 @@ from vms.errors import ConfigError
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
+
+Goto = Callable[..., None]
+"""goto(params) goes to the page Find with this search, goto(params, "watch") to the page Watch. Not from a callback."""
 
 _FRONT = Path(__file__).resolve().parent / "front"
 _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"

@@ -109,6 +109,12 @@ def recording_text(recording_id: int, start_utc: datetime) -> str:
     return f"{recording_id}.{tokens.microseconds(start_utc)}"
 
 
+def watch_params(cameras: Iterable[tuple[str, str]], at_utc: datetime) -> dict[str, str]:
+    """The address parameters of the page Watch."""
+    at = at_utc.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"camera": ",".join("/".join(key) for key in cameras), "at": at}
+
+
 def as_filter(find: Find, zone_id: str) -> RecordingFilter:
     """The catalogue's filter for a search; days are counted in this zone. run: all time, whatever the days say."""
     start, end = bounds(find, zone_id)

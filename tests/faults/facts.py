@@ -57,6 +57,7 @@ class EventFact:
 class Facts:
     """put: the source files that were ever there, by path, with their SHA-256. there: those that are there now.
 
+    names: under which each recording was seen; on_site: those under which a source lies there, as the catalogue knows.
     objects: by (store, key), with their SHA-256. told_strays: objects that the catalogue tells of as leftovers.
     wanted: (recording, store) that the catalogue still wants. min_copies: in how many stores a recording must be proven
     to count as archived. doing: what was going on, for messages.
@@ -70,6 +71,7 @@ class Facts:
     copies: list[CopyFact]
     events: list[EventFact]
     names: dict[int, set[str]]
+    on_site: set[str]
     told_strays: set[tuple[str, str]]
     wanted: set[tuple[int, str]]
     doing: str = ""
@@ -159,15 +161,20 @@ def look(
                 )
             ]
             names: dict[int, set[str]] = {}
-            for number, path in ask("SELECT recording_id, path FROM recording_source"):
+            on_site = set()
+            for number, path, there_now in ask(
+                "SELECT recording_id, path, released_at IS NULL AND replaced_at IS NULL FROM recording_source"
+            ):
                 names.setdefault(number, set()).add(path)
+                if there_now:
+                    on_site.add(path)
             strays = set(ask("SELECT s.name, key FROM stray_object JOIN store s USING (store_id)"))
             wanted = set(ask("SELECT recording_id, s.name FROM copy_wanted JOIN store s USING (store_id)"))
     finally:
         conn.close()
     there = files_in(footage)
     return Facts(
-        *(put, there, objects, sizes, recordings, copies, events, names, strays, wanted),
+        *(put, there, objects, sizes, recordings, copies, events, names, on_site, strays, wanted),
         doing=doing,
         min_copies=min_copies,
         held=dict(held or {}),

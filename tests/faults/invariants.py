@@ -82,12 +82,9 @@ def every_file_accounted_for(facts: Facts) -> None:
         _hold(bool(live), facts, path, f"it is {one.custody} and has no copy")
         wanted = {store for number, store in facts.wanted if number == one.recording_id}
         _hold(not wanted, facts, path, f"it is still not in {', '.join(sorted(wanted))}, though all runs have ended")
-        _hold(
-            (path in facts.there) == (one.custody == "archived"),
-            facts,
-            path,
-            f"it is {one.custody}, and {'still' if path in facts.there else 'not'} in the footage folder",
-        )
+        there = path in facts.there
+        _hold(there or one.custody != "archived", facts, path, "it is archived, and not in the footage folder any more")
+        _hold(not there or path in facts.on_site, facts, path, f"it is {one.custody}, and still in the footage folder")
     rows = {(copy.store, copy.key) for copy in facts.copies}
     for store, key in facts.objects:
         known = (store, key) in rows or (store, key) in facts.told_strays

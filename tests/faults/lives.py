@@ -74,7 +74,7 @@ class _Steps:
     def __init__(self, life: Life, points: Points, dag: str) -> None:
         self.points = points
         self.dag, self.run_id = dag, life.run
-        self._folder = Path(life.folder) / "handed on" / life.run
+        self._folder = Path(life.folder) / "handed on" / dag / life.run
         self._folder.mkdir(parents=True, exist_ok=True)
         self.now = datetime.now(UTC) + timedelta(seconds=life.shift_s)
 

@@ -20,7 +20,7 @@ from viewer.gate import Gate
 from viewer.security import Guard
 from viewer.watch import routes, spans
 from viewer_world import LENGTH_S, NOW, START, Clip, World, build, make_clip, owner, sign_in
-from vms.catalogue import holds
+from vms.catalogue import connection, holds
 from vms.home import Home, from_environment
 
 BEGIN = spans.milliseconds(START)
@@ -170,6 +170,11 @@ def test_a_camera_that_nobody_knows_is_said_to_be_unknown(client: TestClient) ->
 
 def test_a_catalogue_that_is_away_is_said_to_be_away(client: TestClient, world: World) -> None:
     _get(client, "step", camera="ho/lobby", at=BEGIN)
+    with closing(connection.connect(connection.url(world.home, "viewer"))) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()"
+        )
     (world.home.run / "postgres.json").unlink()
     for pool in visitor._by_pool:
         pool.close()  # its idle connections would still answer

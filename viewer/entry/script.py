@@ -13,11 +13,11 @@ import streamlit as st
 from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import alerts, coverage, deeds, find, holds, sites
+from viewer.pages import alerts, coverage, deeds, find, holds, sites, watch
 from viewer.visitor import Visitor
 from vms.users import Right
 
-Draw = Callable[[Words, Callable[[dict[str, str]], None]], None]
+Draw = Callable[[Words, frame.Goto], None]
 
 
 def main() -> None:
@@ -48,8 +48,8 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001  # a person sees a designed page, the log has the trace
             frame.fault(words, error)
 
-    def goto(params: dict[str, str]) -> None:
-        st.switch_page(find_page, query_params=params)
+    def goto(params: dict[str, str], page: str = "find") -> None:
+        st.switch_page({"find": find_page, "watch": watch_page}[page], query_params=params)
 
     def page(draw: Draw, name: str, right: Right = "view", *, first: bool = False) -> st.Page:
         return st.Page(lambda: show(draw, right), title=words.one_of("app", name), url_path=name, default=first)
@@ -57,7 +57,9 @@ def main() -> None:
     sees_log_only = person is not None and not person.may("view") and person.may("log")
     find_page = page(find.draw, "find", first=not sees_log_only)
     log_page = page(deeds.draw, "log", "log", first=sees_log_only)
+    watch_page = page(watch.draw, "watch")
     others = {
+        "watch": watch_page,
         "sites": page(sites.draw, "sites"),
         "coverage": page(coverage.draw, "coverage"),
         "holds": page(holds.draw, "holds"),

@@ -23,6 +23,7 @@ const ICONS = {
   copy: "M9 9h10v11H9zM5 15V4h10",
   check: "M5 12.5l4.5 4.5L19 7.5",
   play: "M8 5v14l11-7z",
+  line: "M3 6h18M3 12h18M3 18h18M8 4v4M15 10v4M6 16v4",
   box: "M4 8l8-4 8 4v8l-8 4-8-4zM4 8l8 4 8-4M12 12v8",
 };
 function icon(name, size = 18) {

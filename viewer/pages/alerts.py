@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -21,7 +21,7 @@ SINCE = timedelta(days=30)
 MOST_SHOWN = 200
 
 
-def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
+def draw(words: Words, _goto: frame.Goto) -> None:
     """The whole page; it renews itself every half minute."""
     database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     st.html(f'<h1 class="pagetitle">{escape(words("alerts.title"))}</h1>')

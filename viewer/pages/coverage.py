@@ -5,7 +5,6 @@ As on the other pages the address is the only state: ?site=...&from=...&to=...
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from urllib.parse import parse_qsl
@@ -23,7 +22,7 @@ MOST_DAYS = 366
 MOST_CAMERAS = 200
 
 
-def draw(words: Words, goto: Callable[[dict[str, str]], None]) -> None:
+def draw(words: Words, goto: frame.Goto) -> None:
     """The whole page; it renews itself every minute."""
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from html import escape
@@ -19,7 +18,7 @@ PAGE = 100
 USUAL_DAYS = 7
 
 
-def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
+def draw(words: Words, _goto: frame.Goto) -> None:
     """The whole page; the address carries its filters."""
     zone = frame.installation().zone
     today = datetime.now(formats.zone(zone)).date()

@@ -5,7 +5,6 @@ The address is the only state: widgets write to it, and what is drawn is read fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qsl
@@ -15,6 +14,7 @@ import streamlit as st
 from viewer import absence, cards, components, database, formats, frame, query, search_bar
 from viewer.i18n import Words
 from viewer.pages import recording
+from viewer.watch import asked as watch_asked
 from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
 
@@ -38,11 +38,11 @@ class _Shown:
     further: bool = False
 
 
-def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
+def draw(words: Words, goto: frame.Goto) -> None:
     """The whole page."""
     find = frame.current_find()
     if find.recording:
-        recording.draw(words, find)
+        recording.draw(words, find, goto)
         return
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
@@ -58,6 +58,8 @@ def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
     def results() -> None:
         if frame.current_find() != find:
             st.rerun()
+        if "find.watch" in st.session_state:
+            goto(st.session_state.pop("find.watch"), "watch")
         with frame.guarded(words):
             _results(words, sites, find, _with_period(find, _newest_day(find, zone)), zone)
 
@@ -137,7 +139,9 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
         _nothing(words, sites, find, shown, zone)
         return
     totals = _totals(frame.visitor().scope, wanted)
-    _totals_line(words, totals, rows, zone)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _totals_line(words, totals, rows, zone)
+        _timeline_button(words, rows)
 
     key = "table" if find.table else "grid"
 
@@ -196,6 +200,17 @@ def _totals_line(words: Words, totals: Totals, rows: list[RecordingRow], zone: s
         name = formats.zone_name(rows[0].start_utc.astimezone(formats.zone(zone)))
         parts.append(f'<span class="hint">{words("find.days_in", zone=name)}</span>')
     st.html(f'<div class="totals" role="status">{"".join(parts)}</div>')
+
+
+def _timeline_button(words: Words, rows: list[RecordingRow]) -> None:
+    """The way to the page Watch, with the cameras that were found, at the newest of what was found."""
+    cameras = list(dict.fromkeys((row.site, row.camera) for row in rows))[: watch_asked.MOST_CAMERAS]
+    params = query.watch_params(cameras, rows[0].start_utc)
+
+    def asked() -> None:
+        st.session_state["find.watch"] = params
+
+    st.button(words("find.watch"), icon=":material/view_timeline:", type="tertiary", on_click=asked)
 
 
 def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from html import escape
 
@@ -20,7 +20,7 @@ MOST_SHOWN = 200
 _LONGEST_REASON = 500
 
 
-def draw(words: Words, _goto: Callable[[dict[str, str]], None]) -> None:
+def draw(words: Words, _goto: frame.Goto) -> None:
     """The whole page. ?camera=...&from=...&to=... fills in the form."""
     person = frame.visitor()
     with database.pool().connection(person.scope) as conn:

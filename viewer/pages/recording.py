@@ -14,9 +14,11 @@ from vms.catalogue import reads
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 
 
-def draw(words: Words, find: query.Find) -> None:
+def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
     """The recording that the search has opened. Seeing it is logged, once a visit."""
     assert find.recording is not None  # noqa: S101  # the caller has looked
+    if "recording.watch" in st.session_state:
+        goto(st.session_state.pop("recording.watch"), "watch")
     st.button(
         words("recording.back"),
         icon=":material/arrow_back:",
@@ -37,12 +39,16 @@ def draw(words: Words, find: query.Find) -> None:
         if chosen:
             frame.go(replace(frame.current_find(), recording=chosen))
 
+    def watched() -> None:
+        st.session_state["recording.watch"] = query.watch_params([(row.site, row.camera)], row.start_utc)
+
     components.recording(
         details.detail(
             frame.links(), words, row, lineage, find, before, after, may_download=frame.visitor().may("export")
         ),
         "recording",
         opened,
+        watched,
     )
     if frame.visitor().may("hold") and row.state in ("archived", "released"):
         end = cards.end_of(row)

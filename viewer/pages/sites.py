@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,7 +14,7 @@ from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteOverview, SiteRow
 
 
-def draw(words: Words, goto: Callable[[dict[str, str]], None]) -> None:
+def draw(words: Words, goto: frame.Goto) -> None:
     """The whole page; it renews itself every ten seconds."""
     database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     st.html(f'<h1 class="visually-hidden">{words("sites.title")}</h1>')

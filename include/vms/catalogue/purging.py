@@ -227,12 +227,15 @@ def _load_marked(cursor: Cursor, place: Place, store_id: int) -> MarkedCopy:
 
 
 def _close(cursor: Cursor, actor: Actor, store_id: int, one: MarkedCopy, gone: Collection[str]) -> bool:
-    """True when nothing is left of the recording. A preview that would not go stays marked, and is tried again."""
+    """True when nothing is left of the recording. A preview that would not go stays marked, and is tried again.
+
+    Two purges at once find the same copies marked; the later one has nothing to tell.
+    """
     keys = [key for key in (one.footage, *one.previews) if key and key in gone]
     known = lock(cursor, "r.recording_id = %s AND r.start_at = %s", one.place)
-    _set_state(cursor, actor, one.place, store_id, GONE, keys)
+    news = _set_state(cursor, actor, one.place, store_id, GONE, keys)
     _settle(cursor, None, store_id, one.place, "gone")
-    if known is None or not one.footage:
+    if known is None or not one.footage or not news:
         return False
     cursor.execute(
         "SELECT 1 FROM copy WHERE recording_id = %s AND start_at = %s AND part = 0 AND state IN (0, 1) LIMIT 1",
@@ -269,12 +272,14 @@ def _refuse(
         note(cursor, actor, "purge_refused", known, store=store_id, why=why, locked_until=locked_until)
 
 
-def _set_state(cursor: Cursor, actor: Actor, place: Place, store_id: int, state: int, keys: Iterable[str]) -> None:
+def _set_state(cursor: Cursor, actor: Actor, place: Place, store_id: int, state: int, keys: Iterable[str]) -> bool:
+    """Whether any of them had another state."""
     cursor.execute(
         "UPDATE copy SET state = %s, state_at = %s WHERE recording_id = %s AND start_at = %s AND store_id = %s"
         " AND key = ANY(%s) AND state <> %s",
         (state, actor.now, *place, store_id, list(keys), state),
     )
+    return cursor.rowcount > 0
 
 
 def _settle(

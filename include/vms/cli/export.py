@@ -22,7 +22,8 @@ from vms.catalogue.connection import Connection, connect, naming_loss, url
 from vms.catalogue.copying import held_of, known_stores
 from vms.catalogue.coverage import load_facts
 from vms.catalogue.reads import RecordingFilter, RecordingRow, count_recordings, find_recordings, log_view
-from vms.cli.export_report import MANIFEST, Bar, Folder, Range, bar, gap_object, show_end, stills_bar
+from vms.cli.export_clips import write_clips
+from vms.cli.export_report import MANIFEST, Bar, Folder, Range, bar, gap_object, making_bar, show_end
 from vms.cli.selection import PAGE, filters, known_sites, moment_of
 from vms.cli.wording import clock_text, new_console, plain, size_text
 from vms.config import load_config
@@ -55,6 +56,17 @@ def export(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write into; made when missing.")],
     site: Annotated[list[str] | None, typer.Option(help="Only this site (its id); may be repeated.")] = None,
     camera: Annotated[list[str] | None, typer.Option(help="Only this camera (its id); may be repeated.")] = None,
+    clip: Annotated[
+        bool,
+        typer.Option(
+            "--clip",
+            help="Also make of each camera one H.264 MP4 that every player opens, cut to the range; short gaps are"
+            " black in it, long ones begin a new file.",
+        ),
+    ] = False,
+    burn_in: Annotated[
+        bool, typer.Option("--burn-in", help="With --clip: write camera and running clock below the picture.")
+    ] = False,
     evidence: Annotated[
         bool,
         typer.Option(
@@ -75,6 +87,8 @@ def export(
             "An evidence package needs the reason for which it is made, and only it has one: give both.",
             param_hint="--evidence --reason",
         )
+    if burn_in and not clip:
+        raise typer.BadParameter("Only clips can be written into: give --clip, too.", param_hint="--burn-in")
     asked = parse_range(range_, site or [], camera or [])
     home, console = from_environment(), new_console(stderr=as_json)
     with closing(connect(url(home, "viewer"))) as conn, naming_loss():
@@ -102,6 +116,11 @@ def export(
         with bar(files, size, console, quiet=as_json) as drawn:
             try:
                 _write(conn, wanted, folder, home, drawn, console, quiet=as_json)
+            except KeyboardInterrupt:
+                stopped = True
+        if clip and not stopped:
+            try:
+                write_clips(home, folder, wanted, console, burn_in=burn_in, quiet=as_json)
             except KeyboardInterrupt:
                 stopped = True
         folder.gaps = [] if stopped else _gaps(conn, wanted, folder)
@@ -136,7 +155,9 @@ def _folder(to: Path, asked: Range, size: int) -> Folder:
                 f"{to} has {size_text(free)} free; the export needs {size_text(size)}.",
                 "Choose another disk, or a shorter range.",
             )
-        return Folder.opened(to, asked, f"{getpass.getuser()}@{socket.gethostname()}", datetime.now(UTC))
+        return Folder.opened(
+            to, asked, f"{getpass.getuser()}@{socket.gethostname()}", datetime.now(UTC).replace(microsecond=0)
+        )
     except OSError as error:
         raise ConfigError(
             f"--to: {to} can't be written to ({error.strerror}).", "Choose a folder of your own."
@@ -227,7 +248,7 @@ def _seal(
     folder.evidence = {"reason": reason, "fingerprint": mark}
     add_custody(conn, folder.recordings)
     told = folder.as_manifest(complete=complete)
-    with stills_bar(len(folder.recordings), console, quiet=quiet) as moved:
+    with making_bar("stills", len(folder.recordings), console, quiet=quiet) as moved:
         attached = furnish(home, folder.root, told, mark, moved)
     folder.close(complete=complete, attached=attached)
     sign(home, folder.root)

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -34,6 +34,7 @@ from vms.steps.export import Exported
 from vms.whole_file import write_whole
 
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
+CLIPS = "clips"
 _SCHEMA = 1
 
 
@@ -55,8 +56,8 @@ class Range:
 class Folder:
     """The folder that is written into, and what has come of each recording so far.
 
-    first, last: start and end of all footage that the catalogue knows in the range (UTC). evidence: why it was asked
-    for, when an evidence package is made of it.
+    first, last: start and end of all footage that the catalogue knows in the range (UTC). clips: what was cut of it
+    (`vms.cli.export_clips`). evidence: why it was asked for, when an evidence package is made of it.
     """
 
     root: Path
@@ -68,6 +69,7 @@ class Folder:
     failures: list[dict[str, Any]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
+    clips: list[dict[str, Any]] = field(default_factory=list)
     evidence: dict[str, Any] | None = None
     written: int = 0
     size_bytes: int = 0
@@ -101,9 +103,7 @@ class Folder:
         """
         key = next(copy.key for copy in order.held if copy.part == "rendition")
         at = row.start_utc.astimezone(ZoneInfo(row.time_zone))
-        zone = at.tzname() or ""
-        zone = f"UTC{zone}" if zone[:1] in ("+", "-") else zone
-        stem = f"{row.site}_{row.camera}_{at:%Y-%m-%d_%H-%M-%S}_{zone}"
+        stem = stem_of(row.site, row.camera, at)
         if stem in self._names:
             stem = f"{stem}_{row.id}"
         self._names.add(stem)
@@ -158,7 +158,7 @@ class Folder:
     def close(self, *, complete: bool, attached: Sequence[str] = ()) -> None:
         """Write the manifest and then the hash list, which names the manifest and what else was put there as well."""
         self._write_manifest(complete=complete)
-        hashes = {one["file"]: one["sha256"] for one in self.recordings}
+        hashes = {one["file"]: one["sha256"] for one in (*self.recordings, *self.clips)}
         for name in (MANIFEST, *attached):
             hashes[name] = hashlib.sha256((self.root / name).read_bytes()).hexdigest()
         write_whole(self.root / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(hashes.items())))
@@ -198,6 +198,7 @@ class Folder:
             "not_in_a_store": self.lacking,
             "gaps": self.gaps,
         }
+        told |= {"clips": self.clips} if self.clips else {}
         return told if self.evidence is None else told | {"evidence": self.evidence}
 
     def _write_manifest(self, *, complete: bool) -> None:
@@ -238,14 +239,14 @@ def bar(files: int, size_bytes: int, console: Console, *, quiet: bool) -> Iterat
 
 
 @contextmanager
-def stills_bar(recordings: int, console: Console, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Recordings whose stills are made, on a terminal; elsewhere nothing is drawn."""
+def making_bar(what: str, total: float, console: Console, *, quiet: bool) -> Iterator[Callable[[float], None]]:
+    """How much of `total` is made, on a terminal; elsewhere nothing is drawn."""
     if quiet or not console.is_terminal:
         yield lambda _done: None
         return
-    columns = (TextColumn("stills"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=recordings)
+        task = progress.add_task("", total=total)
         yield lambda done: progress.update(task, completed=done)
 
 
@@ -264,6 +265,12 @@ def gap_object(facts: CameraFacts, gap: Gap) -> dict[str, Any]:
     }
 
 
+def stem_of(site: str, camera: str, at: datetime) -> str:
+    """The name of a file with footage from `at`, which is in the site's zone: site_camera_2026-01-31_08-00-00_WIB."""
+    zone = at.tzname() or ""
+    return f"{site}_{camera}_{at:%Y-%m-%d_%H-%M-%S}_{'UTC' if zone[:1] in ('+', '-') else ''}{zone}"
+
+
 def show_end(folder: Folder, console: Console) -> None:
     """The closing table, what could not be written, and how to check the folder."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -275,6 +282,8 @@ def show_end(folder: Folder, console: Console) -> None:
     console.print(table)
     for words in sorted({(one["message"], one["remedy"]) for one in folder.failures}):
         console.print(f"[red]not written[/] {plain(' '.join(words))}")
+    if folder.clips:
+        console.print(f"{len(folder.clips)} clips for any player: {plain(str(folder.root / CLIPS))}", soft_wrap=True)
     for line in dict.fromkeys(folder.troubles):
         console.print(f"[yellow]read elsewhere[/] {plain(line)}")
     if folder.lacking or folder.gaps:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
-FONT = Path(__file__).with_name("demo-mono.ttf")
+from vms.video.clips import FONT
+
 _NIGHT_SKY = ("0x30343a", "0x3a3e44", "0x4a4d50")
 
 

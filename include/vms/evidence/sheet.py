@@ -70,6 +70,8 @@ def render(told: Mapping[str, Any], stills: Mapping[str, Sequence[tuple[str, byt
         )
     parts.append(_heading("Recordings", "Rekaman", len(told["recordings"])))
     parts += [_recording(one, stills.get(one["file"], ())) for one in told["recordings"]]
+    if told.get("clips"):
+        parts += [_heading("Clips for watching", "Klip untuk ditonton", len(told["clips"])), _clips(told["clips"])]
     parts.append(_heading("Missing", "Yang tidak ada", len(told["gaps"])))
     parts.append(_gaps(told["gaps"]))
     for title, indonesian, rows in (
@@ -143,6 +145,19 @@ def _gaps(gaps: Sequence[Mapping[str, Any]]) -> str:
         )
     return (
         "<table><tr><th>camera · kamera<th>from · mulai<th>to · sampai<th>reason · alasan" + "".join(rows) + "</table>"
+    )
+
+
+def _clips(clips: Sequence[Mapping[str, Any]]) -> str:
+    lines = "".join(
+        f"<tr><td>{escape(one['site'])}/{escape(one['camera'])}<td>{escape(one['start'])}<td>{escape(one['end'])}"
+        f"<td><code>{escape(one['file'])}<br>{escape(one['sha256'])}</code>"
+        for one in clips
+    )
+    return (
+        "<p>Made anew of the recordings above, which are the evidence."
+        " <i>Dibuat ulang dari rekaman di atas; rekaman itulah buktinya.</i></p>"
+        f"<table><tr><th>camera · kamera<th>from · mulai<th>to · sampai<th>file · berkas, SHA-256{lines}</table>"
     )
 
 

@@ -22,6 +22,7 @@ from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import CopyDamaged, RestoreNeeded, StoreError, VmsError
 from vms.home import Home
 from vms.model import RunRef, StoreTarget
+from vms.steps.emptied import refuse_empty, refuse_losses
 from vms.steps.inspecting import inspected, play_through, sweep
 from vms.steps.meeting import meet
 from vms.stores import ObjectMissing, Store
@@ -77,8 +78,10 @@ def prove(
     deadline = time.monotonic() + budget_s
     due = integrity.due_for_proof(conn, target.store_id, sample)
     found = replace(found, asked=len(due))
+    looked = 0
     for rendition in due:
         for copy in integrity.parts_of(conn, rendition):
+            looked += 1
             try:
                 _check(conn, store, copy, home)
             except _Unplayable as error:
@@ -89,6 +92,8 @@ def prove(
                 break
             except (ObjectMissing, CopyDamaged) as error:
                 kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
+                if kind == "lost" and (refusal := _looks_emptied(target, store, found.lost, looked)):
+                    return replace(found, error=refusal.message, remedy=refusal.remedy)
                 message = f"{target.name}: {error.message}"
                 outcome = lose(conn, Actor(run, datetime.now(UTC)), copy, kind, message)
                 if outcome != "known":
@@ -104,6 +109,17 @@ def prove(
         if time.monotonic() > deadline:
             break
     return found
+
+
+def _looks_emptied(target: StoreTarget, store: Store, lost: int, looked: int) -> StoreError | None:
+    """Why one more loss is not believed, when it is not. lost: of those looked at before."""
+    try:
+        if lost == 0:
+            refuse_empty(target, store)
+        refuse_losses(target, lost + 1, looked, marked=lost > 0)
+    except StoreError as refusal:
+        return refusal
+    return None
 
 
 _THEN = {

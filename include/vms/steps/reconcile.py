@@ -26,10 +26,11 @@ from vms.catalogue.events import Actor
 from vms.catalogue.losing import LIVE, StoredCopy, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.config import load_config
-from vms.errors import ConfigError, CopyDamaged, StoreError, StoreUnreachable, VmsError
+from vms.errors import ConfigError, CopyDamaged, StoreError, VmsError
 from vms.home import Home
 from vms.model import CopyReceipt, RunRef, StoreTarget
 from vms.steps.copying import repair_of
+from vms.steps.emptied import nothing_there, refuse_losses
 from vms.steps.inspecting import inspected, play_through, sweep
 from vms.steps.meeting import meet
 from vms.steps.staged import jpeg_size
@@ -39,8 +40,6 @@ from vms.video.identity import HEAD_BYTES
 
 PAGE = 1000
 _YOUNG = timedelta(hours=24)  # an object that is younger may be on its way into the catalogue
-_MANY = 20
-_SHARE = 0.2
 _PREVIEW = re.compile(r"\.(poster|sprite)\.[^/]*\Z")
 
 
@@ -125,11 +124,7 @@ def _walk(work: _Round, deadline: float, moved: Callable[[Reconciled], None]) ->
         upto = listed[-1].key if len(listed) == PAGE else None
         page = [one for one in listed if not is_backup_key(one.key)]
         if fresh and not page and integrity.has_copies(work.conn, number) and not work.accept_losses:
-            raise StoreUnreachable(
-                f"Store {work.target.name} at {work.target.url} shows no object at all, though the catalogue knows of"
-                " some. Nothing was marked as lost.",
-                "Check the mount, the bucket and its prefix. If it really was emptied: vms verify --accept-losses.",
-            )
+            raise nothing_there(work.target)
         fresh = False
         _compare(work, after, upto, page, listed_at)
         integrity.save_round(work.conn, number, upto, datetime.now(UTC))
@@ -174,13 +169,8 @@ def _compare(work: _Round, after: str, upto: str | None, page: Sequence[StoredOb
 
 
 def _check_losses(work: _Round, more: int) -> None:
-    gone = work.found.lost + more
-    if gone > _MANY and gone > _SHARE * work.found.rows and not work.accept_losses:
-        raise StoreUnreachable(
-            f"Store {work.target.name} at {work.target.url} looks emptied: {gone} of {work.found.rows} objects are"
-            f" gone. {'No more were' if work.found.lost else 'Nothing was'} marked as lost.",
-            "Find out who removes objects there. If they really are gone: vms verify --accept-losses.",
-        )
+    if not work.accept_losses:
+        refuse_losses(work.target, work.found.lost + more, work.found.rows, marked=work.found.lost > 0)
 
 
 def _lose(work: _Round, row: StoredCopy, kind: Literal["lost", "damaged"], message: str) -> None:

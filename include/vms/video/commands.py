@@ -217,15 +217,20 @@ def _scaled(picture: Any, width: int) -> Any:
 def _placed(
     program: str, outputs: list[Any], source: Path, targets: Targets | None, front: tuple[str, ...] = ()
 ) -> list[str]:
-    """The argument list with the real names in the placeholders' places."""
-    names = {_SOURCE: file_url(source), _NULL: "-"}
+    names = {_SOURCE: source}
     if targets is not None:
         names |= {
-            _RENDITION: file_url(targets.rendition),
-            _POSTER: file_url(targets.poster),
-            _TILES: file_url(targets.tiles),
-            _SPRITE: file_url(targets.sprite),
+            _RENDITION: targets.rendition,
+            _POSTER: targets.poster,
+            _TILES: targets.tiles,
+            _SPRITE: targets.sprite,
         }
+    return placed(program, outputs, names, front)
+
+
+def placed(program: str, outputs: list[Any], files: dict[str, Path], front: tuple[str, ...] = ()) -> list[str]:
+    """The argument list of what ffmpeg-python has built, with the real names in the placeholders' places."""
+    names = {_NULL: "-"} | {word: file_url(path) for word, path in files.items()}
     compiled = ffmpeg.merge_outputs(*outputs).compile() if len(outputs) > 1 else outputs[0].compile()
     return [
         program,

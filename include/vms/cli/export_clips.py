@@ -1,0 +1,121 @@
+"""The clips of an export: of each camera one H.264 file from begin to end of the range, for any player."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from vms.catalogue.reads import RecordingFilter
+from vms.cli.export_report import CLIPS, Folder, making_bar, stem_of
+from vms.cli.wording import utc_text
+from vms.errors import VmsError
+from vms.home import Home
+from vms.steps.clip import Clip, Footage, make_clip, plan_clips
+from vms.steps.staged import sha256_of
+
+
+@dataclass(frozen=True)
+class _Planned:
+    clip: Clip
+    site: str
+    camera: str
+    names: str
+    zone: str
+    files: tuple[str, ...]
+
+
+def write_clips(
+    home: Home,
+    folder: Folder,
+    wanted: Sequence[RecordingFilter],
+    console: Console,
+    *,
+    burn_in: bool,
+    quiet: bool,
+) -> None:
+    """Make the clips of all recordings that lie in the folder. wanted: the range, in UTC for each zone."""
+    planned = [one for some in _by_camera(folder.recordings) for one in _planned(folder, some, wanted)]
+    before = 0.0
+    with making_bar("clips", sum(one.clip.seconds for one in planned), console, quiet=quiet) as moved:
+        for one in planned:
+            begin = one.clip.begin.astimezone(ZoneInfo(one.zone))
+            path = folder.root / CLIPS / f"{stem_of(one.site, one.camera, begin)}.mp4"
+            told = _told(one, path, folder.root)
+            burnt_in = one.names if burn_in else ""
+            try:
+                make_clip(home, one.clip, path, zone=one.zone, burn_in=burnt_in, moved=partial(_add, moved, before))
+                proof = {"size_bytes": path.stat().st_size, "sha256": sha256_of(path), "burnt_in": burn_in}
+            except VmsError as error:
+                folder.failures.append(told | {"message": error.message, "remedy": error.remedy})
+            except OSError as error:
+                message = f"{path} can't be written ({error.strerror})."
+                folder.failures.append(told | {"message": message, "remedy": "Make room there, then go on."})
+            else:
+                folder.clips.append(told | proof)
+            before += one.clip.seconds
+
+
+def _add(moved: Callable[[float], None], before: float, seconds: float) -> None:
+    moved(before + seconds)
+
+
+def _by_camera(recordings: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    cameras: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in recordings:
+        cameras.setdefault((one["site"], one["camera"]), []).append(one)
+    return list(cameras.values())
+
+
+def _planned(folder: Folder, some: Sequence[dict[str, Any]], wanted: Sequence[RecordingFilter]) -> list[_Planned]:
+    first = some[0]
+    asked = next(one for one in wanted if not one.sites or first["site"] in one.sites)
+    footage = {_footage(folder.root, one): one["file"] for one in some}
+    begin = asked.from_utc or min(one.start for one in footage)
+    end = asked.to_utc or max(one.end for one in footage)
+    return [
+        _Planned(
+            clip,
+            first["site"],
+            first["camera"],
+            f"{first['site_name']} - {first['camera_name']}",
+            first["time_zone"],
+            tuple(dict.fromkeys(footage[one] for *_, one in clip.parts)),
+        )
+        for clip in plan_clips(list(footage), begin, end)
+    ]
+
+
+def _footage(root: Path, one: dict[str, Any]) -> Footage:
+    rendition = one["rendition"]
+    return Footage(
+        root / one["file"],
+        datetime.fromisoformat(one["start_utc"]),
+        datetime.fromisoformat(one["end_utc"]),
+        rendition["width"],
+        rendition["height"],
+        float(rendition["fps"] or 0.0),
+        bool(rendition["audio_codec"]),
+    )
+
+
+def _told(one: _Planned, path: Path, root: Path) -> dict[str, Any]:
+    zone = ZoneInfo(one.zone)
+    holes = [[moment.astimezone(zone).isoformat() for moment in hole] for hole in one.clip.holes]
+    return {
+        "file": path.relative_to(root).as_posix(),
+        "site": one.site,
+        "camera": one.camera,
+        "start": one.clip.begin.astimezone(zone).isoformat(),
+        "end": one.clip.end.astimezone(zone).isoformat(),
+        "start_utc": utc_text(one.clip.begin),
+        "end_utc": utc_text(one.clip.end),
+        "made_of": list(one.files),
+        "black": holes,
+    }

@@ -1,0 +1,127 @@
+"""The page Watch in a real Chromium: playing over files and gaps, seeking, the timeline by mouse, keys and finger."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from browser_world import NEEDS_BROWSER, Viewer, new_page
+from viewer_world import START, eventually
+
+pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
+
+FIRST = "/watch?camera=ho/lobby&at=2026-01-31T01:00:01Z"
+
+
+def _opened(browser: Any, viewer: Viewer, address: str, **options: Any) -> Any:
+    page = new_page(browser, viewer, **options)
+    page.goto(viewer.url + address)
+    page.wait_for_selector(".tile video")
+    return page
+
+
+def _shows(page: Any, time: str, tile: int = 0) -> bool:
+    video = page.locator(".tile video").nth(tile)
+    there = video.evaluate("video => video.readyState >= 2 && !video.seeking && video.videoWidth === 320")
+    return bool(there) and time in page.locator(".stamp").nth(tile).inner_text()
+
+
+def test_played_over_files_and_gaps_by_one_player(viewer: Viewer, browser: Any) -> None:
+    page = _opened(browser, viewer, FIRST, locale="id-ID")
+    eventually(lambda: _shows(page, "31 Jan 2026 08:00:01 WIB"))
+    video = page.locator(".tile video")
+    video.evaluate("video => { video.first = true; }")
+    page.keyboard.press(" ")
+    eventually(lambda: "08:05:0" in page.locator(".stamp").inner_text())
+    eventually(lambda: "08:10:0" in page.locator(".stamp").inner_text())
+    assert video.evaluate("video => video.first && video.currentTime > 8"), "it is the same stream all the way"
+    page.wait_for_url(re.compile(r"at=2026-01-31T01%3A10"))
+    page.get_by_role("button", name="Putar (spasi)").wait_for()  # at the end of all footage it stops
+    assert page.errors == []
+
+
+def test_a_gap_is_told_with_its_reason_and_left_by_going_on(viewer: Viewer, browser: Any) -> None:
+    page = _opened(browser, viewer, "/watch?camera=ho/lobby&at=2026-01-31T08:02:00", locale="en-GB")
+    page.locator(".note").get_by_text("camera silent").wait_for()
+    page.locator(".note button").click()
+    eventually(lambda: _shows(page, "08:05:00 WIB"))
+    page.keyboard.press("n")
+    eventually(lambda: _shows(page, "08:10:00 WIB"))
+    page.keyboard.press("p")
+    eventually(lambda: _shows(page, "08:05:00 WIB"))
+    page.keyboard.press("n")
+    page.keyboard.press("n")
+    page.get_by_text("There is no later recording of this camera.").wait_for()
+    page.get_by_label("Date and time to show").fill("2026-01-31T08:00:02")
+    eventually(lambda: _shows(page, "08:00:02 WIB"))
+    assert page.errors == []
+
+
+def test_the_timeline_is_zoomed_dragged_clicked_and_hovered(viewer: Viewer, browser: Any) -> None:
+    page = _opened(browser, viewer, FIRST, locale="en-GB", color_scheme="dark")
+    eventually(lambda: _shows(page, "08:00:01"))
+    line = page.locator(".line")
+    assert line.get_attribute("aria-valuetext").endswith("footage, in all its stores")
+    box = line.bounding_box()
+    left, wide = box["x"] + 128, box["width"] - 128
+
+    def at(seconds: float) -> float:
+        """Where on the page this second after 08:00:00 is drawn."""
+        first, last = (int(line.get_attribute(f"aria-value{name}")) for name in ("min", "max"))
+        return float(left + (START.timestamp() + seconds - first) / (last - first) * wide)
+
+    page.mouse.move(left + wide / 2, box["y"] + 40)
+    for _ in range(6):
+        page.mouse.wheel(0, -200)
+    for _ in range(6):
+        page.keyboard.press("+")
+    eventually(lambda: at(10) - at(0) > wide / 6)
+    page.mouse.move(at(2.5), box["y"] + 40)
+    page.locator(".tip b", has_text="31 Jan 2026 08:00:0").wait_for()
+    sheet = page.locator(".tip .picture")
+    eventually(lambda: "/m/" in sheet.evaluate("node => node.style.backgroundImage"))
+    page.mouse.click(at(3), box["y"] + 40)
+    eventually(lambda: _shows(page, "08:00:02") or _shows(page, "08:00:03"))
+    before = line.get_attribute("aria-valuemin")
+    page.mouse.down()
+    page.mouse.move(at(3) - 200, box["y"] + 40, steps=4)
+    page.mouse.up()
+    page.keyboard.press("ArrowRight")
+    eventually(lambda: line.get_attribute("aria-valuemin") != before)
+    page.locator("summary").click()
+    page.locator(".list tr", has_text="camera silent").first.wait_for()
+    assert page.errors == []
+
+
+def test_from_a_search_and_from_a_recording_to_the_timeline(viewer: Viewer, browser: Any) -> None:
+    page = new_page(browser, viewer, locale="en-GB")
+    page.goto(f"{viewer.url}/?camera=ho/lobby")
+    page.wait_for_selector(".card")
+    page.get_by_role("button", name="Show on the timeline").click()
+    page.wait_for_selector(".tile video")
+    eventually(lambda: _shows(page, "08:10:00"))
+    page.go_back()
+    page.wait_for_selector(".card")
+    page.locator(".card").last.click()
+    page.locator("a.watch").click()
+    page.wait_for_selector(".tile video")
+    eventually(lambda: _shows(page, "08:00:00"))
+    assert "camera=ho%2Flobby" in page.url
+    assert page.errors == []
+
+
+def test_a_phone_and_hostile_names(viewer: Viewer, browser: Any) -> None:
+    page = _opened(browser, viewer, FIRST, width=360, locale="id-ID", has_touch=True, is_mobile=True)
+    eventually(lambda: _shows(page, "08:00:01"))
+    assert page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]") == [360, 360]
+    assert "<img src=x" in page.locator(".stamp b").inner_text()
+    assert page.evaluate("window.hacked") is None
+    page.get_by_role("button", name="Rekaman berikutnya").tap()
+    eventually(lambda: _shows(page, "08:05:00"))
+    small = page.locator(".tools button").evaluate_all(
+        "all => all.filter(one => one.offsetHeight < 44 || one.offsetWidth < 40).length"
+    )
+    assert small == 0
+    assert page.errors == []

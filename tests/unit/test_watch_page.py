@@ -1,0 +1,59 @@
+"""What the page Watch gives to its component: cameras and moment of the address, words in both languages."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from viewer import components, query
+from viewer.i18n import Words
+from viewer.pages import watch
+from vms.catalogue.rows import CameraRow, SiteRow
+
+HO = SiteRow("ho", "Kantor", "Asia/Jakarta", (CameraRow("lobby", "Lobi"), CameraRow("gate", "Gerbang")))
+SHOP = SiteRow("shop", "Toko", "Asia/Makassar", (CameraRow("till", "Kasir"),))
+SITES = [HO, SHOP]
+
+
+@pytest.mark.parametrize(
+    ("params", "cameras"),
+    [
+        ({"camera": ["ho/gate,shop/till"]}, (("ho", "gate"), ("shop", "till"))),
+        ({"site": ["ho"], "camera": ["lobby"]}, (("ho", "lobby"),)),
+        ({"site": ["ho"]}, (("ho", "lobby"), ("ho", "gate"))),
+        ({"camera": ["ho/none", "x/../y", "ho/<b>"]}, ()),
+        ({}, ()),
+    ],
+)
+def test_the_cameras_of_the_address(params: dict[str, list[str]], cameras: tuple[tuple[str, str], ...]) -> None:
+    assert watch._cameras(SITES, query.read(params)) == cameras
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31T01:00:05Z", datetime(2026, 1, 31, 1, 0, 5, tzinfo=UTC)),
+        ("2026-01-31T09:00:05+08:00", datetime(2026, 1, 31, 1, 0, 5, tzinfo=UTC)),
+        ("2026-01-31T09:00:05", datetime(2026, 1, 31, 1, 0, 5, tzinfo=UTC)),
+        ("2026-01-31", datetime(2026, 1, 30, 16, 0, tzinfo=UTC)),
+        ("0001-01-01T00:00:00", None),
+        ("9999-12-31T23:59:59Z", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_the_moment_of_the_address_is_the_clock_of_the_first_cameras_site(text: str, moment: datetime | None) -> None:
+    assert watch._moment(text, (("shop", "till"),), SITES) == moment
+
+
+@pytest.mark.parametrize("lang", ["id", "en"])
+def test_the_component_has_words_for_all_that_it_says(lang: str) -> None:
+    given = watch.page(Words(lang), SITES, (("ho", "lobby"), ("shop", "till")), None)
+    assert all(given["words"].values())
+    assert [one["name"] for one in given["cameras"]] == ["Lobi · Kantor", "Kasir · Toko"]
+    said = (Path(components.__file__).parent / "front").glob("watch*.js")
+    used = {name for file in said for name in re.findall(r"\bw\.([a-z0-9_]+)", file.read_text())}
+    assert used - set(watch.SAID) <= {"key"}

@@ -1,0 +1,126 @@
+"""Watch: cameras along time, and their picture at any moment.
+
+The address says which cameras and when: ?camera=ho/lobby,ho/gate&at=2026-01-31T01:05:00Z. The component keeps the
+moment in the address up to date by itself; what it asks while it is used is answered by viewer.watch.routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import streamlit as st
+
+from viewer import camera_tree, components, database, formats, frame, query
+from viewer.i18n import Words
+from viewer.watch import asked, routes, spans
+from vms.catalogue import reads, reads_sites
+from vms.catalogue.rows import RecordingFilter, SiteRow
+
+CameraKey = tuple[str, str]
+
+
+def draw(words: Words, _goto: frame.Goto) -> None:
+    """The whole page."""
+    with database.pool().connection(frame.visitor().scope) as conn:
+        sites = reads_sites.list_sites(conn)
+    if not any(site.cameras for site in sites):
+        frame.state_box(words("find.none.first"), words("find.none.first.text"))
+        return
+    find = frame.current_find()
+    asked_for = _cameras(sites, find)
+    chosen = asked_for[: asked.MOST_CAMERAS] or _newest_camera(sites)
+    with st.container(key="searchbar", horizontal=True, vertical_alignment="center", gap="small"):
+        with st.popover(
+            frame.as_plain_markdown(camera_tree.label(words, sites, query.Find(cameras=chosen))),
+            icon=":material/videocam:",
+            key="watch.cameras",
+        ):
+            _tree(words, sites, query.Find(cameras=chosen))
+        if len(asked_for) > asked.MOST_CAMERAS:
+            st.caption(words("watch.most", count=asked.MOST_CAMERAS), width="content")
+    at = _moment(st.query_params.get("at", ""), chosen, sites) or (
+        None if "watch.seen" in st.session_state else _newest(chosen)
+    )
+    st.session_state["watch.seen"] = True
+    components.watch(page(words, sites, chosen, at), "watch")
+
+
+def page(words: Words, sites: Sequence[SiteRow], cameras: Sequence[CameraKey], at: datetime | None) -> dict[str, Any]:
+    """All that the component is given. at: the moment to show (UTC), None to stay where it is."""
+    names = {(site.id, camera.id): (camera.name, site.name) for site in sites for camera in site.cameras}
+    several = len({site for site, _ in cameras}) > 1
+    return {
+        "lang": words.lang,
+        "cameras": [
+            {
+                "key": "/".join(key),
+                "name": f"{names[key][0]} · {names[key][1]}" if several else names[key][0],
+            }
+            for key in cameras
+        ],
+        "at": spans.milliseconds(at) if at else None,
+        "player": f"{routes.PREFIX}/{routes.HLS}",
+        "months": formats.short_months(words),
+        "words": {name: words.one_of("watch.say", name) for name in SAID},
+    }
+
+
+SAID = (
+    "line", "play", "pause", "back10", "forth10", "next", "previous", "no_next", "no_previous", "sound", "full",
+    "moment", "tools", "nearer", "farther", "hour", "day", "week", "month", "copy_link", "copied", "list", "keys",
+    "loading", "broken", "retry", "no_player", "damaged", "open", "is_all", "is_lacking", "is_damaged", "is_kept",
+    "is_doubtful", "is_held", "is_nothing", "key_all", "key_lacking", "key_site", "key_damaged", "key_held", "key_gap",
+    "key_settled", "seconds", "minutes", "hours",
+)  # fmt: skip
+"""What the component says: texts of the family watch.say."""
+
+
+def _cameras(sites: Sequence[SiteRow], find: query.Find) -> tuple[CameraKey, ...]:
+    """Those of the address that there are, in its order; of a site without cameras named, all."""
+    known = [(site.id, camera.id) for site in sites for camera in site.cameras]
+    if find.cameras:
+        return tuple(key for key in find.cameras if key in known)
+    return tuple(key for key in known if key[0] in find.sites)
+
+
+def _newest_camera(sites: Sequence[SiteRow]) -> tuple[CameraKey, ...]:
+    """The camera with the newest footage, else the first."""
+    wanted = RecordingFilter(to_utc=datetime.now(UTC) + timedelta(hours=1), states=("archived", "released"))
+    with database.pool().connection(frame.visitor().scope) as conn:
+        rows = reads.find_recordings(conn, wanted, limit=1)
+    if rows:
+        return ((rows[0].site, rows[0].camera),)
+    return next(((site.id, site.cameras[0].id),) for site in sites if site.cameras)
+
+
+def _newest(cameras: Sequence[CameraKey]) -> datetime | None:
+    """Where the newest recording of these cameras begins."""
+    wanted = RecordingFilter(
+        cameras=tuple(cameras), to_utc=datetime.now(UTC) + timedelta(hours=1), states=("archived", "released")
+    )
+    with database.pool().connection(frame.visitor().scope) as conn:
+        rows = reads.find_recordings(conn, wanted, limit=1)
+    return rows[0].start_utc if rows else None
+
+
+def _moment(text: str, cameras: Sequence[CameraKey], sites: Sequence[SiteRow]) -> datetime | None:
+    """The moment of the address; without a zone it is the clock of the first camera's site."""
+    try:
+        found = datetime.fromisoformat(text[:40])
+    except ValueError:
+        return None
+    if not 1970 < found.year < 9890:
+        return None
+    zone = next(site.time_zone for site in sites if site.id == cameras[0][0])
+    return (found if found.tzinfo else found.replace(tzinfo=formats.zone(zone))).astimezone(UTC)
+
+
+def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
+    def chosen() -> None:
+        told = st.session_state["watch.tree"].chosen
+        if told:
+            frame.go(query.Find(cameras=_cameras(sites, camera_tree.choose(query.Find(), sites, told))))
+
+    components.camera_tree(camera_tree.page(words, sites, find), "watch.tree", chosen)
