@@ -19,6 +19,7 @@ from vms.catalogue import (
     adopting,
     alerts,
     audit,
+    backfill_items,
     backfills,
     copying,
     coverage,
@@ -55,7 +56,8 @@ STORES = (StoreConfig("nas", "file:///nas"), StoreConfig("cloud", "s3://cloud"))
 WRITES = {
     "planning": {"plan_run"},
     "backfills": {"begin_backfill", "set_state", "next_round"},
-    "backfill_planning": {"plan_backfill"},
+    "backfill_planning": {"plan_backfill", "choose_to_look", "broken_left"},
+    "backfill_items": {"record_items", "forget_bad"},
     "custody": {"record_receipts", "record_releases", "ask_retry"},
     "copying": {"record_copies", "store_to_use"},
     "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
@@ -330,11 +332,22 @@ def _backfill(world: World, conn: Connection) -> object:
         backfills.unfinished(conn, number, order.site),
         backfills.state_of(conn, number, order.site),
         backfills.get_backfill(conn, number),
+        backfill_items.looked_at(conn, order),
+        backfill_items.counts(conn, order),
+        backfill_items.done_already(conn, order, (1, begin)),
     )
 
 
 def _due(read: Callable[[Connection, Any], object]) -> Callable[[World, Connection], object]:
     return lambda _, conn: read(conn, integrity.due_for_proof(conn, 1, 1)[0])
+
+
+def _copies_of(conn: Connection, one: Any) -> object:
+    return integrity.copies_of(conn, (one.recording_id, one.start_utc))
+
+
+def _broken_of(conn: Connection, one: Any) -> object:
+    return integrity.broken_of(conn, (one.recording_id, one.start_utc))
 
 
 def _last_plan(conn: Connection) -> int:
@@ -551,6 +564,16 @@ QUESTIONS = (
     Question("integrity", "next 100 for the deep check", lambda _, conn: integrity.due_for_proof(conn, 1, 100)),
     Question("integrity", "parts of a copy", _due(integrity.parts_of)),
     Question("integrity", "must it decode?", _due(integrity.must_decode)),
+    Question(
+        "integrity",
+        "copies of one",
+        _due(_copies_of),
+    ),
+    Question(
+        "integrity",
+        "broken copies of one",
+        _due(_broken_of),
+    ),
     Question("integrity", "copies to repair", lambda _, conn: integrity.broken_copies(conn, 100)),
     Question("integrity", "whose object is it?", _owner),
     Question(
