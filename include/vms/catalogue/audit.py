@@ -67,8 +67,12 @@ def list_log(
         ) AS v
         LEFT JOIN LATERAL (
             SELECT s.slug AS site, c.slug AS camera, s.tz
-            FROM recording JOIN site s USING (site_id) JOIN camera c USING (camera_id)
-            WHERE recording.recording_id = v.recording_id AND recording.start_at = v.start_at
+            FROM (
+                SELECT site_id, camera_id FROM recording
+                WHERE recording.recording_id = v.recording_id AND recording.start_at = v.start_at
+                OFFSET 0  -- one by one by key, never by reading months into a hash
+            ) AS one
+            JOIN site s USING (site_id) JOIN camera c USING (camera_id)
         ) AS r ON true
         ORDER BY v.at DESC, v.view_no DESC
         """,
