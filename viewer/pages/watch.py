@@ -23,7 +23,7 @@ CameraKey = tuple[str, str]
 
 def draw(words: Words, _goto: frame.Goto) -> None:
     """The whole page."""
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
     if not any(site.cameras for site in sites):
         frame.state_box(words("find.none.first"), words("find.none.first.text"))
@@ -114,7 +114,7 @@ def _cameras(sites: Sequence[SiteRow], find: query.Find) -> tuple[CameraKey, ...
 def _newest_camera(sites: Sequence[SiteRow]) -> tuple[CameraKey, ...]:
     """The camera with the newest footage, else the first."""
     wanted = RecordingFilter(to_utc=datetime.now(UTC) + timedelta(hours=1), states=("archived", "released"))
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         rows = reads.find_recordings(conn, wanted, limit=1)
     if rows:
         return ((rows[0].site, rows[0].camera),)
@@ -126,7 +126,7 @@ def _newest(cameras: Sequence[CameraKey]) -> datetime | None:
     wanted = RecordingFilter(
         cameras=tuple(cameras), to_utc=datetime.now(UTC) + timedelta(hours=1), states=("archived", "released")
     )
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         rows = reads.find_recordings(conn, wanted, limit=1)
     return rows[0].start_utc if rows else None
 
