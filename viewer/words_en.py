@@ -513,6 +513,7 @@ TEXT: dict[str, str] = {
     "action.search": "searched",
     "action.view": "opened a recording",
     "action.watch": "watched",
+    "action.snapshot": "saved a picture",
     "action.download": "downloaded",
     "action.export": "exported",
     "action.hold": "held",

@@ -513,6 +513,7 @@ TEXT: dict[str, str] = {
     "action.search": "mencari",
     "action.view": "membuka rekaman",
     "action.watch": "menonton",
+    "action.snapshot": "menyimpan gambar",
     "action.download": "mengunduh",
     "action.export": "mengekspor",
     "action.hold": "menahan",

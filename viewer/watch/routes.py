@@ -188,7 +188,7 @@ def _piece_of(pool: Pool, grant: stand_in_links.Grant, person: Visitor) -> catal
     """The recording of a link. Raises Refusal: not for this person, or not there any more."""
     if grant.mark != person.mark or not person.may("view"):
         raise Refusal(403, "media.forged")
-    with pool.connection() as conn:
+    with pool.connection(person.scope) as conn:
         one = catalogue.playable_recording(conn, grant.recording_id, grant.start_utc)
     if one is None:
         raise Refusal(404, "media.missing")
