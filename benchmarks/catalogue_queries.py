@@ -18,6 +18,7 @@ from vms.backfill import Order
 from vms.catalogue import (
     adopting,
     alerts,
+    audit,
     backfill_items,
     backfills,
     copying,
@@ -80,9 +81,9 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
-    "users": {"add_user", "set_password", "set_role", "set_disabled"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke"},
     "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
-    "connection": {"fetch_all", "fetch_one"},
+    "connection": {"ask_for", "fetch_all", "fetch_one"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
 (a backup counts every row). By module."""
@@ -372,6 +373,10 @@ def _gone(_: World, conn: Connection) -> object:
     return purge_facts.gone_places_of(conn, place[0]), purging.gone_copies(conn, place, 1)
 
 
+def _week(world: World) -> audit.LogFilter:
+    return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
+
+
 QUESTIONS = (
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
     *(
@@ -586,6 +591,10 @@ QUESTIONS = (
     Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
     Question("backfill", "what there is on a day", _backfill),
     Question("backfill", "the last ones", lambda _, conn: backfills.list_backfills(conn, 20)),
+    Question("page log", "a week", lambda world, conn: audit.list_log(conn, _week(world), limit=100)),
+    Question("page holds", "all", lambda _, conn: holds.list_holds(conn, also_released=True)),
+    Question("page alerts", "a month", lambda world, conn: alerts.list_alerts(conn, world.now - timedelta(days=30))),
+    Question("page alerts", "not sent", lambda _, conn: alerts.waiting_messages(conn)),
     Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),

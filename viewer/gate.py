@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -46,6 +46,9 @@ class Gate:
             await self.app(scope, receive, send)
             return
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() != _HEADER]  # ours alone to set
+        if scope["type"] == "websocket" and not _from_here(scope):
+            await self._refuse(scope, receive, send, away=False)
+            return
         if scope["type"] == "http" and scope["path"] in OPEN:
             await self.app(scope, receive, send)
             return
@@ -147,6 +150,13 @@ class Gate:
             answer = PlainTextResponse("Sign in first.\n", 401)
         answer.headers["Cache-Control"] = "no-store"
         await answer(scope, receive, send)
+
+
+def _from_here(scope: Scope) -> bool:
+    """Whether the page that opens this websocket is one of ours; programs that are no browser say nothing of it."""
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
 def _by_person(message: bytes | None) -> bool:

@@ -24,7 +24,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from viewer import formats, visitor
-from viewer.database import AWAY, Pool
+from viewer.database import AWAY, NOBODY, Pool
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
 from vms import passwords
 from vms.catalogue import reads, sessions
@@ -88,7 +88,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         person: visitor.Visitor = request.state.visitor
 
         def end() -> None:
-            with pool.connection() as conn:
+            with pool.connection(NOBODY) as conn:
                 sessions.end_session(conn, token_hash)
                 reads.log_view(conn, person.name, "sign_out", None, None, {}, person.address)
 
@@ -123,14 +123,14 @@ def away(request: Request) -> Response:
 def _admit(pool: Pool, form: dict[str, str], address: str) -> str:
     """The token of a new session. Raises _Refused, or one of AWAY."""
     name, password = form.get("name", "").strip().lower()[:64], form.get("password", "")[: passwords.LONGEST]
-    with pool.connection() as conn:
+    with pool.connection(NOBODY) as conn:
         counted = sessions.begin_try(conn, name, address)
         if counted.wait_s:
             raise _Refused(429, "sign_in.wait", counted.wait_s)
         secret = sessions.secret_of(conn, name)
     with _at_once:
         right = passwords.is_right(password, secret.password)
-    with pool.connection() as conn:
+    with pool.connection(NOBODY) as conn:
         if not right or secret.user_id is None:
             detail = {"limited": True} if counted.is_last else {}
             reads.log_view(conn, secret.name, "sign_in_failed", None, None, detail, address)

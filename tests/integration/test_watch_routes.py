@@ -176,6 +176,8 @@ def test_a_catalogue_that_is_away_is_said_to_be_away(client: TestClient, world: 
             " WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()"
         )
     (world.home.run / "postgres.json").unlink()
+    for pool in visitor._by_pool:
+        pool.close()  # its idle connections would still answer
     assert "catalogue" in _get(client, "timeline", 503, camera="ho/lobby", **WINDOW)["error"]
 
 
@@ -192,3 +194,17 @@ def test_nothing_is_told_to_whom_has_not_signed_in(client: TestClient) -> None:
     for what in ("timeline", "playlist", "moment", "step", routes.HLS):
         answer = client.get(f"/api/watch/{what}", params={"camera": "ho/lobby", **WINDOW})
         assert (answer.status_code, "ho" in answer.text) == (401, False), what
+
+
+def test_a_snapshot_is_written_down_and_another_page_can_not_ask_for_it(client: TestClient, world: World) -> None:
+    def ask(**headers: str) -> int:
+        params = {"camera": "ho/lobby", "at": BEGIN + 1000}
+        return client.post("/api/watch/snapshot", params=params, headers=headers).status_code
+
+    assert ask() == 403
+    assert ask(**{"X-Vms-Page": "watch"}) == 200
+    client.cookies.set("vms_5000", sign_in(world.home, "dewi", "viewer").token)
+    assert ask(**{"X-Vms-Page": "watch"}) == 403
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT who FROM view_log WHERE action = 'snapshot'")
+        assert cursor.fetchall() == [("sari",)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import escape
 
 import streamlit as st
 
-from viewer import components, database, details, frame, query
+from viewer import cards, components, database, details, frame, query
 from viewer.i18n import Words
+from viewer.pages import holds
 from vms.catalogue import reads
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 
@@ -23,7 +25,7 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
         type="tertiary",
         on_click=lambda: frame.go(find.list_only()),
     )
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         row = reads.get_recording(conn, *find.recording)
         if row is None:
             frame.state_box(words("find.none.title"), words("recording.missing"))
@@ -48,6 +50,10 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
         opened,
         watched,
     )
+    if frame.visitor().may("hold") and row.state in ("archived", "released"):
+        end = cards.end_of(row)
+        address = holds.address_of((row.site, row.camera), row.start_utc, end, row.time_zone)
+        st.html(f'<p><a class="csv" href="{escape(address)}">{escape(words("holds.this"))}</a></p>')
 
 
 def _neighbours(

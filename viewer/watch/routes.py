@@ -41,6 +41,9 @@ _MOST_PIECES = 400
 _SEEN = timedelta(days=31)
 """How far a jump to the next gap looks."""
 
+_OWN_PAGE = "x-vms-page"
+"""A header that a page of another site can't send."""
+
 _STORED = ("archived", "released")
 
 Answer = Callable[[Visit], dict[str, Any]]
@@ -52,6 +55,8 @@ def routes(home: Home, pool: Pool) -> list[Route]:
 
     def answered(answer: Answer) -> Callable[[Request], Any]:
         async def route(request: Request) -> Response:
+            if request.method == "POST" and request.headers.get(_OWN_PAGE) != "watch":
+                return JSONResponse({"error": "Another page asked for this."}, 403)
             words = Words(choose_language(request.query_params.get("lang"), request.headers.get("accept-language")))
             visit = Visit(home, words, request.query_params, pool, request.state.visitor)
             headers = {"Cache-Control": "no-store"}
@@ -79,6 +84,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         Route(f"{PREFIX}/playlist", answered(lambda visit: _playlist(heads, visit))),
         Route(f"{PREFIX}/moment", answered(_moment)),
         Route(f"{PREFIX}/step", answered(_step)),
+        Route(f"{PREFIX}/snapshot", answered(_snapshot), methods=["POST"]),
         Route(f"{PREFIX}/{HLS}", player),
     ]
 
@@ -113,7 +119,7 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
             sources.append(playlist.Source(_name(one), one.start_utc, url, index))
         else:
             left_out.append(_left_out(visit.words, one, index))
-    damaged = {_name(one): one.damaged for one in found if one.damaged}
+    by_name = {_name(one): one for one in found}
     return {
         "from": spans.milliseconds(wanted.begin),
         "to": spans.milliseconds(wanted.end),
@@ -124,7 +130,8 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
                 "from": spans.milliseconds(piece.source.start_utc),
                 "at": round(piece.at_s, 3),
                 "length": round(piece.seconds, 3),
-                "damaged": damaged.get(piece.source.name, ""),
+                "damaged": by_name[piece.source.name].damaged,
+                "fps": by_name[piece.source.name].fps,
             }
             for piece in playlist.pieces(sources)
         ],
@@ -191,6 +198,21 @@ def _gap_starts(conn: Connection, cameras: tuple[CameraKey, ...], at: datetime, 
     begin, end = (at, at + _SEEN) if is_next else (at - _SEEN, at)
     facts = coverage.load_facts(conn, *_days(begin, end), cameras=cameras)
     return [gap.start for one in facts for gap in find_gaps(one, begin, end) if gap.start != begin]
+
+
+def _snapshot(visit: Visit) -> dict[str, Any]:
+    """A picture is about to be saved by the browser: for those who may take footage out, and written down."""
+    camera = asked.one_camera(visit.params)
+    at = asked.moment(visit.params, "at")
+    if not visit.person.may("export"):
+        raise Refusal(403, "app.not_allowed.text")
+    with visit.connection() as conn:
+        found = catalogue.playable(conn, camera, at, at + timedelta(milliseconds=1), 1)
+        if found:
+            visit.note(conn, "snapshot", {"camera": "/".join(camera), "at": at.isoformat()})
+    if not found:
+        raise Refusal(404, "watch.no_camera")
+    return {"at": spans.milliseconds(at)}
 
 
 def _known(cameras: tuple[CameraKey, ...], facts: list[Any]) -> None:

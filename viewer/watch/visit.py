@@ -33,8 +33,8 @@ class Visit:
         return cards.Links(self.home, self.person.mark)
 
     def connection(self) -> AbstractContextManager[Connection]:
-        """A connection to the catalogue; give it back before anything slow."""
-        return self.pool.connection()
+        """A connection to the catalogue that shows what this person may see; give it back before anything slow."""
+        return self.pool.connection(self.person.scope)
 
     def link(self, recording_id: int, start_utc: datetime, part: tokens.Part) -> tuple[str, int]:
         """(path of the link, its expiry in seconds since 1970)"""

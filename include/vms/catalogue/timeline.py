@@ -62,6 +62,7 @@ class Playable:
     kind: str
     damaged: str
     size_bytes: int
+    fps: float | None
     places: tuple[Place, ...]
 
     @property
@@ -133,7 +134,7 @@ def playable(conn: Connection, camera: CameraKey, from_utc: datetime, to_utc: da
         conn,
         """
         SELECT r.recording_id, r.start_at, r.end_at, r.duration_s::float8, coalesce(r.codec, ''), coalesce(r.kind, ''),
-               coalesce(r.damaged, ''), coalesce(r.rendition_bytes, 0), k.places
+               coalesce(r.damaged, ''), coalesce(r.rendition_bytes, 0), r.fps::float8, k.places
         FROM (
             SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE s.slug = %s AND c.slug = %s
         ) AS head
@@ -161,7 +162,7 @@ def playable(conn: Connection, camera: CameraKey, from_utc: datetime, to_utc: da
     )
     return [
         Playable(
-            number, start, end, seconds, codec, kind, damaged, size, tuple(Place(*place) for place in places or ())
+            number, start, end, seconds, codec, kind, damaged, size, fps, tuple(Place(*place) for place in places or ())
         )
-        for number, start, end, seconds, codec, kind, damaged, size, places in found
+        for number, start, end, seconds, codec, kind, damaged, size, fps, places in found
     ]

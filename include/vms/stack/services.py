@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import sys
 import time
 import urllib.error
@@ -13,15 +14,19 @@ from typing import Any
 
 from vms.home import PROJECT_ROOT, Home
 from vms.stack.airflow_env import airflow_environment, airflow_url, base_environment, viewer_environment
-from vms.stack.postgres import HOST, is_ready, prepare_server
+from vms.stack.postgres import is_ready, prepare_server
 from vms.stack.supervisor import Command, Service
 
 PROBE_S = 5.0
 HEALTH_KEPT_S = 0.5
 
+_OWN = ssl.create_default_context()
+"""Only ever asks this machine whether its pages are there, by an address that their certificate need not name."""
+_OWN.check_hostname, _OWN.verify_mode = False, ssl.CERT_NONE
+
 
 def viewer_url(home: Home) -> str:
-    return f"http://{HOST}:{home.viewer_port}"
+    return f"{home.place.scheme}://{home.place.reached_at}:{home.viewer_port}"
 
 
 def postgres_service(home: Home) -> Service:
@@ -94,9 +99,9 @@ class AirflowHealth:
 
 
 def _get(url: str) -> bytes | None:
-    """The body of a page that answers with 200, else None."""
+    """The body of a page of ours that answers with 200, else None."""
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_S) as answer:  # noqa: S310 - http on loopback, made by us
+        with urllib.request.urlopen(url, timeout=PROBE_S, context=_OWN) as answer:  # noqa: S310 - a page of our own
             body: bytes = answer.read()
             return body if answer.status == 200 else None
     except (OSError, urllib.error.URLError, ValueError):
