@@ -79,7 +79,7 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
-    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke", "end_all_sessions"},
     "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
     "connection": {"ask_for", "fetch_all", "fetch_one"},
 }

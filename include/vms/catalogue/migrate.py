@@ -36,6 +36,7 @@ def upgrade(owner_url: str) -> None:
         with conn.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         try:
+            _require_role(conn)
             _migrate(owner_url)
             _grant(conn)
             ensure_partitions(conn, months_ahead(datetime.now(UTC)))
@@ -71,6 +72,17 @@ def _migrate(owner_url: str) -> None:
         alembic.command.upgrade(config, "head")
 
 
+def _require_role(conn: Connection) -> None:
+    """Before anything is changed, as migrations name the role."""
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (VIEWER,))
+        if cursor.fetchone() is None:
+            raise CatalogueError(
+                f"The database server has no role {VIEWER}.",
+                f"Create it (CREATE ROLE {VIEWER} LOGIN PASSWORD ...), then start again.",
+            )
+
+
 _CLOSE_PARTITIONS = """
     DO $do$
     DECLARE one regclass;
@@ -98,12 +110,6 @@ _WRITES = {
 def _grant(conn: Connection) -> None:
     """Partitions get no grant: rights are checked on the table that a query names, which is always the parent."""
     with conn, conn.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (VIEWER,))
-        if cursor.fetchone() is None:
-            raise CatalogueError(
-                f"The database server has no role {VIEWER}.",
-                f"Create it (CREATE ROLE {VIEWER} LOGIN PASSWORD ...), then start again.",
-            )
         cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {VIEWER}")
         cursor.execute(f"GRANT USAGE ON SCHEMA public TO {VIEWER}")
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {VIEWER}")
