@@ -35,6 +35,7 @@ from vms.catalogue import (
     reads_retention,
     reads_sites,
     reads_stores,
+    replacing,
     sessions,
     timeline,
     users,
@@ -58,6 +59,7 @@ WRITES = {
     "backfills": {"begin_backfill", "set_state", "next_round"},
     "backfill_planning": {"plan_backfill", "choose_to_look", "broken_left"},
     "backfill_items": {"record_items", "forget_bad"},
+    "replacing": {"begin_replacing", "commit_replacing", "close_replaced", "forget_replaced"},
     "custody": {"record_receipts", "record_releases", "ask_retry"},
     "copying": {"record_copies", "store_to_use"},
     "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
@@ -335,6 +337,10 @@ def _backfill(world: World, conn: Connection) -> object:
         backfill_items.looked_at(conn, order),
         backfill_items.counts(conn, order),
         backfill_items.done_already(conn, order, (1, begin)),
+        replacing.replaced_of(conn, (1, begin)),
+        replacing.is_held(conn, (1, begin)),
+        replacing.left_over(conn, order),
+        replacing.is_claimed(conn, replacing.Replaced(1, "a", "old")),
     )
 
 

@@ -156,6 +156,8 @@ TEXT: dict[str, str] = {
     "custody.purge_refused": "Removal refused by storage",
     "custody.copy_purged": "One copy removed from storage",
     "custody.purge_undone": "Brought back",
+    "custody.recompressed": "Made smaller",
+    "custody.retired": "Former version deleted",
     "custody.quarantined": "Quarantined",
     "custody.retry_asked": "Asked to try again",
     "custody.resolved": "Resolved",

@@ -156,6 +156,8 @@ TEXT: dict[str, str] = {
     "custody.purge_refused": "Penghapusan ditolak oleh penyimpanan",
     "custody.copy_purged": "Satu salinan dihapus dari penyimpanan",
     "custody.purge_undone": "Dikembalikan",
+    "custody.recompressed": "Dikompres ulang lebih kecil",
+    "custody.retired": "Versi lama dihapus",
     "custody.quarantined": "Dikarantina",
     "custody.retry_asked": "Diminta dicoba lagi",
     "custody.resolved": "Teratasi",

@@ -24,6 +24,7 @@ MODES: dict[Mode, str] = {
     "missing": "archive what lies in the footage folder and is not archived, and make the copies that stores lack",
     "verify": "fetch, hash and decode every copy",
     "reupload": "as missing, and put copies that are gone or broken again, from another store or the source",
+    "recompress": "make a smaller rendition with --profile, prove it in every store, then delete the old one",
 }
 
 PROOF_HOLDS = timedelta(hours=24)
@@ -139,6 +140,8 @@ def reason_of(subject: Subject, mode: Mode, profile: str, wanted: Collection[int
         return "lost"
     if mode == "verify":
         return "proven" if subject.proven_at is not None and subject.proven_at > now - PROOF_HOLDS else "unproven"
+    if subject.broken:
+        return "copy_broken"
     if subject.held:
         return "held"
     return "same_profile" if (subject.profile, subject.kind) == (profile, "encoded") else "other_profile"

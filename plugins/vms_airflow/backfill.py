@@ -61,7 +61,7 @@ def sense() -> Any:
     context = get_current_context()
     order = order_of(context)
     home, config, site = installation(order.site)
-    if order.mode == "verify":
+    if order.mode in ("verify", "recompress"):
         return dump(Sensed(site.id, datetime.now(UTC), 0, 0, 0, 0, (), (), ()))
     seen = look_back(site, config, home, order, now=datetime.now(UTC))
     log.info(
@@ -90,7 +90,7 @@ def choose() -> Any:
 @task(show_return_value_in_logs=False)
 @stoppable
 def look(places: Any) -> None:
-    """Look at the copies of some recordings, and put again what is gone or broken where that is asked for."""
+    """Look at the copies of some recordings; put again what is gone or broken, or make smaller ones, as asked for."""
     from threading import Event
 
     from vms.catalogue.copying import known_stores
@@ -106,7 +106,7 @@ def look(places: Any) -> None:
     wanted = [(int(recording_id), datetime.fromisoformat(start)) for recording_id, start in places]
     with catalogue(home) as conn:
         targets = {target.store_id: target for target in known_stores(conn).values()}
-        go_over(conn, order, wanted, targets, home, run_ref(context), report=log.warning, pace=pace)
+        go_over(conn, order, site, wanted, targets, home, run_ref(context), report=log.warning, pace=pace)
 
 
 @task(show_return_value_in_logs=False)
@@ -199,10 +199,10 @@ def verdict() -> None:
 
 def looked_problems(order: Order, found: dict[str, int], broken: int) -> list[str]:
     """What is wrong with the copies that were looked at, in sentences; empty when all is well."""
-    if order.mode not in ("verify", "reupload"):
+    if order.mode == "missing":
         return []
     told = []
-    if broken:
+    if broken and order.mode != "recompress":
         does = "`--mode reupload` makes good what can be" if order.mode == "verify" else "the logs of `look` say why"
         told.append(f"Recordings with copies that are gone or damaged: {broken}; {does}.")
     return [*told, *(f"{found[kind]} {words}" for kind, words in _WRONG.items() if found.get(kind))]
@@ -213,7 +213,7 @@ _WRONG = {
     "cold": "copies lie in a class of storage that has to be restored first.",
     "unreachable": "copies could not be looked at, as their store can't be used now.",
     "without": "recordings have no good copy in any store, and none can be made; the logs of `look` name them.",
-    "failed": "copies could not be made good now.",
+    "failed": "copies could not be made good, or smaller, now; the logs of `look` say why.",
 }
 
 

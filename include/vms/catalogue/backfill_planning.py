@@ -34,9 +34,12 @@ from vms.catalogue.planning import (
     store_batch,
 )
 from vms.catalogue.registering import lock, set_custody
+from vms.catalogue.replacing import left_over
 from vms.config import Site
 from vms.errors import CatalogueError
 from vms.model import Plan, RunRef, Sensed
+
+_TO_LOOK = ("unproven", "to_look_at", "broken", "other_profile")
 
 LOOKED_AT_ONCE = 20
 """Recordings whose copies one task looks at."""
@@ -100,16 +103,17 @@ def choose_to_look(conn: Connection, site: Site, order: Order, now: datetime, *,
 
 
 def _to_look(conn: Connection, site: Site, order: Order, now: datetime) -> list[Place]:
-    if order.mode not in ("verify", "reupload"):
+    if order.mode == "missing":
         return []
     done = looked_at(conn, order)
     wanted = site_stores(conn, site.stores)
+    begun = left_over(conn, order) if order.mode == "recompress" else set()
     return [
         _place(one)
         for one in subjects(conn, order)
         if order.covers(one.camera, one.start_utc)
         and _place(one) not in done
-        and reason_of(one, order.mode, site.profile.name, wanted, now) in ("unproven", "to_look_at", "broken")
+        and (reason_of(one, order.mode, site.profile.name, wanted, now) in _TO_LOOK or _place(one) in begun)
     ]
 
 

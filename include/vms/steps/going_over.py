@@ -1,7 +1,8 @@
-"""Going over the copies of some recordings, for a backfill: proving each, or putting again what is gone or broken.
+"""Going over the copies of some recordings, for a backfill: proving each, putting again what is gone or broken, or
+making smaller ones.
 
 Runs at the centre, with catalogue and stores at hand. What is found is committed recording by recording, so that a task
-that is killed goes on where it stopped. Deletes nothing.
+that is killed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from vms.catalogue.losing import LIVE, StoredCopy, archive_from_source, lose
 from vms.catalogue.orders import Place
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.reads import get_recording
+from vms.config import Site
 from vms.errors import StoreError
 from vms.home import Home
 from vms.model import RunRef, StoreTarget
 from vms.steps.inspecting import sweep
 from vms.steps.prove import THEN, Look, look_at, looks_emptied
+from vms.steps.remaking import Remaking, remake
 from vms.steps.repair import Stores, repair_these
 from vms.stores import Pace, Store
 
@@ -68,6 +71,7 @@ class _Work:
 def go_over(
     conn: Connection,
     order: Order,
+    site: Site,
     places: Sequence[Place],
     targets: Mapping[int, StoreTarget],
     home: Home,
@@ -76,10 +80,11 @@ def go_over(
     report: Callable[[str], None],
     pace: Pace | None = None,
 ) -> None:
-    """Look at every copy of these recordings; with mode reupload also make good what is gone or broken.
+    """Look at every copy of these recordings; with mode reupload also make good what is gone or broken, with mode
+    recompress make smaller ones.
 
-    targets: all stores by number. pace: what is sent keeps to. What this backfill has looked at already is left out.
-    Never raises for a store or a copy: what came of each is in backfill_item.
+    site: as this backfill works on it. targets: all stores by number. pace: what is sent keeps to. What this backfill
+    has looked at already is left out. Never raises for a store or a copy: what came of each is in backfill_item.
     """
     ensure_partitions(conn, months_ahead(datetime.now(UTC)))
     sweep(home.staging / ".integrity")
@@ -88,7 +93,10 @@ def go_over(
     for place in places:
         if done_already(conn, order, place):
             continue
-        found = _verify(work, place) if order.mode == "verify" else _reupload(work, place)
+        if order.mode == "recompress":
+            found = [remake(Remaking(conn, work.stores, site, home, run), place)]
+        else:
+            found = _verify(work, place) if order.mode == "verify" else _reupload(work, place)
         for one in found:
             if one.message:
                 report(one.message)
