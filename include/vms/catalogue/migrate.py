@@ -107,6 +107,10 @@ _WRITES = {
 """What the viewer's role may write, by table; who may hold and release what is in v0013_holds_by_people.sql."""
 
 
+_CLOSED = ("replaced_object",)
+"""Tables that the viewer's role has no business with."""
+
+
 def _grant(conn: Connection) -> None:
     """Partitions get no grant: rights are checked on the table that a query names, which is always the parent."""
     with conn, conn.cursor() as cursor:
@@ -114,7 +118,11 @@ def _grant(conn: Connection) -> None:
         cursor.execute(f"GRANT USAGE ON SCHEMA public TO {VIEWER}")
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {VIEWER}")
         cursor.execute(_CLOSE_PARTITIONS, (VIEWER,))
-        for table, rights in _WRITES.items():
+        for table, rights in (_WRITES | dict.fromkeys(_CLOSED, "")).items():
             cursor.execute("SELECT to_regclass(%s)", (f"public.{table}",))
-            if cursor.fetchone() != (None,):  # an older schema has not all of them
+            if cursor.fetchone() == (None,):  # an older schema has not all of them
+                continue
+            if rights:
                 cursor.execute(f"GRANT {rights} ON {table} TO {VIEWER}")
+            else:
+                cursor.execute(f"REVOKE ALL ON {table} FROM {VIEWER}")
