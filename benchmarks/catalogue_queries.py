@@ -467,6 +467,11 @@ QUESTIONS = (
     Question("page Watch", "timeline: a day, 16 cameras", _timeline(1, 16)),
     Question("page Watch", "timeline: three days, one camera", _timeline(3, 1)),
     Question("page Watch", "what to play: two hours", _to_play),
+    Question(
+        "page Watch",
+        "what to play: one recording",
+        _of_recording(lambda conn, row: timeline.playable_recording(conn, row.id, row.start_utc)),
+    ),
     Question("page Sites", "every site's state", lambda _, conn: reads.site_overviews(conn)),
     Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
     Question(

@@ -34,6 +34,7 @@ ACTIONS = (
     "search",
     "view",
     "watch",
+    "snapshot",
     "download",
     "export",
     "evidence",
