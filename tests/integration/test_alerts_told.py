@@ -266,6 +266,21 @@ def test_the_command_line_tries_targets_lists_and_shows_what_was_not_sent(
     assert TOKEN not in listed + str(as_object(seen_now))
 
 
+def test_a_bot_server_of_ones_own_takes_the_messages(
+    world: World, telegram: Telegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NotifyTelegram, "notify_url", "http://127.0.0.1:9/bot")  # Telegram's own is out of reach
+    address = {"conn_type": "apprise", "password": f"tgram://{TOKEN}/-100123"}
+    api = telegram.url.removesuffix("/bot")
+    keep_in_file(world.home, "alerts_telegram", address | {"extra": {"telegram_api": f"{api}/"}})
+    assert world.round(minutes(31)) == Round(1, 1, 0, {})
+    assert len(telegram.texts) == 1
+    keep_in_file(world.home, "alerts_telegram", address | {"extra": {"telegram_api": "here"}})
+    assert "no address" in world.round(minutes(42), replace(POLICY, language="id", targets=POLICY.targets)).errors.get(
+        "operations", "no address"
+    )
+
+
 def test_the_viewer_may_read_alerts_and_not_write_them(world: World) -> None:
     found = ask(world.conn, "SELECT privilege_type FROM information_schema.role_table_grants"
                 " WHERE grantee = 'vms_viewer' AND table_name = 'alert'")  # fmt: skip

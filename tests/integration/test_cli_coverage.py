@@ -51,6 +51,8 @@ def test_the_map_and_its_gaps(conn: Connection, vms: Vms) -> None:
     assert "Check the camera" in shown.output
     assert vms(*DAY).output == shown.output, "all sites, without naming one"
     assert "Check the camera" not in vms("ho", "--camera", "gate", *DAY).output
+    whole = vms("ho", "--from", "2026-01-31T08:00", "--to", "2026-01-31T09:30").output
+    assert "No gap from 2026-01-31 08:00:00 WIB to 2026-01-31 09:30:00 WIB; the map shows whole days." in whole
 
 
 def test_scripts_get_days_and_gaps(conn: Connection, vms: Vms) -> None:

@@ -153,7 +153,7 @@ def test_foreign_objects_are_reported_once_and_left(conn: Connection, home: Home
     young = folder / "young.mp4"
     young.write_bytes(b"on its way")
     found = archive.reconcile()
-    assert (found.foreign, found.adopted, len(archive.said)) == (3, 0, 3)
+    assert (found.foreign, found.adopted, found.young, len(archive.said)) == (3, 0, 1, 3)
     assert {one.detail for one in list_strays(conn)} == {
         "its key is none of ours",
         "it does not say which recording it is",

@@ -229,7 +229,7 @@ def test_many_tries_at_once_do_not_slip_through(home: Home) -> None:
     waits: list[int] = []
 
     def try_it() -> None:
-        with pool.connection() as conn:
+        with pool.connection("*") as conn:
             waits.append(sessions.begin_try(conn, "sari", ADDRESS).wait_s)
 
     threads = [threading.Thread(target=try_it) for _ in range(20)]
@@ -315,7 +315,7 @@ def test_users_are_changed_by_the_owner_only_and_never_to_no_administrator(home:
     add_user(home, "sari")
     with closing(owner(home)) as conn:
         for change in (
-            lambda: users.set_role(conn, "sari", "viewer", "test"),
+            lambda: users.set_role(conn, "sari", "viewer", "test", everywhere=False),
             lambda: users.set_disabled(conn, "sari", users.list_users(conn)[0].made_at, "test"),
         ):
             with pytest.raises(Exception, match="no administrator"):
@@ -324,6 +324,6 @@ def test_users_are_changed_by_the_owner_only_and_never_to_no_administrator(home:
             ("sari", "administrator", None)
         ]
     pool = Pool(home)
-    with pool.connection() as conn, pytest.raises(Exception, match="permission denied"):
+    with pool.connection("*") as conn, pytest.raises(Exception, match="permission denied"):
         users.set_password(conn, "sari", "x", "viewer")
     pool.close()

@@ -136,6 +136,18 @@ def test_every_kind_can_be_told_from_what_its_rule_found(language: wording.Langu
             assert len(text) > 20
 
 
+def test_one_and_many_are_told_as_such() -> None:
+    def told(count: int, language: wording.Language) -> str:
+        return wording.short_text(
+            language, AlertRow(1, "quarantine", "ho", "", {"count": count}, NOW, NOW, None), SITE.zone
+        )
+
+    assert told(1, "en") == "ho: 1 file could not be archived and went into quarantine."
+    assert told(2, "en").startswith("ho: 2 files could not")
+    assert told(1, "id").startswith("ho: 1 berkas tidak dapat")
+    assert wording.UNITS["en"].keys() == wording.UNITS["id"].keys()
+
+
 def test_a_long_message_is_cut_and_counted() -> None:
     text = wording.joined("en", [f"line {number}" for number in range(25)])
     assert "line 11" in text

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import apprise
+from apprise.plugins.telegram import NotifyTelegram
 
 from vms.config_alerts import AlertTarget
 from vms.errors import VmsError
@@ -31,8 +32,12 @@ def send(target: AlertTarget, title: str, body: str, picture: bytes | None = Non
     the connections can't be read.
     """
     sender = apprise.Apprise(asset=apprise.AppriseAsset(app_id="VMS", app_desc="VMS", async_mode=False))
-    for address in _addresses(target):
-        if not sender.add(address):
+    addresses, bot_server = _addresses(target)
+    for address in addresses:
+        one = apprise.Apprise.instantiate(address, asset=sender.asset)
+        if isinstance(one, NotifyTelegram) and bot_server:
+            one.notify_url = f"{bot_server}/bot"
+        if one is None or not sender.add(one):
             raise NotSent(
                 f"The connection {target.conn_id} of the alert target {target.name} holds an address that Apprise does"
                 " not know.",
@@ -67,8 +72,11 @@ def send(target: AlertTarget, title: str, body: str, picture: bytes | None = Non
         )
 
 
-def _addresses(target: AlertTarget) -> list[str]:
-    """A text is the address itself; an object has it as password, or as Airflow's own Apprise connections do."""
+def _addresses(target: AlertTarget) -> tuple[list[str], str]:
+    """A text is the address itself; an object has it as password, or as Airflow's own Apprise connections do.
+
+    With them comes the Telegram Bot API server to use in place of Telegram's own, "" for that.
+    """
     text = connections.definition(target.conn_id)
     if not text:
         raise NotSent(
@@ -76,11 +84,14 @@ def _addresses(target: AlertTarget) -> list[str]:
             connections.how_to_define(target.conn_id),
         )
     found: list[str] = []
+    bot_server = ""
     if text.startswith("{"):
         try:
             fields = json.loads(text)
             extra = fields.get("extra") or {}
-            config = (json.loads(extra) if isinstance(extra, str) else extra).get("config") or []
+            extra = json.loads(extra) if isinstance(extra, str) else extra
+            bot_server = str(extra.get("telegram_api") or "").rstrip("/")
+            config = extra.get("config") or []
             paths = [one["path"] for one in (config if isinstance(config, list) else [config])]
             found = [str(one) for one in (*str(fields.get("password") or "").split(), *paths)]
         except (ValueError, TypeError, AttributeError, KeyError):
@@ -92,4 +103,9 @@ def _addresses(target: AlertTarget) -> list[str]:
             f"The connection {target.conn_id} of the alert target {target.name} holds no address.",
             'Write it as {"conn_type": "apprise", "password": "tgram://<bot token>/<chat id>"}.',
         )
-    return found
+    if bot_server and not re.match(r"https?://[^/\s]", bot_server):
+        raise NotSent(
+            f"The connection {target.conn_id} of the alert target {target.name} has a telegram_api that is no address.",
+            'Write it as "extra": {"telegram_api": "http://127.0.0.1:8081"}, or leave it out for Telegram\'s own.',
+        )
+    return found, bot_server

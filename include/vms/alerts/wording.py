@@ -39,12 +39,12 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "{site}: the footage folder is back.",
         ),
         "backlog": Words(
-            "{site}: {count} files or copies wait, the oldest for {hours} hours.",
+            "{site}: files and copies wait ({count} of them), the oldest for {hours_text}.",
             "Check the line and the stores; `vms status` says how long it will take.",
             "{site}: the backlog is worked off.",
         ),
         "quarantine": Words(
-            "{site}: {count} files could not be archived and are in quarantine.",
+            "{site}: {files} could not be archived and went into quarantine.",
             "`vms recordings --state quarantined` says why and what to do.",
             "{site}: nothing is in quarantine any more.",
         ),
@@ -54,22 +54,22 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "Store {store} is not {state_word} any more.",
         ),
         "store_full_soon": Words(
-            "Store {subject} will be full in {days} days.",
+            "Store {subject} will be full within {days_text}.",
             "`vms retention proof` says how much room it needs, or how much shorter it would have to keep footage.",
             "Store {subject} is no longer about to be full.",
         ),
         "footage_lost": Words(
-            "{site}: {count} archived recordings have no good copy any more.",
+            "{site}: no good copy is left of {recordings}.",
             "If the recorder still has them, export them again; `vms coverage --gaps` names them.",
             "{site}: every archived recording has a good copy again.",
         ),
         "copies_broken": Words(
-            "Store {subject}: {count} copies are lost or damaged.",
+            "Store {subject}: {copies} lost or damaged.",
             "They are repaired each night from other stores; `vms verify` says more.",
             "Store {subject}: its copies are good again.",
         ),
         "purge_waiting": Words(
-            "Plan {subject} to delete {count} recordings is unusual and waits for somebody to approve it.",
+            "Plan {subject} to delete {recordings} is unusual and waits for somebody to approve it.",
             "`vms retention history --plan {subject}` says why. Without an answer nothing is deleted.",
             "Plan {subject} to delete recordings does not wait any more.",
         ),
@@ -101,12 +101,12 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "{site}: folder rekaman sudah kembali.",
         ),
         "backlog": Words(
-            "{site}: {count} berkas atau salinan menunggu, yang tertua sudah {hours} jam.",
+            "{site}: berkas dan salinan menunggu ({count} buah), yang tertua sudah {hours_text}.",
             "Periksa jaringan dan penyimpanan; `vms status` memperkirakan kapan selesai.",
             "{site}: antrean sudah selesai dikerjakan.",
         ),
         "quarantine": Words(
-            "{site}: {count} berkas tidak dapat diarsipkan dan dikarantina.",
+            "{site}: {files} tidak dapat diarsipkan dan dikarantina.",
             "`vms recordings --state quarantined` menjelaskan sebab dan tindakannya.",
             "{site}: tidak ada lagi berkas di karantina.",
         ),
@@ -116,22 +116,22 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "Penyimpanan {store} tidak lagi {state_word}.",
         ),
         "store_full_soon": Words(
-            "Penyimpanan {subject} akan penuh dalam {days} hari.",
+            "Penyimpanan {subject} akan penuh dalam {days_text}.",
             "`vms retention proof` menunjukkan ruang yang diperlukan, atau berapa lama rekaman masih muat.",
             "Penyimpanan {subject} tidak lagi terancam penuh.",
         ),
         "footage_lost": Words(
-            "{site}: {count} rekaman arsip tidak lagi memiliki salinan yang baik.",
+            "{site}: {recordings} tidak lagi memiliki salinan yang baik.",
             "Jika perekam masih menyimpannya, ekspor ulang; `vms coverage --gaps` menyebutkannya.",
             "{site}: semua rekaman arsip kembali memiliki salinan yang baik.",
         ),
         "copies_broken": Words(
-            "Penyimpanan {subject}: {count} salinan hilang atau rusak.",
+            "Penyimpanan {subject}: {copies} hilang atau rusak.",
             "Salinan diperbaiki tiap malam dari penyimpanan lain; `vms verify` menjelaskan lebih lanjut.",
             "Penyimpanan {subject}: salinannya sudah baik lagi.",
         ),
         "purge_waiting": Words(
-            "Rencana {subject} untuk menghapus {count} rekaman tidak biasa dan menunggu persetujuan.",
+            "Rencana {subject} untuk menghapus {recordings} tidak biasa dan menunggu persetujuan.",
             "`vms retention history --plan {subject}` menjelaskan sebabnya. Tanpa jawaban tidak ada yang dihapus.",
             "Rencana {subject} untuk menghapus rekaman tidak lagi menunggu.",
         ),
@@ -162,6 +162,24 @@ STATES: Mapping[Language, Mapping[str, str]] = {
     "en": {"unreachable": "unreachable", "full": "full", "denied": "refusing access"},
     "id": {"unreachable": "tidak terjangkau", "full": "penuh", "denied": "menolak akses"},
 }
+
+UNITS: Mapping[Language, Mapping[str, tuple[str, str]]] = {
+    "en": {
+        "files": ("file", "files"),
+        "copies": ("copy", "copies"),
+        "recordings": ("recording", "recordings"),
+        "hours": ("hour", "hours"),
+        "days": ("day", "days"),
+    },
+    "id": {
+        "files": ("berkas", "berkas"),
+        "copies": ("salinan", "salinan"),
+        "recordings": ("rekaman", "rekaman"),
+        "hours": ("jam", "jam"),
+        "days": ("hari", "hari"),
+    },
+}
+"""What is counted: one of it, and any other number."""
 
 PHRASES: Mapping[Language, Mapping[str, str]] = {
     "en": {
@@ -212,6 +230,12 @@ def short_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
     return _words(language, alert).begin.format(**_values(language, alert, zone))
 
 
+def told(language: Language, alert: AlertRow, zone: ZoneInfo) -> tuple[str, str]:
+    """What is wrong, and what to do."""
+    words, values = _words(language, alert), _values(language, alert, zone)
+    return words.begin.format(**values), words.remedy.format(**values)
+
+
 def end_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
     """That it is over, and from when to when it went on."""
     times = f"{_clock(alert.opened_at, zone)} - {_clock(alert.closed_at or alert.seen_at, zone)}"
@@ -244,6 +268,12 @@ def percent(present: float, expected: float) -> str:
     return f"{int(1000 * present / expected) / 10:g}%"
 
 
+def counted(language: Language, unit: str, count: int) -> str:
+    """How many of it: 1 file, 2 files."""
+    one, many = UNITS[language][unit]
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def day_text(day: date) -> str:
     """As both languages read it without a doubt."""
     return f"{day:%Y-%m-%d}"
@@ -256,6 +286,10 @@ def _words(language: Language, alert: AlertRow) -> Words:
 
 def _values(language: Language, alert: AlertRow, zone: ZoneInfo) -> dict[str, Any]:
     values = {**alert.detail, "site": alert.site, "subject": alert.subject}
+    for unit in ("files", "copies", "recordings"):
+        values[unit] = counted(language, unit, values.get("count", 0))
+    for unit in ("hours", "days"):
+        values[f"{unit}_text"] = counted(language, unit, values.get(unit, 0))
     if "since" in values:
         values["since"] = _clock(datetime.fromisoformat(values["since"]), zone)
     if "bytes" in values:

@@ -71,8 +71,35 @@ def _migrate(owner_url: str) -> None:
         alembic.command.upgrade(config, "head")
 
 
+_CLOSE_PARTITIONS = """
+    DO $do$
+    DECLARE one regclass;
+    BEGIN
+        FOR one IN SELECT oid FROM pg_class WHERE relispartition AND relkind IN ('r', 'p')
+            AND relnamespace = 'public'::regnamespace
+        LOOP
+            EXECUTE format('REVOKE ALL ON %%s FROM %%I', one, %s);
+        END LOOP;
+    END $do$
+"""
+"""Who sees what is decided by the parent of a partition, which is the one that queries name."""
+
+
+_WRITES = {
+    "view_log": "INSERT",
+    "viewer_session": "INSERT, UPDATE, DELETE",
+    "sign_in_try": "INSERT, UPDATE, DELETE",
+    "hold": "INSERT, UPDATE (released_at, released_by, release_reason)",
+    "hold_scope": "INSERT",
+    "export_order": "INSERT, UPDATE (cancel_at, kept_until)",
+    "export_camera": "INSERT",
+    "export_share": "INSERT, UPDATE (revoked_at, opened, taken, wrong)",
+}
+"""What the viewer's role may write, by table; who may hold, release, order what is in v0013 and v0015."""
+
+
 def _grant(conn: Connection) -> None:
-    """Partitions need no grant: rights are checked on the table that a query names, which is always the parent."""
+    """Partitions get no grant: rights are checked on the table that a query names, which is always the parent."""
     with conn, conn.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (VIEWER,))
         if cursor.fetchone() is None:
@@ -83,5 +110,8 @@ def _grant(conn: Connection) -> None:
         cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {VIEWER}")
         cursor.execute(f"GRANT USAGE ON SCHEMA public TO {VIEWER}")
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {VIEWER}")
-        cursor.execute(f"GRANT INSERT ON view_log TO {VIEWER}")
-        cursor.execute(f"GRANT INSERT, UPDATE, DELETE ON viewer_session, sign_in_try TO {VIEWER}")
+        cursor.execute(_CLOSE_PARTITIONS, (VIEWER,))
+        for table, rights in _WRITES.items():
+            cursor.execute("SELECT to_regclass(%s)", (f"public.{table}",))
+            if cursor.fetchone() != (None,):  # an older schema has not all of them
+                cursor.execute(f"GRANT {rights} ON {table} TO {VIEWER}")

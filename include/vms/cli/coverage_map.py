@@ -69,6 +69,9 @@ def show_site(
         shown = sorted(shown, key=lambda one: -one[1].seconds)[:_FEW]
     if shown:
         _show_gaps(console, shown)
+    elif not found:
+        begin, end = clock_text(asked.begin, site.time_zone), clock_text(asked.end, site.time_zone)
+        console.print(f"  No gap from {begin} to {end}; the map shows whole days.")
     left = sum(gap.reason in OPEN for _, gap in found) - len(shown)
     if left > 0 and not every_gap:
         console.print(f"  [dim]The {_FEW} longest; --gaps lists {left} more.[/]")

@@ -157,7 +157,7 @@ def _show(console: Console, compared: list[Reconciled], proven: list[Proven], me
         console.print(f"{'[green]✓[/]' if good else '[red]✗[/]'} [bold]{plain(one.store)}[/]")
         console.print(
             f"  {one.objects} objects against {one.rows} rows: {one.lost} gone, {one.damaged} of another size,"
-            f" {one.adopted} adopted, {one.foreign} foreign"
+            f" {one.adopted} adopted, {one.foreign} foreign" + (f", {one.young} too new to tell" if one.young else "")
         )
         if check is not None:
             console.print(

@@ -47,7 +47,8 @@ _PREVIEW = re.compile(r"\.(poster|sprite)\.[^/]*\Z")
 class Reconciled:
     """What a call found. rows, objects: compared. finished: the round has reached the end of the store.
 
-    lost, damaged: live rows whose object is gone, or has another size. error, remedy: why it ended early ("" if not).
+    lost, damaged: live rows whose object is gone, or has another size. young: objects without a row that are younger
+    than a day, so on their way into the catalogue, maybe. error, remedy: why it ended early ("" if not).
     """
 
     store: str
@@ -57,6 +58,7 @@ class Reconciled:
     damaged: int = 0
     adopted: int = 0
     foreign: int = 0
+    young: int = 0
     finished: bool = False
     error: str = ""
     remedy: str = ""
@@ -74,7 +76,9 @@ class _Round:
     profiles: Mapping[str, str]
     found: Reconciled
 
-    def count(self, what: Literal["rows", "objects", "lost", "damaged", "adopted", "foreign"], by: int = 1) -> None:
+    def count(
+        self, what: Literal["rows", "objects", "lost", "damaged", "adopted", "foreign", "young"], by: int = 1
+    ) -> None:
         self.found = replace(self.found, **{what: getattr(self.found, what) + by})
 
     @property
@@ -164,7 +168,9 @@ def _compare(work: _Round, after: str, upto: str | None, page: Sequence[StoredOb
     settled = integrity.strays_among(work.conn, work.target.store_id, [one.key for one in unknown])
     # renditions first, as previews are adopted along with their recording; before that what took a damaged one's place
     for one in sorted(unknown, key=lambda each: (_is_preview(each.key), -repair_of(each.key), each.key)):
-        if one.key not in settled and listed_at - one.modified_at > _YOUNG:
+        if listed_at - one.modified_at <= _YOUNG:
+            work.count("young")
+        elif one.key not in settled:
             _take_in(work, one)
 
 
