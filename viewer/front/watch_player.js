@@ -40,7 +40,8 @@ class Player {
     this.video = h("video", { playsinline: true, preload: "auto", "aria-label": camera.name, disablepictureinpicture: true });
     this.video.muted = app.muted;
     this.note = h("div", { class: "note", role: "status" });
-    this.busy = h("div", { class: "busy", hidden: true, role: "status", "aria-label": app.w.loading });
+    this.share = h("span");
+    this.busy = h("div", { class: "busy", hidden: true, role: "status", "aria-label": app.w.loading }, h("i"), this.share);
     this.stamp = h("div", { class: "stamp" });
     this.flaw = h("div", { class: "flaw", role: "status", hidden: true });
     this.node = h("figure", { class: "tile", "data-camera": camera.key }, this.video, this.busy, this.note, this.stamp, this.flaw);
@@ -63,7 +64,16 @@ class Player {
   _busy(busy) {
     clearTimeout(this.busySoon);
     if (!busy) this.busy.hidden = true;
-    else this.busySoon = setTimeout(() => { this.busy.hidden = false; }, 250);
+    else this.busySoon = setTimeout(() => { this.busy.hidden = false; if (!this.asStored) this._progress(); }, 250);
+  }
+  // How far the piece is that this browser waits for.
+  async _progress() {
+    while (!this.busy.hidden && this.app.alive && this.node.isConnected) {
+      const made = await this.app.data.ask("progress", {}).catch(() => ({}));
+      this.share.textContent = typeof made.share === "number" ? `${this.app.w.making}: ${Math.round(made.share * 100)} %` : "";
+      await new Promise((done) => setTimeout(done, 700));
+    }
+    this.share.textContent = "";
   }
   say(text, action = null) {
     if (this.said === text && !action === !this.acted) return;
@@ -140,7 +150,7 @@ class Player {
   }
   showFlaw(piece) {
     this.flaw.hidden = !piece?.damaged;
-    this.flaw.textContent = piece?.damaged ? `${this.app.w.damaged} ${piece.damaged}` : "";
+    this.flaw.title = this.flaw.textContent = piece?.damaged ? `${this.app.w.damaged} ${piece.damaged}` : "";
   }
   async load(ms) {
     const turn = ++this.asked;
@@ -149,10 +159,12 @@ class Player {
     const from = Math.round(ms - BEFORE), to = Math.round(ms + BEHIND);
     try {
       const [Hls, made] = await Promise.all([loadHls(this.app.given.player),
-        this.app.data.ask("playlist", { camera: this.camera.key, from, to, can: playableCodecs().join(",") })]);
+        this.app.data.ask("playlist", { camera: this.camera.key, from, to, can: playableCodecs().join(","), low: this.app.low ? 1 : 0 })]);
       if (turn !== this.asked) return false;
       this.pieces = made.pieces;
       this.leftOut = made.left_out;
+      this.asStored = made.as_stored;
+      this.app.paint(true);
       this.loaded = [from, to];
       this._renewAt(made.expires);
       if (!made.playlist) { this._busy(false); this.hls?.destroy(); this.hls = null; this.video.pause(); this.app.explain(this, ms); return false; }
@@ -174,8 +186,10 @@ class Player {
   _attach(Hls, text, startPosition) {
     this.hls?.destroy();
     if (!Hls.isSupported()) { this.say(this.app.w.no_player); return Promise.resolve(); }
-    const hls = new Hls({ pLoader: textLoader(text), startPosition, enableWorker: false, maxBufferLength: 20, maxMaxBufferLength: 40,
-      backBufferLength: 40, maxBufferHole: 0.6, nudgeMaxRetry: 8, fragLoadingMaxRetry: 2, debug: false });
+    const hls = new Hls({ pLoader: textLoader(text), startPosition, enableWorker: false, maxBufferLength: this.asStored ? 20 : 12, maxMaxBufferLength: 40,
+      backBufferLength: 40, maxBufferHole: 0.6, nudgeMaxRetry: 8, debug: false,
+      fragLoadPolicy: { default: { maxTimeToFirstByteMs: 90000, maxLoadTimeMs: 120000, timeoutRetry: { maxNumRetry: 1, retryDelayMs: 0, maxRetryDelayMs: 0 },
+        errorRetry: { maxNumRetry: 2, retryDelayMs: 700, maxRetryDelayMs: 4000 } } } });
     this.hls = hls;
     const turn = Math.floor(Date.now() / MINUTE);
     let mended = 0;

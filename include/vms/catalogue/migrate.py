@@ -103,8 +103,11 @@ _WRITES = {
     "sign_in_try": "INSERT, UPDATE, DELETE",
     "hold": "INSERT, UPDATE (released_at, released_by, release_reason)",
     "hold_scope": "INSERT",
+    "export_order": "INSERT, UPDATE (cancel_at, kept_until)",
+    "export_camera": "INSERT",
+    "export_share": "INSERT, UPDATE (revoked_at, opened, taken, wrong)",
 }
-"""What the viewer's role may write, by table; who may hold and release what is in v0013_holds_by_people.sql."""
+"""What the viewer's role may write, by table; who may hold, release, order what is in v0013 and v0015."""
 
 
 _CLOSED = ("replaced_object",)
