@@ -18,10 +18,13 @@ from vms.backfill import Order
 from vms.catalogue import (
     adopting,
     alerts,
+    audit,
+    backfill_items,
     backfills,
     copying,
     coverage,
     custody,
+    exports,
     gap_notes,
     holds,
     integrity,
@@ -33,7 +36,9 @@ from vms.catalogue import (
     reads_retention,
     reads_sites,
     reads_stores,
+    replacing,
     sessions,
+    shares,
     timeline,
     users,
     whole,
@@ -54,7 +59,9 @@ STORES = (StoreConfig("nas", "file:///nas"), StoreConfig("cloud", "s3://cloud"))
 WRITES = {
     "planning": {"plan_run"},
     "backfills": {"begin_backfill", "set_state", "next_round"},
-    "backfill_planning": {"plan_backfill"},
+    "backfill_planning": {"plan_backfill", "choose_to_look", "broken_left"},
+    "backfill_items": {"record_items", "forget_bad"},
+    "replacing": {"begin_replacing", "commit_replacing", "close_replaced", "forget_replaced"},
     "custody": {"record_receipts", "record_releases", "ask_retry"},
     "copying": {"record_copies", "store_to_use"},
     "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
@@ -76,9 +83,19 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
-    "users": {"add_user", "set_password", "set_role", "set_disabled"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke", "end_all_sessions"},
     "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
-    "connection": {"fetch_all", "fetch_one"},
+    "connection": {"ask_for", "fetch_all", "fetch_one"},
+    "exports": {
+        "add_export",
+        "ask_cancel",
+        "ask_delete",
+        "next_export",
+        "save_progress",
+        "finish_export",
+        "note_expired",
+    },
+    "shares": {"add_share", "revoke_share", "count_share"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
 (a backup counts every row). By module."""
@@ -329,11 +346,26 @@ def _backfill(world: World, conn: Connection) -> object:
         backfills.unfinished(conn, number, order.site),
         backfills.state_of(conn, number, order.site),
         backfills.get_backfill(conn, number),
+        backfill_items.looked_at(conn, order),
+        backfill_items.counts(conn, order),
+        backfill_items.done_already(conn, order, (1, begin)),
+        replacing.replaced_of(conn, (1, begin)),
+        replacing.is_held(conn, (1, begin)),
+        replacing.left_over(conn, order),
+        replacing.is_claimed(conn, replacing.Replaced(1, "a", "old")),
     )
 
 
 def _due(read: Callable[[Connection, Any], object]) -> Callable[[World, Connection], object]:
     return lambda _, conn: read(conn, integrity.due_for_proof(conn, 1, 1)[0])
+
+
+def _copies_of(conn: Connection, one: Any) -> object:
+    return integrity.copies_of(conn, (one.recording_id, one.start_utc))
+
+
+def _broken_of(conn: Connection, one: Any) -> object:
+    return integrity.broken_of(conn, (one.recording_id, one.start_utc))
 
 
 def _last_plan(conn: Connection) -> int:
@@ -351,6 +383,20 @@ def _extent(_: World, conn: Connection) -> object:
 def _gone(_: World, conn: Connection) -> object:
     place = _places_of_a_plan(conn)[0]
     return purge_facts.gone_places_of(conn, place[0]), purging.gone_copies(conn, place, 1)
+
+
+def _week(world: World) -> audit.LogFilter:
+    return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
+
+
+def _a_user(world: World) -> int:
+    with world.owner.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO viewer_user (name, role, password, made_at, made_by, everywhere) VALUES"
+            " ('u' || floor(random() * 1e9)::text, 'investigator', '', now(), 'test', true) RETURNING user_id"
+        )
+        (user_id,) = cursor.fetchone() or (0,)
+    return int(user_id)
 
 
 QUESTIONS = (
@@ -421,6 +467,11 @@ QUESTIONS = (
     Question("page Watch", "timeline: a day, 16 cameras", _timeline(1, 16)),
     Question("page Watch", "timeline: three days, one camera", _timeline(3, 1)),
     Question("page Watch", "what to play: two hours", _to_play),
+    Question(
+        "page Watch",
+        "what to play: one recording",
+        _of_recording(lambda conn, row: timeline.playable_recording(conn, row.id, row.start_utc)),
+    ),
     Question("page Sites", "every site's state", lambda _, conn: reads.site_overviews(conn)),
     Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
     Question(
@@ -546,6 +597,16 @@ QUESTIONS = (
     Question("integrity", "next 100 for the deep check", lambda _, conn: integrity.due_for_proof(conn, 1, 100)),
     Question("integrity", "parts of a copy", _due(integrity.parts_of)),
     Question("integrity", "must it decode?", _due(integrity.must_decode)),
+    Question(
+        "integrity",
+        "copies of one",
+        _due(_copies_of),
+    ),
+    Question(
+        "integrity",
+        "broken copies of one",
+        _due(_broken_of),
+    ),
     Question("integrity", "copies to repair", lambda _, conn: integrity.broken_copies(conn, 100)),
     Question("integrity", "whose object is it?", _owner),
     Question(
@@ -557,7 +618,21 @@ QUESTIONS = (
     Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
     Question("backfill", "what there is on a day", _backfill),
     Question("backfill", "the last ones", lambda _, conn: backfills.list_backfills(conn, 20)),
+    Question("page log", "a week", lambda world, conn: audit.list_log(conn, _week(world), limit=100)),
+    Question("page holds", "all", lambda _, conn: holds.list_holds(conn, also_released=True)),
+    Question("page alerts", "a month", lambda world, conn: alerts.list_alerts(conn, world.now - timedelta(days=30))),
+    Question("page alerts", "not sent", lambda _, conn: alerts.waiting_messages(conn)),
     Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
+    Question("page Export", "my orders", lambda _, conn: exports.list_exports(conn, 1, everybody=False)),
+    Question("page Export", "everybody's orders", lambda _, conn: exports.list_exports(conn, 1, everybody=True)),
+    Question("page Export", "one order", lambda _, conn: exports.get_export(conn, 1, 1, everybody=False)),
+    Question("page Export", "how many of mine are open?", lambda _, conn: exports.count_open(conn, 1)),
+    Question("page Export", "the links to them", lambda _, conn: shares.list_shares(conn, [1, 2])),
+    Question("page Share", "what does this link give?", lambda _, conn: shares.find_share(conn, "token")),
+    Question("exports", "how many are open?", lambda _, conn: exports.open_counts(conn)),
+    Question("exports", "what has expired?", lambda _, conn: exports.expired_exports(conn)),
+    Question("exports", "whose files are used?", lambda _, conn: exports.kept_exports(conn, [1, 2])),
+    Question("exports", "who ordered it?", lambda world, conn: exports.asker_of(conn, _a_user(world))),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
     Question("restore", "is the catalogue empty?", lambda _, conn: (whole.is_empty(conn), whole.revision(conn))),

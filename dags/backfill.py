@@ -1,7 +1,9 @@
-"""Go through a past period of one site again: archive what is missing, copy what stores lack.
+"""Go through a past period of one site again: archive what is missing, copy what stores lack, prove, put again.
 
-    sense ─ plan ─┬─ batch[0]: compress ─ upload ─ record ─┬─ release ─┬─ verdict
-                  └─ batch[n]: ...                         ┘           └─ onward
+    choose ─ look[n] ─┬─ plan ─┬─ batch[0]: compress ─ upload ─ record ─┬─ release ─┬─ verdict
+    sense ────────────┘        └─ batch[n]: ...                         ┘           └─ onward
+
+`look` goes over the copies of some recordings, with the modes verify and reupload only.
 
 Started by `vms backfill`, which shows first what there is to do; the runs go on whatever becomes of that command. One
 run is one site's share, the newest footage first; a period that is too long for one run goes on in the next, which
@@ -20,7 +22,7 @@ from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 
 from vms.backfill import DAG_ID
 from vms.errors import CatalogueError, ConfigError
-from vms_airflow.backfill import Onward, compress, plan, sense, upload, verdict
+from vms_airflow.backfill import Onward, choose, compress, look, plan, sense, upload, verdict
 from vms_airflow.tasks import record, release
 
 STOPPED = "vms.video.ffmpeg.Stopped"  # by name: reading this file needs nothing of FFmpeg
@@ -61,7 +63,12 @@ with DAG(
     },
     tags={"backfill"},
 ):
-    batches = plan(sensed=sense())
+    looking = look.override(
+        doc_md=look.function.__doc__, execution_timeout=timedelta(hours=6), max_active_tis_per_dag=1
+    )
+    looked = looking.expand(places=choose())
+    batches = plan.override(trigger_rule=TriggerRule.ALL_DONE)(sensed=sense())
+    looked >> batches
 
     @task_group
     def batch(batch):

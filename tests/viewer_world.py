@@ -116,15 +116,18 @@ def _kept() -> str:
     return passwords.hashed(PASSWORD)
 
 
-def add_user(home: Home, name: str, role: str = "administrator") -> None:
-    """A user whose password is PASSWORD."""
+def add_user(home: Home, name: str, role: str = "administrator", sees: Sequence[tuple[str, str]] | None = None) -> None:
+    """A user whose password is PASSWORD. sees: only these (site, camera) ids, None: everything."""
     with closing(owner(home)) as conn:
-        users.add_user(conn, name, role, _kept(), "test", datetime.now(UTC))
+        now = datetime.now(UTC)
+        users.add_user(conn, name, role, _kept(), "test", now, everywhere=sees is None, sees=sees or ())
 
 
-def sign_in(home: Home, name: str = "sari", role: str = "administrator") -> SignedIn:
+def sign_in(
+    home: Home, name: str = "sari", role: str = "administrator", sees: Sequence[tuple[str, str]] | None = None
+) -> SignedIn:
     """Make the user and open a session, without the form."""
-    add_user(home, name, role)
+    add_user(home, name, role, sees)
     with closing(owner(home)) as conn:
         (user,) = [one for one in users.list_users(conn) if one.name == name]
         return SignedIn(name, sessions.begin_session(conn, user.user_id, "192.0.2.7"))

@@ -46,7 +46,7 @@ def _ignore() -> None:
 
 def account(data: dict[str, Any], key: str) -> None:
     """Draw who has signed in, with the way out; it leaves the page by itself when the session has ended."""
-    _account(key=key, data=data)
+    _account(key=key, data=data, width="content")
 
 
 def card_grid(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:

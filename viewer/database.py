@@ -19,10 +19,13 @@ from vms.catalogue.connection import Connection
 from vms.errors import CatalogueError
 from vms.home import Home, from_environment
 
-__all__ = ["AWAY", "Connection", "Pool", "pool"]
+__all__ = ["AWAY", "NOBODY", "Connection", "Pool", "pool"]
 
 AWAY = (CatalogueError, psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable)
 """What a catalogue that can't be reached, or is not set up yet, raises; pages wait for it and come back themselves."""
+
+NOBODY = ""
+"""The scope of what is nobody's business: sessions, tries to sign in. No footage is seen with it."""
 
 _PATIENCE_S = 10.0
 
@@ -36,12 +39,15 @@ class Pool:
         self._slots = threading.BoundedSemaphore(most)
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """A psycopg2 connection in autocommit mode. Raises one of AWAY when the catalogue does not answer."""
+    def connection(self, scope: str) -> Iterator[Connection]:
+        """A psycopg2 connection in autocommit mode that shows what this scope (of a visitor) allows and nothing else.
+
+        Raises one of AWAY when the catalogue does not answer.
+        """
         if not self._slots.acquire(timeout=_PATIENCE_S):
             raise CatalogueError("All connections of the viewer to the catalogue are busy.", "Try again in a moment.")
         try:
-            conn = self._alive()
+            conn = self._alive(scope.partition(".")[0])
             try:
                 yield conn
             finally:
@@ -56,18 +62,17 @@ class Pool:
 
     def ping(self) -> None:
         """Raises one of AWAY when the catalogue does not answer or is not set up yet."""
-        with self.connection() as conn, conn.cursor() as cursor:
+        with self.connection(NOBODY) as conn, conn.cursor() as cursor:
             cursor.execute("SELECT FROM site LIMIT 1")
 
-    def _alive(self) -> Connection:
+    def _alive(self, asking: str) -> Connection:
         while True:
             try:
                 conn = self._free.get_nowait()
             except queue.Empty:
-                return connection.connect(connection.url(self._home, "viewer"))
+                return connection.connect(connection.url(self._home, "viewer"), asking=asking)
             try:
-                with conn.cursor() as cursor:
-                    cursor.execute("SELECT 1")
+                connection.ask_for(conn, asking)
             except psycopg2.Error:
                 conn.close()
             else:

@@ -6,9 +6,9 @@ import html
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -67,8 +67,14 @@ class Installation:
     faults: tuple[tuple[str, str], ...]
 
 
+def installation(scope: str = "") -> Installation:
+    """What sites.yaml says now, its sites and its faults only to whom sees everything."""
+    found = _installation()
+    return found if scope == "*" else replace(found, sites={}, faults=())
+
+
 @st.cache_data(ttl=20, max_entries=1, show_spinner=False)
-def installation() -> Installation:
+def _installation() -> Installation:
     """What sites.yaml says now; a file that can't be read is a fault to show, not an error."""
     try:
         config = load_config(from_environment().sites_file)
@@ -165,6 +171,15 @@ def state_box(title: str, text: str, more: str = "", tone: str = "calm") -> None
     st.html(
         f'<div class="statebox {html.escape(tone)}" role="status"><h2>{html.escape(title)}</h2>'
         f"<p>{html.escape(text)}</p>{extra}</div>"
+    )
+
+
+def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of texts as HTML. All of them are escaped here."""
+    head = "".join(f'<th scope="col">{html.escape(one)}</th>' for one in heads)
+    rows = "".join("<tr>" + "".join(f"<td>{html.escape(one)}</td>" for one in line) + "</tr>" for line in lines)
+    return (
+        f'<div class="plaintable" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 

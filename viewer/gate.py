@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import sign_in, visitor
+from viewer import share, sign_in, visitor
 from viewer.database import AWAY
 from viewer.visitor import Sessions, Visitor
 from vms.catalogue.sessions import hash_of
@@ -25,7 +25,8 @@ from vms.catalogue.sessions import hash_of
 log = logging.getLogger(__name__)
 
 OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH})
-"""What everybody gets: whether the viewer runs, its icon, and the page to sign in."""
+"""What everybody gets: whether the viewer runs, its icon, and the page to sign in. Beside it the page of a share, which
+asks for its own token."""
 
 _QUIET = frozenset({"/session"})
 """What a page asks by itself, which is nothing that the person does."""
@@ -46,7 +47,10 @@ class Gate:
             await self.app(scope, receive, send)
             return
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() != _HEADER]  # ours alone to set
-        if scope["type"] == "http" and scope["path"] in OPEN:
+        if scope["type"] == "websocket" and not _from_here(scope):
+            await self._refuse(scope, receive, send, away=False)
+            return
+        if scope["type"] == "http" and (scope["path"] in OPEN or share.PATH.fullmatch(scope["path"])):
             await self.app(scope, receive, send)
             return
         token = self._token(scope)
@@ -147,6 +151,13 @@ class Gate:
             answer = PlainTextResponse("Sign in first.\n", 401)
         answer.headers["Cache-Control"] = "no-store"
         await answer(scope, receive, send)
+
+
+def _from_here(scope: Scope) -> bool:
+    """Whether the page that opens this websocket is one of ours; programs that are no browser say nothing of it."""
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
 def _by_person(message: bytes | None) -> bool:

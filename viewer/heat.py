@@ -84,8 +84,8 @@ def _days(words: Words, days: Sequence[date]) -> list[dict[str, Any]]:
     for at, day in enumerate(days):
         begins = at == 0 or day.day == 1
         tick = len(days) <= _ROOM_FOR_ALL or begins or (day.weekday() == 0 and at - told >= _APART)
-        if begins and at - told < _APART and told > 0 and len(days) > _ROOM_FOR_ALL:
-            shown[told]["number"] = ""
+        if begins and told >= 0 and at - told < _APART and len(days) > _ROOM_FOR_ALL:
+            shown[told] |= {"number": "", "month": ""}
         told = at if tick else told
         shown.append(
             {

@@ -29,6 +29,7 @@ from vms.catalogue import reads
 from vms.errors import ConfigError, StoreError
 from vms.home import Home
 from vms.stores import ObjectMissing, open_store
+from vms.users import Right
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ _MEDIA_TYPE = re.compile(r"(?:video|image|audio)/[a-z0-9.+-]{1,60}\Z")
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: a context manager that it passes through notes where it came from
 class Refusal(Exception):
     """An answer without footage: the HTTP status and the key of its words."""
 
@@ -51,7 +52,8 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         try:
             grant = tokens.check(home, request.path_params["token"])
             person: Visitor = request.state.visitor
-            if grant.mark != person.mark or (grant.disposition == "attachment" and not person.may("export")):
+            right: Right = "export" if grant.disposition == "attachment" else "view"
+            if grant.mark != person.mark or not person.may(right):
                 raise tokens.Forged  # noqa: TRY301
             return await run_in_threadpool(_answer, pool, grant, request)
         except tokens.Forged:
@@ -80,7 +82,8 @@ def refuse(request: Request, refusal: Refusal) -> Response:
 
 
 def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
-    with pool.connection() as conn:
+    person: Visitor = request.state.visitor
+    with pool.connection(person.scope) as conn:
         places = reads.locate(conn, grant.recording_id, grant.start_utc, grant.part)
     if not places:
         raise Refusal(404, "media.missing")
@@ -113,8 +116,7 @@ def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
         return Response(status_code=status, headers=headers)
     body = open_bytes(places, start, length)
     if grant.disposition == "attachment" and start == 0:
-        with pool.connection() as conn:
-            person: Visitor = request.state.visitor
+        with pool.connection(person.scope) as conn:
             reads.log_view(conn, person.name, "download", grant.recording_id, grant.start_utc, {}, person.address)
     return StreamingResponse(body, status, headers)
 

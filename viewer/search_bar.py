@@ -93,7 +93,7 @@ def _calendar(words: Words, sites: Sequence[SiteRow], find: query.Find, shown: q
         month = shown.last or shown.first or today
     month = min(month, today).replace(day=1)
     last = (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-    shares = _shares(pairs(sites, find), month, min(last, today)) if is_open else None
+    shares = _shares(frame.visitor().scope, pairs(sites, find), month, min(last, today)) if is_open else None
     zone_name = formats.zone_name(datetime.now(formats.zone(zone)))
 
     def turned() -> None:
@@ -129,12 +129,12 @@ def pairs(sites: Sequence[SiteRow], find: query.Find) -> tuple[tuple[str, str], 
 
 
 @st.cache_data(ttl=50, max_entries=100, show_spinner=False)
-def _shares(pairs: tuple[tuple[str, str], ...], first: date, last: date) -> dict[date, DayShare]:
+def _shares(scope: str, pairs: tuple[tuple[str, str], ...], first: date, last: date) -> dict[date, DayShare]:
     """How much footage these cameras have on each day, each day in its own site's zone."""
     if not pairs:
         return {}
     shares: dict[date, DayShare] = {}
-    with database.pool().connection() as conn:
+    with database.pool().connection(scope) as conn:
         if len(pairs) <= MOST_CAMERAS:
             for day in coverage.camera_days(conn, first, last, cameras=pairs):
                 so_far = shares.get(day.day, DayShare(0, 0))

@@ -1,7 +1,7 @@
-"""What holds for every answer of the viewer: only local names are served, and browsers get strict headers.
+"""What holds for every answer of the viewer: only known names are served, and browsers get strict headers.
 
-Plain ASGI, because it must see websockets too. The viewer listens on loopback only; the Host check keeps a web page on
-the internet from reaching it through a name that it points at 127.0.0.1 (DNS rebinding).
+Plain ASGI, because it must see websockets too. The Host check keeps a web page on the internet from reaching the viewer
+through a name that it points at its address (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -14,10 +14,23 @@ LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class Guard:
-    """The outermost layer. frame_ancestors: pages that may show the viewer in a frame, such as the local Airflow."""
+    """The outermost layer. frame_ancestors: pages that may show the viewer in a frame, such as the local Airflow.
 
-    def __init__(self, app: ASGIApp, frame_ancestors: tuple[str, ...] = ()) -> None:
+    names: by which it is reached, beside this machine's own. only_tls: a proxy before it does the TLS, and who comes
+    past the proxy is sent away.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        frame_ancestors: tuple[str, ...] = (),
+        names: tuple[str, ...] = (),
+        *,
+        only_tls: bool = False,
+    ) -> None:
         self.app = app
+        self._only_tls = only_tls
+        self._names = LOCAL_NAMES | frozenset(names) | {f"[{name}]" for name in names if ":" in name}
         self._policy = "; ".join(
             (
                 "default-src 'self'",
@@ -41,12 +54,23 @@ class Guard:
             await self.app(scope, receive, send)
             return
         host = Headers(scope=scope).get("host", "")
-        if _name(host) not in LOCAL_NAMES:
+        if _name(host) not in self._names:
             if scope["type"] == "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})
                 return
-            refusal = PlainTextResponse("This viewer answers only under 127.0.0.1 or localhost.\n", 421)
+            refusal = PlainTextResponse(
+                "This viewer does not answer under this name; VMS_VIEWER_NAMES says under which.\n", 421
+            )
+            await refusal(scope, receive, send)
+            return
+
+        if self._only_tls and scope["scheme"] not in ("https", "wss") and scope["path"] != "/_stcore/health":
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 4403})
+                return
+            refusal = PlainTextResponse("This viewer answers over https only, through its proxy.\n", 403)
             await refusal(scope, receive, send)
             return
 

@@ -1,4 +1,4 @@
-"""Start the viewer: `python -m viewer.serve`. It listens on loopback, at the port of VMS_VIEWER_PORT, until stopped."""
+"""Start the viewer: `python -m viewer.serve`. It listens where VMS_VIEWER_HOST and VMS_VIEWER_PORT say."""
 
 from __future__ import annotations
 
@@ -27,8 +27,12 @@ def main() -> int:
 
     uvicorn.run(
         app,
-        host="127.0.0.1",
+        host=home.place.host,
         port=home.viewer_port,
+        ssl_certfile=home.place.certificate,
+        ssl_keyfile=home.place.key,
+        proxy_headers=bool(home.place.proxies),
+        forwarded_allow_ips=list(home.place.proxies),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -41,7 +45,15 @@ def main() -> int:
 
 def configure(home: Home) -> None:
     """Set Streamlit's options: our look, no telemetry, no developer tools, no file watching."""
-    options = {**OPTIONS, "server.port": home.viewer_port, "browser.serverPort": home.viewer_port}
+    names = home.place.names
+    options = {
+        **OPTIONS,
+        "server.port": home.viewer_port,
+        "browser.serverPort": home.viewer_port,
+        "server.address": home.place.host,
+        "server.allowedHosts": [*OPTIONS["server.allowedHosts"], *names],
+        "server.corsAllowedOrigins": [f"{scheme}://{name}" for name in names for scheme in ("http", "https")],
+    }
     bootstrap.load_config_options(options)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from viewer import database
-from viewer.database import AWAY, Pool
+from viewer.database import AWAY, NOBODY, Pool
 from vms.catalogue import sessions
 from vms.users import RIGHTS, Right
 
@@ -28,13 +28,22 @@ _MOST = 5000
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody who has signed in. mark: of their session, for links that are good for it alone."""
+    """Somebody who has signed in. mark: of their session, for links that are good for it alone.
+
+    scope: what they see, for the catalogue and as a key of what is cached: "*" for everything, else their number and
+    what changes with their grants.
+    """
 
     user_id: int
     name: str
     role: str
+    scope: str
     mark: str
     address: str = ""
+
+    @property
+    def sees_everything(self) -> bool:
+        return self.scope == "*"
 
     def may(self, right: Right) -> bool:
         return right in RIGHTS.get(self.role, frozenset())
@@ -62,7 +71,7 @@ class Sessions:
             known = self._known.get(token_hash)
         if known is None or now - known.asked >= FRESH_S:
             try:
-                with self._pool.connection() as conn:
+                with self._pool.connection(NOBODY) as conn:
                     row = sessions.open_session(conn, token_hash)
             except AWAY:
                 if known is None or now - known.asked > _REMEMBERED_S:
@@ -73,7 +82,7 @@ class Sessions:
             if row is None or known is None:
                 return None
         row = known.row
-        return Visitor(row.user_id, row.name, row.role, token_hash.hex()[:16], address)
+        return Visitor(row.user_id, row.name, row.role, row.scope, token_hash.hex()[:16], address)
 
     def touch(self, token_hash: bytes) -> None:
         """The person has done something. Told to the catalogue now and then; while it is away, not at all."""
@@ -84,7 +93,7 @@ class Sessions:
                 return
             known.touched = now
         try:
-            with self._pool.connection() as conn:
+            with self._pool.connection(NOBODY) as conn:
                 sessions.touch_session(conn, token_hash)
         except AWAY:
             known.touched = 0.0

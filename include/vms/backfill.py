@@ -22,6 +22,9 @@ Mode = Literal["missing", "verify", "reupload", "recompress"]
 
 MODES: dict[Mode, str] = {
     "missing": "archive what lies in the footage folder and is not archived, and make the copies that stores lack",
+    "verify": "fetch, hash and decode every copy",
+    "reupload": "as missing, and put copies that are gone or broken again, from another store or the source",
+    "recompress": "make a smaller rendition with --profile, prove it in every store, then delete the old one",
 }
 
 PROOF_HOLDS = timedelta(hours=24)
@@ -110,6 +113,10 @@ class Subject:
     lost: bool
     busy: bool = False
 
+    def lacking(self, wanted: Collection[int]) -> list[int]:
+        """The stores of these that have no copy of it, not even a broken one."""
+        return sorted(set(wanted) - set(self.live) - set(self.broken))
+
 
 def reason_of(subject: Subject, mode: Mode, profile: str, wanted: Collection[int], now: datetime) -> Reason:
     """What is to be done about it, or why nothing is. wanted: numbers of the stores that its site names now."""
@@ -124,7 +131,7 @@ def reason_of(subject: Subject, mode: Mode, profile: str, wanted: Collection[int
     if mode == "missing":
         if not subject.live:
             return "lost" if subject.lost else "copy_broken"
-        if set(wanted) - set(subject.live) - set(subject.broken):
+        if subject.lacking(wanted):
             return "too_few_copies"
         return "copy_broken" if subject.broken else "archived"
     if mode == "reupload":
@@ -133,6 +140,8 @@ def reason_of(subject: Subject, mode: Mode, profile: str, wanted: Collection[int
         return "lost"
     if mode == "verify":
         return "proven" if subject.proven_at is not None and subject.proven_at > now - PROOF_HOLDS else "unproven"
+    if subject.broken:
+        return "copy_broken"
     if subject.held:
         return "held"
     return "same_profile" if (subject.profile, subject.kind) == (profile, "encoded") else "other_profile"

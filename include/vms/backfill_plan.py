@@ -158,7 +158,7 @@ def _known(found: Iterable[Subject], order: Order, site: Site, wanted: set[int],
 def _times(subject: Subject, reason: Reason, wanted: set[int]) -> int:
     """How many copies of it are meant."""
     if reason == "too_few_copies":
-        return len(wanted - set(subject.live) - set(subject.broken))
+        return len(subject.lacking(wanted))
     if reason in ("unproven", "to_look_at"):
         return len(subject.live)
     return 1

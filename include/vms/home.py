@@ -11,11 +11,41 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from vms.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class ViewerPlace:
+    """Where the viewer listens, and who stands before it. names: by which people reach it, beside this machine's own.
+
+    certificate, key: files for TLS, None for none. proxies: addresses or networks whose word about who asks is taken.
+    """
+
+    host: str = "127.0.0.1"
+    names: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    proxies: tuple[str, ...] = ()
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host == "localhost" or ip_address(self.host).is_loopback
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certificate else "http"
+
+    @property
+    def reached_at(self) -> str:
+        """The address by which this machine itself reaches it."""
+        if self.host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+            return "127.0.0.1"
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 @dataclass(frozen=True)
@@ -34,6 +64,7 @@ class Home:
     """Whether the demonstration has its own S3 server."""
     s3_port: int
     """Of that server; 0: one that is free."""
+    place: ViewerPlace = ViewerPlace()
 
     @property
     def postgres(self) -> Path:
@@ -74,6 +105,11 @@ class Home:
     def backups(self) -> Path:
         """Dumps of the catalogue, see `vms.backups`."""
         return self.root / "backups"
+
+    @property
+    def exports(self) -> Path:
+        """What people have ordered in the viewer, see `vms.exports.worker`."""
+        return self.root / "exports"
 
     @property
     def demo_footage(self) -> Path:
@@ -126,7 +162,10 @@ class Home:
 
 def from_environment(environ: dict[str, str] | None = None) -> Home:
     """The installation that VMS_HOME, VMS_SITES, VMS_VIEWER_PORT, VMS_AIRFLOW_PORT, VMS_POSTGRES_URL, VMS_FFMPEG,
-    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3 and VMS_S3_PORT name. Raises ConfigError when a value does not fit."""
+    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT and VMS_VIEWER_* name.
+
+    Raises ConfigError when a value does not fit.
+    """
     env = dict(os.environ if environ is None else environ)
     root = Path(env.get("VMS_HOME") or PROJECT_ROOT / ".vms").expanduser().absolute()
     demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else bool(_remembered(root, "demo"))
@@ -142,6 +181,7 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         ffprobe=env.get("VMS_FFPROBE", ""),
         demo=demo,
         with_s3=demo and with_s3,
+        place=_viewer_place(env),
         s3_port=_port(env, "VMS_S3_PORT", 0, highest=55_535) if env.get("VMS_S3_PORT") else 0,
     )
 
@@ -166,6 +206,43 @@ def _remembered(root: Path, what: str) -> int:
         return int(json.loads((root / "run" / "mode.json").read_text())[what])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
+
+
+def _viewer_place(env: dict[str, str]) -> ViewerPlace:
+    """From this machine alone unless VMS_VIEWER_HOST says otherwise; then passwords must not cross the network bare."""
+    host = env.get("VMS_VIEWER_HOST") or "127.0.0.1"
+    names, proxies = (_list(env.get(f"VMS_VIEWER_{name}", "")) for name in ("NAMES", "PROXIES"))
+    files = [env.get(f"VMS_VIEWER_TLS_{name}", "") for name in ("CERT", "KEY")]
+    certificate, key = (Path(one).expanduser().absolute() if one else None for one in files)
+    try:
+        is_loopback = ViewerPlace(host).is_loopback
+        for one in proxies:
+            ip_network(one)
+    except ValueError as error:
+        raise ConfigError(
+            f"VMS_VIEWER_HOST or VMS_VIEWER_PROXIES holds what is no address ({error}).",
+            "Give an address of this machine, such as 0.0.0.0 for all of them; for proxies addresses or networks.",
+        ) from None
+    if (certificate is None) != (key is None):
+        raise ConfigError("TLS needs two files.", "Set both VMS_VIEWER_TLS_CERT and VMS_VIEWER_TLS_KEY, or neither.")
+    for file in (certificate, key):
+        if file is not None and not os.access(file, os.R_OK):
+            raise ConfigError(f"The TLS file {file} can't be read.", "Check VMS_VIEWER_TLS_CERT, VMS_VIEWER_TLS_KEY.")
+    if not is_loopback and certificate is None and not proxies:
+        raise ConfigError(
+            f"VMS_VIEWER_HOST is {host}, but there is no TLS: passwords would cross the network for all to read.",
+            "Set VMS_VIEWER_TLS_CERT and VMS_VIEWER_TLS_KEY, or VMS_VIEWER_PROXIES; a proxy then does the TLS.",
+        )
+    if not is_loopback and not names:
+        raise ConfigError(
+            f"VMS_VIEWER_HOST is {host}, but no name is known by which people reach the viewer.",
+            "Set VMS_VIEWER_NAMES to what they type, such as cctv.example.co.id,192.168.1.10.",
+        )
+    return ViewerPlace(host, names, certificate, key, proxies)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(one for one in (part.strip().lower() for part in text.split(",")) if one)
 
 
 def _port(env: dict[str, str], name: str, default: int, highest: int = 65_535) -> int:

@@ -12,15 +12,22 @@ from vms.catalogue import users
 from vms.catalogue.connection import connect
 from vms.home import Home
 
-Role = Literal["administrator", "investigator", "viewer"]
-Right = Literal["view", "export", "hold", "release"]
-"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold."""
+Role = Literal["administrator", "investigator", "viewer", "auditor"]
+Right = Literal["view", "export", "hold", "release", "log"]
+"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold.
+
+log: read who did what. Auditors read it and see no footage.
+"""
 
 RIGHTS: dict[str, frozenset[Right]] = {
     "administrator": frozenset(get_args(Right)),
     "investigator": frozenset({"view", "export", "hold"}),
     "viewer": frozenset({"view"}),
+    "auditor": frozenset({"log"}),
 }
+
+EVERYWHERE = frozenset({"administrator", "auditor"})
+"""Roles that see every site without a grant."""
 
 FIRST = "admin"
 _FIRST_PASSWORD = "viewer_admin"  # noqa: S105 - the name of a secret, not the secret
@@ -36,4 +43,6 @@ def ensure_administrator(home: Home, owner_url: str) -> None:
     with closing(connect(owner_url)) as conn:
         if not users.list_users(conn):
             made_up = home.secret(_FIRST_PASSWORD, 12)
-            users.add_user(conn, FIRST, "administrator", passwords.hashed(made_up), "vms up", datetime.now(UTC))
+            users.add_user(
+                conn, FIRST, "administrator", passwords.hashed(made_up), "vms up", datetime.now(UTC), everywhere=True
+            )

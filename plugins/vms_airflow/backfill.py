@@ -61,7 +61,7 @@ def sense() -> Any:
     context = get_current_context()
     order = order_of(context)
     home, config, site = installation(order.site)
-    if order.mode == "verify":
+    if order.mode in ("verify", "recompress"):
         return dump(Sensed(site.id, datetime.now(UTC), 0, 0, 0, 0, (), (), ()))
     seen = look_back(site, config, home, order, now=datetime.now(UTC))
     log.info(
@@ -75,11 +75,49 @@ def sense() -> Any:
 
 @task(show_return_value_in_logs=False)
 @stoppable
+def choose() -> Any:
+    """The recordings whose copies are to be looked at; none with mode missing."""
+    from vms.catalogue.backfill_planning import choose_to_look
+
+    context = get_current_context()
+    home, site, order = _place(context)
+    with catalogue(home) as conn:
+        chosen = choose_to_look(conn, site, order, datetime.now(UTC), again=bool(context["params"]["again"]))
+    log.info("%d recordings whose copies are looked at", sum(len(part) for part in chosen))
+    return [[[recording_id, start.isoformat()] for recording_id, start in part] for part in chosen]
+
+
+@task(show_return_value_in_logs=False)
+@stoppable
+def look(places: Any) -> None:
+    """Look at the copies of some recordings; put again what is gone or broken, or make smaller ones, as asked for."""
+    from threading import Event
+
+    from vms.catalogue.copying import known_stores
+    from vms.line import paces_of
+    from vms.steps.going_over import go_over
+    from vms_airflow.store_clients import use_hooks
+
+    use_hooks()
+    context = get_current_context()
+    home, site, order = _place(context)
+    staging = site.staging or home.site_staging(site.id)
+    pace = paces_of(site.uplink, site.zone, staging, Event(), _cap(home, order))
+    wanted = [(int(recording_id), datetime.fromisoformat(start)) for recording_id, start in places]
+    with catalogue(home) as conn:
+        targets = {target.store_id: target for target in known_stores(conn).values()}
+        go_over(conn, order, site, wanted, targets, home, run_ref(context), report=log.warning, pace=pace)
+
+
+@task(show_return_value_in_logs=False)
+@stoppable
 def plan(sensed: Any) -> Any:
     """Subtract what is done, and cut the rest into batches."""
     from vms.catalogue.backfill_planning import plan_backfill
 
     context = get_current_context()
+    if sensed is None:
+        raise AirflowFailException("The footage folder could not be looked at. The log of the task `sense` says why.")
     home, site, order = _place(context)
     again = bool(context["params"]["again"])
     with catalogue(home) as conn:
@@ -135,6 +173,8 @@ def upload(batch: Any, receipts: Any) -> Any:
 @stoppable
 def verdict() -> None:
     """Red when something of the backfill is neither archived nor quarantined; says in the catalogue how far it is."""
+    from vms.catalogue.backfill_items import counts
+    from vms.catalogue.backfill_planning import broken_left
     from vms.catalogue.backfills import set_state, unfinished
 
     context = get_current_context()
@@ -148,12 +188,33 @@ def verdict() -> None:
             left = unfinished(conn, order.backfill_id, order.site)
             if left and not problems:
                 problems = [f"{left} recordings of earlier runs of this backfill are not archived."]
+            problems += looked_problems(order, counts(conn, order), broken_left(conn, order))
             state = "failed" if problems else "done"
             told = problems[0].splitlines()[0] if problems else ""
             set_state(conn, order.backfill_id, order.site, state, told, datetime.now(UTC))
     if problems:
         after = f"Once it is mended: `vms backfill resume {order.backfill_id}`."
         raise AirflowFailException("\n".join([*problems, after]))
+
+
+def looked_problems(order: Order, found: dict[str, int], broken: int) -> list[str]:
+    """What is wrong with the copies that were looked at, in sentences; empty when all is well."""
+    if order.mode == "missing":
+        return []
+    told = []
+    if broken and order.mode != "recompress":
+        does = "`--mode reupload` makes good what can be" if order.mode == "verify" else "the logs of `look` say why"
+        told.append(f"Recordings with copies that are gone or damaged: {broken}; {does}.")
+    return [*told, *(f"{found[kind]} {words}" for kind, words in _WRONG.items() if found.get(kind))]
+
+
+_WRONG = {
+    "unplayable": "copies have the very bytes that were archived, and do not decode; the logs of `look` name them.",
+    "cold": "copies lie in a class of storage that has to be restored first.",
+    "unreachable": "copies could not be looked at, as their store can't be used now.",
+    "without": "recordings have no good copy in any store, and none can be made; the logs of `look` name them.",
+    "failed": "copies could not be made good, or smaller, now; the logs of `look` say why.",
+}
 
 
 class Onward(TriggerDagRunOperator):

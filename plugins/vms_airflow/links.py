@@ -13,7 +13,9 @@ from vms.home import from_environment
 
 def viewer_address() -> str:
     """The viewer as a browser on this machine reaches it."""
-    return f"http://127.0.0.1:{from_environment().viewer_port}"
+    home = from_environment()
+    name = home.place.names[0] if home.place.names else "127.0.0.1"
+    return f"{home.place.scheme}://{name}:{home.viewer_port}"
 
 
 def run_address(dag_id: str, run_id: str) -> str:

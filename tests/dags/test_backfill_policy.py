@@ -22,17 +22,18 @@ def dag(configure: Callable[..., Path]) -> DAG:
 
 def test_tasks_stand_in_the_order_of_the_diagram(dag: DAG) -> None:
     names = [task.task_id for task in dag.topological_sort()]
-    assert names[:6] == ["sense", "plan", "batch.compress", "batch.upload", "batch.record", "release"]
-    assert set(names[6:]) == {"verdict", "onward"}
+    assert names.index("choose") < names.index("look") < names.index("plan") > names.index("sense")
+    assert names[4:8] == ["batch.compress", "batch.upload", "batch.record", "release"]
+    assert set(names[8:]) == {"verdict", "onward"}
     assert dag.get_task("verdict").downstream_task_ids == set(), "a leaf, so that its red is the run's"
-    for name in ("batch.record", "release", "verdict", "onward"):
+    for name in ("plan", "batch.record", "release", "verdict", "onward"):
         assert dag.get_task(name).trigger_rule == TriggerRule.ALL_DONE
 
 
 def test_it_runs_only_when_asked_and_takes_one_place_from_the_sites_own_runs(dag: DAG) -> None:
     assert dag.schedule is None
     assert (dag.max_active_runs, dag.is_paused_upon_creation) == (2, False)
-    for name in ("batch.compress", "batch.upload"):
+    for name in ("look", "batch.compress", "batch.upload"):
         assert dag.get_task(name).max_active_tis_per_dag == 1
     assert {task.priority_weight for task in dag.tasks} == {2}
 

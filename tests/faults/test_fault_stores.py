@@ -28,8 +28,8 @@ from invariants import (
 from test_killed_copying import broken, in_nas_only
 from test_killed_purging import EXPIRED
 from test_killed_purging import filled as with_expired
-from vms.cli.export_report import MANIFEST
 from vms.config import StoreConfig
+from vms.exports.folder import MANIFEST
 
 
 def _gone(folder: Path, how: str) -> Callable[[], None]:

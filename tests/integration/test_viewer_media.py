@@ -232,7 +232,7 @@ def test_a_large_file_is_never_in_memory(world: World, row: RecordingRow) -> Non
         file.truncate(size)
     with closing(owner(world.home)) as conn, conn.cursor() as cursor:
         cursor.execute("UPDATE copy SET size_bytes = %s WHERE key = %s", (size, row.copies[0].key))
-    with Pool(world.home).connection() as conn:
+    with Pool(world.home).connection("*") as conn:
         places = reads.locate(conn, row.id, row.start_utc, "rendition")
     tracemalloc.start()
     total = sum(len(chunk) for chunk in media.open_bytes(places, 0, size))

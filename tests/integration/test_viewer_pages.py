@@ -84,7 +84,7 @@ def _coverage(lang: str, *cameras: str) -> dict[str, Any]:
     """What the coverage page hands to its component for the day of the world."""
     pairs = tuple(("ho", camera) for camera in cameras)
     day = date(2026, 1, 31)
-    maps = coverage._maps(pairs, day, day)
+    maps = coverage._maps("*", pairs, day, day)
     return heat.page(Words(lang), maps, {"ho": "Kantor Pusat"}, day, day)
 
 

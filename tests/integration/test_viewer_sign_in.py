@@ -51,7 +51,8 @@ def client(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
         await socket.accept()
         try:
             while True:
-                await socket.send_bytes(await socket.receive_bytes())
+                app.state.heard = await socket.receive_bytes()
+                await socket.send_bytes(app.state.heard)
         except WebSocketDisconnect:
             pass
 
@@ -229,7 +230,7 @@ def test_many_tries_at_once_do_not_slip_through(home: Home) -> None:
     waits: list[int] = []
 
     def try_it() -> None:
-        with pool.connection() as conn:
+        with pool.connection("*") as conn:
             waits.append(sessions.begin_try(conn, "sari", ADDRESS).wait_s)
 
     threads = [threading.Thread(target=try_it) for _ in range(20)]
@@ -260,6 +261,7 @@ def test_what_ends_a_session_ends_what_is_open(client: TestClient, home: Home, e
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_bytes()
         assert closed.value.code == 4401
+    assert client.app.state.heard == b"one", "the app does not even hear what came after"  # type: ignore[attr-defined]
     assert client.get("/").status_code == 401
     assert client.get("/session").status_code == 401
 
@@ -315,7 +317,7 @@ def test_users_are_changed_by_the_owner_only_and_never_to_no_administrator(home:
     add_user(home, "sari")
     with closing(owner(home)) as conn:
         for change in (
-            lambda: users.set_role(conn, "sari", "viewer", "test"),
+            lambda: users.set_role(conn, "sari", "viewer", "test", everywhere=False),
             lambda: users.set_disabled(conn, "sari", users.list_users(conn)[0].made_at, "test"),
         ):
             with pytest.raises(Exception, match="no administrator"):
@@ -324,6 +326,6 @@ def test_users_are_changed_by_the_owner_only_and_never_to_no_administrator(home:
             ("sari", "administrator", None)
         ]
     pool = Pool(home)
-    with pool.connection() as conn, pytest.raises(Exception, match="permission denied"):
+    with pool.connection("*") as conn, pytest.raises(Exception, match="permission denied"):
         users.set_password(conn, "sari", "x", "viewer")
     pool.close()

@@ -49,6 +49,7 @@ ORDER = Order(0, "ho", "missing", NOW - timedelta(days=1), NOW)
         ("recompress", {"kind": "original"}, "other_profile"),
         ("recompress", {"profile": "old", "held": True}, "held"),
         ("recompress", {"profile": "old", "live": (), "broken": (1,)}, "lost"),
+        ("recompress", {"profile": "old", "live": (2,), "broken": (1,)}, "copy_broken"),
         ("recompress", {"state": "purged", "live": ()}, "purged"),
     ],
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from string import Formatter
 from typing import get_args
 
 import pytest
 
-from viewer import formats
+from viewer import formats, heat
 from viewer.i18n import TEXTS, Words, choose_language
 from vms.errors import Reason
 
@@ -147,3 +148,12 @@ def test_a_day_is_counted_in_the_sites_zone() -> None:
     first, after = formats.day_bounds(date(2026, 1, 31), date(2026, 1, 31), "Asia/Jayapura")
     assert first.astimezone(UTC) == datetime(2026, 1, 30, 15, tzinfo=UTC)
     assert after - first == timedelta(hours=24)
+
+
+def test_days_of_the_map_do_not_run_into_each_other() -> None:
+    """A month that begins on the second day of the map would be written over the first."""
+    days = [date(2026, 10, 31) + timedelta(days=step) for step in range(31)]
+    told = heat._days(ID, days)
+    assert [one["month"] for one in told if one["month"]] == ["Nov"]
+    marked = [at for at, one in enumerate(told) if one["number"]]
+    assert all(after - before >= heat._APART for before, after in pairwise(marked))

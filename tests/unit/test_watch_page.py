@@ -51,8 +51,12 @@ def test_the_moment_of_the_address_is_the_clock_of_the_first_cameras_site(text: 
 
 @pytest.mark.parametrize("lang", ["id", "en"])
 def test_the_component_has_words_for_all_that_it_says(lang: str) -> None:
-    given = watch.page(Words(lang), SITES, (("ho", "lobby"), ("shop", "till")), None)
+    given = watch.page(Words(lang), SITES, (("ho", "lobby"), ("shop", "till")), None, may_take=True)
     assert all(given["words"].values())
+    assert all(text for _, text in given["keys"])
+    assert "S" not in [
+        keys for keys, _ in watch.page(Words(lang), SITES, (("ho", "lobby"),), None, may_take=False)["keys"]
+    ]
     assert [one["name"] for one in given["cameras"]] == ["Lobi · Kantor", "Kasir · Toko"]
     said = (Path(components.__file__).parent / "front").glob("watch*.js")
     used = {name for file in said for name in re.findall(r"\bw\.([a-z0-9_]+)", file.read_text())}

@@ -10,13 +10,18 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from viewer import database, frame, visitor
+from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import coverage, find, sites, watch
+from viewer.pages import alerts, coverage, deeds, exports, find, holds, sites, watch
+from viewer.visitor import Visitor
+from vms.users import Right
+
+Draw = Callable[[Words, frame.Goto], None]
 
 
 def main() -> None:
+    person, is_away = _who()
     words = frame.language()
     st.set_page_config(
         page_title=f"{frame.installation().company or 'VMS'} · {words('app.subtitle')}",
@@ -24,24 +29,18 @@ def main() -> None:
         layout="wide",
         initial_sidebar_state="collapsed",
     )
-
-    try:
-        person = visitor.current()
-    except AWAY:
-        person = None
-        unknown = True
-    else:
-        unknown = False
-    if person is None and not unknown:
+    if person is None and not is_away:
         frame.state_box(words("sign_in.needed"), words("sign_in.help"))
         return
 
-    def show(draw: Callable[[Words, frame.Goto], None]) -> None:
+    def show(draw: Draw, right: Right = "view") -> None:
+        if person is None:
+            frame.away(words)
+            return
+        if not person.may(right):
+            frame.state_box(words("app.not_allowed"), words("app.not_allowed.text"))
+            return
         try:
-            if person is None or not person.may("view"):
-                database.pool().ping()
-                frame.state_box(words("app.not_allowed"), words("app.not_allowed.text"))
-                return
             draw(words, goto)
         except AWAY as error:
             logging.getLogger("viewer").warning("The catalogue does not answer: %s", error)
@@ -52,19 +51,40 @@ def main() -> None:
     def goto(params: dict[str, str], page: str = "find") -> None:
         st.switch_page({"find": find_page, "watch": watch_page}[page], query_params=params)
 
-    find_page = st.Page(lambda: show(find.draw), title=words("app.find"), url_path="find", default=True)
-    watch_page = st.Page(lambda: show(watch.draw), title=words("app.watch"), url_path="watch")
-    sites_page = st.Page(lambda: show(sites.draw), title=words("app.sites"), url_path="sites")
-    coverage_page = st.Page(lambda: show(coverage.draw), title=words("app.coverage"), url_path="coverage")
-    page = st.navigation([find_page, watch_page, sites_page, coverage_page], position="hidden")
-    links = [
-        (find_page, "app.find"),
-        (watch_page, "app.watch"),
-        (sites_page, "app.sites"),
-        (coverage_page, "app.coverage"),
-    ]
-    frame.header(words, links, person)
-    page.run()
+    def page(draw: Draw, name: str, right: Right = "view", *, first: bool = False) -> st.Page:
+        return st.Page(lambda: show(draw, right), title=words.one_of("app", name), url_path=name, default=first)
+
+    sees_log_only = person is not None and not person.may("view") and person.may("log")
+    find_page = page(find.draw, "find", first=not sees_log_only)
+    log_page = page(deeds.draw, "log", "log", first=sees_log_only)
+    watch_page = page(watch.draw, "watch")
+    others = {
+        "watch": watch_page,
+        "sites": page(sites.draw, "sites"),
+        "coverage": page(coverage.draw, "coverage"),
+        "exports": page(exports.draw, "exports", "export"),
+        "holds": page(holds.draw, "holds"),
+        "alerts": page(alerts.draw, "alerts"),
+    }
+    chosen = st.navigation([find_page, *others.values(), log_page], position="hidden")
+    offered = [name for name in others if name != "exports" or person is None or person.may("export")]
+    shown = [] if sees_log_only else [(find_page, "app.find"), *((others[name], f"app.{name}") for name in offered)]
+    if person is not None and person.may("log"):
+        shown.append((log_page, "app.log"))
+    frame.header(words, shown, person)
+    chosen.run()
+
+
+def _who() -> tuple[Visitor | None, bool]:
+    """Who looks, and whether that can't be known because the catalogue is away."""
+    try:
+        person = visitor.current()
+    except AWAY:
+        return None, True
+    if person is not None and st.session_state.get("visitor") != person.mark:
+        st.session_state.clear()  # of whom sat here before, should the connection have been taken over
+        st.session_state["visitor"] = person.mark
+    return person, False
 
 
 main()

@@ -1,13 +1,16 @@
 // The page Watch: one clock, a timeline of all cameras, and the picture of those that are shown.
-const SPEEDS = [0.25, 0.5, 1, 2, 4, 8, 16];
+const SPEEDS = [0.25, 0.5, 1, 2, 4, 8, 16], ROOMS = [1, 4, 9];
 Object.assign(ICONS, {
   pause: "M8 5v14M16 5v14", back10: "M11 7 6 12l5 5M18 7l-5 5 5 5", forth10: "M13 7l5 5-5 5M6 7l5 5-5 5",
   nearer: "M12 5v14M5 12h14", farther: "M5 12h14", sound: "M4 9v6h4l5 4V5L8 9zM17 9a4 4 0 0 1 0 6",
-  mute: "M4 9v6h4l5 4V5L8 9zM17 9l5 6M22 9l-5 6", first: "M6 5v14M19 5l-9 7 9 7z", last: "M18 5v14M5 5l9 7-9 7z", full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  mute: "M4 9v6h4l5 4V5L8 9zM17 9l5 6M22 9l-5 6", first: "M6 5v14M19 5l-9 7 9 7z", last: "M18 5v14M5 5l9 7-9 7z", lens: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L21 21M10.5 7.5v6M7.5 10.5h6",
+  shot: "M4 8h4l1.5-2.5h5L16 8h4v11H4zM12 10a3.2 3.2 0 1 0 0 6.4 3.2 3.2 0 0 0 0-6.4z", help: "M9 9a3 3 0 1 1 4.2 2.7c-.9.5-1.2 1-1.2 2.1M12 17.2v.3",
+  gapback: "M4 5v14M20 5v14M10 8l-4 4 4 4M12 12h2M17 12h.5", gapforth: "M4 5v14M20 5v14M14 8l4 4-4 4M10 12h2M6.5 12h.5", thin: "M5 18v-3M10 18v-6M15 18v-9M20 18V6M3 4l18 17", full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
 });
 class App {
   constructor(root, given) {
-    Object.assign(this, { root, given, w: given.words, alive: true, main: 0, at: null, playing: false, rate: 1, muted: true, cameras: [], tiles: [] });
+    Object.assign(this, { root, given, w: given.words, alive: true, main: 0, at: null, playing: false, rate: 1, muted: true, cameras: [], tiles: [], leader: null });
+    this.room = Number(new URLSearchParams(location.search).get("show")) || 0;
     this.data = new Data(this);
     this.clock = new Clock([[0, 0, ""]], given.months);
     this.line = new Line(this);
@@ -36,9 +39,7 @@ class App {
       this.cameras = given.cameras;
       this.main = 0;
       this.data.forget();
-      this.tiles.forEach((one) => one.destroy());
-      this.tiles = this.cameras.slice(0, 1).map((camera) => new Player(this, camera));
-      this.stage.replaceChildren(...this.tiles.map((one) => one.node));
+      this.fill();
       this.clock = new Clock([[0, 0, ""]], given.months);
     }
     if (moved) this.at = given.at;
@@ -51,6 +52,41 @@ class App {
     }
   }
 
+  // ---- which cameras have a picture
+  get shown() { return ROOMS.includes(this.room) ? this.room : this.cameras.length > 1 ? 4 : 1; }
+  fill() {
+    const first = this.shown === 1 ? [this.cameras[this.main]] : this.cameras.slice(0, this.shown);
+    if (!first.includes(this.cameras[this.main])) first[first.length - 1] = this.cameras[this.main];
+    const kept = new Map(this.tiles.map((one) => [one.camera.key, one]));
+    this.tiles = first.map((camera) => { const old = kept.get(camera.key); kept.delete(camera.key); return old || new Player(this, camera); });
+    kept.forEach((one) => one.destroy());
+    this.leader = null;
+    this.stage.replaceChildren(...this.tiles.map((one) => one.node));
+    const columns = this.tiles.length > 4 ? 3 : this.tiles.length > 1 ? 2 : 1;
+    this.stage.style.setProperty("--columns", columns);
+    this.stage.style.setProperty("--lines", Math.ceil(this.tiles.length / columns));
+    this.stage.classList.toggle("many", this.tiles.length > 1);
+    for (const one of this.rooms) one.setAttribute("aria-pressed", String(Number(one.dataset.room) === this.shown));
+    this.roomGroup.hidden = this.cameras.length < 2;
+    this.mark();
+  }
+  mark() {
+    const main = this.cameras[this.main]?.key;
+    for (const one of this.tiles) { one.node.classList.toggle("main", one.camera.key === main); one.video.muted = this.muted || one.camera.key !== main; }
+    this.line.draw();
+  }
+  show(room) { this.room = room; this.fill(); this.seek(this.at); }
+  alone(camera) { this.main = this.cameras.indexOf(camera); this.show(this.shown === 1 && this.cameras.length > 1 ? 4 : 1); }
+  choose(index) {
+    if (index === this.main || !this.cameras[index]) return;
+    this.main = index;
+    this.clock = new Clock(this.data.clock || [[0, 0, ""]], this.given.months);
+    if (this.tiles.some((one) => one.camera === this.cameras[index])) { this.mark(); this.paint(true); return; }
+    this.fill();
+    this.seek(this.at);
+  }
+  get tile() { return this.tiles.find((one) => one.camera === this.cameras[this.main]) || this.tiles[0]; }
+
   // ---- what is on the page
   build() {
     const w = this.w;
@@ -58,21 +94,31 @@ class App {
     this.stage = h("div", { class: "stage" });
     this.playButton = button("play", w.play, () => this.toggle(), { class: "tool big" });
     this.muteButton = button("mute", w.sound, () => this.mute());
+    this.lowButton = button("thin", w.low, () => this.thin(), { "aria-pressed": "false", class: "tool thin" });
     this.field = h("input", { type: "datetime-local", step: "1", class: "field", "aria-label": w.moment,
       onchange: () => { const at = this.clock.parse(this.field.value); if (at) { this.line.show(at - this.line.span / 2, at + this.line.span / 2); this.seek(at); } } });
     this.zone = h("span", { class: "zone" });
     this.message = h("p", { class: "message", role: "alert", hidden: true });
     this.copied = h("span", { role: "status", class: "soft" });
+    this.speed = h("select", { class: "speed", "aria-label": w.speed, title: w.speed, onchange: () => this.setRate(Number(this.speed.value)) },
+      SPEEDS.map((one) => h("option", { value: one, selected: one === 1 }, `${String(one).replace(".", this.given.lang === "id" ? "," : ".")}×`)));
+    this.rooms = ROOMS.map((room) => h("button", { type: "button", class: "span", "data-room": room, "aria-label": w[`show${room}`], title: w[`show${room}`], onclick: () => this.show(room) }, String(room)));
+    this.roomGroup = h("div", { class: "group rooms", role: "group", "aria-label": w.cameras }, icon("camera", 18), this.rooms);
+    this.help = h("dialog", { class: "help", "aria-label": w.help, onclick: (event) => { if (event.target === this.help) this.help.close(); } },
+      h("h3", {}, w.help), h("dl", {}, this.given.keys.map(([keys, text]) => [h("dt", {}, keys.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, text)])),
+      h("button", { class: "button", type: "button", onclick: () => this.help.close() }, w.close));
     this.tools = h("div", { class: "tools", role: "toolbar", "aria-label": w.tools },
-      h("div", { class: "group" }, button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
-        this.playButton, button("forth10", w.forth10, () => this.seek(this.at + 10 * SECOND)), button("last", w.next, () => this.step("recording", "next"))),
+      h("div", { class: "group" }, button("gapback", w.gap_previous, () => this.step("gap", "previous")), button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
+        this.playButton, button("forth10", w.forth10, () => this.seek(this.at + 10 * SECOND)), button("last", w.next, () => this.step("recording", "next")), button("gapforth", w.gap_next, () => this.step("gap", "next"))),
       h("div", { class: "group when" }, this.field, this.zone),
-      h("div", { class: "group" }, this.muteButton, button("full", w.full, () => this.full()),
+      this.roomGroup,
+      h("div", { class: "group" }, this.speed, this.lowButton, this.muteButton, button("lens", w.lens, () => this.look()),
+        this.given.may_take ? button("shot", w.shot, () => this.shot()) : null, button("full", w.full, () => this.full()),
         button("link", w.copy_link, async () => {
           await copyText(this.address().href);
           this.copied.textContent = w.copied;
           setTimeout(() => { this.copied.textContent = ""; }, 2000);
-        }), this.copied),
+        }), button("help", w.help, () => this.help.showModal()), this.copied),
       h("div", { class: "group end" }, button("farther", w.farther, () => this.line.zoom(2)), button("nearer", w.nearer, () => this.line.zoom(0.5)),
         ...[["hour", HOUR], ["day", DAY], ["week", 7 * DAY], ["month", 31 * DAY]].map(([name, span]) =>
           h("button", { type: "button", class: "span", onclick: () => this.line.show(this.at - span / 2, this.at + span / 2) }, w[name]))));
@@ -83,12 +129,13 @@ class App {
       h("div", { class: "scroll" }, h("table", {}, this.list)));
     this.table = table;
     this.root.replaceChildren(this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.legend, table,
-      h("p", { class: "soft keys" }, w.keys));
+      h("p", { class: "soft keys" }, w.keys), this.help);
   }
   address() {
     const url = new URL(location.href);
     url.searchParams.delete("site");
     url.searchParams.set("camera", this.cameras.map((one) => one.key).join(","));
+    if (this.room) url.searchParams.set("show", this.room);
     url.searchParams.set("at", new Date(Math.floor(this.at / 1000) * 1000).toISOString().replace(".000", ""));
     return url;
   }
@@ -129,25 +176,75 @@ class App {
     this.list.replaceChildren(...rows);
   }
 
-  // ---- time
-  get lead() { return this.tiles[0]; }
+  // ---- time: the camera that leads moves the clock, the others follow it
   tick() {
-    const wall = this.playing && !this.seeking && this.lead ? this.lead.wall : null;
-    if (wall !== null && Math.abs(wall - this.at) > 20) {
-      const jumped = Math.abs(wall - this.at) > 5 * SECOND * Math.max(1, this.rate);
-      this.at = wall;
-      this.line.keep(wall);
-      this.line.draw();
-      this.paint();
-      if (jumped) this.lead.showFlaw(this.lead.piece);
-      if (this.lead.loaded && wall > this.lead.loaded[1] - 3 * SECOND && this.lead.covers(wall)) this.ended(this.lead);
+    if (!this.playing || this.seeking || !this.tiles.length) return;
+    const before = this.at;
+    let lead = this.leader;
+    if (!lead || lead.failed || !lead.hls || !lead.nearPiece(this.at)) lead = this.leader = this._next();
+    if (!lead) { this._onward(); return; }
+    if (lead.video.ended) { this.at = lead.endOf(lead.nearPiece(this.at)) + 1; this.leader = null; return; }
+    const wall = lead.video.readyState >= 2 && !lead.video.seeking ? lead.wall : null;
+    if (wall !== null) this.at = this._crossed(lead, wall);
+    if (this.leader === lead && !lead.covers(this.at + 3 * SECOND)) { this.tiles.forEach((one) => { one.loaded = null; }); this.seekOn(this.at); return; }
+    const hold = this._hold();
+    for (const one of this.tiles) {
+      if (one !== this.leader) one.follow(this.at, hold);
+      else if (hold && one.ready) one.video.pause();
+      else if (!hold && one.video.paused) { one.video.playbackRate = this.rate; one.play(); }
     }
+    if (Math.abs(this.at - before) < 20) return;
+    if (Math.abs(this.at - before) > 5 * SECOND * Math.max(1, this.rate) || lead.piece !== lead.flawed) { lead.flawed = lead.piece; lead.showFlaw(lead.piece); }
+    this.line.keep(this.at);
+    this.line.draw();
+    this.paint();
+  }
+  // Who leads now: the main camera if it has footage, else any that has.
+  _next() {
+    const there = this.tiles.filter((one) => !one.failed && one.hls && one.covers(this.at) && one.pieceAt(this.at));
+    const found = there.includes(this.tile) ? this.tile : there[0] || null;
+    if (found) { found.explained = false; found.say(""); found.video.playbackRate = this.rate; if (Math.abs((found.wall ?? 0) - this.at) > 200) found.seek(this.at); }
+    return found;
+  }
+  // The stream of the leader leaves gaps out; where another camera has footage within, that one leads through it.
+  _crossed(lead, wall) {
+    const piece = lead.nearPiece(this.at);
+    const end = piece ? lead.endOf(piece) : wall;
+    if (wall <= end + CLOSE || this.tiles.length === 1) return wall;
+    const others = this.tiles.filter((one) => one !== lead && one.hls && one.covers(end));
+    const starts = others.map((one) => (one.pieceAt(end + 1) ? end + 1 : one.pieces.find((each) => each.from > end)?.from)).filter((one) => one !== undefined && one < wall);
+    if (!starts.length) return wall;
+    lead.video.pause();
+    this.leader = null;
+    return Math.min(...starts);
+  }
+  // One that loads is waited for, but not for ever.
+  _hold() {
+    const slow = this.tiles.length > 1 && this.tiles.some((one) => one.hls && !one.failed && one.covers(this.at) && one.pieceAt(this.at) && one.video.readyState < 3);
+    if (!slow) this.slowSince = 0;
+    else this.slowSince ||= performance.now();
+    return slow && performance.now() - this.slowSince > 300 && performance.now() - this.slowSince < 5000;
+  }
+  // No camera has footage here: go to where the next one has.
+  async _onward() {
+    if (this.going || this.tiles.some((one) => one.busyLoading)) return;
+    if (this.tiles.every((one) => one.failed)) { this.stop(); return; }
+    this.going = true;
+    const at = this.at;
+    try {
+      const near = await this.data.ask("step", { camera: this.tiles.map((one) => one.camera.key).join(), what: "recording", way: "next", at: Math.round(at - 1) });
+      if (this.at === at && this.playing) {
+        if (near.at === null) { this.stop(); this.tiles.forEach((one) => this.explain(one, at)); this.paint(true); } else await this.seek(near.at);
+      }
+    } catch (error) { this.stop(); this.fault(error.said || this.w.broken); }
+    this.going = false;
   }
   paint(force = false) {
     const second = Math.floor(this.at / 1000);
     if (second === this.painted && !force) return;
     this.painted = second;
-    for (const tile of this.tiles) tile.stamp.replaceChildren(h("b", {}, tile.camera.name), h("span", {}, this.clock.full(this.at)));
+    const w = this.w;
+    for (const tile of this.tiles) tile.stamp.replaceChildren(h("b", {}, tile.camera.name), h("span", {}, this.clock.full(this.at)), tile.asStored === false ? h("span", { class: "made" }, this.low ? w.low : w.made) : "");
     if (this.root.getRootNode().activeElement !== this.field) this.field.value = this.clock.field(this.at);
     this.zone.textContent = this.clock.zone(this.at);
     const node = this.line.node;
@@ -157,31 +254,25 @@ class App {
   }
   async seek(ms) {
     this.at = Math.max(DAY, ms);
-    this.seeking = true;
     this.line.keep(this.at);
     this.line.draw();
     this.paint(true);
+    await this.seekOn(this.at);
+  }
+  async seekOn(ms) {
+    this.seeking = true;
     const turn = (this.turn = (this.turn || 0) + 1);
-    const there = await this.lead.seek(this.at);
+    if (!this.playing) this.tiles.forEach((one) => one.video.pause());
+    await Promise.all(this.tiles.map((one) => one.seek(ms)));
     if (turn !== this.turn) return;
     this.seeking = false;
-    if (there && this.playing) this.lead.play();
+    this.leader = null;
   }
   scrub(ms) {
     this.at = ms;
     this.line.draw();
     this.paint();
-    if (this.lead.covers(ms) && this.lead.pieceAt(ms)) this.lead.seek(ms);
-  }
-  resume(tile) { if (tile === this.lead) this.seek(this.at); }
-  choose(index) {
-    if (index === this.main || !this.cameras[index]) return;
-    this.main = index;
-    this.tiles.forEach((one) => one.destroy());
-    this.tiles = [new Player(this, this.cameras[index])];
-    this.stage.replaceChildren(...this.tiles.map((one) => one.node));
-    this.clock = new Clock(this.data.clock || [[0, 0, ""]], this.given.months);
-    this.seek(this.at);
+    for (const one of this.tiles) if (one.covers(ms) && one.pieceAt(ms) && !one.video.seeking) one.seek(ms);
   }
   // Why there is no picture at this moment, and the way on.
   explain(tile, ms) {
@@ -191,17 +282,7 @@ class App {
     const action = left ? { text: this.w.open, run: () => { location.href = `/?recording=${left.id}`; } }
       : { text: this.w.next, run: () => this.step("recording", "next") };
     tile.said = null;
-    tile.say(said, action);
-  }
-  async ended(tile) {
-    if (tile !== this.lead || this.ending) return;
-    this.ending = true;
-    const last = tile.pieces.at(-1), from = last ? last.from + last.length * 1000 : this.at;
-    try {
-      const near = await this.data.ask("step", { camera: tile.camera.key, what: "recording", way: "next", at: Math.round(from - 1000) });
-      if (near.at === null) { this.stop(); this.at = from; this.explain(tile, from); } else { tile.loaded = null; await this.seek(near.at); }
-    } catch { this.stop(); }
-    this.ending = false;
+    tile.say(said, this.tiles.length > 1 && !left ? null : action);
   }
   step(what, way) {  // one after the other, however fast the key is pressed
     this.stepping = (this.stepping || Promise.resolve()).then(() => this._step(what, way));
@@ -210,20 +291,17 @@ class App {
   async _step(what, way) {
     try {
       const found = await this.data.ask("step", { camera: this.cameras[this.main].key, what, way, at: Math.round(this.at + (way === "previous" ? -2000 : 1)) });
-      if (found.at === null) this.fault(way === "next" ? this.w.no_next : this.w.no_previous);
-      else { this.fault(""); this.seek(found.at); }
+      if (found.at === null) this.fault(this.w[what === "gap" ? "no_gap" : way === "next" ? "no_next" : "no_previous"]);
+      else { this.fault(""); if (what === "gap") this.stop(); await this.seek(found.at); }
     } catch (error) { this.fault(error.said || this.w.broken); }
   }
   async toggle() {
     if (this.playing) { this.stop(); return; }
     this.playing = true;
     this._playIcon();
-    if (!this.lead.covers(this.at) || !this.lead.pieceAt(this.at)) {
-      await this.seek(this.at);
-      if (this.lead.pieces.length === 0 || !this.lead.pieceAt(this.at)) await this.step("recording", "next");
-    } else this.lead.play();
+    if (this.tiles.some((one) => !one.covers(this.at))) await this.seek(this.at);
   }
-  stop() { this.playing = false; this.tiles.forEach((one) => one.video.pause()); this._playIcon(); }
+  stop() { this.playing = false; this.leader = null; this.tiles.forEach((one) => one.video.pause()); this._playIcon(); }
   _playIcon() {
     this.playButton.replaceChildren(icon(this.playing ? "pause" : "play", 22));
     const label = this.playing ? this.w.pause : this.w.play;
@@ -232,9 +310,40 @@ class App {
   }
   mute() {
     this.muted = !this.muted;
-    this.tiles.forEach((one) => { one.video.muted = this.muted; });
+    this.mark();
     this.muteButton.replaceChildren(icon(this.muted ? "mute" : "sound", 20));
     this.muteButton.setAttribute("aria-pressed", String(!this.muted));
+  }
+  thin() {
+    this.low = !this.low;
+    this.lowButton.setAttribute("aria-pressed", String(this.low));
+    this.tiles.forEach((one) => { one.loaded = null; });
+    this.seek(this.at);
+  }
+  setRate(rate) {
+    this.rate = rate;
+    this.speed.value = String(rate);
+    for (const one of this.tiles) one.video.playbackRate = rate;
+  }
+  faster(by) { this.setRate(SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, SPEEDS.indexOf(this.rate) + by))]); }
+  frameStep(by) {
+    this.stop();
+    const fps = this.tile.piece?.fps || 15;
+    this.seek(Math.round((this.tile.wall ?? this.at) + (by * 1000) / fps));
+  }
+  look() { const lens = this.tile.lens; lens.to(lens.scale >= 4 ? 1 : lens.scale * 2); }
+  // The picture as it is, in full size.
+  async shot() {
+    const tile = this.tile, video = tile.video, at = tile.wall ?? this.at;
+    if (video.readyState < 2 || tile.said) { this.fault(this.w.no_shot); return; }
+    const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    const told = await fetch(`/api/watch/snapshot?${new URLSearchParams({ lang: this.given.lang, camera: tile.camera.key, at: Math.round(at) })}`, { method: "POST", headers: { "X-Vms-Page": "watch" } }).catch(() => null);
+    if (!told?.ok) { this.fault((await told?.json().catch(() => null))?.error || this.w.broken); return; }
+    const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+    const link = h("a", { href: URL.createObjectURL(blob), download: `${tile.camera.key.replace("/", "_")}_${this.clock.field(at).replace("T", "_").replaceAll(":", "-")}_${this.clock.zone(at).replace(/[^A-Za-z0-9+-]/g, "")}.png` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
   full() { if (document.fullscreenElement) document.exitFullscreen(); else this.stage.requestFullscreen?.(); }
 
@@ -250,7 +359,12 @@ class App {
       n: () => this.step("recording", "next"), p: () => this.step("recording", "previous"),
       "+": () => line.zoom(0.5), "=": () => line.zoom(0.5), "-": () => line.zoom(2),
       PageUp: () => line.show(line.from - line.span, line.from), PageDown: () => line.show(line.to, line.to + line.span),
-      m: () => this.mute(), f: () => this.full(),
+      m: () => this.mute(), f: () => this.full(), z: () => this.look(),
+      ",": () => this.frameStep(-1), ".": () => this.frameStep(1), "<": () => this.faster(-1), ">": () => this.faster(1),
+      g: () => this.step("gap", event.shiftKey ? "previous" : "next"), s: () => { if (!this.given.may_take) return false; this.shot(); },
+      1: () => this.cameras.length > 1 && this.show(1), 4: () => this.cameras.length > 1 && this.show(4), 9: () => this.cameras.length > 1 && this.show(9),
+      ArrowUp: () => this.choose(this.main - 1), ArrowDown: () => this.choose(this.main + 1),
+      "?": () => { if (this.help.open) this.help.close(); else this.help.showModal(); }, Escape: () => { if (this.tile.lens.scale === 1) return false; this.tile.lens.to(1); },
     }[key];
     if (!does || does() === false) return;
     event.preventDefault();

@@ -40,16 +40,19 @@ class Player {
     this.video = h("video", { playsinline: true, preload: "auto", "aria-label": camera.name, disablepictureinpicture: true });
     this.video.muted = app.muted;
     this.note = h("div", { class: "note", role: "status" });
-    this.busy = h("div", { class: "busy", hidden: true, role: "status", "aria-label": app.w.loading });
+    this.share = h("span");
+    this.busy = h("div", { class: "busy", hidden: true, role: "status", "aria-label": app.w.loading }, h("i"), this.share);
     this.stamp = h("div", { class: "stamp" });
     this.flaw = h("div", { class: "flaw", role: "status", hidden: true });
     this.node = h("figure", { class: "tile", "data-camera": camera.key }, this.video, this.busy, this.note, this.stamp, this.flaw);
     this.pieces = [];
     this.leftOut = [];
     this.asked = 0;
+    this.node.addEventListener("click", () => app.choose(app.cameras.indexOf(camera)));
+    this.node.addEventListener("dblclick", () => app.alone(camera));
+    this.lens = new Lens(this.node, this.video);
     for (const name of ["waiting", "seeking", "stalled"]) this.video.addEventListener(name, () => this._busy(true));
     for (const name of ["playing", "seeked", "canplay", "pause"]) this.video.addEventListener(name, () => this._busy(false));
-    this.video.addEventListener("ended", () => app.ended(this));
   }
   destroy() {
     this.asked += 1;
@@ -61,7 +64,16 @@ class Player {
   _busy(busy) {
     clearTimeout(this.busySoon);
     if (!busy) this.busy.hidden = true;
-    else this.busySoon = setTimeout(() => { this.busy.hidden = false; }, 250);
+    else this.busySoon = setTimeout(() => { this.busy.hidden = false; if (!this.asStored) this._progress(); }, 250);
+  }
+  // How far the piece is that this browser waits for.
+  async _progress() {
+    while (!this.busy.hidden && this.app.alive && this.node.isConnected) {
+      const made = await this.app.data.ask("progress", {}).catch(() => ({}));
+      this.share.textContent = typeof made.share === "number" ? `${this.app.w.making}: ${Math.round(made.share * 100)} %` : "";
+      await new Promise((done) => setTimeout(done, 700));
+    }
+    this.share.textContent = "";
   }
   say(text, action = null) {
     if (this.said === text && !action === !this.acted) return;
@@ -85,6 +97,9 @@ class Player {
     return this.piece.from + within * 1000;
   }
   covers(ms) { return this.loaded && ms >= this.loaded[0] && ms < this.loaded[1]; }
+  // So near to a piece that it is as good as in it: the last picture of a file stands for a moment.
+  nearPiece(ms) { return this.pieceAt(ms) || this.pieceAt(ms - 300); }
+  get ready() { return this.video.readyState >= 3 && !this.video.seeking; }
   // Until when footage goes on from this piece without a gap.
   endOf(piece) {
     let end = piece.from + piece.length * 1000;
@@ -99,27 +114,57 @@ class Player {
   async seek(ms) {
     this.target = ms;
     if (!this.covers(ms)) { if (!(await this.load(ms))) return false; if (this.target !== ms) return true; }
+    if (!this.hls) return false;
     const piece = this.pieceAt(ms);
     if (!piece) { this.video.pause(); this.app.explain(this, ms); return false; }
     this.say("");
+    this.explained = false;
     this.video.currentTime = piece.at + (ms - piece.from) / 1000;
+    this.video.playbackRate = this.app.rate;
     this.showFlaw(piece);
     return true;
   }
+  // Go with the clock of the page while another camera leads.
+  follow(ms, hold) {
+    if (this.busyLoading || this.failed) return;
+    if (!this.covers(ms)) {
+      this.busyLoading = this.seek(ms).finally(() => { this.busyLoading = null; });
+      return;
+    }
+    const piece = this.pieceAt(ms), rate = this.app.rate;
+    if (!piece || !this.hls) {
+      if (!this.video.paused) this.video.pause();
+      if (!this.explained || Math.floor(ms / 1000) !== this.explainedAt) { this.explainedAt = Math.floor(ms / 1000); this.app.explain(this, ms); }
+      const next = this.pieces.find((one) => one.from > ms);  // have its first picture ready
+      if (next && next.from - ms < 10 * SECOND && Math.abs(this.video.currentTime - next.at) > 0.2 && !this.video.seeking) this.video.currentTime = next.at;
+      return;
+    }
+    if (this.explained) { this.explained = false; this.say(""); this.showFlaw(piece); }
+    const target = piece.at + (ms - piece.from) / 1000, off = this.video.currentTime - target;
+    if (Math.abs(off) > Math.max(0.4, 0.25 * rate) && !this.video.seeking && performance.now() - (this.mended || 0) > 900) {
+      this.mended = performance.now();
+      this.video.currentTime = target + 0.1 * rate;
+    }
+    this.video.playbackRate = Math.max(0.0625, Math.min(16, rate * (1 - Math.max(-0.15, Math.min(0.15, off * 0.4)))));
+    if (hold) { if (!this.video.paused && this.ready) this.video.pause(); } else if (this.video.paused) this.play();
+  }
   showFlaw(piece) {
     this.flaw.hidden = !piece?.damaged;
-    this.flaw.textContent = piece?.damaged ? `${this.app.w.damaged} ${piece.damaged}` : "";
+    this.flaw.title = this.flaw.textContent = piece?.damaged ? `${this.app.w.damaged} ${piece.damaged}` : "";
   }
   async load(ms) {
     const turn = ++this.asked;
+    this.failed = false;
     this._busy(true);
     const from = Math.round(ms - BEFORE), to = Math.round(ms + BEHIND);
     try {
       const [Hls, made] = await Promise.all([loadHls(this.app.given.player),
-        this.app.data.ask("playlist", { camera: this.camera.key, from, to, can: playableCodecs().join(",") })]);
+        this.app.data.ask("playlist", { camera: this.camera.key, from, to, can: playableCodecs().join(","), low: this.app.low ? 1 : 0 })]);
       if (turn !== this.asked) return false;
       this.pieces = made.pieces;
       this.leftOut = made.left_out;
+      this.asStored = made.as_stored;
+      this.app.paint(true);
       this.loaded = [from, to];
       this._renewAt(made.expires);
       if (!made.playlist) { this._busy(false); this.hls?.destroy(); this.hls = null; this.video.pause(); this.app.explain(this, ms); return false; }
@@ -129,26 +174,32 @@ class Player {
     } catch (error) {
       if (turn !== this.asked) return false;
       this._busy(false);
-      this.loaded = null;
-      this.say(error.said || this.app.w.broken, { text: this.app.w.retry, run: () => this.seek(ms) });
+      this.fail(error.said, ms);
       return false;
     }
+  }
+  fail(said, ms) {
+    this.loaded = null;
+    this.failed = true;
+    this.say(said || this.app.w.broken, { text: this.app.w.retry, run: () => { this.failed = false; this.app.seek(ms); } });
   }
   _attach(Hls, text, startPosition) {
     this.hls?.destroy();
     if (!Hls.isSupported()) { this.say(this.app.w.no_player); return Promise.resolve(); }
-    const hls = new Hls({ pLoader: textLoader(text), startPosition, enableWorker: false, maxBufferLength: 20, maxMaxBufferLength: 40,
-      backBufferLength: 40, maxBufferHole: 0.6, nudgeMaxRetry: 8, fragLoadingMaxRetry: 2, debug: false });
+    const hls = new Hls({ pLoader: textLoader(text), startPosition, enableWorker: false, maxBufferLength: this.asStored ? 20 : 12, maxMaxBufferLength: 40,
+      backBufferLength: 40, maxBufferHole: 0.6, nudgeMaxRetry: 8, debug: false,
+      fragLoadPolicy: { default: { maxTimeToFirstByteMs: 90000, maxLoadTimeMs: 120000, timeoutRetry: { maxNumRetry: 1, retryDelayMs: 0, maxRetryDelayMs: 0 },
+        errorRetry: { maxNumRetry: 2, retryDelayMs: 700, maxRetryDelayMs: 4000 } } } });
     this.hls = hls;
+    const turn = Math.floor(Date.now() / MINUTE);
     let mended = 0;
     hls.on(Hls.Events.ERROR, (_name, fault) => {
       if (!fault.fatal || this.hls !== hls) return;
       if (fault.type === Hls.ErrorTypes.MEDIA_ERROR && mended < 2) { mended += 1; hls.recoverMediaError(); return; }
       const at = this.target ?? this.app.at;
       this._busy(false);
-      if ([403, 410].includes(fault.response?.code)) { this.loaded = null; this.seek(at); return; }
-      this.loaded = null;
-      this.say(this.app.w.broken, { text: this.app.w.retry, run: () => this.app.seek(at) });
+      if ([403, 410].includes(fault.response?.code) && this.renewed !== turn) { this.renewed = turn; this.loaded = null; this.seek(at); return; }
+      this.fail("", at);
     });
     // the picture may be a little longer or shorter than the index says: what hls.js found counts
     hls.on(Hls.Events.LEVEL_PTS_UPDATED, (_name, { details }) => {
@@ -166,7 +217,50 @@ class Player {
   _renewAt(expires) {
     clearTimeout(this.renewal);
     if (!expires) return;
-    this.renewal = setTimeout(() => { this.loaded = null; if (this.app.at !== null) this.app.resume(this); }, Math.max(10000, expires * 1000 - Date.now() - 120000));
+    this.renewal = setTimeout(() => { this.loaded = null; this.app.seek(this.app.at); }, Math.max(10000, expires * 1000 - Date.now() - 120000));
   }
   play() { return this.video.play().catch(() => {}); }
+}
+// Looking closer: wheel with Ctrl, pinch or the tool enlarges the picture, dragging moves it.
+class Lens {
+  constructor(node, video) {
+    Object.assign(this, { node, video, scale: 1, x: 0, y: 0 });
+    this.fingers = new Map();
+    node.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && this.scale === 1) return;
+      event.preventDefault();
+      this.to(this.scale * Math.exp(-event.deltaY * 0.003), event);
+    }, { passive: false });
+    node.addEventListener("pointerdown", (event) => {
+      this.fingers.set(event.pointerId, event);
+      if (this.scale > 1 && event.target !== node) this.from = [event.clientX - this.x, event.clientY - this.y];
+    });
+    node.addEventListener("pointermove", (event) => {
+      if (!this.fingers.has(event.pointerId)) return;
+      const before = [...this.fingers.values()];
+      this.fingers.set(event.pointerId, event);
+      const now = [...this.fingers.values()];
+      if (now.length === 2) {
+        const apart = ([one, other]) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+        this.to(this.scale * apart(now) / Math.max(1, apart(before)), { clientX: (now[0].clientX + now[1].clientX) / 2, clientY: (now[0].clientY + now[1].clientY) / 2 });
+      } else if (this.from && this.scale > 1) { this.x = event.clientX - this.from[0]; this.y = event.clientY - this.from[1]; this._set(); }
+    });
+    for (const name of ["pointerup", "pointercancel", "pointerleave"]) node.addEventListener(name, (event) => { this.fingers.delete(event.pointerId); this.from = null; });
+  }
+  to(scale, around) {
+    const box = this.node.getBoundingClientRect();
+    const px = around ? around.clientX - box.left - box.width / 2 : 0, py = around ? around.clientY - box.top - box.height / 2 : 0;
+    const next = Math.max(1, Math.min(8, scale)), by = next / this.scale;
+    this.x = px - (px - this.x) * by;
+    this.y = py - (py - this.y) * by;
+    this.scale = next;
+    this._set();
+  }
+  _set() {
+    const box = this.node.getBoundingClientRect(), most = (size) => (size * (this.scale - 1)) / 2;
+    this.x = Math.max(-most(box.width), Math.min(most(box.width), this.x));
+    this.y = Math.max(-most(box.height), Math.min(most(box.height), this.y));
+    this.node.classList.toggle("near", this.scale > 1);
+    this.video.style.transform = this.scale > 1 ? `translate(${this.x}px, ${this.y}px) scale(${this.scale})` : "";
+  }
 }

@@ -24,7 +24,7 @@ MOST_CAMERAS = 200
 
 def draw(words: Words, goto: frame.Goto) -> None:
     """The whole page; it renews itself every minute."""
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
     if not any(site.cameras for site in sites):
         frame.state_box(words("coverage.none"), words("coverage.none.text"))
@@ -97,7 +97,7 @@ def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, 
 def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date) -> None:
     wanted = [site for site in sites if not find.sites or site.id in find.sites]
     pairs = [(site.id, camera.id) for site in wanted for camera in site.cameras]
-    maps = _maps(tuple(pairs[:MOST_CAMERAS]), first, last)
+    maps = _maps(frame.visitor().scope, tuple(pairs[:MOST_CAMERAS]), first, last)
     if not maps:
         frame.state_box(words("coverage.empty"), words("coverage.empty.text"))
         return
@@ -112,10 +112,10 @@ def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, las
 
 
 @st.cache_data(ttl=50, max_entries=60, show_spinner=False)
-def _maps(pairs: tuple[tuple[str, str], ...], first: date, last: date) -> list[heat.CameraMap]:
+def _maps(scope: str, pairs: tuple[tuple[str, str], ...], first: date, last: date) -> list[heat.CameraMap]:
     """The cameras that ever had footage, by site."""
     if not pairs:
         return []
-    with database.pool().connection() as conn:
+    with database.pool().connection(scope) as conn:
         facts = coverage.load_facts(conn, first, last, cameras=pairs)
     return [heat.camera_map(one, first, last) for one in facts if one.since is not None]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import parse_qsl
+from html import escape
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
 from viewer import absence, cards, components, database, formats, frame, query, search_bar
 from viewer.i18n import Words
-from viewer.pages import recording
+from viewer.pages import exports, recording
 from viewer.watch import asked as watch_asked
 from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
@@ -44,8 +45,9 @@ def draw(words: Words, goto: frame.Goto) -> None:
     if find.recording:
         recording.draw(words, find, goto)
         return
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
+    _log_search(find)
     zone = _zone(sites, find)
     newest = _newest_day(find, zone)
     shown = _with_period(find, newest)
@@ -65,6 +67,17 @@ def draw(words: Words, goto: frame.Goto) -> None:
     results()
 
 
+def _log_search(find: query.Find) -> None:
+    """Each search once, when it is new to this visit; a page that renews itself searches for nobody."""
+    asked = query.write(find)
+    if st.session_state.get("find.logged") == asked:
+        return
+    person = frame.visitor()
+    with database.pool().connection(person.scope) as conn:
+        reads.log_view(conn, person.name, "search", None, None, dict(asked), person.address)
+    st.session_state["find.logged"] = asked
+
+
 def _zone(sites: list[SiteRow], find: query.Find) -> str:
     """The zone in which days are counted: the chosen sites' when they share one, else that of the first site."""
     chosen = [one for one in sites if one.id in find.sites or any(pair[0] == one.id for pair in find.cameras)]
@@ -75,10 +88,22 @@ def _zone(sites: list[SiteRow], find: query.Find) -> str:
     return first if first in zones or not zones else sorted(zones)[0]
 
 
+def _filter(find: query.Find, zone: str) -> RecordingFilter:
+    """The catalogue's filter. Of a person who sees some cameras only, it names them: to search a site for the few that
+    are theirs would read through all the others' footage."""
+    wanted = query.as_filter(find, zone)
+    person = frame.visitor()
+    if person.sees_everything or wanted.cameras or wanted.run:
+        return wanted
+    with database.pool().connection(person.scope) as conn:
+        cameras = search_bar.pairs(reads_sites.list_sites(conn), find)
+    return replace(wanted, cameras=cameras) if len(cameras) <= MOST_CAMERAS else wanted
+
+
 def _newest_day(find: query.Find, zone: str) -> date | None:
     """The day (in this zone) of the newest recording that the filters allow in any period; clocks ahead are ignored."""
-    wanted = query.as_filter(replace(find, first=None, last=None), zone)
-    with database.pool().connection() as conn:
+    wanted = _filter(replace(find, first=None, last=None), zone)
+    with database.pool().connection(frame.visitor().scope) as conn:
         rows = reads.find_recordings(
             conn, replace(wanted, to_utc=datetime.now(UTC) + timedelta(hours=1)), limit=1, newest_first=True
         )
@@ -103,21 +128,22 @@ def _run_line(words: Words, find: query.Find) -> None:
 
 
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
-def _totals(wanted: RecordingFilter) -> Totals:
-    with database.pool().connection() as conn:
+def _totals(scope: str, wanted: RecordingFilter) -> Totals:
+    with database.pool().connection(scope) as conn:
         return reads.count_recordings(conn, wanted, most=MOST_COUNTED)
 
 
 def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
-    wanted = query.as_filter(shown, zone)
+    wanted = _filter(shown, zone)
     rows = _rows(find, wanted)
     if not rows:
         _nothing(words, sites, find, shown, zone)
         return
-    totals = _totals(wanted)
+    totals = _totals(frame.visitor().scope, wanted)
     with st.container(horizontal=True, vertical_alignment="center"):
         _totals_line(words, totals, rows, zone)
         _timeline_button(words, rows)
+        _export_link(words, sites, find, shown)
 
     key = "table" if find.table else "grid"
 
@@ -151,7 +177,7 @@ def _rows(find: query.Find, wanted: RecordingFilter) -> list[RecordingRow]:
         return list(shown.rows)
     seen = shown.rows if shown else ()
     after = (seen[-1].start_utc, seen[-1].id) if seen else None
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         page = reads.find_recordings(conn, wanted, limit=PAGE, after=after)
     if seen:
         st.session_state["find.shown"] = _Shown(find, (*seen, *page))
@@ -187,6 +213,17 @@ def _timeline_button(words: Words, rows: list[RecordingRow]) -> None:
         st.session_state["find.watch"] = params
 
     st.button(words("find.watch"), icon=":material/view_timeline:", type="tertiary", on_click=asked)
+
+
+def _export_link(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find) -> None:
+    """The way to export what is found, where that is a range of some cameras."""
+    cameras = search_bar.pairs(sites, find)
+    if shown.first is None or find.run or not cameras or len(cameras) > exports.MOST_CAMERAS:
+        return
+    if frame.visitor().may("export"):
+        period = {name: getattr(shown, name) for name in ("first", "last", "first_time", "last_time")}
+        address = f"/exports?{urlencode(query.write(query.Find(cameras=cameras, **period)))}"
+        st.html(f'<a class="csv" href="{escape(address)}">{escape(words("exports.these"))}</a>', width="content")
 
 
 def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
@@ -226,8 +263,8 @@ def _other_states(shown: query.Find, zone: str) -> bool:
     """Whether recordings in other states would be found in the same period."""
     if shown.state == "all":
         return False
-    wanted = query.as_filter(replace(shown, state="all"), zone)
-    with database.pool().connection() as conn:
+    wanted = _filter(replace(shown, state="all"), zone)
+    with database.pool().connection(frame.visitor().scope) as conn:
         return bool(reads.find_recordings(conn, wanted, limit=1))
 
 
@@ -237,7 +274,7 @@ def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> No
     pairs = search_bar.pairs(sites, shown)
     if start is None or end is None or not pairs or shown.run or end - start > MOST_EXPLAINED:
         return
-    cameras = _maps(pairs[:MOST_CAMERAS], start, end)
+    cameras = _maps(frame.visitor().scope, pairs[:MOST_CAMERAS], start, end)
     told = absence.gaps(words, cameras, {site.id: site.name for site in sites})
     if not told:
         with st.container(horizontal_alignment="center"):
@@ -251,8 +288,8 @@ def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> No
 
 
 @st.cache_data(ttl=30, max_entries=100, show_spinner=False)
-def _maps(pairs: tuple[tuple[str, str], ...], start: datetime, end: datetime) -> list[absence.CameraGaps]:
+def _maps(scope: str, pairs: tuple[tuple[str, str], ...], start: datetime, end: datetime) -> list[absence.CameraGaps]:
     days = (start.date() - timedelta(days=1), end.date() + timedelta(days=1))
-    with database.pool().connection() as conn:
+    with database.pool().connection(scope) as conn:
         facts = coverage.load_facts(conn, *days, cameras=pairs)
     return [absence.of_camera(one, start, end) for one in facts]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from html import escape
 
 import streamlit as st
 
-from viewer import components, database, details, frame, query
+from viewer import cards, components, database, details, frame, query
 from viewer.i18n import Words
+from viewer.pages import exports, holds
 from vms.catalogue import reads
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 
@@ -23,7 +25,7 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
         type="tertiary",
         on_click=lambda: frame.go(find.list_only()),
     )
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         row = reads.get_recording(conn, *find.recording)
         if row is None:
             frame.state_box(words("find.none.title"), words("recording.missing"))
@@ -48,6 +50,15 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
         opened,
         watched,
     )
+    if row.state in ("archived", "released"):
+        what = ((row.site, row.camera), row.start_utc, cards.end_of(row), row.time_zone)
+        links = []
+        if frame.visitor().may("export"):
+            links.append((exports.address_of(*what), words("exports.this")))
+        if frame.visitor().may("hold"):
+            links.append((holds.address_of(*what), words("holds.this")))
+        made = " ".join(f'<a class="csv" href="{escape(address)}">{escape(text)}</a>' for address, text in links)
+        st.html(f"<p>{made}</p>")
 
 
 def _neighbours(

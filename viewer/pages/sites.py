@@ -31,10 +31,10 @@ def draw(words: Words, goto: frame.Goto) -> None:
 
 def _panels(words: Words) -> None:
     now = datetime.now(UTC)
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         overviews = reads_sites.site_overviews(conn)
         cameras = {one.id: one for one in reads_sites.list_sites(conn)}
-    installation = frame.installation()
+    installation = frame.installation(frame.visitor().scope)
     known = {one.site: one for one in overviews}
     order = [*installation.sites, *(one for one in known if one not in installation.sites)]
     for site_id, (name, zone) in installation.sites.items():
@@ -66,21 +66,21 @@ def _panels(words: Words) -> None:
 
 
 def _site(words: Words, site: SiteOverview, cameras: SiteRow | None, now: datetime) -> dict[str, Any]:
-    problems = _problems(site.site) if site.counts.get("quarantined") else []
-    day = _day().get(site.site, {}) if site.counts else {}
+    problems = _problems(frame.visitor().scope, site.site) if site.counts.get("quarantined") else []
+    day = _day(frame.visitor().scope).get(site.site, {}) if site.counts else {}
     return overview.panel(words, site, cameras, day, problems, now)
 
 
 @st.cache_data(ttl=10, max_entries=300, show_spinner=False)
-def _problems(site: str) -> list[RecordingRow]:
-    with database.pool().connection() as conn:
+def _problems(scope: str, site: str) -> list[RecordingRow]:
+    with database.pool().connection(scope) as conn:
         wanted = RecordingFilter(sites=(site,), states=("quarantined",))
         return reads.find_recordings(conn, wanted, limit=overview.MOST_PROBLEMS)
 
 
-@st.cache_data(ttl=30, max_entries=1, show_spinner=False)
-def _day() -> dict[str, dict[str, list[overview.Interval]]]:
+@st.cache_data(ttl=30, max_entries=50, show_spinner=False)
+def _day(scope: str) -> dict[str, dict[str, list[overview.Interval]]]:
     """What each camera of each site has archived of the last 24 hours."""
     now = datetime.now(UTC)
-    with database.pool().connection() as conn:
+    with database.pool().connection(scope) as conn:
         return coverage.kept_footage(conn, now - overview.DAY, now)

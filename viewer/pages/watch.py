@@ -14,7 +14,7 @@ import streamlit as st
 
 from viewer import camera_tree, components, database, formats, frame, query
 from viewer.i18n import Words
-from viewer.watch import asked, routes, spans
+from viewer.watch import asked, routes, spans, visit
 from vms.catalogue import reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, SiteRow
 
@@ -23,7 +23,7 @@ CameraKey = tuple[str, str]
 
 def draw(words: Words, _goto: frame.Goto) -> None:
     """The whole page."""
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
     if not any(site.cameras for site in sites):
         frame.state_box(words("find.none.first"), words("find.none.first.text"))
@@ -44,11 +44,13 @@ def draw(words: Words, _goto: frame.Goto) -> None:
         None if "watch.seen" in st.session_state else _newest(chosen)
     )
     st.session_state["watch.seen"] = True
-    components.watch(page(words, sites, chosen, at), "watch")
+    components.watch(page(words, sites, chosen, at, may_take=frame.visitor().may("export")), "watch")
 
 
-def page(words: Words, sites: Sequence[SiteRow], cameras: Sequence[CameraKey], at: datetime | None) -> dict[str, Any]:
-    """All that the component is given. at: the moment to show (UTC), None to stay where it is."""
+def page(
+    words: Words, sites: Sequence[SiteRow], cameras: Sequence[CameraKey], at: datetime | None, *, may_take: bool
+) -> dict[str, Any]:
+    """All that the component is given. at: the moment to show (UTC), None to stay where it is. may_take: pictures."""
     names = {(site.id, camera.id): (camera.name, site.name) for site in sites for camera in site.cameras}
     several = len({site for site, _ in cameras}) > 1
     return {
@@ -61,8 +63,10 @@ def page(words: Words, sites: Sequence[SiteRow], cameras: Sequence[CameraKey], a
             for key in cameras
         ],
         "at": spans.milliseconds(at) if at else None,
-        "player": f"{routes.PREFIX}/{routes.HLS}",
+        "player": f"{visit.PREFIX}/{routes.HLS}",
         "months": formats.short_months(words),
+        "may_take": may_take,
+        "keys": [[keys, words.one_of("watch.key", name)] for name, keys in KEYS.items() if may_take or name != "shot"],
         "words": {name: words.one_of("watch.say", name) for name in SAID},
     }
 
@@ -72,9 +76,31 @@ SAID = (
     "moment", "tools", "nearer", "farther", "hour", "day", "week", "month", "copy_link", "copied", "list", "keys",
     "loading", "broken", "retry", "no_player", "damaged", "open", "is_all", "is_lacking", "is_damaged", "is_kept",
     "is_doubtful", "is_held", "is_nothing", "key_all", "key_lacking", "key_site", "key_damaged", "key_held", "key_gap",
-    "key_settled", "seconds", "minutes", "hours",
+    "key_settled", "seconds", "minutes", "hours", "speed", "cameras", "show1", "show4", "show9", "help", "close",
+    "lens", "shot", "no_shot", "gap_next", "gap_previous", "no_gap", "low", "making", "made",
 )  # fmt: skip
 """What the component says: texts of the family watch.say."""
+
+
+KEYS = {
+    "play": "Space K",
+    "seconds": "\N{LEFTWARDS ARROW} \N{RIGHTWARDS ARROW}",
+    "minutes": "Shift+\N{LEFTWARDS ARROW} Shift+\N{RIGHTWARDS ARROW}",
+    "frame": ", .",
+    "recording": "N P",
+    "gap": "G Shift+G",
+    "speed": "< >",
+    "camera": "\N{UPWARDS ARROW} \N{DOWNWARDS ARROW}",
+    "show": "1 4 9",
+    "zoom": "+ \N{MINUS SIGN}",
+    "view": "PageUp PageDown",
+    "lens": "Z Ctrl+wheel",
+    "shot": "S",
+    "sound": "M",
+    "full": "F",
+    "help": "?",
+}
+"""The keyboard map: what it is for (family watch.key), and the keys."""
 
 
 def _cameras(sites: Sequence[SiteRow], find: query.Find) -> tuple[CameraKey, ...]:
@@ -88,7 +114,7 @@ def _cameras(sites: Sequence[SiteRow], find: query.Find) -> tuple[CameraKey, ...
 def _newest_camera(sites: Sequence[SiteRow]) -> tuple[CameraKey, ...]:
     """The camera with the newest footage, else the first."""
     wanted = RecordingFilter(to_utc=datetime.now(UTC) + timedelta(hours=1), states=("archived", "released"))
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         rows = reads.find_recordings(conn, wanted, limit=1)
     if rows:
         return ((rows[0].site, rows[0].camera),)
@@ -100,7 +126,7 @@ def _newest(cameras: Sequence[CameraKey]) -> datetime | None:
     wanted = RecordingFilter(
         cameras=tuple(cameras), to_utc=datetime.now(UTC) + timedelta(hours=1), states=("archived", "released")
     )
-    with database.pool().connection() as conn:
+    with database.pool().connection(frame.visitor().scope) as conn:
         rows = reads.find_recordings(conn, wanted, limit=1)
     return rows[0].start_utc if rows else None
 

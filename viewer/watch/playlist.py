@@ -49,19 +49,11 @@ def pieces(sources: Sequence[Source]) -> list[Piece]:
 
 
 def write(sources: Sequence[Source]) -> str:
-    """The playlist (RFC 8216, version 7: fMP4 with byte ranges)."""
-    segments = [list(_segments(source.index.fragments)) for source in sources]
-    longest = max((one.seconds for some in segments for one in some), default=1.0)
-    lines = [
-        "#EXTM3U",
-        "#EXT-X-VERSION:7",
-        f"#EXT-X-TARGETDURATION:{max(1, math.ceil(longest))}",
-        "#EXT-X-PLAYLIST-TYPE:VOD",
-        "#EXT-X-INDEPENDENT-SEGMENTS",
-    ]
-    for number, (source, some) in enumerate(zip(sources, segments, strict=True)):
-        if number:
-            lines.append("#EXT-X-DISCONTINUITY")
+    """The playlist of what is stored (RFC 8216, version 7: fMP4 with byte ranges)."""
+    parts = [list(segments(source.index.fragments)) for source in sources]
+    lines = _beginning(parts)
+    for number, (source, some) in enumerate(zip(sources, parts, strict=True)):
+        lines += ["#EXT-X-DISCONTINUITY"] if number else []
         lines.append(f'#EXT-X-MAP:URI="{source.url}",BYTERANGE="{source.index.head_bytes}@0"')
         lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{source.start_utc.isoformat(timespec='milliseconds')}")
         for one in some:
@@ -69,7 +61,30 @@ def write(sources: Sequence[Source]) -> str:
     return "\n".join((*lines, "#EXT-X-ENDLIST", ""))
 
 
-def _segments(fragments: Sequence[Fragment]) -> Iterator[Fragment]:
+def write_stand_ins(sources: Sequence[Source]) -> str:
+    """The same of pieces that are made when they are asked for: `<url>/<number>.ts`, numbered as `segments` gives."""
+    parts = [list(segments(source.index.fragments)) for source in sources]
+    lines = _beginning(parts)
+    for number, (source, some) in enumerate(zip(sources, parts, strict=True)):
+        lines += ["#EXT-X-DISCONTINUITY"] if number else []
+        lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{source.start_utc.isoformat(timespec='milliseconds')}")
+        for piece, one in enumerate(some):
+            lines += (f"#EXTINF:{one.seconds:.6f},", f"{source.url}/{piece}.ts")
+    return "\n".join((*lines, "#EXT-X-ENDLIST", ""))
+
+
+def _beginning(parts: Sequence[Sequence[Fragment]]) -> list[str]:
+    longest = max((one.seconds for some in parts for one in some), default=1.0)
+    return [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        f"#EXT-X-TARGETDURATION:{max(1, math.ceil(longest))}",
+        "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+    ]
+
+
+def segments(fragments: Sequence[Fragment]) -> Iterator[Fragment]:
     """The fragments, those that follow each other put together up to SEGMENT_S."""
     together: Fragment | None = None
     for one in fragments:

@@ -5,6 +5,7 @@ Answers are JSON. Pictures and footage come by the signed links of viewer.media,
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,29 +18,40 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from viewer import cards, formats, query
+from viewer import cards, formats, query, tokens
 from viewer.database import AWAY, Connection, Pool
 from viewer.i18n import Words, choose_language
 from viewer.media import Refusal
-from viewer.watch import asked, playlist, spans
+from viewer.visitor import Visitor
+from viewer.watch import asked, playlist, spans, stand_in_links
 from viewer.watch.heads import Heads
-from viewer.watch.visit import Visit
+from viewer.watch.stand_ins import StandIns
+from viewer.watch.visit import PREFIX, Visit
 from vms.catalogue import coverage, reads
 from vms.catalogue import timeline as catalogue
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 from vms.catalogue.timeline import CameraKey
 from vms.coverage import find_gaps
+from vms.errors import VmsError
 from vms.home import Home
+from vms.video.ffmpeg import Stopped
 from vms.video.fragments import FragmentIndex
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/api/watch"
 HLS = "hls-1.7.4.light.min.js"
 _VENDOR = Path(__file__).resolve().parents[1] / "front" / "vendor"
 _MOST_PIECES = 400
 _SEEN = timedelta(days=31)
 """How far a jump to the next gap looks."""
+
+_GONE = 499
+"""Nobody reads this answer any more."""
+
+_LOOK_S = 0.1
+
+_OWN_PAGE = "x-vms-page"
+"""A header that a page of another site can't send."""
 
 _STORED = ("archived", "released")
 
@@ -49,9 +61,12 @@ Answer = Callable[[Visit], dict[str, Any]]
 def routes(home: Home, pool: Pool) -> list[Route]:
     """The routes of this installation."""
     heads = Heads()
+    stand_ins = StandIns(home, heads)
 
     def answered(answer: Answer) -> Callable[[Request], Any]:
         async def route(request: Request) -> Response:
+            if request.method == "POST" and request.headers.get(_OWN_PAGE) != "watch":
+                return JSONResponse({"error": "Another page asked for this."}, 403)
             words = Words(choose_language(request.query_params.get("lang"), request.headers.get("accept-language")))
             visit = Visit(home, words, request.query_params, pool, request.state.visitor)
             headers = {"Cache-Control": "no-store"}
@@ -67,6 +82,35 @@ def routes(home: Home, pool: Pool) -> list[Route]:
 
         return route
 
+    async def piece(request: Request) -> Response:
+        """A piece as H.264. Whoever goes away before it is made does not leave the machine working."""
+        words = Words(choose_language(None, request.headers.get("accept-language")))
+        person: Visitor = request.state.visitor
+        try:
+            grant = stand_in_links.check(home, request.path_params["token"])
+            one = await run_in_threadpool(_piece_of, pool, grant, person)
+            with stand_ins.wanted(one, request.path_params["number"], grant.quality, person.mark) as made:
+                while not made.done():
+                    if await request.is_disconnected():
+                        return Response(status_code=_GONE)
+                    await asyncio.sleep(_LOOK_S)
+                return FileResponse(
+                    made.result(), media_type="video/mp2t", headers={"Cache-Control": "private, no-store"}
+                )
+        except tokens.Expired:
+            status, key = 410, "media.expired"
+        except tokens.Forged:
+            status, key = 403, "media.forged"
+        except Refusal as refusal:
+            status, key = refusal.status, refusal.key
+        except (VmsError, Stopped) as error:
+            log.warning("A piece could not be made: %s", error)
+            status, key = 422, "watch.left_out.codec"
+        except psycopg2.Error as error:
+            log.warning("The catalogue does not answer: %s", error)
+            status, key = 503, "media.catalogue_away"
+        return JSONResponse({"error": words(key)}, status, {"Cache-Control": "no-store"})
+
     async def player(_request: Request) -> Response:
         return FileResponse(
             _VENDOR / HLS,
@@ -79,6 +123,9 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         Route(f"{PREFIX}/playlist", answered(lambda visit: _playlist(heads, visit))),
         Route(f"{PREFIX}/moment", answered(_moment)),
         Route(f"{PREFIX}/step", answered(_step)),
+        Route(f"{PREFIX}/snapshot", answered(_snapshot), methods=["POST"]),
+        Route(f"{PREFIX}/progress", answered(lambda visit: {"share": stand_ins.progress(visit.person.mark)})),
+        Route(f"{PREFIX}/piece/{{token}}/{{number:int}}.ts", piece),
         Route(f"{PREFIX}/{HLS}", player),
     ]
 
@@ -103,34 +150,49 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
         if found:
             when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
             visit.note(conn, "watch", {"camera": "/".join(camera), **when})
-    plays = [one for one in found if one.codec in can]
-    indexes = dict(zip(plays, heads.read(plays), strict=True))
+    low = asked.is_low(visit.params)
+    as_stored = not low and all(one.codec in can for one in found)
     sources, left_out, expires = [], [], 0
-    for one in found:
-        index = indexes.get(one, "codec")
+    for one, index in zip(found, heads.read(found), strict=True):
         if isinstance(index, FragmentIndex):
-            url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
+            if as_stored:
+                url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
+            else:
+                url, expires = visit.stand_in(one.recording_id, one.start_utc, "low" if low else "good")
             sources.append(playlist.Source(_name(one), one.start_utc, url, index))
         else:
             left_out.append(_left_out(visit.words, one, index))
-    damaged = {_name(one): one.damaged for one in found if one.damaged}
+    by_name = {_name(one): one for one in found}
     return {
         "from": spans.milliseconds(wanted.begin),
         "to": spans.milliseconds(wanted.end),
-        "playlist": playlist.write(sources) if sources else "",
+        "playlist": (playlist.write if as_stored else playlist.write_stand_ins)(sources) if sources else "",
+        "as_stored": as_stored,
         "pieces": [
             {
                 "id": piece.source.name,
                 "from": spans.milliseconds(piece.source.start_utc),
                 "at": round(piece.at_s, 3),
                 "length": round(piece.seconds, 3),
-                "damaged": damaged.get(piece.source.name, ""),
+                "damaged": by_name[piece.source.name].damaged,
+                "fps": by_name[piece.source.name].fps,
             }
             for piece in playlist.pieces(sources)
         ],
         "left_out": left_out,
         "expires": expires,
     }
+
+
+def _piece_of(pool: Pool, grant: stand_in_links.Grant, person: Visitor) -> catalogue.Playable:
+    """The recording of a link. Raises Refusal: not for this person, or not there any more."""
+    if grant.mark != person.mark or not person.may("view"):
+        raise Refusal(403, "media.forged")
+    with pool.connection(person.scope) as conn:
+        one = catalogue.playable_recording(conn, grant.recording_id, grant.start_utc)
+    if one is None:
+        raise Refusal(404, "media.missing")
+    return one
 
 
 def _name(one: catalogue.Playable) -> str:
@@ -191,6 +253,21 @@ def _gap_starts(conn: Connection, cameras: tuple[CameraKey, ...], at: datetime, 
     begin, end = (at, at + _SEEN) if is_next else (at - _SEEN, at)
     facts = coverage.load_facts(conn, *_days(begin, end), cameras=cameras)
     return [gap.start for one in facts for gap in find_gaps(one, begin, end) if gap.start != begin]
+
+
+def _snapshot(visit: Visit) -> dict[str, Any]:
+    """A picture is about to be saved by the browser: for those who may take footage out, and written down."""
+    camera = asked.one_camera(visit.params)
+    at = asked.moment(visit.params, "at")
+    if not visit.person.may("export"):
+        raise Refusal(403, "app.not_allowed.text")
+    with visit.connection() as conn:
+        found = catalogue.playable(conn, camera, at, at + timedelta(milliseconds=1), 1)
+        if found:
+            visit.note(conn, "snapshot", {"camera": "/".join(camera), "at": at.isoformat()})
+    if not found:
+        raise Refusal(404, "watch.no_camera")
+    return {"at": spans.milliseconds(at)}
 
 
 def _known(cameras: tuple[CameraKey, ...], facts: list[Any]) -> None:

@@ -230,6 +230,12 @@ def short_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
     return _words(language, alert).begin.format(**_values(language, alert, zone))
 
 
+def told(language: Language, alert: AlertRow, zone: ZoneInfo) -> tuple[str, str]:
+    """What is wrong, and what to do."""
+    words, values = _words(language, alert), _values(language, alert, zone)
+    return words.begin.format(**values), words.remedy.format(**values)
+
+
 def end_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:
     """That it is over, and from when to when it went on."""
     times = f"{_clock(alert.opened_at, zone)} - {_clock(alert.closed_at or alert.seen_at, zone)}"

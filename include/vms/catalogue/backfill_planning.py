@@ -15,7 +15,8 @@ from datetime import datetime
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
 from vms.backfill import Order, Subject, reason_of
-from vms.catalogue.backfills import subjects
+from vms.catalogue.backfill_items import forget_bad, looked_at
+from vms.catalogue.backfills import site_stores, subjects
 from vms.catalogue.batching import BATCH_BYTES, Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
@@ -33,9 +34,15 @@ from vms.catalogue.planning import (
     store_batch,
 )
 from vms.catalogue.registering import lock, set_custody
+from vms.catalogue.replacing import left_over
 from vms.config import Site
 from vms.errors import CatalogueError
 from vms.model import Plan, RunRef, Sensed
+
+_TO_LOOK = ("unproven", "to_look_at", "broken", "other_profile")
+
+LOOKED_AT_ONCE = 20
+"""Recordings whose copies one task looks at."""
 
 FILES_PER_ROUND = 1500
 """Most recordings that one run takes on; a longer period goes on in a further run."""
@@ -77,8 +84,46 @@ def plan_backfill(
         left = _work(conn, cursor, site, site_id, order, made_at, now, again=False)
         in_run = _members(cursor, "run.run_no = %s", (run_no,))
         more = (sensed.more > 0 and bool(in_run)) or any(place not in in_run for place in left.places())
+        more = more or bool(_to_look(conn, site, order, now))
         settled, _ = standing(cursor, site_id, sensed)
         return Round(Plan(site.id, load_batches(cursor, run_no), (), settled), more)
+
+
+def choose_to_look(conn: Connection, site: Site, order: Order, now: datetime, *, again: bool) -> list[list[Place]]:
+    """The recordings whose copies the run looks at, the newest first, as so much as one task takes. now: UTC.
+
+    again: also those with which something was wrong. Raises CatalogueError when the backfill was cancelled meanwhile.
+    """
+    if again:
+        forget_bad(conn, order)
+    with conn, conn.cursor() as cursor:
+        _must_run(cursor, order, keep_site(cursor, site))
+    places = _to_look(conn, site, order, now)[:FILES_PER_ROUND]
+    return [places[at : at + LOOKED_AT_ONCE] for at in range(0, len(places), LOOKED_AT_ONCE)]
+
+
+def _to_look(conn: Connection, site: Site, order: Order, now: datetime) -> list[Place]:
+    if order.mode == "missing":
+        return []
+    done = looked_at(conn, order)
+    wanted = site_stores(conn, site.stores)
+    begun = left_over(conn, order) if order.mode == "recompress" else set()
+    return [
+        _place(one)
+        for one in subjects(conn, order)
+        if order.covers(one.camera, one.start_utc)
+        and _place(one) not in done
+        and (reason_of(one, order.mode, site.profile.name, wanted, now) in _TO_LOOK or _place(one) in begun)
+    ]
+
+
+def broken_left(conn: Connection, order: Order) -> int:
+    """Archived recordings of the period of which a copy is gone or damaged."""
+    return sum(
+        one.state in ("archived", "released") and (bool(one.broken) or not one.live)
+        for one in subjects(conn, order)
+        if order.covers(one.camera, one.start_utc)
+    )
 
 
 @dataclass(frozen=True)
@@ -188,8 +233,8 @@ def _work(
         reason = reason_of(one, order.mode, site.profile.name, wanted, now)
         if reason == "waiting" or (reason == "quarantined" and _place(one) not in refused):
             archive.append(one)
-        elif reason == "too_few_copies":
-            for store_id in sorted(set(wanted) - set(one.live) - set(one.broken)):
+        elif order.mode in ("missing", "reupload") and one.state in ("archived", "released") and one.live:
+            for store_id in one.lacking(wanted):
                 copies.setdefault(store_id, []).append(one)
     return _Work(archive, copies)
 

@@ -63,16 +63,17 @@ def url(home: Home, role: Literal["owner", "viewer"]) -> str:
     return f"postgresql://{_ROLES[role]}:{password}@{host}:{port}/{DATABASE}"
 
 
-def connect(address: str) -> Connection:
+def connect(address: str, *, asking: str = "*") -> Connection:
     """A connection in autocommit with its session in UTC, so that reading never leaves a transaction open.
 
+    asking: for whom the viewer's role asks (see v0012_grants.sql); "*" sees everything, "" nothing until `ask_for`.
     Functions that write open their own transaction. Raises CatalogueError when the catalogue does not answer in 10 s.
     """
     try:
         conn = psycopg2.connect(
             address,
             connect_timeout=10,
-            options="-c timezone=UTC",
+            options=f"-c timezone=UTC -c vms.asking={asking}",
             application_name="vms",
             keepalives_idle=30,
             keepalives_interval=10,
@@ -85,6 +86,11 @@ def connect(address: str) -> Connection:
         ) from error
     conn.autocommit = True
     return conn
+
+
+def ask_for(conn: Connection, asking: str) -> None:
+    """From now on this connection of the viewer's role asks for this user (their number), "*" for everything."""
+    fetch_one(conn, "SELECT set_config('vms.asking', %s, false)", [asking])
 
 
 def fetch_all(conn: Connection, sql: str, params: Params | dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -30,6 +30,8 @@ Event = Literal[
     "lost",
     "replanned",
     "repaired",
+    "recompressed",
+    "retired",
     "adopted",
     "archived",
     "release_kept",

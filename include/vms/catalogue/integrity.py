@@ -175,6 +175,27 @@ def broken_copies(conn: Connection, limit: int) -> list[tuple[StoredCopy, list[S
     return found
 
 
+def broken_of(conn: Connection, place: tuple[int, datetime]) -> list[tuple[StoredCopy, list[StoredCopy]]]:
+    """The broken copies of one recording, footage first, each with the live ones of the same part."""
+    copies = copies_of(conn, place)
+    return [
+        (broken, [one for one in copies if one.state == 0 and one.part == broken.part])
+        for broken in copies
+        if broken.state != 0
+    ]
+
+
+def copies_of(conn: Connection, place: tuple[int, datetime]) -> list[StoredCopy]:
+    """Every object of a recording that a store should hold, good or broken, footage first."""
+    found = fetch_all(
+        conn,
+        f"SELECT {_COPY} FROM copy k WHERE k.recording_id = %s AND k.start_at = %s AND k.state IN (0, 3)"  # noqa: S608
+        " ORDER BY k.part, k.store_id",
+        list(place),
+    )
+    return [_copy(row) for row in found]
+
+
 def record_repair(conn: Connection, actor: Actor, broken: StoredCopy, made: CopyReceipt) -> None:
     """The broken copy is good again: under its own key, or under another where a damaged object lies in its place."""
     place = (broken.recording_id, broken.start_utc)

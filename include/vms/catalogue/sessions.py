@@ -28,11 +28,12 @@ _LATELY = "at > now() - %s"
 
 @dataclass(frozen=True)
 class SessionRow:
-    """An open session and whose it is."""
+    """An open session and whose it is. scope: what they see, see Visitor in viewer.visitor."""
 
     user_id: int
     name: str
     role: str
+    scope: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,11 @@ def open_session(conn: Connection, token_hash: bytes) -> SessionRow | None:
     """The session of this token, when it is open and its user may sign in."""
     found = fetch_one(
         conn,
-        "SELECT u.user_id, u.name, u.role FROM viewer_session s JOIN viewer_user u USING (user_id)"
+        "SELECT u.user_id, u.name, u.role, CASE WHEN u.everywhere THEN '*' ELSE u.user_id || '.' || coalesce(("
+        "   SELECT left(md5(string_agg(g.site_id || '/' || coalesce(g.camera_id, 0), ','"
+        "                              ORDER BY g.site_id, g.camera_id)), 8)"
+        "   FROM viewer_grant g WHERE g.user_id = u.user_id), '') END"
+        " FROM viewer_session s JOIN viewer_user u USING (user_id)"
         " WHERE s.token_hash = %s AND u.disabled_at IS NULL AND s.seen_at > now() - %s AND s.made_at > now() - %s",
         [token_hash, IDLE, LONGEST],
     )

@@ -6,6 +6,7 @@ Every change is written into the log of views in the transaction that makes it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}\Z")
 
 @dataclass(frozen=True)
 class UserRow:
-    """One user. sessions: how many are open. last_seen: when one of them last did something. Times are UTC."""
+    """One user. sessions: how many are open. last_seen: when one of them last did something. Times are UTC.
+
+    everywhere: sees every site; else sees grants: (site, camera) ids, camera "" for all of the site.
+    """
 
     user_id: int
     name: str
@@ -32,21 +36,48 @@ class UserRow:
     disabled_at: datetime | None
     sessions: int
     last_seen: datetime | None
+    everywhere: bool
+    grants: tuple[tuple[str, str], ...]
 
 
 def list_users(conn: Connection) -> list[UserRow]:
     """All users, by name."""
     found = fetch_all(
         conn,
-        "SELECT u.user_id, u.name, u.role, u.made_at, u.made_by, u.disabled_at, count(s.user_id), max(s.seen_at)"
-        " FROM viewer_user u LEFT JOIN viewer_session s USING (user_id) GROUP BY u.user_id ORDER BY u.name",
+        "SELECT u.user_id, u.name, u.role, u.made_at, u.made_by, u.disabled_at, count(s.user_id), max(s.seen_at),"
+        " u.everywhere FROM viewer_user u LEFT JOIN viewer_session s USING (user_id)"
+        " GROUP BY u.user_id ORDER BY u.name",
         [],
     )
-    return [UserRow(*row) for row in found]
+    granted = fetch_all(
+        conn,
+        "SELECT g.user_id, s.slug, coalesce(c.slug, '') FROM viewer_grant g JOIN site s USING (site_id)"
+        " LEFT JOIN camera c USING (camera_id) ORDER BY s.slug, c.slug",
+        [],
+    )
+    rows = []
+    for row in found:
+        grants = tuple((site, camera) for user_id, site, camera in granted if user_id == row[0])
+        values: list[Any] = [*row, grants]
+        rows.append(UserRow(*values))
+    return rows
 
 
-def add_user(conn: Connection, name: str, role: str, password: str, who: str, now: datetime) -> None:
-    """Make a user. password: as vms.passwords.hashed gives it. Raises UserError for a name that is none or is taken."""
+def add_user(
+    conn: Connection,
+    name: str,
+    role: str,
+    password: str,
+    who: str,
+    now: datetime,
+    *,
+    everywhere: bool = False,
+    sees: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Make a user. password: as vms.passwords.hashed gives it. sees: as of `grant`.
+
+    Raises UserError for a name that is none or is taken, and as `grant` does.
+    """
     if not _NAME.match(name):
         raise UserError(
             f"{name!r} is no name for a user.",
@@ -55,10 +86,13 @@ def add_user(conn: Connection, name: str, role: str, password: str, who: str, no
     try:
         with conn, conn.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO viewer_user (name, role, password, made_at, made_by) VALUES (%s, %s, %s, %s, %s)",
-                (name, role, password, now, who),
+                "INSERT INTO viewer_user (name, role, password, made_at, made_by, everywhere)"
+                " VALUES (%s, %s, %s, %s, %s, %s) RETURNING user_id",
+                (name, role, password, now, who, everywhere),
             )
-            _log(cursor, who, "user_added", {"user": name, "role": role})
+            (user_id,) = cursor.fetchone() or (0,)
+            _log(cursor, who, "user_added", {"user": name, "role": role, "everywhere": everywhere})
+            _add_grants(cursor, user_id, name, sees, who)
     except UniqueViolation:
         raise UserError(f"There is a user {name} already.", "`vms users list` shows them.") from None
 
@@ -72,12 +106,16 @@ def set_password(conn: Connection, name: str, password: str, who: str) -> None:
         _log(cursor, who, "user_password", {"user": name})
 
 
-def set_role(conn: Connection, name: str, role: str, who: str) -> None:
-    """Give a user another role and end their sessions. Raises UserError when there is no such user, or when nobody
-    would be left to administer."""
+def set_role(conn: Connection, name: str, role: str, who: str, *, everywhere: bool) -> None:
+    """Give a user another role and end their sessions; everywhere: whether that role sees everything by itself.
+
+    Raises UserError when there is no such user, or when nobody would be left to administer.
+    """
     with conn, conn.cursor() as cursor:
         user_id = _lock(cursor, name)
-        cursor.execute("UPDATE viewer_user SET role = %s WHERE user_id = %s", (role, user_id))
+        cursor.execute(
+            "UPDATE viewer_user SET role = %s, everywhere = %s WHERE user_id = %s", (role, everywhere, user_id)
+        )
         _require_administrator(cursor)
         _end_sessions(cursor, user_id)
         _log(cursor, who, "user_role", {"user": name, "role": role})
@@ -91,6 +129,75 @@ def set_disabled(conn: Connection, name: str, disabled_at: datetime | None, who:
         _require_administrator(cursor)
         _end_sessions(cursor, user_id)
         _log(cursor, who, "user_disabled" if disabled_at else "user_enabled", {"user": name})
+
+
+def grant(conn: Connection, name: str, sites: Sequence[tuple[str, str]], who: str, *, everywhere: bool = False) -> None:
+    """Let a user see more: (site, camera) ids, camera "" for all of the site; or everything. Raises UserError for a
+    user, site or camera that the catalogue does not know; then nothing is changed."""
+    with conn, conn.cursor() as cursor:
+        user_id = _lock(cursor, name)
+        if everywhere:
+            cursor.execute("UPDATE viewer_user SET everywhere = true WHERE user_id = %s", (user_id,))
+            _log(cursor, who, "user_granted", {"user": name, "what": "*"})
+        _add_grants(cursor, user_id, name, sites, who)
+
+
+def revoke(
+    conn: Connection, name: str, sites: Sequence[tuple[str, str]], who: str, *, everywhere: bool = False
+) -> None:
+    """Let a user see less, and end their sessions. Raises UserError as grant does, and for what was not granted."""
+    with conn, conn.cursor() as cursor:
+        user_id = _lock(cursor, name)
+        if everywhere:
+            cursor.execute(
+                "UPDATE viewer_user SET everywhere = false WHERE user_id = %s AND role IN ('investigator', 'viewer')",
+                (user_id,),
+            )
+            if not cursor.rowcount:
+                raise UserError(f"The role of {name} sees everything.", "Give them another one: `vms users role`.")
+            _log(cursor, who, "user_revoked", {"user": name, "what": "*"})
+        for site, camera in sites:
+            cursor.execute(
+                "DELETE FROM viewer_grant WHERE user_id = %s AND site_id = %s AND camera_id IS NOT DISTINCT FROM %s",
+                (user_id, *_place(cursor, site, camera)),
+            )
+            what = f"{site}/{camera}" if camera else site
+            if not cursor.rowcount:
+                raise UserError(
+                    f"{name} was never granted {what} as such.", "`vms users list` shows what was; nothing was changed."
+                )
+            _log(cursor, who, "user_revoked", {"user": name, "what": what})
+        _end_sessions(cursor, user_id)
+
+
+def _add_grants(cursor: Cursor, user_id: int, name: str, sites: Sequence[tuple[str, str]], who: str) -> None:
+    for site, camera in sites:
+        cursor.execute(
+            "INSERT INTO viewer_grant VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (user_id, *_place(cursor, site, camera)),
+        )
+        _log(cursor, who, "user_granted", {"user": name, "what": f"{site}/{camera}" if camera else site})
+
+
+def end_all_sessions(conn: Connection) -> None:
+    """Everybody has to sign in again."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM viewer_session")
+
+
+def _place(cursor: Cursor, site: str, camera: str) -> tuple[int, int | None]:
+    cursor.execute(
+        "SELECT s.site_id, c.camera_id FROM site s LEFT JOIN camera c ON c.site_id = s.site_id AND c.slug = %s"
+        " WHERE s.slug = %s",
+        (camera, site),
+    )
+    found = cursor.fetchone()
+    if found is None or (camera and found[1] is None):
+        raise UserError(
+            f"The catalogue knows no {f'camera {camera} of site {site}' if camera else f'site {site}'}.",
+            "It knows one from the first run of its site on; `vms recordings` shows what it knows.",
+        )
+    return int(found[0]), found[1]
 
 
 def _lock(cursor: Cursor, name: str) -> int:

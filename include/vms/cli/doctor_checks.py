@@ -74,8 +74,9 @@ def _page(home: Home, seen: Overview) -> Iterator[Finding]:
     yield Finding(
         group,
         True,
-        f"The pages are {viewer_url(home)} and {airflow_url(home)}; they listen on this machine only. From another"
-        f" machine: ssh -L {home.viewer_port}:127.0.0.1:{home.viewer_port} USER@{platform.node()}",
+        f"The pages are {viewer_url(home)} and {airflow_url(home)}; they listen on"
+        f" this machine only{'' if home.place.is_loopback else f', the viewer on {home.place.host}'}."
+        f" From another machine: ssh -L {home.viewer_port}:127.0.0.1:{home.viewer_port} USER@{platform.node()}",
     )
 
 

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import getpass
 import json
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from vms.catalogue.connection import Connection, connect, naming_loss, url
-from vms.catalogue.copying import held_of, known_stores
-from vms.catalogue.coverage import load_facts
-from vms.catalogue.reads import RecordingFilter, RecordingRow, count_recordings, find_recordings, log_view
-from vms.cli.export_clips import write_clips
-from vms.cli.export_report import MANIFEST, Bar, Folder, Range, bar, gap_object, making_bar, show_end
-from vms.cli.selection import PAGE, filters, known_sites, moment_of
-from vms.cli.wording import clock_text, new_console, plain, size_text
-from vms.config import load_config
-from vms.coverage import find_gaps
-from vms.errors import ConfigError, StoreFull, VmsError
-from vms.evidence.package import add_custody, furnish, unseal
-from vms.evidence.signing import key_fingerprint, sign
-from vms.home import Home, from_environment
-from vms.model import State, StoreTarget
-from vms.steps.export import Exporter
-
-_KEPT: tuple[State, ...] = ("archived", "released")
-_SPARE_BYTES = 50_000_000
+from vms.catalogue.connection import connect, naming_loss, url
+from vms.catalogue.reads import count_recordings
+from vms.cli.export_report import Bars, Range, show_end
+from vms.cli.selection import filters, known_sites, moment_of
+from vms.cli.wording import new_console, plain, size_text
+from vms.errors import ConfigError, StoreFull
+from vms.exports.folder import MANIFEST, Folder
+from vms.exports.making import KEPT, SPARE_BYTES, What, make
+from vms.home import from_environment
 
 
 def register(app: typer.Typer) -> None:
@@ -102,7 +91,7 @@ def export(
         )
         if any(one.from_utc and one.to_utc and one.from_utc >= one.to_utc for one in wanted):
             raise typer.BadParameter("The end of the range is not later than its begin.", param_hint="RANGE")
-        totals = [count_recordings(conn, replace(one, states=_KEPT)) for one in wanted]
+        totals = [count_recordings(conn, replace(one, states=KEPT)) for one in wanted]
         files, size = sum(one.count for one in totals), sum(one.rendition_bytes for one in totals)
         if not as_json:
             console.print(f"{files} recordings, {size_text(size)}, to {plain(str(to))}")
@@ -111,24 +100,9 @@ def export(
                 sys.stdout.write(json.dumps({"planned": files, "planned_bytes": size}) + "\n")
             return
         folder = _folder(to, asked, size)
-        unseal(to)
-        stopped = False
-        with bar(files, size, console, quiet=as_json) as drawn:
-            try:
-                _write(conn, wanted, folder, home, drawn, console, quiet=as_json)
-            except KeyboardInterrupt:
-                stopped = True
-        if clip and not stopped:
-            try:
-                write_clips(home, folder, wanted, console, burn_in=burn_in, quiet=as_json)
-            except KeyboardInterrupt:
-                stopped = True
-        folder.gaps = [] if stopped else _gaps(conn, wanted, folder)
-        complete = not stopped and not folder.failures
-        if evidence and not stopped:
-            _seal(conn, home, folder, console, reason.strip(), complete=complete, quiet=as_json)
-        else:
-            folder.close(complete=complete)
+        what = What(clip=clip, burn_in=burn_in, reason=reason.strip())
+        with Bars(console, quiet=as_json) as bars:
+            stopped = not make(home, conn, folder, wanted, what, bars)
     _tell(folder, console, stopped=stopped, as_json=as_json)
 
 
@@ -142,7 +116,7 @@ def parse_range(text: str, sites: Sequence[str], cameras: Sequence[str]) -> Rang
         end = begin
     if begin is None and end is None:
         raise typer.BadParameter("Give at least one end: FROM.. or ..TO.", param_hint="RANGE")
-    return Range(text, begin, end, tuple(sites), tuple(cameras))
+    return Range(text, tuple(sites), tuple(cameras), begin, end)
 
 
 def _folder(to: Path, asked: Range, size: int) -> Folder:
@@ -150,109 +124,22 @@ def _folder(to: Path, asked: Range, size: int) -> Folder:
         to.mkdir(parents=True, exist_ok=True)
         begun = (to / MANIFEST).exists()
         free = shutil.disk_usage(to).free
-        if not begun and size + _SPARE_BYTES > free:
+        if not begun and size + SPARE_BYTES > free:
             raise StoreFull(
                 f"{to} has {size_text(free)} free; the export needs {size_text(size)}.",
                 "Choose another disk, or a shorter range.",
             )
         return Folder.opened(
-            to, asked, f"{getpass.getuser()}@{socket.gethostname()}", datetime.now(UTC).replace(microsecond=0)
+            to,
+            asked,
+            f"{getpass.getuser()}@{socket.gethostname()}",
+            datetime.now(UTC).replace(microsecond=0),
+            {"to": str(to)},
         )
     except OSError as error:
         raise ConfigError(
             f"--to: {to} can't be written to ({error.strerror}).", "Choose a folder of your own."
         ) from error
-
-
-def _write(
-    conn: Connection,
-    wanted: Sequence[RecordingFilter],
-    folder: Folder,
-    home: Home,
-    drawn: Bar,
-    console: Console,
-    *,
-    quiet: bool,
-) -> None:
-    exporter = Exporter(_stores(conn, home))
-    for page in (page for one in wanted for page in _pages(conn, one)):
-        held = held_of(conn, [(row.id, row.start_utc) for row in page if row.state in _KEPT])
-        for row in page:
-            order = held.get(row.id)
-            if order is None:
-                folder.lacks(row)
-                continue
-            path = folder.path_of(row, order)
-            try:
-                done = exporter.export(order, path, drawn.moved)
-            except VmsError as error:
-                folder.failed(row, error)
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
-                    raise StoreFull(
-                        f"{path} can't be written ({error.strerror}).",
-                        "Make room on the disk, then give the same command again: it goes on from there.",
-                    ) from error
-                folder.failed(row, VmsError(f"{path} can't be written ({error.strerror}).", "See to that folder."))
-            else:
-                folder.has(row, path, done)
-                log_view(
-                    conn, folder.by, "export", row.id, row.start_utc, {"to": str(path), "sha256": done.copy.sha256}
-                )
-                if not quiet and not console.is_terminal:
-                    console.print(
-                        f"{row.site}/{row.camera} {clock_text(row.start_utc, row.time_zone)}"
-                        f"  {size_text(done.copy.size_bytes)} {done.how}{f' from {done.store}' if done.store else ''}",
-                        markup=False,
-                    )
-            drawn.end(row)
-
-
-def _stores(conn: Connection, home: Home) -> dict[int, StoreTarget]:
-    """Every store by number, as sites.yaml describes it now; one that is no longer in it as it was known."""
-    known = known_stores(conn)
-    try:
-        for now in load_config(home.sites_file).stores:
-            if now.name in known:
-                known[now.name] = replace(known[now.name], url=now.url, conn_id=now.conn_id, options=now.options)
-    except ConfigError:  # what is archived can be taken out while sites.yaml is being mended
-        pass
-    return {target.store_id: target for target in known.values()}
-
-
-def _pages(conn: Connection, wanted: RecordingFilter) -> Iterator[list[RecordingRow]]:
-    after: tuple[datetime, int] | None = None
-    while page := find_recordings(conn, wanted, limit=PAGE, after=after, newest_first=False):
-        yield page
-        after = (page[-1].start_utc, page[-1].id)
-
-
-def _gaps(conn: Connection, wanted: Sequence[RecordingFilter], folder: Folder) -> list[dict[str, object]]:
-    """Where footage was expected and is missing, for each camera meant; an open end is that of the footage found."""
-    found = []
-    for one in wanted:
-        begin, end = one.from_utc or folder.first, one.to_utc or folder.last
-        if begin is None or end is None:
-            continue
-        days: tuple[date, date] = (begin.date(), end.date())
-        for facts in load_facts(conn, *days, sites=one.sites, cameras=one.cameras):
-            found += [gap_object(facts, gap) for gap in find_gaps(facts, begin, end)]
-    return found
-
-
-def _seal(
-    conn: Connection, home: Home, folder: Folder, console: Console, reason: str, *, complete: bool, quiet: bool
-) -> None:
-    """Make an evidence package of the folder and sign it."""
-    mark = key_fingerprint(home)
-    folder.evidence = {"reason": reason, "fingerprint": mark}
-    add_custody(conn, folder.recordings)
-    told = folder.as_manifest(complete=complete)
-    with making_bar("stills", len(folder.recordings), console, quiet=quiet) as moved:
-        attached = furnish(home, folder.root, told, mark, moved)
-    folder.close(complete=complete, attached=attached)
-    sign(home, folder.root)
-    log_view(conn, folder.by, "evidence", None, None, {"to": str(folder.root), "reason": reason, **folder.counts()})
 
 
 def _tell(folder: Folder, console: Console, *, stopped: bool, as_json: bool) -> None:

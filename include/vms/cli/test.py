@@ -32,8 +32,13 @@ def run_tests(
         checks.append(("mypy", [python, "-m", "mypy"]))
     if context.args:
         checks = []
-    unit = ["-m", "not slow", "tests/unit"] if fast and not context.args else []
-    checks.append(("tests", [python, "-m", "pytest", *unit, *context.args]))
+    if context.args:
+        chosen = context.args
+    elif fast:
+        chosen = ["-m", "not slow", "tests/unit"]
+    else:  # end-to-end tests wait for most of their time: two processes take little more than half of it
+        chosen = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    checks.append(("tests", [python, "-m", "pytest", *chosen]))
     console = new_console()
     failed = []
     for name, argv in checks:

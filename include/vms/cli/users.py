@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from vms.cli.retention import who
 from vms.cli.wording import new_console, plain, utc_text
 from vms.errors import UserError
 from vms.home import Home, from_environment
-from vms.users import RIGHTS, Role
+from vms.users import EVERYWHERE, RIGHTS, Role
 
 app = typer.Typer(help="Who may sign in to the viewer.", no_args_is_help=True)
 
@@ -35,15 +36,32 @@ _MadeUp = Annotated[
     bool, typer.Option("--make-up", help="Make up a password, keep it in a file of the state folder and say where.")
 ]
 
+_Sites = Annotated[list[str] | None, typer.Option("--site", help="All of this site (its id); may be repeated.")]
+_Cameras = Annotated[
+    list[str] | None, typer.Option("--camera", metavar="SITE/CAMERA", help="This camera; may be repeated.")
+]
+_Everywhere = Annotated[bool, typer.Option("--everywhere", help="Every site, also those that come later.")]
+
 
 @app.command()
-def add(name: _Name, role: _Role, make_up: _MadeUp = False) -> None:
-    """Let somebody sign in. The password is asked for, or read from the standard input."""
+def add(
+    name: _Name,
+    role: _Role,
+    site: _Sites = None,
+    camera: _Cameras = None,
+    everywhere: _Everywhere = False,
+    make_up: _MadeUp = False,
+) -> None:
+    """Let somebody sign in, and see these sites. The password is asked for, or read from the standard input."""
     home = from_environment()
+    places = _places(site, camera)
+    everywhere = everywhere or role in EVERYWHERE
     with _opened(home) as conn:
         password = _password(name, make_up=make_up)
-        kept.add_user(conn, name, role, passwords.hashed(password), who(), datetime.now(UTC))
-    new_console().print(f"{plain(name)} may sign in as {role}.")
+        hashed, now = passwords.hashed(password), datetime.now(UTC)
+        kept.add_user(conn, name, role, hashed, who(), now, everywhere=everywhere, sees=places)
+    sees = "everything" if everywhere else _names(places) or "nothing yet (`vms users grant`)"
+    new_console().print(f"{plain(name)} may sign in as {role} and sees {plain(sees)}.")
     _keep(home, name, password if make_up else None)
 
 
@@ -58,13 +76,14 @@ def list_all(as_json: _Json = False) -> None:
             sys.stdout.write(json.dumps(asdict(row) | times, ensure_ascii=False) + "\n")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("user", "role", "made (UTC)", "by", "sessions", "last seen (UTC)", "state"):
+    for title in ("user", "role", "sees", "made (UTC)", "by", "sessions", "last seen (UTC)", "state"):
         table.add_column(title)
     for row in rows:
         seen = f"{row.last_seen:%Y-%m-%d %H:%M}" if row.last_seen else ""
         state = f"disabled {row.disabled_at:%Y-%m-%d}" if row.disabled_at else ""
         made = f"{row.made_at:%Y-%m-%d}"
-        table.add_row(row.name, row.role, made, plain(row.made_by), str(row.sessions), seen, state)
+        sees = "everything" if row.everywhere else _names(row.grants) or "nothing"
+        table.add_row(row.name, row.role, plain(sees), made, plain(row.made_by), str(row.sessions), seen, state)
     new_console().print(table if rows else "There is no user yet; `vms up` makes the first administrator.")
 
 
@@ -83,8 +102,27 @@ def passwd(name: _Name, make_up: _MadeUp = False) -> None:
 def role(name: _Name, role: Annotated[Role, typer.Argument(metavar="ROLE", help=", ".join(RIGHTS))]) -> None:
     """Give a user another role. What they have open ends."""
     with _opened(from_environment()) as conn:
-        kept.set_role(conn, name, role, who())
-    new_console().print(f"{plain(name)} is {role} from now on.")
+        kept.set_role(conn, name, role, who(), everywhere=role in EVERYWHERE)
+    sees = "and sees everything" if role in EVERYWHERE else "and sees what is granted (`vms users list`)"
+    new_console().print(f"{plain(name)} is {role} from now on, {sees}.")
+
+
+@app.command()
+def grant(name: _Name, site: _Sites = None, camera: _Cameras = None, everywhere: _Everywhere = False) -> None:
+    """Let a user see more sites or cameras."""
+    places = _some(site, camera, everywhere=everywhere)
+    with _opened(from_environment()) as conn:
+        kept.grant(conn, name, places, who(), everywhere=everywhere)
+    new_console().print(f"{plain(name)} sees {'everything' if everywhere else plain(_names(places))} from now on.")
+
+
+@app.command()
+def revoke(name: _Name, site: _Sites = None, camera: _Cameras = None, everywhere: _Everywhere = False) -> None:
+    """Take back what was granted. What the user has open ends at once."""
+    places = _some(site, camera, everywhere=everywhere)
+    with _opened(from_environment()) as conn:
+        kept.revoke(conn, name, places, who(), everywhere=everywhere)
+    new_console().print(f"Taken back; what {plain(name)} had open has ended.")
 
 
 @app.command()
@@ -101,6 +139,25 @@ def enable(name: _Name) -> None:
     with _opened(from_environment()) as conn:
         kept.set_disabled(conn, name, None, who())
     new_console().print(f"{plain(name)} may sign in again.")
+
+
+def _places(sites: list[str] | None, cameras: list[str] | None) -> list[tuple[str, str]]:
+    """(site, camera) ids; camera "" for all of the site. Raises typer.BadParameter."""
+    split = [one.partition("/") for one in cameras or []]
+    if any(not (site and camera) for site, _, camera in split):
+        raise typer.BadParameter("Write a camera as SITE/CAMERA.", param_hint="--camera")
+    return [*((site, "") for site in sites or []), *((site, camera) for site, _, camera in split)]
+
+
+def _some(sites: list[str] | None, cameras: list[str] | None, *, everywhere: bool) -> list[tuple[str, str]]:
+    places = _places(sites, cameras)
+    if not places and not everywhere:
+        raise typer.BadParameter("Say what: --site, --camera or --everywhere.")
+    return places
+
+
+def _names(places: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{site}/{camera}" if camera else site for site, camera in places)
 
 
 def _opened(home: Home) -> closing[Connection]:

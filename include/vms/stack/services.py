@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import sys
 import time
 import urllib.error
@@ -12,16 +13,26 @@ from datetime import datetime
 from typing import Any
 
 from vms.home import PROJECT_ROOT, Home
-from vms.stack.airflow_env import airflow_environment, airflow_url, base_environment, viewer_environment
-from vms.stack.postgres import HOST, is_ready, prepare_server
+from vms.stack.airflow_env import (
+    airflow_environment,
+    airflow_url,
+    base_environment,
+    owner_url,
+    viewer_environment,
+)
+from vms.stack.postgres import is_ready, prepare_server
 from vms.stack.supervisor import Command, Service
 
 PROBE_S = 5.0
 HEALTH_KEPT_S = 0.5
 
+_OWN = ssl.create_default_context()
+"""Only ever asks this machine whether its pages are there, by an address that their certificate need not name."""
+_OWN.check_hostname, _OWN.verify_mode = False, ssl.CERT_NONE
+
 
 def viewer_url(home: Home) -> str:
-    return f"http://{HOST}:{home.viewer_port}"
+    return f"{home.place.scheme}://{home.place.reached_at}:{home.viewer_port}"
 
 
 def postgres_service(home: Home) -> Service:
@@ -37,6 +48,16 @@ def viewer_service(home: Home) -> Service:
         return Command((sys.executable, "-m", "viewer.serve"), viewer_environment(home), PROJECT_ROOT)
 
     return Service("viewer", prepare, lambda: _get(f"{viewer_url(home)}/_stcore/health") is not None)
+
+
+def exports_service(home: Home) -> Service:
+    """Makes what people order in the viewer. It writes down how far it is as owner and looks for footage as viewer."""
+
+    def prepare() -> Command:
+        environment = viewer_environment(home) | {"VMS_CATALOGUE_URL": owner_url(home)}
+        return Command((sys.executable, "-m", "vms.exports.worker"), environment, PROJECT_ROOT)
+
+    return Service("exports", prepare, lambda: True)
 
 
 def recorder_service(home: Home) -> Service:
@@ -94,9 +115,9 @@ class AirflowHealth:
 
 
 def _get(url: str) -> bytes | None:
-    """The body of a page that answers with 200, else None."""
+    """The body of a page of ours that answers with 200, else None."""
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_S) as answer:  # noqa: S310 - http on loopback, made by us
+        with urllib.request.urlopen(url, timeout=PROBE_S, context=_OWN) as answer:  # noqa: S310 - a page of our own
             body: bytes = answer.read()
             return body if answer.status == 200 else None
     except (OSError, urllib.error.URLError, ValueError):

@@ -83,27 +83,18 @@ def prove(
         for copy in integrity.parts_of(conn, rendition):
             looked += 1
             try:
-                _check(conn, store, copy, home)
-            except _Unplayable as error:
-                found = replace(found, unplayable=found.unplayable + 1)
-                report(f"{target.name}: {error.message}")
-            except RestoreNeeded:
-                found = replace(found, cold=found.cold + 1)
-                break
-            except (ObjectMissing, CopyDamaged) as error:
-                kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
-                if kind == "lost" and (refusal := _looks_emptied(target, store, found.lost, looked)):
-                    return replace(found, error=refusal.message, remedy=refusal.remedy)
-                message = f"{target.name}: {error.message}"
-                outcome = lose(conn, Actor(run, datetime.now(UTC)), copy, kind, message)
-                if outcome != "known":
-                    found = replace(found, **{kind: getattr(found, kind) + 1})
-                    report(f"{message} {_THEN[outcome]}")
+                believe = partial(looks_emptied, target, store, found.lost, looked)
+                look = look_at(conn, store, copy, home, run, believe)
             except StoreError as error:
                 return replace(found, error=error.message, remedy=error.remedy)
-            else:
-                integrity.save_proof(conn, copy, datetime.now(UTC))
+            if look.outcome == "cold":
+                found = replace(found, cold=found.cold + 1)
+                break
+            if look.outcome == "proven":
                 found = replace(found, bytes=found.bytes + copy.size_bytes)
+            elif look.outcome != "known":
+                found = replace(found, **{look.outcome: getattr(found, look.outcome) + 1})
+                report(look.message)
         found = replace(found, checked=found.checked + 1)
         moved(found)
         if time.monotonic() > deadline:
@@ -111,7 +102,7 @@ def prove(
     return found
 
 
-def _looks_emptied(target: StoreTarget, store: Store, lost: int, looked: int) -> StoreError | None:
+def looks_emptied(target: StoreTarget, store: Store, lost: int, looked: int) -> StoreError | None:
     """Why one more loss is not believed, when it is not. lost: of those looked at before."""
     try:
         if lost == 0:
@@ -122,11 +113,49 @@ def _looks_emptied(target: StoreTarget, store: Store, lost: int, looked: int) ->
     return None
 
 
-_THEN = {
+THEN = {
     "wanted": "It is made good from another copy.",
     "replanned": "It is archived again from its source on site.",
     "lost": "No other copy is known: this footage is lost unless its source can be exported again.",
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one copy was found to be. known: lost or damaged, which is in the catalogue already. message: "" when it is
+    proven."""
+
+    outcome: Literal["proven", "damaged", "lost", "unplayable", "cold", "known"]
+    message: str = ""
+
+
+def look_at(
+    conn: Connection,
+    store: Store,
+    copy: StoredCopy,
+    home: Home,
+    run: RunRef,
+    believe: Callable[[], StoreError | None],
+) -> Look:
+    """Fetch one copy, hash and decode it, and write down what it is. Raises StoreError when the store can't be read.
+
+    believe: asked before a copy counts as lost; what it answers is raised instead.
+    """
+    try:
+        _check(conn, store, copy, home)
+    except _Unplayable as error:
+        return Look("unplayable", f"{store.name}: {error.message}")
+    except RestoreNeeded as error:
+        return Look("cold", f"{store.name}: {error.message} {error.remedy}")
+    except (ObjectMissing, CopyDamaged) as error:
+        kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
+        if kind == "lost" and (refusal := believe()):
+            raise refusal from error
+        message = f"{store.name}: {error.message}"
+        outcome = lose(conn, Actor(run, datetime.now(UTC)), copy, kind, message)
+        return Look("known", message) if outcome == "known" else Look(kind, f"{message} {THEN[outcome]}")
+    integrity.save_proof(conn, copy, datetime.now(UTC))
+    return Look("proven")
 
 
 class _Unplayable(VmsError):

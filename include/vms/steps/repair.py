@@ -9,7 +9,7 @@ What an earlier try has put there and died before it was recorded is taken over,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from vms.model import CopyReceipt, RunRef, StoreTarget
 from vms.steps.copying import Piece, beside, put, repair_of
 from vms.steps.inspecting import inspected, sweep
 from vms.steps.meeting import meet
-from vms.stores import ObjectMissing, Store
+from vms.stores import ObjectMissing, Pace, Store
 
 MOST = 5000
 """Broken copies that one call looks at."""
@@ -58,17 +58,31 @@ def repair(
     """Make good what can be, within the time. targets: all stores by number. Never raises for a store or a copy."""
     ensure_partitions(conn, months_ahead(datetime.now(UTC)))
     sweep(home.staging / ".integrity")
-    stores = _Stores(targets, report)
-    deadline = time.monotonic() + budget_s
     todo = integrity.broken_copies(conn, MOST)
+    return repair_these(conn, todo, Stores(targets, report), home, run, budget_s=budget_s, report=report, moved=moved)
+
+
+def repair_these(
+    conn: Connection,
+    todo: Sequence[tuple[StoredCopy, list[StoredCopy]]],
+    stores: Stores,
+    home: Home,
+    run: RunRef,
+    *,
+    budget_s: float,
+    report: Callable[[str], None],
+    moved: Callable[[Repaired], None] = lambda _: None,
+) -> Repaired:
+    """Make these broken copies good, each from one of those beside it. Never raises for a store or a copy."""
+    deadline = time.monotonic() + budget_s
     done = Repaired(broken=len(todo))
     for broken, holders in todo:
         target = stores.get(broken.store_id)
         made = None if target is None else _make(conn, stores, target, broken, holders, home, run, report)
-        if made is not None:
+        if made is not None and target is not None:
             integrity.record_repair(conn, Actor(run, datetime.now(UTC)), broken, made)
             done = replace(done, repaired=done.repaired + 1)
-            report(f"{made.key} in {targets[broken.store_id].name}: repaired")
+            report(f"{made.key} in {target.name}: repaired")
         elif target is not None and archive_from_source(conn, Actor(run, datetime.now(UTC)), broken):
             done = replace(done, from_source=done.from_source + 1)
             report(f"{broken.key}: no store has a good copy; the next run of its site archives it from its source")
@@ -82,19 +96,23 @@ def repair(
     return done
 
 
-class _Stores:
-    """The stores met so far; one that can't be used is told of once and asked no more."""
+class Stores:
+    """The stores met so far; one that can't be used is told of once and asked no more. pace: what is sent keeps to."""
 
-    def __init__(self, targets: Mapping[int, StoreTarget], report: Callable[[str], None]) -> None:
+    def __init__(
+        self, targets: Mapping[int, StoreTarget], report: Callable[[str], None], pace: Pace | None = None
+    ) -> None:
         self._targets = targets
         self._report = report
+        self._pace = pace
         self._met: dict[int, Store | None] = {}
 
     def get(self, number: int) -> Store | None:
+        """The store of this number; None when it can't be used now."""
         if number not in self._met:
             self._met[number] = None
             try:
-                self._met[number], _ = meet(self._targets[number])
+                self._met[number], _ = meet(self._targets[number], self._pace)
             except VmsError as error:
                 self._report(f"{self._targets[number].name} can't be used now: {error}")
         return self._met[number]
@@ -102,7 +120,7 @@ class _Stores:
 
 def _make(
     conn: Connection,
-    stores: _Stores,
+    stores: Stores,
     target: Store,
     broken: StoredCopy,
     holders: list[StoredCopy],

@@ -55,6 +55,15 @@ class Targets:
     sprite: Path
 
 
+@dataclass(frozen=True)
+class StandIn:
+    """How a piece of a rendition becomes H.264 for a browser. height: at most; sound: its rate, such as "48k"."""
+
+    height: int
+    crf: int
+    sound: str
+
+
 def sheet_for(duration_s: float) -> Sheet:
     """A tile a second, or fewer so that there are at most 60; intervals are whole tenths of a second."""
     interval_s = max(1.0, math.ceil(duration_s / MOST_TILES * 10 - 1e-6) / 10)
@@ -139,6 +148,18 @@ def decode_sound(program: str, source: Path, probe: Probe) -> list[str]:
     """Decode only the sound of a source, to know what can be done with it."""
     index = probe.audio.index if probe.audio else 0
     return _placed(program, [ffmpeg.output(_input(probe)[str(index)], _NULL, f="null")], source, None)
+
+
+def stand_in(program: str, piece: Path, target: Path, how: StandIn, begins_s: float) -> list[str]:
+    """A piece of a rendition as H.264 in MPEG-TS, whose times begin at begins_s. What can't be decoded is left out."""
+    read = ffmpeg.input(_SOURCE, threads=1, protocol_whitelist="file", format_whitelist=DEMUXERS)
+    picture = read["v:0"].filter("scale", w=-2, h=f"min({how.height},2*trunc(ih/2))").filter("format", "yuv420p")
+    options = {"c:v": "libx264", "preset": "superfast", "crf": how.crf, "bf": 0, "g": 600, "threads": 2}
+    sound = {"c:a": "aac", "ac": 1, "b:a": how.sound}
+    times = {"fps_mode": "passthrough", "output_ts_offset": f"{begins_s:.6f}", "muxdelay": 0, "muxpreload": 0}
+    node = ffmpeg.output(picture, read["a:0?"], _RENDITION, f="mpegts", map_metadata=-1, **options, **sound, **times)
+    targets = Targets(target, target, target, target)
+    return _placed(program, [node], piece, targets)
 
 
 _SOURCE, _NULL = "vms-source", "vms-null"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,15 +11,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
-
 from vms.catalogue.reads import RecordingFilter
-from vms.cli.export_report import CLIPS, Folder, making_bar, stem_of
-from vms.cli.wording import utc_text
 from vms.errors import VmsError
+from vms.exports.folder import CLIPS, Folder, stem_of
 from vms.home import Home
 from vms.steps.clip import Clip, Footage, make_clip, plan_clips
 from vms.steps.staged import sha256_of
+from vms.video.ffmpeg import Stopped
+from vms.wording import utc_text
 
 
 @dataclass(frozen=True)
@@ -35,31 +35,38 @@ def write_clips(
     home: Home,
     folder: Folder,
     wanted: Sequence[RecordingFilter],
-    console: Console,
+    begins: Callable[[float, int], None],
+    moved: Callable[[float], None],
+    stop: threading.Event,
     *,
     burn_in: bool,
-    quiet: bool,
 ) -> None:
-    """Make the clips of all recordings that lie in the folder. wanted: the range, in UTC for each zone."""
+    """Make the clips of all recordings that lie in the folder. wanted: the range, in UTC for each zone.
+
+    begins: told how many seconds and clips it will be; moved: how many seconds are made. Raises Stopped.
+    """
     planned = [one for some in _by_camera(folder.recordings) for one in _planned(folder, some, wanted)]
+    begins(sum(one.clip.seconds for one in planned), len(planned))
     before = 0.0
-    with making_bar("clips", sum(one.clip.seconds for one in planned), console, quiet=quiet) as moved:
-        for one in planned:
-            begin = one.clip.begin.astimezone(ZoneInfo(one.zone))
-            path = folder.root / CLIPS / f"{stem_of(one.site, one.camera, begin)}.mp4"
-            told = _told(one, path, folder.root)
-            burnt_in = one.names if burn_in else ""
-            try:
-                make_clip(home, one.clip, path, zone=one.zone, burn_in=burnt_in, moved=partial(_add, moved, before))
-                proof = {"size_bytes": path.stat().st_size, "sha256": sha256_of(path), "burnt_in": burn_in}
-            except VmsError as error:
-                folder.failures.append(told | {"message": error.message, "remedy": error.remedy})
-            except OSError as error:
-                message = f"{path} can't be written ({error.strerror})."
-                folder.failures.append(told | {"message": message, "remedy": "Make room there, then go on."})
-            else:
-                folder.clips.append(told | proof)
-            before += one.clip.seconds
+    for one in planned:
+        if stop.is_set():
+            raise Stopped
+        begin = one.clip.begin.astimezone(ZoneInfo(one.zone))
+        path = folder.root / CLIPS / f"{stem_of(one.site, one.camera, begin)}.mp4"
+        told = _told(one, path, folder.root)
+        burnt_in = one.names if burn_in else ""
+        try:
+            add = partial(_add, moved, before)
+            make_clip(home, one.clip, path, zone=one.zone, burn_in=burnt_in, moved=add, stop=stop)
+            proof = {"size_bytes": path.stat().st_size, "sha256": sha256_of(path), "burnt_in": burn_in}
+        except VmsError as error:
+            folder.failures.append(told | {"message": error.message, "remedy": error.remedy})
+        except OSError as error:
+            message = f"{path} can't be written ({error.strerror})."
+            folder.failures.append(told | {"message": message, "remedy": "Make room there, then go on."})
+        else:
+            folder.clips.append(told | proof)
+        before += one.clip.seconds
 
 
 def _add(moved: Callable[[float], None], before: float, seconds: float) -> None:

@@ -1,0 +1,279 @@
+"""The pages Holds, Alerts and Log: by role and grant, what they write down, and that nobody goes past them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import streamlit as st
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
+from viewer import audit_log, database, visitor
+from viewer.gate import Gate
+from viewer_world import ATTACK, NOW, Clip, SignedIn, World, build, make_clip, owner, sign_in
+from vms.catalogue import alerts, audit, holds, reads
+from vms.home import Home, from_environment
+
+SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
+BEGIN, END = datetime(2026, 1, 30, 17, tzinfo=UTC), datetime(2026, 1, 31, 17, tzinfo=UTC)
+As = Callable[[SignedIn], None]
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    home = catalogue[0]
+    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
+    st.cache_data.clear()
+    yield build(from_environment(), clip)
+    database.pool(from_environment()).close()
+
+
+@pytest.fixture
+def look_as(monkeypatch: pytest.MonkeyPatch) -> As:
+    def look(person: SignedIn) -> None:
+        monkeypatch.setattr(visitor, "_session_of_request", lambda: f"{person.session} 192.0.2.7")
+
+    return look
+
+
+def _page(draw: str, **params: str) -> AppTest:
+    """A page by itself, as the script shows it."""
+    app = AppTest.from_string(
+        f"from viewer import frame\nfrom viewer.pages import {draw}\n{draw}.draw(frame.language(), lambda _: None)",
+        default_timeout=120,
+    )
+    for name, value in ({"lang": "en"} | params).items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def _html(app: AppTest) -> str:
+    return " ".join(str(element.proto.body) for element in app.get("html"))
+
+
+def _button(app: AppTest, label: str) -> Any:
+    return next((one for one in app.button if one.label == label), None)
+
+
+def _log(world: World, action: str) -> list[tuple[Any, ...]]:
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT who, address, detail FROM view_log WHERE action = %s ORDER BY view_no", (action,))
+        return cursor.fetchall()
+
+
+def _holds(world: World) -> list[holds.HoldRow]:
+    with closing(owner(world.home)) as conn:
+        return holds.list_holds(conn, also_released=True)
+
+
+def test_an_investigator_holds_and_an_administrator_releases(world: World, look_as: As) -> None:
+    look_as(sign_in(world.home, "budi", "investigator", [("ho", "lobby"), ("makassar", "")]))
+    app = _page("holds", camera="ho/lobby", **{"from": "2026-01-31T08:00", "to": "2026-01-31T08:06"})
+    assert app.multiselect[0].options == ["Cabang Makassar: all cameras", "Kasir · Cabang Makassar", *_of_ho()]
+    _button(app, "Hold").click().run()
+    assert "Say why." in app.error[0].value
+    app.text_area[0].set_value(f"theft {ATTACK}")
+    _button(app, "Hold").click().run()
+    assert not app.exception
+    (made,) = _holds(world)
+    assert (made.cameras, made.who, made.reason) == ((("ho", "lobby"),), "budi", f"theft {ATTACK}")
+    assert (made.from_utc, made.to_utc) == (
+        datetime(2026, 1, 31, 1, tzinfo=UTC),
+        datetime(2026, 1, 31, 1, 6, tzinfo=UTC),
+    )
+    assert made.recordings == 2
+    assert "theft &lt;img" in _html(app)
+    assert "<img src=x" not in _html(app)
+    assert _button(app, "Release this hold") is None, "who may hold may not release"
+    ((who, address, detail),) = _log(world, "hold")
+    assert (who, address, detail["cameras"]) == ("budi", "192.0.2.7", ["ho/lobby"])
+
+    look_as(sign_in(world.home, "sari"))
+    app = _page("holds")
+    _button(app, "Release this hold").click().run()
+    assert "Say why." in app.error[0].value
+    next(one for one in app.text_area if one.label.startswith("Why, and")).set_value("the judge said so")
+    _button(app, "Release this hold").click().run()
+    (made,) = _holds(world)
+    assert (made.released_by, made.release_reason) == ("sari", "the judge said so")
+    assert _log(world, "release") == [("sari", "192.0.2.7", {"hold": made.hold_id, "reason": "the judge said so"})]
+
+
+def _of_ho() -> list[str]:
+    name = f"Kantor Pusat {ATTACK}"
+    return [f"{name}: all cameras", f"Lobi {ATTACK} · {name}"]
+
+
+def test_who_may_only_watch_sees_the_holds_of_what_they_see_and_no_button(world: World, look_as: As) -> None:
+    with closing(owner(world.home)) as conn:
+        holds.add_hold(conn, [("ho", "")], BEGIN, END, "all of ho", "test", NOW)
+        holds.add_hold(conn, [("makassar", "")], BEGIN, END, "all of makassar", "test", NOW)
+    look_as(sign_in(world.home, "dewi", "viewer", [("makassar", "")]))
+    app = _page("holds")
+    assert "all of makassar" in _html(app)
+    assert "all of ho" not in _html(app)
+    assert not app.multiselect
+    assert _button(app, "Hold") is None
+    assert _button(app, "Release this hold") is None
+
+
+def test_cameras_of_two_zones_and_a_backward_time_are_refused_in_words(world: World, look_as: As) -> None:
+    look_as(sign_in(world.home, "sari"))
+    for params, said in (
+        ({"camera": "ho/lobby,makassar/cashier", "from": "2026-01-31", "to": "2026-01-31"}, "different time zones"),
+        ({"camera": "", "from": "2026-01-31", "to": "2026-01-31"}, "at least one camera"),
+    ):
+        app = _page("holds", **params)
+        app.text_area[0].set_value("why")
+        _button(app, "Hold").click().run()
+        assert said in app.error[0].value
+    app = _page("holds", camera="ho/lobby", **{"from": "2026-01-31T10:00", "to": "2026-01-31T11:00"})
+    app.text_area[0].set_value("why")
+    app.time_input[1].set_value(time(9))
+    _button(app, "Hold").click().run()
+    assert "later than the beginning" in app.error[0].value
+    assert _holds(world) == []
+
+
+def test_the_database_lets_nobody_hold_or_release_beyond_their_grants(world: World) -> None:
+    """Whatever a page forgets to ask."""
+    budi = sign_in(world.home, "budi", "investigator", [("ho", "lobby")])
+    pool = database.pool(world.home)
+    found = visitor.of(pool).find(bytes.fromhex(budi.session))
+    assert found
+    refused = psycopg2.errors.InsufficientPrivilege
+    with pool.connection(found.scope) as conn:
+        for beyond in ([("ho", "")], [("ho", "lobby"), ("ho", "")]):
+            with pytest.raises(refused):
+                holds.add_hold(conn, beyond, BEGIN, END, "why", "budi", NOW)
+        with pytest.raises(Exception, match="knows no"):
+            holds.add_hold(conn, [("makassar", "cashier")], BEGIN, END, "why", "budi", NOW)
+        mine = holds.add_hold(conn, [("ho", "lobby")], BEGIN, END, "why", "budi", NOW)
+    with closing(owner(world.home)) as conn:
+        ours = holds.add_hold(conn, [("ho", "")], BEGIN, END, "all of ho", "test", NOW)
+    with pool.connection(found.scope) as conn:
+        with pytest.raises(Exception, match=f"no hold {ours}"):
+            holds.release_hold(conn, ours, "budi", "why", NOW)
+        holds.release_hold(conn, mine, "budi", "why", NOW)
+        with conn.cursor() as cursor:
+            for sql in ("UPDATE hold SET reason = 'x'", "DELETE FROM hold", "UPDATE hold_scope SET camera_id = 1"):
+                with pytest.raises(refused):
+                    cursor.execute(sql)
+    assert [one.hold_id for one in _holds(world) if one.released_at is None] == [ours]
+
+
+def test_alerts_tell_what_is_wrong_what_was_and_what_could_not_be_told(world: World, look_as: As) -> None:
+    now = datetime.now(UTC)
+    with closing(owner(world.home)) as conn:
+        detail = {"name": f"Lobi {ATTACK}", "since": (now - timedelta(hours=3)).isoformat()}
+        found = [("camera_silent", "ho", "lobby", detail), ("quarantine", "makassar", "", {"count": 3})]
+        alerts.keep_alerts(conn, found, [], ["ho", "makassar"], ["chat"], now - timedelta(hours=1))
+        alerts.keep_alerts(conn, found[:1], [], ["ho", "makassar"], ["chat"], now)
+        ids = [one.message_id for one in alerts.waiting_messages(conn)]
+        alerts.note_failed(conn, ids, "the line is dead", now)
+    look_as(sign_in(world.home, "sari"))
+    shown = _html(_page("alerts"))
+    assert "has sent nothing since" in shown
+    assert "Check the camera, its power and its recorder." in shown
+    assert "3 files could not be archived" in shown
+    assert "the line is dead" in shown
+    assert "<img src=x" not in shown
+    assert "tidak mengirim apa pun sejak" in _html(_page("alerts", lang="id"))
+    look_as(sign_in(world.home, "dewi", "viewer", [("makassar", "")]))
+    shown = _html(_page("alerts"))
+    assert "Nothing is wrong." in shown
+    assert "3 files could not be archived" in shown
+    assert "has sent nothing since" not in shown
+
+
+def test_the_log_is_for_auditors_and_shows_no_footage(world: World, look_as: As) -> None:
+    row = next(one for one in world.rows() if one.camera == "lobby")
+    with closing(owner(world.home)) as conn:
+        reads.log_view(conn, "budi", "download", row.id, row.start_utc, {"note": ATTACK}, "192.0.2.8")
+    auditor = sign_in(world.home, "rina", "auditor")
+    look_as(auditor)
+    shown = _html(_page("deeds"))
+    assert "downloaded" in shown
+    assert "ho/lobby" in shown
+    assert "192.0.2.8" in shown
+    assert "<img src=x" not in shown
+    assert "Nothing was done" in _html(_page("deeds", who="nobody"))
+    assert "made a user" not in _html(_page("deeds", action="download"))
+    whole = AppTest.from_file(str(SCRIPT), default_timeout=120)
+    whole.query_params["lang"] = "en"
+    whole.run()
+    assert "Who did what" in _html(whole), "the first page of who sees no footage"
+    look_as(sign_in(world.home, "dewi", "viewer"))
+    whole = AppTest.from_file(str(SCRIPT), default_timeout=120)
+    whole.query_params["lang"] = "en"
+    whole.run()
+    assert "5 recordings" in _html(whole)
+
+
+def test_the_file_of_the_log(world: World) -> None:
+    with closing(owner(world.home)) as conn:
+        for number in range(2500):
+            reads.log_view(conn, "budi", "search", None, None, {"number": number})
+        reads.log_view(conn, "=cmd|' /C calc'!A0", "search", None, None, {})
+    pool = database.pool(world.home)
+    app = Starlette(
+        routes=audit_log.routes(world.home, pool), middleware=[Middleware(Gate, sessions=visitor.of(pool), port=5000)]
+    )
+    today = datetime.now(UTC)
+    params = {"from": f"{today - timedelta(days=1):%Y-%m-%d}", "to": f"{today + timedelta(days=1):%Y-%m-%d}"}
+    with TestClient(app, base_url="http://127.0.0.1:5000") as client:
+        for name, role in (("dewi", "viewer"), ("budi", "investigator")):
+            client.cookies.set("vms_5000", sign_in(world.home, name, role).token)
+            assert client.get("/log.csv").status_code == 403
+        client.cookies.set("vms_5000", sign_in(world.home, "rina", "auditor").token)
+        answer = client.get("/log.csv", params=params | {"action": "search"})
+    assert answer.headers["content-disposition"] == 'attachment; filename="log.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(rows) == 2501
+    assert rows[0]["who"] == "'=cmd|' /C calc'!A0", "a spreadsheet does not run what somebody called themselves"
+    assert [row["detail"] for row in rows[1:]] == [f'{{"number": {number}}}' for number in reversed(range(2500))]
+    assert [row[0] for row in _log(world, "log_taken")] == ["rina"]
+
+
+def test_pages_of_the_log_follow_each_other_without_a_gap(world: World) -> None:
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(  # many at one moment
+            "INSERT INTO view_log (at, who, action, detail)"
+            " SELECT '2026-02-01Z'::timestamptz + (n / 7) * interval '1 s', 'budi', 'search', '{}'"
+            " FROM generate_series(1, 100) n"
+        )
+        wanted = audit.LogFilter(datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC))
+        whole = audit.list_log(conn, wanted, limit=1000)
+        paged: list[audit.LogRow] = []
+        while page := audit.list_log(conn, wanted, limit=9, after=(paged[-1].at, paged[-1].number) if paged else None):
+            paged += page
+    assert len(whole) == 100
+    assert paged == whole
+
+
+def test_a_search_is_written_down_once(world: World, look_as: As) -> None:
+    look_as(sign_in(world.home, "budi", "viewer"))
+    app = AppTest.from_file(str(SCRIPT), default_timeout=120)
+    app.query_params["site"] = "makassar"
+    app.run()
+    app.run()
+    assert [row[2] for row in _log(world, "search")] == [{"site": "makassar"}]

@@ -1,0 +1,94 @@
+"""Alerts: what is wrong now and what to do, what was wrong lately, and which messages could not be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from viewer import database, formats, frame
+from viewer.i18n import Words
+from vms.alerts import wording
+from vms.catalogue import alerts, reads_sites
+from vms.catalogue.alerts import AlertRow, MessageRow
+
+SINCE = timedelta(days=30)
+MOST_SHOWN = 200
+
+
+def draw(words: Words, _goto: frame.Goto) -> None:
+    """The whole page; it renews itself every half minute."""
+    database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
+    st.html(f'<h1 class="pagetitle">{escape(words("alerts.title"))}</h1>')
+
+    @st.fragment(run_every=30)
+    def shown() -> None:
+        with frame.guarded(words):
+            _alerts(words)
+
+    shown()
+
+
+def _alerts(words: Words) -> None:
+    now = datetime.now(UTC)
+    person = frame.visitor()
+    with database.pool().connection(person.scope) as conn:
+        names = {site.id: site.name for site in reads_sites.list_sites(conn)}
+        rows = [replace(one, site=names.get(one.site, one.site)) for one in alerts.list_alerts(conn, now - SINCE)]
+        waiting = alerts.waiting_messages(conn)
+    zone = frame.installation().zone
+    is_open = [one for one in rows if one.closed_at is None]
+    over = [one for one in rows if one.closed_at is not None]
+    if is_open:
+        st.html('<div class="alerts">' + "".join(_card(words, one, zone, now) for one in is_open) + "</div>")
+    else:
+        st.html(f'<p class="allwell" role="status">{escape(words("alerts.none"))}</p>')
+    failed = [one for one in waiting if one.error]
+    if failed:
+        _unsent(words, failed, zone)
+    st.html(f"<h2 class='section'>{escape(words('alerts.history'))}</h2>")
+    if not over:
+        st.html(f"<p>{escape(words('alerts.history.none'))}</p>")
+        return
+    heads = (words("alerts.what"), words("alerts.since"), words("alerts.until"))
+    lines = [
+        (
+            wording.short_text(_language(words), one, ZoneInfo(zone)),
+            formats.moment(words, one.opened_at, zone),
+            formats.moment(words, one.closed_at or now, zone),
+        )
+        for one in over[:MOST_SHOWN]
+    ]
+    st.html(frame.plain_table(heads, lines))
+
+
+def _card(words: Words, one: AlertRow, zone: str, now: datetime) -> str:
+    text, remedy = wording.told(_language(words), one, ZoneInfo(zone))
+    since = words(
+        "alerts.open_since", time=formats.moment(words, one.opened_at, zone), age=formats.age(words, one.opened_at, now)
+    )
+    return (
+        f'<article class="alert"><h2>{escape(text)}</h2><p>{escape(remedy)}</p>'
+        f"<p class='soft'>{escape(since)}</p></article>"
+    )
+
+
+def _unsent(words: Words, failed: Sequence[MessageRow], zone: str) -> None:
+    st.html(f"<h2 class='section'>{escape(words('alerts.unsent'))}</h2>")
+    heads = (words("alerts.target"), words("alerts.count"), words("alerts.since"), words("alerts.why"))
+    lines = []
+    for target in dict.fromkeys(one.target for one in failed):
+        some = [one for one in failed if one.target == target]
+        oldest = formats.moment(words, min(one.made_at for one in some), zone)
+        lines.append((target, formats.number(words, len(some)), oldest, some[-1].error))
+    st.html(frame.plain_table(heads, lines) + f"<p class='soft'>{escape(words('alerts.unsent.text'))}</p>")
+
+
+def _language(words: Words) -> Any:
+    """Both rooms know the same languages by the same names."""
+    return words.lang
