@@ -57,7 +57,7 @@ def test_the_clock_of_a_zone_changes_at_the_minute_at_which_it_does() -> None:
     jakarta = spans.clock(DAY, DAY + timedelta(days=1), "Asia/Jakarta")
     assert jakarta == [[spans.milliseconds(DAY), 7 * 3600, "WIB"]]
     spring = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
-    for margin in (timedelta(hours=5), timedelta(days=90)):
-        berlin = spans.clock(spring - margin, spring + margin, "Europe/Berlin")
+    for margin in (timedelta(hours=5, minutes=17), timedelta(days=90, minutes=11)):
+        berlin = spans.clock(spring - margin, spring + 2 * margin, "Europe/Berlin")
         assert [one[1:] for one in berlin] == [[3600, "CET"], [7200, "CEST"]]
         assert berlin[1][0] == spans.milliseconds(spring)
