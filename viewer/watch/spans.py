@@ -106,10 +106,10 @@ def _change(before: datetime, after: datetime, zone_id: str) -> datetime:
     """The first minute with the offset that the zone has after."""
     zone = formats.zone(zone_id)
     new = after.astimezone(zone).utcoffset()
-    while after - before > timedelta(minutes=1):
+    while after - before > timedelta(seconds=1):
         middle = before + (after - before) / 2
         before, after = (before, middle) if middle.astimezone(zone).utcoffset() == new else (middle, after)
-    return (after + timedelta(seconds=30)).replace(second=0, microsecond=0)
+    return after.replace(second=0, microsecond=0)
 
 
 def milliseconds(at: datetime) -> int:
