@@ -24,6 +24,7 @@ from vms.catalogue import (
     copying,
     coverage,
     custody,
+    exports,
     gap_notes,
     holds,
     integrity,
@@ -37,6 +38,7 @@ from vms.catalogue import (
     reads_stores,
     replacing,
     sessions,
+    shares,
     timeline,
     users,
     whole,
@@ -81,9 +83,19 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
-    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke", "end_all_sessions"},
     "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
     "connection": {"ask_for", "fetch_all", "fetch_one"},
+    "exports": {
+        "add_export",
+        "ask_cancel",
+        "ask_delete",
+        "next_export",
+        "save_progress",
+        "finish_export",
+        "note_expired",
+    },
+    "shares": {"add_share", "revoke_share", "count_share"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
 (a backup counts every row). By module."""
@@ -377,6 +389,16 @@ def _week(world: World) -> audit.LogFilter:
     return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
 
 
+def _a_user(world: World) -> int:
+    with world.owner.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO viewer_user (name, role, password, made_at, made_by, everywhere) VALUES"
+            " ('u' || floor(random() * 1e9)::text, 'investigator', '', now(), 'test', true) RETURNING user_id"
+        )
+        (user_id,) = cursor.fetchone() or (0,)
+    return int(user_id)
+
+
 QUESTIONS = (
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
     *(
@@ -445,6 +467,11 @@ QUESTIONS = (
     Question("page Watch", "timeline: a day, 16 cameras", _timeline(1, 16)),
     Question("page Watch", "timeline: three days, one camera", _timeline(3, 1)),
     Question("page Watch", "what to play: two hours", _to_play),
+    Question(
+        "page Watch",
+        "what to play: one recording",
+        _of_recording(lambda conn, row: timeline.playable_recording(conn, row.id, row.start_utc)),
+    ),
     Question("page Sites", "every site's state", lambda _, conn: reads.site_overviews(conn)),
     Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
     Question(
@@ -596,6 +623,16 @@ QUESTIONS = (
     Question("page alerts", "a month", lambda world, conn: alerts.list_alerts(conn, world.now - timedelta(days=30))),
     Question("page alerts", "not sent", lambda _, conn: alerts.waiting_messages(conn)),
     Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
+    Question("page Export", "my orders", lambda _, conn: exports.list_exports(conn, 1, everybody=False)),
+    Question("page Export", "everybody's orders", lambda _, conn: exports.list_exports(conn, 1, everybody=True)),
+    Question("page Export", "one order", lambda _, conn: exports.get_export(conn, 1, 1, everybody=False)),
+    Question("page Export", "how many of mine are open?", lambda _, conn: exports.count_open(conn, 1)),
+    Question("page Export", "the links to them", lambda _, conn: shares.list_shares(conn, [1, 2])),
+    Question("page Share", "what does this link give?", lambda _, conn: shares.find_share(conn, "token")),
+    Question("exports", "how many are open?", lambda _, conn: exports.open_counts(conn)),
+    Question("exports", "what has expired?", lambda _, conn: exports.expired_exports(conn)),
+    Question("exports", "whose files are used?", lambda _, conn: exports.kept_exports(conn, [1, 2])),
+    Question("exports", "who ordered it?", lambda world, conn: exports.asker_of(conn, _a_user(world))),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
     Question("restore", "is the catalogue empty?", lambda _, conn: (whole.is_empty(conn), whole.revision(conn))),

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import sign_in, visitor
+from viewer import share, sign_in, visitor
 from viewer.database import AWAY
 from viewer.visitor import Sessions, Visitor
 from vms.catalogue.sessions import hash_of
@@ -25,7 +25,8 @@ from vms.catalogue.sessions import hash_of
 log = logging.getLogger(__name__)
 
 OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH})
-"""What everybody gets: whether the viewer runs, its icon, and the page to sign in."""
+"""What everybody gets: whether the viewer runs, its icon, and the page to sign in. Beside it the page of a share, which
+asks for its own token."""
 
 _QUIET = frozenset({"/session"})
 """What a page asks by itself, which is nothing that the person does."""
@@ -49,7 +50,7 @@ class Gate:
         if scope["type"] == "websocket" and not _from_here(scope):
             await self._refuse(scope, receive, send, away=False)
             return
-        if scope["type"] == "http" and scope["path"] in OPEN:
+        if scope["type"] == "http" and (scope["path"] in OPEN or share.PATH.fullmatch(scope["path"])):
             await self.app(scope, receive, send)
             return
         token = self._token(scope)

@@ -37,7 +37,7 @@ _MEDIA_TYPE = re.compile(r"(?:video|image|audio)/[a-z0-9.+-]{1,60}\Z")
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: a context manager that it passes through notes where it came from
 class Refusal(Exception):
     """An answer without footage: the HTTP status and the key of its words."""
 

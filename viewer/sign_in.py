@@ -12,7 +12,6 @@ import hmac
 import html
 import logging
 import secrets
-import threading
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -26,6 +25,7 @@ from starlette.routing import Route
 from viewer import formats, visitor
 from viewer.database import AWAY, NOBODY, Pool
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
+from viewer.plain_page import FRAME, HEADERS
 from vms import passwords
 from vms.catalogue import reads, sessions
 from vms.home import Home
@@ -36,7 +36,6 @@ PATH = "/sign-in"
 _OUT = "/sign-out"
 _LARGEST_FORM = 4096
 _FORM_S = 3600
-_at_once = threading.BoundedSemaphore(2)
 
 
 class _Refused(Exception):
@@ -116,8 +115,8 @@ def away(request: Request) -> Response:
     """The catalogue does not answer, so nobody can be let in; the page looks again by itself."""
     words = _words(request)
     text = html.escape(words("media.catalogue_away"))
-    page = _FRAME.format(lang=words.lang, head='<meta http-equiv="refresh" content="3">', body=f"<p>{text}</p>")
-    return HTMLResponse(page, 503, _HEADERS | {"Retry-After": "3"})
+    page = FRAME.format(lang=words.lang, head='<meta http-equiv="refresh" content="3">', body=f"<p>{text}</p>")
+    return HTMLResponse(page, 503, HEADERS | {"Retry-After": "3"})
 
 
 def _admit(pool: Pool, form: dict[str, str], address: str) -> str:
@@ -128,8 +127,7 @@ def _admit(pool: Pool, form: dict[str, str], address: str) -> str:
         if counted.wait_s:
             raise _Refused(429, "sign_in.wait", counted.wait_s)
         secret = sessions.secret_of(conn, name)
-    with _at_once:
-        right = passwords.is_right(password, secret.password)
+    right = passwords.is_right_now(password, secret.password)
     with pool.connection(NOBODY) as conn:
         if not right or secret.user_id is None:
             detail = {"limited": True} if counted.is_last else {}
@@ -195,7 +193,7 @@ def _page(home: Home, request: Request, status: int, refused: _Refused | None = 
     )
     head = f"<title>{html.escape(words('sign_in.title'))}</title>"
     more = {"Retry-After": str(refused.wait_s)} if refused and refused.wait_s else {}
-    page = HTMLResponse(_FRAME.format(lang=words.lang, head=head, body=body), status, _HEADERS | more)
+    page = HTMLResponse(FRAME.format(lang=words.lang, head=head, body=body), status, HEADERS | more)
     secure = request.scope["scheme"] == "https"
     page.set_cookie(
         _form_cookie(home), nonce, max_age=_FORM_S, path=PATH, secure=secure, httponly=True, samesite="strict"
@@ -225,27 +223,6 @@ def _local(target: str) -> str:
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self';"
-    " base-uri 'none'; frame-ancestors 'none'",
-}
-
-_FRAME = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="/favicon.png">{head}<style>
-:root{{color-scheme:light dark;--ink:#16202a;--paper:#f6f7f9;--card:#fff;--line:#8a95a0;--main:#0e6f70;--on:#fff;--bad:#a3271c}}
-@media(prefers-color-scheme:dark){{:root{{--ink:#e4eaf0;--paper:#0e1318;--card:#171e26;--line:#6b7885;--main:#4db8b0;--on:#0e1318;--bad:#ff9c92}}}}
-*{{box-sizing:border-box}}
-body{{margin:0;min-height:100vh;display:grid;place-items:center;padding:1rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}}
-main{{width:100%;max-width:24rem;background:var(--card);border-radius:12px;padding:1.75rem 1.5rem;box-shadow:0 1px 12px rgb(0 0 0/.12)}}
-img{{display:block;margin-bottom:.75rem}}h1{{font-size:1.4rem;line-height:1.25;margin:0}}.sub{{margin:.1rem 0 1.25rem;opacity:.75}}
-label{{display:block;font-weight:600;margin:.9rem 0 .3rem}}
-input{{width:100%;min-height:44px;padding:.5rem .7rem;font:inherit;color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}}
-button{{width:100%;min-height:46px;margin-top:1.3rem;font:inherit;font-weight:650;color:var(--on);background:var(--main);border:0;border-radius:8px;cursor:pointer}}
-:focus-visible{{outline:2px solid var(--main);outline-offset:2px}}.said{{margin:0;color:var(--bad);font-weight:600}}
-.help{{font-size:.88rem;opacity:.75;margin:1.1rem 0 0}}nav{{margin-top:.8rem;font-size:.9rem}}a{{color:inherit;display:inline-block;padding:.4rem 0}}
-</style></head><body><main>{body}</main></body></html>"""  # noqa: E501
 
 _FORM = """<img src="/favicon.png" alt="" width="44" height="44"><h1>{title}</h1><p class="sub">{subtitle}</p>{said}
 <form method="post" action="{action}"><input type="hidden" name="form" value="{seal}">

@@ -75,6 +75,25 @@ def check(home: Home, token: str) -> Grant:
     )
 
 
+def issue_export(home: Home, mark: str, export_id: int) -> str:
+    """The path of the link to an export's ZIP: good for at least an hour, in the session of this mark."""
+    expires = (int(time.time()) // STEP_S + 1) * STEP_S + LIFETIME_S
+    return f"/m/export/{_export_signer(home).dumps([export_id, expires, mark])}"
+
+
+def check_export(home: Home, token: str, mark: str) -> int:
+    """Which export this token allows to the session of this mark. Raises Forged or Expired."""
+    try:
+        export_id, expires, whose = _export_signer(home).loads(token[:1000])
+    except (BadData, ValueError, TypeError) as error:
+        raise Forged from error
+    if whose != mark:
+        raise Forged
+    if time.time() > expires:
+        raise Expired
+    return int(export_id)
+
+
 def microseconds(at: datetime) -> int:
     """Whole microseconds since 1970, exact (a float of seconds would not be)."""
     return (at - EPOCH) // timedelta(microseconds=1)
@@ -83,3 +102,8 @@ def microseconds(at: datetime) -> int:
 @lru_cache(maxsize=8)
 def _signer(home: Home) -> URLSafeSerializer:
     return URLSafeSerializer(home.secret("viewer_media"), salt="media")
+
+
+@lru_cache(maxsize=8)
+def _export_signer(home: Home) -> URLSafeSerializer:
+    return URLSafeSerializer(home.secret("viewer_media"), salt="export")

@@ -24,6 +24,7 @@ from vms.config_model import (
     BackupPolicy,
     CameraConfig,
     Config,
+    ExportPolicy,
     NamePattern,
     Profile,
     RetentionPolicy,
@@ -40,7 +41,18 @@ from vms.errors import ConfigError
 from vms.recorders import built_in_pattern_names
 from vms.uplink import UNLIMITED
 
-TOP_KEYS = ("company", "defaults", "stores", "profiles", "patterns", "retention_policy", "backup", "alerts", "sites")
+TOP_KEYS = (
+    "company",
+    "defaults",
+    "stores",
+    "profiles",
+    "patterns",
+    "retention_policy",
+    "backup",
+    "exports",
+    "alerts",
+    "sites",
+)
 
 BUILT_IN_PROFILES = {
     "av1": Profile("av1", "av1", "9", 36, 16.0, "yuv420p"),
@@ -96,6 +108,7 @@ class _Check:
         self.defaults, self.default_mistakes = self._defaults()
         self.policy = self._policy()
         self.backup = self._backup()
+        self.exports = self._exports()
         self.alerts = self._alerts()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
@@ -142,6 +155,7 @@ class _Check:
             errors=tuple(errors),
             retention_policy=self.policy,
             backup=self.backup,
+            exports=self.exports,
             alerts=self.alerts,
         )
 
@@ -204,6 +218,15 @@ class _Check:
         section, mistakes = self._validate(schema.BackupSection, located, "backup")
         self.beside.extend(mistakes)
         return BackupPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
+
+    def _exports(self) -> ExportPolicy:
+        """What is not said has its default. A mistake is told beside the sites, and exports go on by the defaults."""
+        located = self.document.sections.get("exports")
+        if located is None or located.data is None:
+            return ExportPolicy()
+        section, mistakes = self._validate(schema.ExportsSection, located, "exports")
+        self.beside.extend(mistakes)
+        return ExportPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
 
     def _alerts(self) -> AlertPolicy:
         """A mistake is told beside the sites, and whoever sends alerts refuses to work with it."""

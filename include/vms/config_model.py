@@ -83,6 +83,14 @@ class RetentionPolicy:
 
 
 @dataclass(frozen=True)
+class ExportPolicy:
+    """How long an export that was ordered in the viewer is kept, and how many bytes of footage one may have."""
+
+    keep: timedelta = timedelta(days=7)
+    largest: int = 50 * 10**9
+
+
+@dataclass(frozen=True)
 class BackupPolicy:
     """How often the catalogue itself is backed up, and for how long each backup is kept (the newest stay anyway)."""
 
@@ -163,6 +171,7 @@ class Config:
     errors: tuple[SiteError, ...]
     retention_policy: RetentionPolicy = RetentionPolicy()
     backup: BackupPolicy = BackupPolicy()
+    exports: ExportPolicy = ExportPolicy()
     alerts: AlertPolicy = NO_ALERTS
 
     def site(self, site_id: str) -> Site:

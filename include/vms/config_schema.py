@@ -263,6 +263,18 @@ class RetentionPolicySection(Section):
         return value
 
 
+class ExportsSection(Section):
+    keep: Duration | None = None
+    largest: Size | None = None
+
+    @field_validator("keep")
+    @classmethod
+    def _kept_exports(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not timedelta(hours=1) <= value <= timedelta(days=90):
+            raise ValueError("allowed is 1h to 90d.")
+        return value
+
+
 class BackupSection(Section):
     every: Duration | None = None
     keep: Duration | None = None

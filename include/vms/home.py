@@ -107,6 +107,11 @@ class Home:
         return self.root / "backups"
 
     @property
+    def exports(self) -> Path:
+        """What people have ordered in the viewer, see `vms.exports.worker`."""
+        return self.root / "exports"
+
+    @property
     def demo_footage(self) -> Path:
         return self.root / "demo"
 

@@ -22,6 +22,12 @@ STATE = """() => {
 AT = 1769821200000
 
 
+WITHOUT_AV1 = """for (const source of [window.MediaSource, window.ManagedMediaSource].filter(Boolean)) {
+  const real = source.isTypeSupported.bind(source);
+  source.isTypeSupported = (type) => !type.includes("av01") && real(type);
+}"""
+
+
 def _opened(browser: Any, viewer: Viewer, address: str, **options: Any) -> Any:
     page = new_page(browser, viewer, **options)
     page.goto(viewer.url + address)
@@ -103,3 +109,24 @@ def test_a_picture_is_saved_by_whom_may_and_written_down(viewer: Viewer, browser
     )
     assert answer.status == 403
     assert page.errors == []
+
+
+def test_a_browser_without_av1_is_given_h264_and_thin_lines_less(viewer: Viewer, browser: Any) -> None:
+    page = new_page(browser, viewer, locale="en-GB")
+    page.add_init_script(WITHOUT_AV1)
+    page.goto(f"{viewer.url}/watch?camera=ho/lobby&at=2026-01-31T01:00:01Z")
+    page.locator(".tile video").wait_for()
+    eventually(lambda: page.evaluate(STATE)["tiles"][0]["ready"] >= 2)
+    assert "converted" in page.locator(".stamp").inner_text()
+    page.keyboard.press("k")
+    eventually(lambda: page.evaluate(STATE)["at"] > AT + 300_500)
+    assert page.locator(".tile video").evaluate("video => video.getVideoPlaybackQuality().totalVideoFrames > 15")
+    page.keyboard.press("k")
+
+    other = _opened(browser, viewer, "/watch?camera=ho/lobby&at=2026-01-31T01:00:01Z", locale="id-ID")
+    other.get_by_role("button", name="Hemat data").click()
+    eventually(lambda: "Hemat data" in other.locator(".stamp").inner_text())
+    eventually(lambda: other.evaluate(STATE)["tiles"][0]["ready"] >= 2)
+    other.keyboard.press("k")
+    eventually(lambda: other.evaluate(STATE)["at"] > AT + 2_500)
+    assert page.errors == other.errors == []

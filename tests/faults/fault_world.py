@@ -205,24 +205,24 @@ def killed(
 ) -> None:
     """Kill a way a few times as the seed says, and look after each kill at the rules that always hold.
 
-    The first kill falls into a step that the seed chose, at a point of it; every fourth kill into some moment, with
-    files at the same time as in real life. The next life continues the run, or begins another. between: called with
-    the number of the life that was just killed.
+    The first kill falls into a step, by turns as the seeds go, at any point of it. The further ones fall at any point,
+    or into some moment, with several files at once. The next life continues the run, or begins another. between:
+    called with the number of the life that was just killed.
     """
     dice = random.Random(f"{way} {seed}")
     points, calm_s = _CALM[way]
     world.doing = f"way {way}, seed {seed}; again: pytest tests/faults -k {way} --fault-seed {seed}"
-    steps = list(dict.fromkeys(point.partition(":")[0] for point in points))
+    steps = list(dict.fromkeys(step for point in points if (step := point.partition(":")[0])))
     run = 1
     left = len(points)
     for number in range(dice.randint(1, MOST_KILLS)):
         name = f"run {run}"
-        if dice.random() < 0.25:
-            life = world.life(way, name, kill_after_s=round(dice.random() * calm_s, 3), one_by_one=False)
-        elif number == 0:
-            step = dice.choice(steps)
+        if number == 0:
+            step = steps[seed % len(steps)]
             inside = [place for place, point in enumerate(points, 1) if point.startswith(f"{step}:")]
             life = world.life(way, name, kill_at=dice.choice(inside))
+        elif dice.random() < 0.4:
+            life = world.life(way, name, kill_after_s=round(dice.random() * calm_s, 3), one_by_one=False)
         else:
             life = world.life(way, name, kill_at=dice.randint(1, max(20, left)))
         (ended,) = world.driver.live(life)

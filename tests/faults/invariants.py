@@ -104,6 +104,8 @@ def lineage_complete(facts: Facts) -> None:
             anew = counts["replanned"]
             for event in ("compressed", "archived"):
                 _hold(1 <= counts[event] <= 1 + anew, facts, one.source, f"{event} is told {counts[event]} times")
+            for event in ("planned", "copied"):
+                _hold(counts[event] > 0, facts, one.source, f"{event} is not told")
             order = [names.index(event) for event in ("planned", "copied", "compressed", "archived")]
             _hold(order == sorted(order), facts, one.source, f"its lineage is out of order: {names}")
         for copy in facts.copies_of(one.recording_id):

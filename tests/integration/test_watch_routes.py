@@ -18,7 +18,7 @@ from viewer import media, query, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
-from viewer.watch import routes, spans
+from viewer.watch import routes, spans, stand_in_links
 from viewer_world import LENGTH_S, NOW, START, Clip, World, build, make_clip, owner, sign_in
 from vms.catalogue import connection, holds
 from vms.home import Home, from_environment
@@ -105,20 +105,23 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
     assert client.get(url).status_code == 403, "a link of another session"
 
 
-def test_what_the_browser_can_not_play_is_left_out_and_said(client: TestClient, world: World) -> None:
+def test_what_the_browser_can_not_play_has_stand_ins_and_the_rest_is_said(client: TestClient, world: World) -> None:
     gate = _get(client, "playlist", camera="ho/gate", can="av1,hevc", **WINDOW)
-    assert (gate["pieces"], gate["playlist"]) == ([], "")
-    assert [(one["why"], one["from"]) for one in gate["left_out"]] == [("form", BEGIN)]
-    lobby = _get(client, "playlist", camera="ho/lobby", can="h264", **WINDOW)
-    assert [one["why"] for one in lobby["left_out"]] == ["codec"] * 3
+    assert (gate["as_stored"], [one["from"] for one in gate["pieces"]]) == (False, [BEGIN]), "a file of the recorder's"
     first = next(one for one in world.rows() if one.camera == "lobby")
-    (world.nas / first.copies[0].key).unlink()
-    assert [one["why"] for one in _get(client, "playlist", camera="ho/lobby", can="av1", **WINDOW)["left_out"]] == [
-        "missing"
-    ]
-    world.nas.rename(world.nas.with_name("unmounted"))
-    other = _get(client, "playlist", camera="makassar/cashier", can="av1", **WINDOW)
-    assert [one["why"] for one in other["left_out"]] == ["away"]
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE recording SET codec = 'hevc' WHERE recording_id = %s", (first.id,))
+    asked = {"camera": "ho/lobby", "can": "av1", **WINDOW}
+    later = _get(client, "playlist", at=BEGIN + 301_000, **asked)
+    assert (later["as_stored"], [one["why"] for one in later["left_out"]]) == (True, ["codec"])
+    there = _get(client, "playlist", at=BEGIN + 1000, **asked)
+    assert (there["as_stored"], there["left_out"], len(there["pieces"])) == (False, [], 3)
+    away = world.nas.rename(world.nas.with_name("unmounted"))
+    cashier = {"camera": "makassar/cashier", "can": "av1", **WINDOW}
+    assert [one["why"] for one in _get(client, "playlist", **cashier)["left_out"]] == ["away"]
+    away.rename(world.nas)
+    (world.nas / next(one for one in world.rows() if one.camera == "cashier").copies[0].key).unlink()
+    assert [one["why"] for one in _get(client, "playlist", **cashier)["left_out"]] == ["missing"]
 
 
 def test_a_moment_has_its_recording_and_picture(client: TestClient, world: World) -> None:
@@ -208,3 +211,27 @@ def test_a_snapshot_is_written_down_and_another_page_can_not_ask_for_it(client: 
     with closing(owner(world.home)) as conn, conn.cursor() as cursor:
         cursor.execute("SELECT who FROM view_log WHERE action = 'snapshot'")
         assert cursor.fetchall() == [("sari",)]
+
+
+def test_a_person_sees_along_time_what_was_granted_and_nothing_else(client: TestClient, world: World) -> None:
+    everything = client.cookies["vms_5000"]
+    links = re.findall(r"/m/\S+", _get(client, "playlist", camera="ho/lobby", can="av1", **WINDOW)["playlist"])
+    budi = sign_in(world.home, "budi", "investigator", [("makassar", "")])
+    client.cookies.set("vms_5000", budi.token)
+    assert _get(client, "playlist", camera="makassar/cashier", can="av1", **WINDOW)["pieces"]
+    _get(client, "timeline", 404, camera="ho/lobby", **WINDOW)
+    _get(client, "timeline", 404, camera="ho/lobby,makassar/cashier", **WINDOW)
+    for low in (0, 1):
+        made = _get(client, "playlist", camera="ho/lobby", can="av1", low=low, **WINDOW)
+        assert (made["playlist"], made["pieces"], made["left_out"]) == ("", [], [])
+    assert _get(client, "moment", camera="ho/lobby", at=BEGIN + 1000)["recording"] is None
+    for what in ("recording", "gap"):
+        assert _get(client, "step", camera="ho/lobby", what=what, at=BEGIN - 1000)["at"] is None
+    params = {"camera": "ho/lobby", "at": BEGIN + 1000}
+    assert client.post("/api/watch/snapshot", params=params, headers={"X-Vms-Page": "watch"}).status_code == 404
+    assert client.get(links[0]).status_code == 403
+    row = next(one for one in world.rows() if one.camera == "lobby")
+    url, _ = stand_in_links.issue(world.home, budi.mark, row.id, row.start_utc, "low", "/api/watch")
+    assert client.get(f"{url}/0.ts").status_code == 404, "even with a link of the right session"
+    client.cookies.set("vms_5000", everything)
+    assert _get(client, "playlist", camera="ho/lobby", can="av1", **WINDOW)["pieces"]

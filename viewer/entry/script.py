@@ -13,7 +13,7 @@ import streamlit as st
 from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import alerts, coverage, deeds, find, holds, sites, watch
+from viewer.pages import alerts, coverage, deeds, exports, find, holds, sites, watch
 from viewer.visitor import Visitor
 from vms.users import Right
 
@@ -62,11 +62,13 @@ def main() -> None:
         "watch": watch_page,
         "sites": page(sites.draw, "sites"),
         "coverage": page(coverage.draw, "coverage"),
+        "exports": page(exports.draw, "exports", "export"),
         "holds": page(holds.draw, "holds"),
         "alerts": page(alerts.draw, "alerts"),
     }
     chosen = st.navigation([find_page, *others.values(), log_page], position="hidden")
-    shown = [] if sees_log_only else [(find_page, "app.find"), *((one, f"app.{name}") for name, one in others.items())]
+    offered = [name for name in others if name != "exports" or person is None or person.may("export")]
+    shown = [] if sees_log_only else [(find_page, "app.find"), *((others[name], f"app.{name}") for name in offered)]
     if person is not None and person.may("log"):
         shown.append((log_page, "app.log"))
     frame.header(words, shown, person)

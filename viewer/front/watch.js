@@ -5,7 +5,7 @@ Object.assign(ICONS, {
   nearer: "M12 5v14M5 12h14", farther: "M5 12h14", sound: "M4 9v6h4l5 4V5L8 9zM17 9a4 4 0 0 1 0 6",
   mute: "M4 9v6h4l5 4V5L8 9zM17 9l5 6M22 9l-5 6", first: "M6 5v14M19 5l-9 7 9 7z", last: "M18 5v14M5 5l9 7-9 7z", lens: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L21 21M10.5 7.5v6M7.5 10.5h6",
   shot: "M4 8h4l1.5-2.5h5L16 8h4v11H4zM12 10a3.2 3.2 0 1 0 0 6.4 3.2 3.2 0 0 0 0-6.4z", help: "M9 9a3 3 0 1 1 4.2 2.7c-.9.5-1.2 1-1.2 2.1M12 17.2v.3",
-  gapback: "M4 5v14M20 5v14M10 8l-4 4 4 4M12 12h2M17 12h.5", gapforth: "M4 5v14M20 5v14M14 8l4 4-4 4M10 12h2M6.5 12h.5", full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  gapback: "M4 5v14M20 5v14M10 8l-4 4 4 4M12 12h2M17 12h.5", gapforth: "M4 5v14M20 5v14M14 8l4 4-4 4M10 12h2M6.5 12h.5", thin: "M5 18v-3M10 18v-6M15 18v-9M20 18V6M3 4l18 17", full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
 });
 class App {
   constructor(root, given) {
@@ -62,7 +62,9 @@ class App {
     kept.forEach((one) => one.destroy());
     this.leader = null;
     this.stage.replaceChildren(...this.tiles.map((one) => one.node));
-    this.stage.style.setProperty("--columns", this.tiles.length > 4 ? 3 : this.tiles.length > 1 ? 2 : 1);
+    const columns = this.tiles.length > 4 ? 3 : this.tiles.length > 1 ? 2 : 1;
+    this.stage.style.setProperty("--columns", columns);
+    this.stage.style.setProperty("--lines", Math.ceil(this.tiles.length / columns));
     this.stage.classList.toggle("many", this.tiles.length > 1);
     for (const one of this.rooms) one.setAttribute("aria-pressed", String(Number(one.dataset.room) === this.shown));
     this.roomGroup.hidden = this.cameras.length < 2;
@@ -92,6 +94,7 @@ class App {
     this.stage = h("div", { class: "stage" });
     this.playButton = button("play", w.play, () => this.toggle(), { class: "tool big" });
     this.muteButton = button("mute", w.sound, () => this.mute());
+    this.lowButton = button("thin", w.low, () => this.thin(), { "aria-pressed": "false", class: "tool thin" });
     this.field = h("input", { type: "datetime-local", step: "1", class: "field", "aria-label": w.moment,
       onchange: () => { const at = this.clock.parse(this.field.value); if (at) { this.line.show(at - this.line.span / 2, at + this.line.span / 2); this.seek(at); } } });
     this.zone = h("span", { class: "zone" });
@@ -109,7 +112,7 @@ class App {
         this.playButton, button("forth10", w.forth10, () => this.seek(this.at + 10 * SECOND)), button("last", w.next, () => this.step("recording", "next")), button("gapforth", w.gap_next, () => this.step("gap", "next"))),
       h("div", { class: "group when" }, this.field, this.zone),
       this.roomGroup,
-      h("div", { class: "group" }, this.speed, this.muteButton, button("lens", w.lens, () => this.look()),
+      h("div", { class: "group" }, this.speed, this.lowButton, this.muteButton, button("lens", w.lens, () => this.look()),
         this.given.may_take ? button("shot", w.shot, () => this.shot()) : null, button("full", w.full, () => this.full()),
         button("link", w.copy_link, async () => {
           await copyText(this.address().href);
@@ -191,7 +194,7 @@ class App {
       else if (!hold && one.video.paused) { one.video.playbackRate = this.rate; one.play(); }
     }
     if (Math.abs(this.at - before) < 20) return;
-    if (Math.abs(this.at - before) > 5 * SECOND * Math.max(1, this.rate) || lead.piece !== lead.flawed) { lead.flawed = lead.piece; lead.showFlaw(lead.piece); }
+    if (Math.abs(this.at - before) > 5 * SECOND * Math.max(1, this.rate) || lead.piece !== lead.flawed || lead.missing.size) { lead.flawed = lead.piece; lead.showFlaw(lead.piece); }
     this.line.keep(this.at);
     this.line.draw();
     this.paint();
@@ -205,6 +208,8 @@ class App {
   }
   // The stream of the leader leaves gaps out; where another camera has footage within, that one leads through it.
   _crossed(lead, wall) {
+    const other = wall - this.at > SECOND && lead.asStored ? lead.leftOut.find((one) => ["codec", "form"].includes(one.why) && one.from >= this.at - SECOND && one.from < wall - SECOND) : null;
+    if (other) { lead.loaded = null; this.leader = null; lead.video.pause(); return other.from; }  // not skipped: played as a stand-in
     const piece = lead.nearPiece(this.at);
     const end = piece ? lead.endOf(piece) : wall;
     if (wall <= end + CLOSE || this.tiles.length === 1) return wall;
@@ -240,7 +245,8 @@ class App {
     const second = Math.floor(this.at / 1000);
     if (second === this.painted && !force) return;
     this.painted = second;
-    for (const tile of this.tiles) tile.stamp.replaceChildren(h("b", {}, tile.camera.name), h("span", {}, this.clock.full(this.at)));
+    const w = this.w;
+    for (const tile of this.tiles) tile.stamp.replaceChildren(h("b", {}, tile.camera.name), h("span", {}, this.clock.full(this.at)), tile.asStored === false ? h("span", { class: "made" }, this.low ? w.low : w.made) : "");
     if (this.root.getRootNode().activeElement !== this.field) this.field.value = this.clock.field(this.at);
     this.zone.textContent = this.clock.zone(this.at);
     const node = this.line.node;
@@ -309,6 +315,12 @@ class App {
     this.mark();
     this.muteButton.replaceChildren(icon(this.muted ? "mute" : "sound", 20));
     this.muteButton.setAttribute("aria-pressed", String(!this.muted));
+  }
+  thin() {
+    this.low = !this.low;
+    this.lowButton.setAttribute("aria-pressed", String(this.low));
+    this.tiles.forEach((one) => { one.loaded = null; });
+    this.seek(this.at);
   }
   setRate(rate) {
     this.rate = rate;

@@ -208,7 +208,7 @@ class Line {
       const x = this.x(data.from + first), wide = Math.max(1, this.x(data.from + first + length) - x);
       if (x > this.width || x + wide < this.gutter) return;
       pen.fillStyle = fill;
-      pen.fillRect(x, from, wide, height);
+      pen.fillRect(x, from, wide + 0.6, height);  // neighbours meet without a seam
     };
     for (const gap of data.gaps) box(gap, this._hatch([c.blue, c.red, c.gray][gap[2]], `color-mix(in srgb, ${[c.blue, c.red, c.gray][gap[2]]} 13%, transparent)`));
     for (const span of data.spans) {
@@ -218,9 +218,11 @@ class Line {
       else box(span, code & UNKNOWN ? `color-mix(in srgb, ${c.green} 75%, ${c.back})` : c.green);
       if (code & DOUBTFUL) box(span, this._hatch(c.text, ""), top + tall - 5, 5);
     }
-    if (this.span < 3 * HOUR) {
+    const sure = data.spans.filter((one) => !(one[2] & UNKNOWN));
+    const usual = sure.length ? sure[Math.floor(sure.length / 2)][1] : 0;
+    if ((usual / this.span) * this.width > 14) {  // where one recording begins, as long as there is room to see it
       pen.fillStyle = c.back;
-      for (const span of data.spans) pen.fillRect(this.x(data.from + span[0]) - 0.5, top, 1, tall);
+      for (const span of sure) pen.fillRect(this.x(data.from + span[0]) - 0.5, top, 1, tall);
     }
     for (const hold of data.held) box(hold, c.text, top, 4);
   }

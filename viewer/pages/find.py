@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import parse_qsl
+from html import escape
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
 from viewer import absence, cards, components, database, formats, frame, query, search_bar
 from viewer.i18n import Words
-from viewer.pages import recording
+from viewer.pages import exports, recording
 from viewer.watch import asked as watch_asked
 from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
@@ -142,6 +143,7 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
     with st.container(horizontal=True, vertical_alignment="center"):
         _totals_line(words, totals, rows, zone)
         _timeline_button(words, rows)
+        _export_link(words, sites, find, shown)
 
     key = "table" if find.table else "grid"
 
@@ -211,6 +213,17 @@ def _timeline_button(words: Words, rows: list[RecordingRow]) -> None:
         st.session_state["find.watch"] = params
 
     st.button(words("find.watch"), icon=":material/view_timeline:", type="tertiary", on_click=asked)
+
+
+def _export_link(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find) -> None:
+    """The way to export what is found, where that is a range of some cameras."""
+    cameras = search_bar.pairs(sites, find)
+    if shown.first is None or find.run or not cameras or len(cameras) > exports.MOST_CAMERAS:
+        return
+    if frame.visitor().may("export"):
+        period = {name: getattr(shown, name) for name in ("first", "last", "first_time", "last_time")}
+        address = f"/exports?{urlencode(query.write(query.Find(cameras=cameras, **period)))}"
+        st.html(f'<a class="csv" href="{escape(address)}">{escape(words("exports.these"))}</a>', width="content")
 
 
 def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:

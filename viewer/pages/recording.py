@@ -9,7 +9,7 @@ import streamlit as st
 
 from viewer import cards, components, database, details, frame, query
 from viewer.i18n import Words
-from viewer.pages import holds
+from viewer.pages import exports, holds
 from vms.catalogue import reads
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 
@@ -50,10 +50,15 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
         opened,
         watched,
     )
-    if frame.visitor().may("hold") and row.state in ("archived", "released"):
-        end = cards.end_of(row)
-        address = holds.address_of((row.site, row.camera), row.start_utc, end, row.time_zone)
-        st.html(f'<p><a class="csv" href="{escape(address)}">{escape(words("holds.this"))}</a></p>')
+    if row.state in ("archived", "released"):
+        what = ((row.site, row.camera), row.start_utc, cards.end_of(row), row.time_zone)
+        links = []
+        if frame.visitor().may("export"):
+            links.append((exports.address_of(*what), words("exports.this")))
+        if frame.visitor().may("hold"):
+            links.append((holds.address_of(*what), words("holds.this")))
+        made = " ".join(f'<a class="csv" href="{escape(address)}">{escape(text)}</a>' for address, text in links)
+        st.html(f"<p>{made}</p>")
 
 
 def _neighbours(

@@ -14,7 +14,7 @@ import streamlit as st
 
 from viewer import camera_tree, components, database, formats, frame, query
 from viewer.i18n import Words
-from viewer.watch import asked, routes, spans
+from viewer.watch import asked, routes, spans, visit
 from vms.catalogue import reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, SiteRow
 
@@ -63,7 +63,7 @@ def page(
             for key in cameras
         ],
         "at": spans.milliseconds(at) if at else None,
-        "player": f"{routes.PREFIX}/{routes.HLS}",
+        "player": f"{visit.PREFIX}/{routes.HLS}",
         "months": formats.short_months(words),
         "may_take": may_take,
         "keys": [[keys, words.one_of("watch.key", name)] for name, keys in KEYS.items() if may_take or name != "shot"],
@@ -77,7 +77,8 @@ SAID = (
     "loading", "broken", "retry", "no_player", "damaged", "open", "is_all", "is_lacking", "is_damaged", "is_kept",
     "is_doubtful", "is_held", "is_nothing", "key_all", "key_lacking", "key_site", "key_damaged", "key_held", "key_gap",
     "key_settled", "seconds", "minutes", "hours", "speed", "cameras", "show1", "show4", "show9", "help", "close",
-    "lens", "shot", "no_shot", "gap_next", "gap_previous", "no_gap",
+    "lens", "shot", "no_shot", "gap_next", "gap_previous", "no_gap", "low", "making", "made",
+    "missing",
 )  # fmt: skip
 """What the component says: texts of the family watch.say."""
 

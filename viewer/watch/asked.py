@@ -54,3 +54,8 @@ def stretch(params: QueryParams, most_days: float = MOST_DAYS) -> Asked:
 def codecs(params: QueryParams) -> frozenset[str]:
     """?can=av1,h264: what the browser plays."""
     return frozenset(params.get("can", "")[:100].split(","))
+
+
+def is_low(params: QueryParams) -> bool:
+    """?low=1: for a thin line."""
+    return params.get("low") == "1"

@@ -5,6 +5,7 @@ Answers are JSON. Pictures and footage come by the signed links of viewer.media,
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,29 +18,37 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from viewer import cards, formats, query
+from viewer import cards, formats, query, tokens
 from viewer.database import AWAY, Connection, Pool
 from viewer.i18n import Words, choose_language
 from viewer.media import Refusal
-from viewer.watch import asked, playlist, spans
+from viewer.visitor import Visitor
+from viewer.watch import asked, playlist, spans, stand_in_links
 from viewer.watch.heads import Heads
-from viewer.watch.visit import Visit
+from viewer.watch.stand_ins import MISSING, StandIns, lengths_of
+from viewer.watch.visit import PREFIX, Visit
 from vms.catalogue import coverage, reads
 from vms.catalogue import timeline as catalogue
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 from vms.catalogue.timeline import CameraKey
 from vms.coverage import find_gaps
+from vms.errors import VmsError
 from vms.home import Home
+from vms.video.ffmpeg import Stopped
 from vms.video.fragments import FragmentIndex
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/api/watch"
 HLS = "hls-1.7.4.light.min.js"
 _VENDOR = Path(__file__).resolve().parents[1] / "front" / "vendor"
 _MOST_PIECES = 400
 _SEEN = timedelta(days=31)
 """How far a jump to the next gap looks."""
+
+_GONE = 499
+"""Nobody reads this answer any more."""
+
+_LOOK_S = 0.1
 
 _OWN_PAGE = "x-vms-page"
 """A header that a page of another site can't send."""
@@ -52,6 +61,7 @@ Answer = Callable[[Visit], dict[str, Any]]
 def routes(home: Home, pool: Pool) -> list[Route]:
     """The routes of this installation."""
     heads = Heads()
+    stand_ins = StandIns(home, heads)
 
     def answered(answer: Answer) -> Callable[[Request], Any]:
         async def route(request: Request) -> Response:
@@ -72,6 +82,36 @@ def routes(home: Home, pool: Pool) -> list[Route]:
 
         return route
 
+    async def piece(request: Request) -> Response:
+        """A piece as H.264. Whoever goes away before it is made does not leave the machine working."""
+        words = Words(choose_language(None, request.headers.get("accept-language")))
+        person: Visitor = request.state.visitor
+        try:
+            grant = stand_in_links.check(home, request.path_params["token"])
+            one = await run_in_threadpool(_piece_of, pool, grant, person)
+            with stand_ins.wanted(one, request.path_params["number"], grant.quality, person.mark) as made:
+                while not made.done():
+                    if await request.is_disconnected():
+                        return Response(status_code=_GONE)
+                    await asyncio.sleep(_LOOK_S)
+                headers = {"Cache-Control": "private, no-store"}
+                if made.result().name.endswith(MISSING):
+                    headers["X-Vms-Missing"] = "1"
+                return FileResponse(made.result(), media_type="video/mp2t", headers=headers)
+        except tokens.Expired:
+            status, key = 410, "media.expired"
+        except tokens.Forged:
+            status, key = 403, "media.forged"
+        except Refusal as refusal:
+            status, key = refusal.status, refusal.key
+        except (VmsError, Stopped) as error:
+            log.warning("A piece could not be made: %s", error)
+            status, key = 422, "watch.left_out.codec"
+        except psycopg2.Error as error:
+            log.warning("The catalogue does not answer: %s", error)
+            status, key = 503, "media.catalogue_away"
+        return JSONResponse({"error": words(key)}, status, {"Cache-Control": "no-store"})
+
     async def player(_request: Request) -> Response:
         return FileResponse(
             _VENDOR / HLS,
@@ -85,6 +125,8 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         Route(f"{PREFIX}/moment", answered(_moment)),
         Route(f"{PREFIX}/step", answered(_step)),
         Route(f"{PREFIX}/snapshot", answered(_snapshot), methods=["POST"]),
+        Route(f"{PREFIX}/progress", answered(lambda visit: {"share": stand_ins.progress(visit.person.mark)})),
+        Route(f"{PREFIX}/piece/{{token}}/{{number:int}}.ts", piece),
         Route(f"{PREFIX}/{HLS}", player),
     ]
 
@@ -100,7 +142,10 @@ def _timeline(visit: Visit) -> dict[str, Any]:
 
 
 def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
-    """What to play from `from` to `to`: a playlist, what lies where in it, and what could not be put into it."""
+    """What to play from `from` to `to`: a playlist, what lies where in it, and what could not be put into it.
+
+    It is of what is stored, or all of stand-ins: as the recording of the moment `at` needs it.
+    """
     wanted = asked.stretch(visit.params, asked.MOST_PLAYED_H / 24)
     camera = asked.one_camera(visit.params)
     can = asked.codecs(visit.params)
@@ -109,21 +154,29 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
         if found:
             when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
             visit.note(conn, "watch", {"camera": "/".join(camera), **when})
-    plays = [one for one in found if one.codec in can]
-    indexes = dict(zip(plays, heads.read(plays), strict=True))
+    low = asked.is_low(visit.params)
+    indexes = heads.read(found)
+    stored = [one.codec in can and isinstance(index, FragmentIndex) for one, index in zip(found, indexes, strict=True)]
+    at = asked.moment(visit.params, "at") if "at" in visit.params else wanted.begin
+    here = [able for one, able in zip(found, stored, strict=True) if one.start_utc <= at < one.end_utc]
+    as_stored = not low and (here[0] if here else any(stored) or not found)
     sources, left_out, expires = [], [], 0
-    for one in found:
-        index = indexes.get(one, "codec")
-        if isinstance(index, FragmentIndex):
+    for one, index, able in zip(found, indexes, stored, strict=True):
+        lengths = tuple(lengths_of(one, index))
+        if as_stored and able and isinstance(index, FragmentIndex):
             url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
             sources.append(playlist.Source(_name(one), one.start_utc, url, index))
+        elif not as_stored and lengths:
+            url, expires = visit.stand_in(one.recording_id, one.start_utc, "low" if low else "good")
+            sources.append(playlist.Source(_name(one), one.start_utc, url, lengths))
         else:
-            left_out.append(_left_out(visit.words, one, index))
+            left_out.append(_left_out(visit.words, one, "codec" if isinstance(index, FragmentIndex) else index))
     by_name = {_name(one): one for one in found}
     return {
         "from": spans.milliseconds(wanted.begin),
         "to": spans.milliseconds(wanted.end),
         "playlist": playlist.write(sources) if sources else "",
+        "as_stored": as_stored,
         "pieces": [
             {
                 "id": piece.source.name,
@@ -138,6 +191,17 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
         "left_out": left_out,
         "expires": expires,
     }
+
+
+def _piece_of(pool: Pool, grant: stand_in_links.Grant, person: Visitor) -> catalogue.Playable:
+    """The recording of a link. Raises Refusal: not for this person, or not there any more."""
+    if grant.mark != person.mark or not person.may("view"):
+        raise Refusal(403, "media.forged")
+    with pool.connection(person.scope) as conn:
+        one = catalogue.playable_recording(conn, grant.recording_id, grant.start_utc)
+    if one is None:
+        raise Refusal(404, "media.missing")
+    return one
 
 
 def _name(one: catalogue.Playable) -> str:

@@ -13,8 +13,12 @@ from viewer import cards, tokens
 from viewer.database import Connection, Pool
 from viewer.i18n import Words
 from viewer.visitor import Visitor
+from viewer.watch import stand_in_links
+from viewer.watch.stand_ins import Quality
 from vms.catalogue import reads
 from vms.home import Home
+
+PREFIX = "/api/watch"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Visit:
     def link(self, recording_id: int, start_utc: datetime, part: tokens.Part) -> tuple[str, int]:
         """(path of the link, its expiry in seconds since 1970)"""
         return tokens.issue(self.home, self.person.mark, recording_id, start_utc, part)
+
+    def stand_in(self, recording_id: int, start_utc: datetime, quality: Quality) -> tuple[str, int]:
+        """The same for pieces as H.264; the number of the piece comes behind."""
+        return stand_in_links.issue(self.home, self.person.mark, recording_id, start_utc, quality, PREFIX)
 
     def note(self, conn: Connection, action: str, detail: dict[str, Any]) -> None:
         """Write into the log of views what this person does."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from vms.catalogue.connection import Connection, fetch_all
+from vms.catalogue.connection import Connection, Params, fetch_all
 from vms.catalogue.reads import LONGEST
 from vms.catalogue.rows import PARTS
 
@@ -130,23 +130,40 @@ def held(
 
 def playable(conn: Connection, camera: CameraKey, from_utc: datetime, to_utc: datetime, most: int) -> list[Playable]:
     """The first `most` archived recordings of a camera that overlap [from_utc, to_utc), by start."""
-    found = fetch_all(
+    return _playable(
         conn,
         """
-        SELECT r.recording_id, r.start_at, r.end_at, r.duration_s::float8, coalesce(r.codec, ''), coalesce(r.kind, ''),
-               coalesce(r.damaged, ''), coalesce(r.rendition_bytes, 0), r.fps::float8, k.places
-        FROM (
-            SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE s.slug = %s AND c.slug = %s
-        ) AS head
+        (SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE s.slug = %s AND c.slug = %s) AS head
         CROSS JOIN LATERAL (
             SELECT recording_id, start_at FROM recording
             WHERE recording.camera_id = head.camera_id AND custody IN (1, 2)
               AND start_at >= %s AND start_at < %s AND (end_at > %s OR start_at >= %s)
             ORDER BY start_at, recording_id LIMIT %s
         ) AS chosen
+        """,
+        [*camera, from_utc - LONGEST, to_utc, from_utc, from_utc, most],
+    )
+
+
+def playable_recording(conn: Connection, recording_id: int, start_utc: datetime) -> Playable | None:
+    """One archived recording; None when there is none (any more)."""
+    chosen = "(SELECT %s::bigint AS recording_id, %s::timestamptz AS start_at) AS chosen"
+    found = _playable(conn, chosen, [recording_id, start_utc])
+    return found[0] if found else None
+
+
+def _playable(conn: Connection, chosen: str, params: Params) -> list[Playable]:
+    """chosen: FROM body that gives recording_id and start_at as `chosen`."""
+    found = fetch_all(
+        conn,
+        f"""
+        SELECT r.recording_id, r.start_at, r.end_at, r.duration_s::float8, coalesce(r.codec, ''), coalesce(r.kind, ''),
+               coalesce(r.damaged, ''), coalesce(r.rendition_bytes, 0), r.fps::float8, k.places
+        FROM {chosen}
         CROSS JOIN LATERAL (
             SELECT * FROM recording
             WHERE recording.recording_id = chosen.recording_id AND recording.start_at = chosen.start_at
+              AND custody IN (1, 2)
             OFFSET 0  -- one by one by key, never by reading months into a hash
         ) AS r
         CROSS JOIN LATERAL (
@@ -157,8 +174,8 @@ def playable(conn: Connection, camera: CameraKey, from_utc: datetime, to_utc: da
               AND copy.part = %s AND copy.state = 0
         ) AS k
         ORDER BY r.start_at, r.recording_id
-        """,
-        [*camera, from_utc - LONGEST, to_utc, from_utc, from_utc, most, PARTS["rendition"]],
+        """,  # noqa: S608 (put together from constant pieces)
+        [*params, PARTS["rendition"]],
     )
     return [
         Playable(

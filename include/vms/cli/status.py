@@ -17,6 +17,7 @@ from rich.table import Table
 from vms.backups import OVERDUE, Manifest, local_backups, overdue, overdue_after
 from vms.catalogue.alerts import unsent, waiting_messages
 from vms.catalogue.connection import connect, url
+from vms.catalogue.exports import open_counts
 from vms.catalogue.pace import Backlog
 from vms.catalogue.reads_sites import backlogs, site_overviews, store_identities
 from vms.catalogue.reads_stores import store_states
@@ -40,7 +41,8 @@ class Overview:
     identities: those of the stores that the catalogue knows, by name; None when it can't be asked.
     backlogs: what each site has still to do, by its id. stores: how each store last answered to each site.
     backup: the last good one of the catalogue here; backup_overdue: what is wrong with its age, "" when nothing is.
-    untold: alerts that could not be sent, a line for each target."""
+    untold: alerts that could not be sent, a line for each target. exports: how many that were ordered in the
+    viewer wait, and how many are being made."""
 
     home: Home
     stack: StackState | None
@@ -54,6 +56,7 @@ class Overview:
     backup: Manifest | None = None
     backup_overdue: str = ""
     untold: tuple[str, ...] = ()
+    exports: tuple[int, int] = (0, 0)
 
     @property
     def usable(self) -> bool:
@@ -86,6 +89,7 @@ def look(home: Home) -> Overview:
     states: list[StoreStateRow] = []
     errors: dict[str, str] = {}
     untold: list[str] = []
+    ordered = (0, 0)
     if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url:
         try:
             conn = connect(url(home, "viewer"))
@@ -94,6 +98,7 @@ def look(home: Home) -> Overview:
                 identities = store_identities(conn)
                 waits, states = backlogs(conn, datetime.now(UTC)), store_states(conn)
                 untold = unsent(waiting_messages(conn))
+                ordered = open_counts(conn)
             finally:
                 conn.close()
         except VmsError as error:
@@ -116,7 +121,7 @@ def look(home: Home) -> Overview:
     waiting = tuple(waiting_now(home))
     return Overview(
         *(home, stack, sites, errors, waiting, tuple(problems), identities, waits, tuple(states)),
-        *(next(iter(local_backups(home)), None), overdue(home, datetime.now(UTC), late_after), tuple(untold)),
+        *(next(iter(local_backups(home)), None), overdue(home, datetime.now(UTC), late_after), tuple(untold), ordered),
     )
 
 
@@ -154,6 +159,7 @@ def as_object(seen: Overview) -> dict[str, Any]:
             "overdue": bool(seen.backup_overdue),
         },
         "waiting": list(seen.waiting),
+        "exports": {"waiting": seen.exports[0], "being_made": seen.exports[1]},
         "alerts_not_sent": list(seen.untold),
         "problems": list(seen.problems),
     }
@@ -215,6 +221,8 @@ def _show(console: Console, seen: Overview) -> None:
         console.print(f"[red]{plain(message)}[/]")
     for one in seen.waiting:
         console.print(f"[yellow]{plain(str(one.get('why', '')))}[/]")
+    if any(seen.exports):
+        console.print(f"Exports: {seen.exports[1]} being made, {seen.exports[0]} waiting.")
     if seen.backup_overdue:
         console.print(f"[red]{plain(seen.backup_overdue)}[/] Make one with [bold]./vms backup[/].")
     for line in seen.untold:

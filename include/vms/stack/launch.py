@@ -28,7 +28,13 @@ from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import demo_s3, postgres, processes
 from vms.stack.airflow_env import airflow_environment, owner_url
-from vms.stack.services import airflow_services, postgres_service, recorder_service, viewer_service
+from vms.stack.services import (
+    airflow_services,
+    exports_service,
+    postgres_service,
+    recorder_service,
+    viewer_service,
+)
 from vms.stack.state import StackState, as_seen_now, read_state, write_state
 from vms.stack.supervisor import Supervisor, last_line, rotate
 
@@ -124,6 +130,7 @@ def start(home: Home, supervisor: Supervisor) -> None:
         supervisor.start_service(scheduler)
         for part in (scheduler, dag_processor):
             supervisor.wait_ready(part.name, AIRFLOW_S)
+    supervisor.start_service(exports_service(home))
     if footage:
         footage.wait()
         supervisor.start_service(recorder_service(home))

@@ -13,7 +13,13 @@ from datetime import datetime
 from typing import Any
 
 from vms.home import PROJECT_ROOT, Home
-from vms.stack.airflow_env import airflow_environment, airflow_url, base_environment, viewer_environment
+from vms.stack.airflow_env import (
+    airflow_environment,
+    airflow_url,
+    base_environment,
+    owner_url,
+    viewer_environment,
+)
 from vms.stack.postgres import is_ready, prepare_server
 from vms.stack.supervisor import Command, Service
 
@@ -42,6 +48,16 @@ def viewer_service(home: Home) -> Service:
         return Command((sys.executable, "-m", "viewer.serve"), viewer_environment(home), PROJECT_ROOT)
 
     return Service("viewer", prepare, lambda: _get(f"{viewer_url(home)}/_stcore/health") is not None)
+
+
+def exports_service(home: Home) -> Service:
+    """Makes what people order in the viewer. It writes down how far it is as owner and looks for footage as viewer."""
+
+    def prepare() -> Command:
+        environment = viewer_environment(home) | {"VMS_CATALOGUE_URL": owner_url(home)}
+        return Command((sys.executable, "-m", "vms.exports.worker"), environment, PROJECT_ROOT)
+
+    return Service("exports", prepare, lambda: True)
 
 
 def recorder_service(home: Home) -> Service:

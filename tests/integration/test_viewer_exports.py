@@ -1,0 +1,368 @@
+"""The page Export, the ZIP that is handed out, and links to it: in the hands of their owner, and of everybody else."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
+from viewer import database, share, taking, tokens, visitor
+from viewer.gate import Gate
+from viewer.security import Guard
+from viewer_world import ATTACK, START, Clip, SignedIn, World, build, make_clip, owner, sign_in
+from vms import passwords
+from vms.catalogue import exports, sessions, shares, users
+from vms.catalogue.connection import Connection
+from vms.catalogue.exports import ExportRow, NewExport
+from vms.exports import archive, worker
+from vms.home import Home, from_environment
+
+LOBBY = {"camera": "ho/lobby", "from": "2026-01-31T08:00", "to": "2026-01-31T08:15:30"}
+As = Callable[[SignedIn], None]
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    home = catalogue[0]
+    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
+    monkeypatch.setattr(worker, "POLL_S", 0.05)
+    st.cache_data.clear()
+    yield build(from_environment(), clip)
+    database.pool(from_environment()).close()
+
+
+@pytest.fixture
+def conn(world: World) -> Iterator[Connection]:
+    with closing(owner(world.home)) as made:
+        yield made
+
+
+@pytest.fixture
+def look_as(monkeypatch: pytest.MonkeyPatch) -> As:
+    def look(person: SignedIn) -> None:
+        monkeypatch.setattr(visitor, "_session_of_request", lambda: f"{person.session} 192.0.2.7")
+
+    return look
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[TestClient]:
+    pool = database.pool(world.home)
+    layers = [Middleware(Guard), Middleware(Gate, sessions=visitor.of(pool), port=5000)]
+    routes = [*taking.routes(world.home, pool), *share.routes(world.home, pool)]
+    with TestClient(
+        Starlette(routes=routes, middleware=layers), base_url="http://127.0.0.1:5000", raise_server_exceptions=False
+    ) as made:
+        yield made
+
+
+def _as(client: TestClient, person: SignedIn | None) -> TestClient:
+    client.cookies.clear()
+    if person:
+        client.cookies.set("vms_5000", person.token)
+    return client
+
+
+def _page(**params: str) -> AppTest:
+    app = AppTest.from_string(
+        "from viewer import frame\nfrom viewer.pages import exports\nexports.draw(frame.language(), lambda _: None)",
+        default_timeout=120,
+    )
+    for name, value in ({"lang": "en"} | params).items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def _html(app: AppTest) -> str:
+    return " ".join(str(element.proto.body) for element in app.get("html"))
+
+
+def _button(app: AppTest, label: str) -> Any:
+    return next((one for one in app.button if one.label == label), None)
+
+
+def _log(conn: Connection, *actions: str) -> list[tuple[Any, ...]]:
+    with conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT who, action, address FROM view_log WHERE action = ANY(%s) ORDER BY view_no", (list(actions),)
+        )
+        return cursor.fetchall()
+
+
+def _user_id(conn: Connection, name: str) -> int:
+    return next(one.user_id for one in users.list_users(conn) if one.name == name)
+
+
+def _made(world: World, conn: Connection, person: SignedIn, **more: Any) -> ExportRow:
+    """A finished export of this person."""
+    what = {"cameras": (("ho", "lobby"),), "from_utc": START, "to_utc": START + timedelta(minutes=9), "reason": "theft"}
+    exports.add_export(conn, NewExport(_user_id(conn, person.name), **(what | more)))
+    return _work_off(world, conn)
+
+
+def _work_off(world: World, conn: Connection) -> ExportRow:
+    taken = exports.next_export(conn)
+    assert taken
+    worker.take(world.home, conn, taken, threading.Event())
+    found = exports.get_export(conn, taken.export_id, 0, everybody=True)
+    assert found
+    assert found.state == "done"
+    return found
+
+
+def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
+    world: World, conn: Connection, look_as: As, client: TestClient, tmp_path: Path
+) -> None:
+    budi = sign_in(world.home, "budi", "investigator", [("ho", "")])
+    look_as(budi)
+    app = _page(**LOBBY)
+    assert "3 recordings" in _html(app)
+    assert app.text_input(key="x.end").value == "08:15:30"
+    _button(app, "Order").click().run()
+    assert app.error[0].value == "Say why."
+    app.text_area(key="x.reason").set_value(f"theft {ATTACK}")
+    app.checkbox(key="x.evidence").check()
+    _button(app, "Order").click().run()
+    assert not app.exception
+    assert "is ordered" in app.success[0].value
+    (row,) = exports.list_exports(conn, 0, everybody=True)
+    assert (row.who, row.cameras, row.clip, row.burn_in, row.evidence) == (
+        "budi", (("ho", "lobby"),), True, False, True,
+    )  # fmt: skip
+    assert (row.from_utc, row.to_utc) == (START, START + timedelta(minutes=15, seconds=30))
+    assert "theft &lt;img" in _html(app)
+    assert "<img src=x" not in _html(app)
+    assert _button(app, "Cancel") is not None
+
+    _work_off(world, conn)
+    app = _page()
+    (link,) = re.findall(r'href="(/m/export/[^"]+)"', _html(app))
+    answer = _as(client, budi).get(link)
+    assert answer.status_code == 200
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["content-disposition"] == (
+        f'attachment; filename="export_{row.export_id}_2026-01-31_01-00.zip"'
+    )
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        packed.extractall(tmp_path / "out")
+    whole = subprocess.run([sys.executable, "-I", "verify.py"], cwd=tmp_path / "out", capture_output=True, check=False)
+    assert whole.returncode == 0
+
+    app.text_input[-1].set_value("1234")
+    _button(app, "Make a link").click().run()
+    assert "6 characters" in app.error[0].value
+    app.text_input[-1].set_value("kopi-tubruk")
+    _button(app, "Make a link").click().run()
+    path = app.code[0].value.partition("?")[0]
+    assert share.PATH.fullmatch(path)
+    assert _as(client, None).post(path, data={"pin": "kopi-tubruk"}).content == answer.content
+    _button(app, "Revoke link 1").click().run()
+    assert _as(client, None).get(path).status_code == 404
+    assert "revoked" in app.caption[-1].value
+
+    _button(app, "Delete this export").click().run()
+    assert _as(client, budi).get(link).status_code == 404, "at once, before its files are gone"
+    worker.clear(world.home, conn)
+    assert "gone" in _html(_page())
+    assert _log(conn, "export_ordered", "export_taken", "share", "share_taken", "share_revoked", "export_deleted") == [
+        ("budi", "export_ordered", "192.0.2.7"),
+        ("budi", "export_taken", "testclient"),
+        ("budi", "share", "192.0.2.7"),
+        ("link 1", "share_taken", "testclient"),
+        ("budi", "share_revoked", "192.0.2.7"),
+        ("budi", "export_deleted", "192.0.2.7"),
+    ]
+
+
+def test_what_can_not_be_ordered_is_said(world: World, look_as: As) -> None:
+    look_as(sign_in(world.home, "budi", "investigator", [("ho", "lobby"), ("makassar", "")]))
+    assert "Choose one to" in _html(_page())
+    assert "different time zones" in _html(_page(**(LOBBY | {"camera": "ho/lobby,makassar/cashier"})))
+    assert "no archived footage" in _html(_page(**(LOBBY | {"from": "2020-01-01", "to": "2020-01-01"})))
+    assert "Choose one to" in _html(_page(**(LOBBY | {"camera": "ho/gate"}))), "what is not seen is not there"
+    app = _page(**LOBBY)
+    app.text_input(key="x.begin").set_value("8 o'clock").run()
+    assert "Write times" in _html(app)
+    assert app.button(key="x.order").disabled
+    world.home.sites_file.write_text(world.home.sites_file.read_text() + "\nexports: {largest: 0.001MB}\n")
+    assert "more than one export may have" in _html(_page(**LOBBY))
+
+
+def test_cancelled_from_the_page_and_not_too_many_at_once(world: World, conn: Connection, look_as: As) -> None:
+    look_as(sign_in(world.home, "budi", "investigator"))
+    for _ in range(5):
+        exports.add_export(
+            conn, NewExport(_user_id(conn, "budi"), (("ho", "lobby"),), START, START + timedelta(minutes=1), "x")
+        )
+    app = _page(**LOBBY)
+    app.text_area(key="x.reason").set_value("theft")
+    _button(app, "Order").click().run()
+    assert "5 exports that are not done" in app.error[0].value
+    _button(app, "Cancel").click().run()
+    assert [row.cancel_at is not None for row in exports.list_exports(conn, 0, everybody=True)].count(True) == 1
+    assert _log(conn, "export_cancelled") == [("budi", "export_cancelled", "192.0.2.7")]
+
+
+def test_exports_are_of_who_ordered_them_and_of_administrators(
+    world: World, conn: Connection, look_as: As, client: TestClient
+) -> None:
+    budi = sign_in(world.home, "budi", "investigator")
+    row = _made(world, conn, budi)
+    citra = sign_in(world.home, "citra", "investigator")
+    look_as(citra)
+    assert "Nothing was ordered yet" in _html(_page())
+    link = tokens.issue_export(world.home, citra.mark, row.export_id)
+    assert _as(client, citra).get(link).status_code == 404, "a link of one's own to another's export"
+    stolen = tokens.issue_export(world.home, budi.mark, row.export_id)
+    assert _as(client, citra).get(stolen).status_code == 403
+    assert _as(client, None).get(stolen).status_code == 401
+    sari = sign_in(world.home)
+    look_as(sari)
+    assert "budi, " in _html(_page())
+    assert _as(client, sari).get(tokens.issue_export(world.home, sari.mark, row.export_id)).status_code == 200
+
+
+def test_hostile_links_give_nothing(
+    world: World, conn: Connection, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budi = sign_in(world.home, "budi", "investigator", [("ho", "")])
+    row = _made(world, conn, budi)
+    link = tokens.issue_export(world.home, budi.mark, row.export_id)
+    asked = _as(client, budi)
+    assert asked.get(link).status_code == 200
+    assert asked.head(link).headers["content-length"] == str(row.size_bytes)
+    assert asked.get(link[:-2] + "xx").status_code == 403
+    media_link = tokens.issue(world.home, budi.mark, row.export_id, START, "rendition")[0].removeprefix("/m/")
+    assert asked.get(f"/m/export/{media_link}").status_code == 403, "another kind of token"
+    for path in ("/m/export/..%2f..%2fsecrets", "/m/export/%2e%2e/%2e%2e/etc/passwd", "/share/../m/export/x"):
+        assert asked.get(path).status_code in (401, 403, 404)
+    assert asked.post(link).status_code == 405
+    with monkeypatch.context() as later:
+        later.setattr(time, "time", lambda: 4e9)
+        assert asked.get(link).status_code == 410
+
+    (archive.folder_of(world.home, row.export_id) / "manifest.json").write_text("{}")
+    with pytest.raises(OSError, match="shorter"):
+        b"".join(archive.stream(world.home, row.export_id, archive.entries_of(world.home, row.export_id)))
+    listed = archive.list_of(world.home, row.export_id)
+    listed.write_text('[["../../secrets/viewer_media", 1, 1, "2026-01-01T00:00:00"]]')
+    assert asked.get(link).status_code == 404
+    listed.unlink()
+    assert asked.get(link).status_code == 404
+
+    with conn.cursor() as cursor:
+        cursor.execute("DELETE FROM viewer_grant")
+    assert asked.get(link).status_code == 404, "no camera of it is seen any more"
+    users.add_user(conn, "sari", "administrator", "", "test", START, everywhere=True)
+    users.set_role(conn, "budi", "viewer", "test", everywhere=True)
+    assert asked.get(link).status_code == 401, "the session has ended with the role"
+
+
+def _link(conn: Connection, row: ExportRow, pin: str = "", hours: float = 1.0) -> str:
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        (now,) = cursor.fetchone() or (START,)
+    kept = passwords.hashed(pin) if pin else None
+    return "/share/" + shares.add_share(conn, row.export_id, "budi", now + timedelta(hours=hours), kept)
+
+
+def test_a_link_opens_one_export_and_nothing_else(world: World, conn: Connection, client: TestClient) -> None:
+    budi = sign_in(world.home, "budi", "investigator")
+    row = _made(world, conn, budi, evidence=True)
+    path = _link(conn, row)
+    nobody = _as(client, None)
+    page = nobody.get(path, headers={"Accept-Language": "id"})
+    assert page.status_code == 200
+    assert "Rekaman untuk Anda" in page.text
+    assert "31 Jan 2026 08:00:00 WIB" in page.text
+    assert "verify.py" in page.text
+    assert "&lt;img src=x" in page.text
+    assert "<img src=x" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-store"
+    assert "Footage for you" in nobody.get(f"{path}?lang=en").text
+    taken = nobody.post(path)
+    assert taken.headers["content-type"] == "application/zip"
+    assert len(taken.content) == row.size_bytes
+    for other in ("/", "/m/anything", tokens.issue_export(world.home, budi.mark, row.export_id), f"{path}/more"):
+        assert nobody.get(other).status_code == 401
+    (counted,) = shares.list_shares(conn, [row.export_id])
+    assert (counted.opened, counted.taken, counted.wrong) == (2, 1, 0)
+
+
+def test_links_end(world: World, conn: Connection, client: TestClient) -> None:
+    budi = sign_in(world.home, "budi", "investigator")
+    row = _made(world, conn, budi)
+    nobody = _as(client, None)
+    good, over = _link(conn, row), _link(conn, row, hours=-1)
+    never = "/share/" + "x" * 43
+    for path in (over, never):
+        assert nobody.get(path).status_code == nobody.post(path).status_code == 404
+    assert "not good" in nobody.get(over, headers={"Accept-Language": "en"}).text
+    revoked = _link(conn, row)
+    (newest, *_) = shares.list_shares(conn, [row.export_id])
+    assert not shares.revoke_share(conn, row.export_id + 1, newest.share_id), "only beside its export"
+    assert shares.revoke_share(conn, row.export_id, newest.share_id)
+    assert nobody.post(revoked).status_code == 404
+    assert nobody.get(good).status_code == 200
+    users.add_user(conn, "sari", "administrator", "", "test", START, everywhere=True)
+    users.set_disabled(conn, "budi", START, "test")
+    assert nobody.get(good).status_code == 404, "who ordered it is shut out"
+    users.set_disabled(conn, "budi", None, "test")
+    assert nobody.post(good).status_code == 200
+    assert exports.ask_delete(conn, row.export_id, row.user_id, everybody=False)
+    assert nobody.post(good).status_code == 404
+
+
+def test_a_pin_can_not_be_guessed(world: World, conn: Connection, client: TestClient) -> None:
+    row = _made(world, conn, sign_in(world.home, "budi", "investigator"))
+    path = _link(conn, row, pin="kopi-tubruk")
+    nobody = _as(client, None)
+    assert nobody.post(path).status_code == 403
+    for _ in range(sessions.MOST_FROM_ONE_PLACE - 1):
+        answer = nobody.post(path, data={"pin": "123456"}, headers={"Accept-Language": "en"})
+        assert answer.status_code == 403
+        assert "This PIN is wrong" in answer.text
+    waits = nobody.post(path, data={"pin": "kopi-tubruk"})
+    assert waits.status_code == 429
+    assert waits.headers["retry-after"]
+    assert nobody.post(path, content=b"pin=" + b"x" * 5000).status_code == 413
+    with conn.cursor() as cursor:
+        cursor.execute("DELETE FROM sign_in_try")
+    assert nobody.post(path, data={"pin": "kopi-tubruk"}).status_code == 200
+    for _ in range(shares.MOST_WRONG):
+        shares.count_share(conn, 1, "wrong")
+    assert nobody.post(path, data={"pin": "kopi-tubruk"}).status_code == 404, "too often wrong, it is locked for good"
+    assert ("link 1", "share_refused", "testclient") in _log(conn, "share_refused")
+
+
+def test_a_revoked_link_breaks_a_download_off(world: World, conn: Connection) -> None:
+    row = _made(world, conn, sign_in(world.home, "budi", "investigator"))
+    pieces = taking._watched(world.home, row.export_id, archive.entries_of(world.home, row.export_id), lambda: False)
+    with pytest.raises(ConnectionAbortedError):
+        list(pieces)
