@@ -338,7 +338,7 @@ def _backfill(world: World, conn: Connection) -> object:
     order = Order(number, world.dense.id, "missing", begin, end)
     files = [(f"lobby/{minute}.mp4", 1, 1) for minute in range(500)]
     return (
-        list(backfills.subjects(conn, order)),
+        list(backfills.subjects(conn, order, world.now)),
         backfills.unknown_sources(conn, order.site, files),
         backfills.rates_of(conn, order.site, order.mode, world.now),
         backfills.overlapping(conn, order),
