@@ -106,13 +106,7 @@ def _form(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
         problem = "" if is_possible else text
     else:
         st.html(f'<p class="estimate" role="status">{escape(problem)}</p>')
-    reason = st.text_area(
-        words("exports.reason"),
-        max_chars=_LONGEST_REASON,
-        height=80,
-        help=words("exports.reason.help"),
-        key="x.reason",
-    )
+    reason = st.text_area(words("exports.reason.label"), max_chars=_LONGEST_REASON, height=80, key="x.reason")
     if st.button(words("exports.order"), type="primary", disabled=bool(problem), key="x.order") and begin and end:
         if not reason.strip():
             st.error(words("exports.no_reason"))
@@ -163,7 +157,8 @@ def _times(words: Words, find: query.Find, zone: str) -> tuple[datetime | None, 
             state["x.address"] = tuple(kept.values())
             frame.go(replace(frame.current_find(), **kept))
 
-    columns = st.columns(4, gap="small")
+    with st.container(key="x-times"):
+        columns = st.columns(4, gap="small")
     columns[0].date_input(words("exports.from.day"), key="x.first", format="DD/MM/YYYY", on_change=changed)
     columns[1].text_input(words("exports.from.time"), key="x.begin", max_chars=8, on_change=changed)
     columns[2].date_input(words("exports.to.day"), key="x.last", format="DD/MM/YYYY", on_change=changed)
@@ -293,14 +288,10 @@ def _share(words: Words, person: Visitor, row: ExportRow) -> None:
         st.popover(words("exports.share"), icon=":material/share:", key=f"x.share.{row.export_id}"),
         st.form(f"x.share.form.{row.export_id}", border=False, clear_on_submit=True),
     ):
-        st.caption(words("exports.share.text"))
+        st.caption(f"{words('exports.share.text')} {words('exports.share.pin.text')}")
         days = st.number_input(words("exports.share.days"), 1, MOST_SHARE_DAYS, value=3)
         pin = st.text_input(
-            words("exports.share.pin"),
-            type="password",
-            max_chars=share.LONGEST_PIN,
-            autocomplete="off",
-            help=words("exports.share.pin.help"),
+            words("exports.share.pin"), type="password", max_chars=share.LONGEST_PIN, autocomplete="off"
         ).strip()
         if not st.form_submit_button(words("exports.share.button"), type="primary"):
             return
