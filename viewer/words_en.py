@@ -401,6 +401,7 @@ TEXT: dict[str, str] = {
     "watch.say.low": "Low bandwidth",
     "watch.say.making": "Being converted for this browser",
     "watch.say.made": "converted",
+    "watch.say.missing": "Nothing of this stretch could be decoded.",
     "watch.bad_request": "This address does not fit: reload the page.",
     "watch.no_camera": "This camera is not known, or not open to you.",
     "watch.left_out.codec": "This browser can't play this recording's format.",

@@ -401,6 +401,7 @@ TEXT: dict[str, str] = {
     "watch.say.low": "Hemat data",
     "watch.say.making": "Sedang diubah untuk peramban ini",
     "watch.say.made": "diubah",
+    "watch.say.missing": "Bagian ini sama sekali tidak dapat dibaca.",
     "watch.bad_request": "Alamat ini tidak sesuai: muat ulang halaman.",
     "watch.no_camera": "Kamera ini tidak dikenal, atau tidak terbuka bagi Anda.",
     "watch.left_out.codec": "Peramban ini tidak dapat memutar format rekaman ini.",
