@@ -83,7 +83,7 @@ WRITES = {
     "dead_months": {"drop_dead_months"},
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
-    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke"},
+    "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke", "end_all_sessions"},
     "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
     "connection": {"ask_for", "fetch_all", "fetch_one"},
     "exports": {
@@ -338,7 +338,7 @@ def _backfill(world: World, conn: Connection) -> object:
     order = Order(number, world.dense.id, "missing", begin, end)
     files = [(f"lobby/{minute}.mp4", 1, 1) for minute in range(500)]
     return (
-        list(backfills.subjects(conn, order)),
+        list(backfills.subjects(conn, order, world.now)),
         backfills.unknown_sources(conn, order.site, files),
         backfills.rates_of(conn, order.site, order.mode, world.now),
         backfills.overlapping(conn, order),

@@ -99,7 +99,7 @@ def survey(
     kept: list[File] = []
     work: list[File] = []
     wanted = site_stores(conn, site.stores)
-    known = _known(subjects(conn, order), order, site, wanted, now)
+    known = _known(subjects(conn, order, now), order, site, wanted, now)
     looked = order.mode in ("missing", "reupload")
     strange = list(_on_disk(conn, site, disk, order)) if looked else []
     for file in (*known, *strange):

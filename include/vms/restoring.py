@@ -15,6 +15,7 @@ from pathlib import Path
 from vms.backups import Manifest, Moved, count_dump, dump_revision, hashed, make_backup, read_manifest, steps
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
+from vms.catalogue.users import end_all_sessions
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import Home
 from vms.stack import postgres
@@ -120,6 +121,8 @@ def restore(home: Home, file: Path, now: datetime, moved: Moved, *, replace: boo
             whole.settle(conn, kept=kept)
     moved("bringing it to the newest schema", 1.0)
     migrate.upgrade(address)
+    with closing(connect(address)) as conn:
+        end_all_sessions(conn)  # those of the dump may have been ended since for good reason
     return Restored(file, before, "" if revision == migrate.newest() else revision, sum(expected.values()))
 
 

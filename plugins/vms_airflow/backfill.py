@@ -188,7 +188,7 @@ def verdict() -> None:
             left = unfinished(conn, order.backfill_id, order.site)
             if left and not problems:
                 problems = [f"{left} recordings of earlier runs of this backfill are not archived."]
-            problems += looked_problems(order, counts(conn, order), broken_left(conn, order))
+            problems += looked_problems(order, counts(conn, order), broken_left(conn, order, datetime.now(UTC)))
             state = "failed" if problems else "done"
             told = problems[0].splitlines()[0] if problems else ""
             set_state(conn, order.backfill_id, order.site, state, told, datetime.now(UTC))

@@ -65,7 +65,24 @@ class PurgeApproval(ApprovalOperator):
         if not outcome(context, "plan", ALARMED):
             log.info("Nothing is unusual about the plan; nobody has to be asked.")
             return None
-        return super().execute(context)
+        return self._answered(context) or super().execute(context)
+
+    def _answered(self, context: Context) -> str:
+        """Who has answered the plan already, by the command line, so that nobody is asked again; "" when nobody has.
+
+        An answer that comes while the question is still being put makes this task start anew.
+        """
+        from vms.catalogue.purge_plans import get_plan
+
+        with catalogue(from_environment()) as conn:
+            found = get_plan(conn, int(outcome(context, "plan", PLAN)))
+        if found.state == "waiting":
+            return ""
+        who = f"{found.answered_by or 'a newer plan'} ({found.answered_how or 'another run'})"
+        log.info("The plan is %s: %s has decided that.", found.state, who)
+        if found.state not in ("ready", "applying", "done"):
+            self.skip(ti=context["ti"], tasks=list(context["task"].get_direct_relatives(upstream=False)))
+        return who
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         if "error" not in event:

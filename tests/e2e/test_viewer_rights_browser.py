@@ -96,6 +96,18 @@ def test_held_by_one_and_released_by_another(viewer: Viewer, browser: Any) -> No
     eventually(lambda: page.errors == [] and chief.errors == [])
 
 
+@pytest.mark.parametrize("width", [1280, 900, 360])
+def test_the_way_out_is_in_sight_at_every_width(viewer: Viewer, browser: Any, width: int) -> None:
+    page = new_page(browser, viewer, width=width, locale="id-ID")
+    page.goto(viewer.url)
+    page.wait_for_selector(".card")
+    box = page.locator(".account .out").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    name = page.locator(".account .who").bounding_box()
+    assert name["width"] > 10
+
+
 def test_an_auditor_sees_the_log_and_no_footage(viewer: Viewer, browser: Any) -> None:
     rina = sign_in(viewer.world.home, "rina", "auditor")
     page = new_page(browser, viewer, person=rina, locale="en-GB")

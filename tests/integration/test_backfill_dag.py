@@ -24,7 +24,7 @@ from vms.catalogue import replacing
 from vms.catalogue.backfills import begin_backfill, get_backfill, next_round, overlapping, set_state
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.copying import known_stores
-from vms.catalogue.holds import add_hold
+from vms.catalogue.holds import add_hold, release_hold
 from vms.config import load_config
 from vms.model import RunRef, dump
 from vms.steps import remaking
@@ -357,6 +357,19 @@ def test_a_kill_at_any_step_of_recompressing_leaves_one_proven_rendition_and_loc
         with monkeypatch.context() as patched:
             patched.setattr(stores, "get", lambda _number: locked)
             assert remaking.remake(work, place).outcome == "locked"
+        put = remaking.put
+
+        def put_while_somebody_holds_it(*given: Any) -> Any:
+            add_hold(conn, [("ho", "lobby")], row.start_utc, row.end_utc, "theft", "hr", datetime.now(UTC))
+            return put(*given)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(remaking, "put", put_while_somebody_holds_it)
+            assert remaking.remake(work, place).outcome == "held"
+        proven_in_place(office)
+        assert len(renditions(office.place.nas)) == 1
+        assert remaking.remake(work, place).outcome == "held"
+        release_hold(conn, 1, "hr", "solved", datetime.now(UTC))
         for module, step, by in (
             (remaking, "put", kill),
             (replacing, "commit_replacing", kill),

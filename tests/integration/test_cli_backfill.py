@@ -88,6 +88,11 @@ def accepts(airflow: FakeAirflow, states: dict[str, str]) -> None:
     airflow.answers[f"POST {DAG}/dagRuns"] = queue
 
 
+def sent(airflow: FakeAirflow) -> list[tuple[str, dict[str, Any]]]:
+    """The runs that were asked for, with what each was to do."""
+    return [(asked["dag_run_id"], asked["conf"]) for key, asked in airflow.asked if key.startswith("POST /api")]
+
+
 def a_run(name: str, state: str) -> dict[str, Any]:
     return {"dag_id": "backfill", "dag_run_id": name, "state": state}
 
@@ -127,7 +132,7 @@ def test_it_is_started_at_every_site_listed_cancelled_and_resumed(
     (one,) = backfills.list_backfills(conn, 5)
     number = str(one.backfill_id)
     assert set(states) == {f"backfill-{number}-ho-1", f"backfill-{number}-branch-1"}
-    conf = next(asked["conf"] for key, asked in airflow.asked if key.startswith("POST /api"))
+    _, conf = sent(airflow)[0]
     assert conf["order"]["cap"] == 625_000
     assert (conf["order"]["profile"], conf["order"]["cameras"]) == ("small", ["lobby"])
     assert "missing, small, 5 Mbit/s" in vms("list").output
@@ -141,6 +146,7 @@ def test_it_is_started_at_every_site_listed_cancelled_and_resumed(
     resumed = vms("resume", number)
     assert f"goes on (backfill-{number}-ho-2)" in resumed.output
     assert states[f"backfill-{number}-ho-2"] == "queued"
+    assert [asked["again"] for _, asked in sent(airflow)] == [False, False, True, True]
     assert "is running" in vms("resume", number).output
     assert len(states) == 4
 

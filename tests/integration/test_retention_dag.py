@@ -173,6 +173,26 @@ def test_an_unusual_plan_waits_for_a_person_whose_yes_or_no_counts(office: Offic
     assert (plan.state, plan.answered_by, plan.answered_how) == ("done", "owner", "Airflow")
 
 
+@pytest.mark.parametrize(("answer", "custody"), [("ready", 3), ("rejected", 1)])
+def test_what_was_answered_before_the_question_was_put_is_not_asked(office: Office, answer: str, custody: int) -> None:
+    """By the command line, in the moment in which the task begins to wait: the task starts anew."""
+    world = office.world
+    world.steady()
+    old = world.archive(25, 212)
+    with world.conn, world.conn.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION answer_at_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" NEW.state := '{answer}'; NEW.answered_by := 'budi'; NEW.answered_how := 'command line';"
+            " NEW.answered_at := now(); RETURN NEW; END $$;"
+            "CREATE TRIGGER answer_at_once BEFORE UPDATE ON purge_plan FOR EACH ROW WHEN (NEW.state = 'waiting')"
+            " EXECUTE FUNCTION answer_at_once()"
+        )
+    done = office.run()
+    assert done.state == "success", done.log[-6000:]
+    assert "budi (command line) has decided that" in done.log
+    assert world.custody(*old) == [custody] * 25
+
+
 def test_a_store_that_was_emptied_keeps_everything_and_the_run_asks(office: Office) -> None:
     world = office.world
     world.steady()

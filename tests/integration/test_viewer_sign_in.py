@@ -51,7 +51,8 @@ def client(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
         await socket.accept()
         try:
             while True:
-                await socket.send_bytes(await socket.receive_bytes())
+                app.state.heard = await socket.receive_bytes()
+                await socket.send_bytes(app.state.heard)
         except WebSocketDisconnect:
             pass
 
@@ -260,6 +261,7 @@ def test_what_ends_a_session_ends_what_is_open(client: TestClient, home: Home, e
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_bytes()
         assert closed.value.code == 4401
+    assert client.app.state.heard == b"one", "the app does not even hear what came after"  # type: ignore[attr-defined]
     assert client.get("/").status_code == 401
     assert client.get("/session").status_code == 401
 

@@ -105,18 +105,23 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
     assert client.get(url).status_code == 403, "a link of another session"
 
 
-def test_what_the_browser_can_not_play_is_left_out_and_said(client: TestClient, world: World) -> None:
+def test_what_the_browser_can_not_play_has_stand_ins_and_the_rest_is_said(client: TestClient, world: World) -> None:
     gate = _get(client, "playlist", camera="ho/gate", can="av1,hevc", **WINDOW)
-    assert (gate["pieces"], gate["playlist"]) == ([], "")
-    assert [(one["why"], one["from"]) for one in gate["left_out"]] == [("form", BEGIN)]
+    assert (gate["as_stored"], [one["from"] for one in gate["pieces"]]) == (False, [BEGIN]), "a file of the recorder's"
     first = next(one for one in world.rows() if one.camera == "lobby")
-    (world.nas / first.copies[0].key).unlink()
-    assert [one["why"] for one in _get(client, "playlist", camera="ho/lobby", can="av1", **WINDOW)["left_out"]] == [
-        "missing"
-    ]
-    world.nas.rename(world.nas.with_name("unmounted"))
-    other = _get(client, "playlist", camera="makassar/cashier", can="av1", **WINDOW)
-    assert [one["why"] for one in other["left_out"]] == ["away"]
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE recording SET codec = 'hevc' WHERE recording_id = %s", (first.id,))
+    asked = {"camera": "ho/lobby", "can": "av1", **WINDOW}
+    later = _get(client, "playlist", at=BEGIN + 301_000, **asked)
+    assert (later["as_stored"], [one["why"] for one in later["left_out"]]) == (True, ["codec"])
+    there = _get(client, "playlist", at=BEGIN + 1000, **asked)
+    assert (there["as_stored"], there["left_out"], len(there["pieces"])) == (False, [], 3)
+    away = world.nas.rename(world.nas.with_name("unmounted"))
+    cashier = {"camera": "makassar/cashier", "can": "av1", **WINDOW}
+    assert [one["why"] for one in _get(client, "playlist", **cashier)["left_out"]] == ["away"]
+    away.rename(world.nas)
+    (world.nas / next(one for one in world.rows() if one.camera == "cashier").copies[0].key).unlink()
+    assert [one["why"] for one in _get(client, "playlist", **cashier)["left_out"]] == ["missing"]
 
 
 def test_a_moment_has_its_recording_and_picture(client: TestClient, world: World) -> None:

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+import video_clips
 from viewer import visitor
 from viewer.database import Pool
 from viewer.gate import Gate
@@ -158,3 +159,50 @@ def test_what_is_kept_stays_below_its_limit(world: World, lobby: Playable) -> No
         with stand_ins.wanted(lobby, 0, quality, "a") as made:  # type: ignore[arg-type]
             kept = made.result(60)
     assert list((world.home.run / "stand-ins").iterdir()) == [kept]
+
+
+def test_a_damaged_file_of_the_recorder_plays_what_it_has_and_says_what_is_missing(
+    client: TestClient, world: World, tmp_path: Path
+) -> None:
+    """12 seconds by its index, cut off in the middle: as a recorder leaves it that lost its disk."""
+    whole = tmp_path / "whole.mp4"
+    video_clips.ffmpeg(*video_clips.picture(30), *video_clips.H264, "-movflags", "+faststart", whole)
+    cut = whole.read_bytes()[: whole.stat().st_size * 6 // 10]
+    row = next(one for one in world.rows() if one.kind == "original")
+    place = world.nas / row.copies[0].key
+    place.unlink()
+    place.write_bytes(cut)
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE recording SET duration_s = 30, end_at = start_at + interval '30 s', rendition_bytes = %s,"
+            " damaged = '18 of 30 s could be decoded.' WHERE recording_id = %s",
+            (len(cut), row.id),
+        )
+    made = client.get("/api/watch/playlist", params={**WINDOW, "camera": "ho/gate", "can": "av1,h264"}).json()
+    assert made["pieces"][0]["damaged"] == "18 of 30 s could be decoded."
+    links = re.findall(r"^/api/watch/piece/\S+$", made["playlist"], re.MULTILINE)
+    assert len(links) == 3
+    answers = [client.get(one) for one in links]
+    assert ["X-Vms-Missing" in one.headers for one in answers] == [False, False, True]
+    found = [_looked_at(one.content, tmp_path / "piece.ts") for one in answers]
+    assert found[0]["nb_read_frames"] == "100"
+    assert 50 < int(found[1]["nb_read_frames"]) < 100
+    assert [one["start"] for one in found] == pytest.approx([0, 10, 20], abs=0.2)
+
+
+def test_a_bare_stream_is_read_by_its_frame_rate(client: TestClient, world: World, tmp_path: Path) -> None:
+    bare = video_clips.bare(tmp_path / "bare.dav", seconds=12, fps=25)
+    row = next(one for one in world.rows() if one.kind == "original")
+    place = world.nas / row.copies[0].key
+    place.unlink()
+    place.write_bytes(bare.read_bytes())
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE recording SET duration_s = 12, end_at = start_at + interval '12 s', fps = 25, rendition_bytes = %s"
+            " WHERE recording_id = %s",
+            (bare.stat().st_size, row.id),
+        )
+    made = client.get("/api/watch/playlist", params={**WINDOW, "camera": "ho/gate", "can": "av1"}).json()
+    links = re.findall(r"^/api/watch/piece/\S+$", made["playlist"], re.MULTILINE)
+    found = [_looked_at(client.get(one).content, tmp_path / "piece.ts") for one in links]
+    assert [one["nb_read_frames"] for one in found] == ["250", "50"]

@@ -116,3 +116,20 @@ def test_long_fragments_stay_apart() -> None:
     assert [line for line in text.splitlines() if line.startswith("#EXT-X-BYTERANGE")] == [
         f"#EXT-X-BYTERANGE:10@{start}" for start in (100, 110, 120, 500)
     ]
+
+
+def test_pieces_that_are_made_when_asked_for_have_numbers() -> None:
+    sources = [
+        playlist.Source("1.1", START, "/api/watch/piece/a", (16.0, 3.5)),
+        playlist.Source("2.2", START + timedelta(minutes=5), "/api/watch/piece/b", (10.0,)),
+    ]
+    lines = playlist.write(sources).splitlines()
+    assert [one for one in lines if one.startswith("/")] == [
+        "/api/watch/piece/a/0.ts",
+        "/api/watch/piece/a/1.ts",
+        "/api/watch/piece/b/0.ts",
+    ]
+    assert "#EXT-X-TARGETDURATION:16" in lines
+    assert lines.count("#EXT-X-DISCONTINUITY") == 1
+    assert not any("MAP" in one for one in lines)
+    assert [one.at_s for one in playlist.pieces(sources)] == [0.0, 19.5]

@@ -194,7 +194,7 @@ class App {
       else if (!hold && one.video.paused) { one.video.playbackRate = this.rate; one.play(); }
     }
     if (Math.abs(this.at - before) < 20) return;
-    if (Math.abs(this.at - before) > 5 * SECOND * Math.max(1, this.rate) || lead.piece !== lead.flawed) { lead.flawed = lead.piece; lead.showFlaw(lead.piece); }
+    if (Math.abs(this.at - before) > 5 * SECOND * Math.max(1, this.rate) || lead.piece !== lead.flawed || lead.missing.size) { lead.flawed = lead.piece; lead.showFlaw(lead.piece); }
     this.line.keep(this.at);
     this.line.draw();
     this.paint();
@@ -208,6 +208,8 @@ class App {
   }
   // The stream of the leader leaves gaps out; where another camera has footage within, that one leads through it.
   _crossed(lead, wall) {
+    const other = wall - this.at > SECOND && lead.asStored ? lead.leftOut.find((one) => ["codec", "form"].includes(one.why) && one.from >= this.at - SECOND && one.from < wall - SECOND) : null;
+    if (other) { lead.loaded = null; this.leader = null; lead.video.pause(); return other.from; }  // not skipped: played as a stand-in
     const piece = lead.nearPiece(this.at);
     const end = piece ? lead.endOf(piece) : wall;
     if (wall <= end + CLOSE || this.tiles.length === 1) return wall;

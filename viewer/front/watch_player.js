@@ -47,6 +47,7 @@ class Player {
     this.node = h("figure", { class: "tile", "data-camera": camera.key }, this.video, this.busy, this.note, this.stamp, this.flaw);
     this.pieces = [];
     this.leftOut = [];
+    this.missing = new Map();
     this.asked = 0;
     this.node.addEventListener("click", () => app.choose(app.cameras.indexOf(camera)));
     this.node.addEventListener("dblclick", () => app.alone(camera));
@@ -97,6 +98,8 @@ class Player {
     return this.piece.from + within * 1000;
   }
   covers(ms) { return this.loaded && ms >= this.loaded[0] && ms < this.loaded[1]; }
+  // A recording that is not in this stream, but would be in one of stand-ins.
+  otherAt(ms) { return this.leftOut.find((one) => ["codec", "form"].includes(one.why) && ms >= one.from && ms < one.to); }
   // So near to a piece that it is as good as in it: the last picture of a file stands for a moment.
   nearPiece(ms) { return this.pieceAt(ms) || this.pieceAt(ms - 300); }
   get ready() { return this.video.readyState >= 3 && !this.video.seeking; }
@@ -114,8 +117,9 @@ class Player {
   async seek(ms) {
     this.target = ms;
     if (!this.covers(ms)) { if (!(await this.load(ms))) return false; if (this.target !== ms) return true; }
-    if (!this.hls) return false;
+    if (!this.hls && !this.otherAt(ms)) return false;
     const piece = this.pieceAt(ms);
+    if (!piece && this.otherAt(ms) && this.asStored) { this.loaded = null; return this.seek(ms); }
     if (!piece) { this.video.pause(); this.app.explain(this, ms); return false; }
     this.say("");
     this.explained = false;
@@ -132,6 +136,7 @@ class Player {
       return;
     }
     const piece = this.pieceAt(ms), rate = this.app.rate;
+    if (!piece && this.asStored && this.otherAt(ms)) { this.loaded = null; return; }
     if (!piece || !this.hls) {
       if (!this.video.paused) this.video.pause();
       if (!this.explained || Math.floor(ms / 1000) !== this.explainedAt) { this.explainedAt = Math.floor(ms / 1000); this.app.explain(this, ms); }
@@ -149,8 +154,10 @@ class Player {
     if (hold) { if (!this.video.paused && this.ready) this.video.pause(); } else if (this.video.paused) this.play();
   }
   showFlaw(piece) {
-    this.flaw.hidden = !piece?.damaged;
-    this.flaw.title = this.flaw.textContent = piece?.damaged ? `${this.app.w.damaged} ${piece.damaged}` : "";
+    const at = this.video.currentTime, black = [...this.missing.values()].some((one) => at >= one.start && at < one.end);
+    const text = [black ? this.app.w.missing : "", piece?.damaged ? `${this.app.w.damaged} ${piece.damaged}` : ""].filter(Boolean).join(" ");
+    this.flaw.hidden = !text;
+    this.flaw.title = this.flaw.textContent = text;
   }
   async load(ms) {
     const turn = ++this.asked;
@@ -159,7 +166,7 @@ class Player {
     const from = Math.round(ms - BEFORE), to = Math.round(ms + BEHIND);
     try {
       const [Hls, made] = await Promise.all([loadHls(this.app.given.player),
-        this.app.data.ask("playlist", { camera: this.camera.key, from, to, can: playableCodecs().join(","), low: this.app.low ? 1 : 0 })]);
+        this.app.data.ask("playlist", { camera: this.camera.key, from, to, at: Math.round(ms), can: this.convert ? "" : playableCodecs().join(","), low: this.app.low ? 1 : 0 })]);
       if (turn !== this.asked) return false;
       this.pieces = made.pieces;
       this.leftOut = made.left_out;
@@ -192,14 +199,19 @@ class Player {
         errorRetry: { maxNumRetry: 2, retryDelayMs: 700, maxRetryDelayMs: 4000 } } } });
     this.hls = hls;
     const turn = Math.floor(Date.now() / MINUTE);
+    this.missing.clear();
     let mended = 0;
     hls.on(Hls.Events.ERROR, (_name, fault) => {
       if (!fault.fatal || this.hls !== hls) return;
       if (fault.type === Hls.ErrorTypes.MEDIA_ERROR && mended < 2) { mended += 1; hls.recoverMediaError(); return; }
       const at = this.target ?? this.app.at;
       this._busy(false);
+      if (fault.type === Hls.ErrorTypes.MEDIA_ERROR && this.asStored) { this.convert = true; this.loaded = null; this.seek(at); return; }  // what FFmpeg can still decode
       if ([403, 410].includes(fault.response?.code) && this.renewed !== turn) { this.renewed = turn; this.loaded = null; this.seek(at); return; }
       this.fail("", at);
+    });
+    hls.on(Hls.Events.FRAG_LOADED, (_name, { frag, networkDetails }) => {
+      if (networkDetails?.getResponseHeader?.("X-Vms-Missing")) this.missing.set(frag.sn, frag);
     });
     // the picture may be a little longer or shorter than the index says: what hls.js found counts
     hls.on(Hls.Events.LEVEL_PTS_UPDATED, (_name, { details }) => {

@@ -78,6 +78,7 @@ SAID = (
     "is_doubtful", "is_held", "is_nothing", "key_all", "key_lacking", "key_site", "key_damaged", "key_held", "key_gap",
     "key_settled", "seconds", "minutes", "hours", "speed", "cameras", "show1", "show4", "show9", "help", "close",
     "lens", "shot", "no_shot", "gap_next", "gap_previous", "no_gap", "low", "making", "made",
+    "missing",
 )  # fmt: skip
 """What the component says: texts of the family watch.say."""
 

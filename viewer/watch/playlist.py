@@ -19,12 +19,19 @@ SEGMENT_S = 6.0
 
 @dataclass(frozen=True)
 class Source:
-    """A recording to be played. url: where its bytes are had. name: as the address names it."""
+    """A recording to be played. url: where its bytes are had. name: as the address names it.
+
+    index: of what is stored, or the lengths (in seconds) of the pieces that stand in for it.
+    """
 
     name: str
     start_utc: datetime
     url: str
-    index: FragmentIndex
+    index: FragmentIndex | tuple[float, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.index.seconds if isinstance(self.index, FragmentIndex) else sum(self.index)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Piece:
 
     @property
     def seconds(self) -> float:
-        return self.source.index.seconds
+        return self.source.seconds
 
 
 def pieces(sources: Sequence[Source]) -> list[Piece]:
@@ -44,44 +51,30 @@ def pieces(sources: Sequence[Source]) -> list[Piece]:
     made, at_s = [], 0.0
     for source in sources:
         made.append(Piece(source, at_s))
-        at_s += source.index.seconds
+        at_s += source.seconds
     return made
 
 
 def write(sources: Sequence[Source]) -> str:
-    """The playlist of what is stored (RFC 8216, version 7: fMP4 with byte ranges)."""
-    parts = [list(segments(source.index.fragments)) for source in sources]
-    lines = _beginning(parts)
-    for number, (source, some) in enumerate(zip(sources, parts, strict=True)):
+    """The playlist (RFC 8216, version 7): of what is stored, as fMP4 with byte ranges; of stand-ins, as pieces that are
+    made when they are asked for, `<url>/<number>.ts`. All of one kind."""
+    lines: list[str] = []
+    longest = 1.0
+    for number, source in enumerate(sources):
         lines += ["#EXT-X-DISCONTINUITY"] if number else []
-        lines.append(f'#EXT-X-MAP:URI="{source.url}",BYTERANGE="{source.index.head_bytes}@0"')
-        lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{source.start_utc.isoformat(timespec='milliseconds')}")
-        for one in some:
-            lines += (f"#EXTINF:{one.seconds:.6f},", f"#EXT-X-BYTERANGE:{one.size}@{one.start}", source.url)
-    return "\n".join((*lines, "#EXT-X-ENDLIST", ""))
-
-
-def write_stand_ins(sources: Sequence[Source]) -> str:
-    """The same of pieces that are made when they are asked for: `<url>/<number>.ts`, numbered as `segments` gives."""
-    parts = [list(segments(source.index.fragments)) for source in sources]
-    lines = _beginning(parts)
-    for number, (source, some) in enumerate(zip(sources, parts, strict=True)):
-        lines += ["#EXT-X-DISCONTINUITY"] if number else []
-        lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{source.start_utc.isoformat(timespec='milliseconds')}")
-        for piece, one in enumerate(some):
-            lines += (f"#EXTINF:{one.seconds:.6f},", f"{source.url}/{piece}.ts")
-    return "\n".join((*lines, "#EXT-X-ENDLIST", ""))
-
-
-def _beginning(parts: Sequence[Sequence[Fragment]]) -> list[str]:
-    longest = max((one.seconds for some in parts for one in some), default=1.0)
-    return [
-        "#EXTM3U",
-        "#EXT-X-VERSION:7",
-        f"#EXT-X-TARGETDURATION:{max(1, math.ceil(longest))}",
-        "#EXT-X-PLAYLIST-TYPE:VOD",
-        "#EXT-X-INDEPENDENT-SEGMENTS",
-    ]
+        when = f"#EXT-X-PROGRAM-DATE-TIME:{source.start_utc.isoformat(timespec='milliseconds')}"
+        if isinstance(source.index, FragmentIndex):
+            lines += (f'#EXT-X-MAP:URI="{source.url}",BYTERANGE="{source.index.head_bytes}@0"', when)
+            for one in segments(source.index.fragments):
+                longest = max(longest, one.seconds)
+                lines += (f"#EXTINF:{one.seconds:.6f},", f"#EXT-X-BYTERANGE:{one.size}@{one.start}", source.url)
+            continue
+        lines.append(when)
+        for piece, seconds in enumerate(source.index):
+            longest = max(longest, seconds)
+            lines += (f"#EXTINF:{seconds:.6f},", f"{source.url}/{piece}.ts")
+    head = ("#EXTM3U", "#EXT-X-VERSION:7", f"#EXT-X-TARGETDURATION:{math.ceil(longest)}", "#EXT-X-PLAYLIST-TYPE:VOD")
+    return "\n".join((*head, "#EXT-X-INDEPENDENT-SEGMENTS", *lines, "#EXT-X-ENDLIST", ""))
 
 
 def segments(fragments: Sequence[Fragment]) -> Iterator[Fragment]:

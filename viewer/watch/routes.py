@@ -25,7 +25,7 @@ from viewer.media import Refusal
 from viewer.visitor import Visitor
 from viewer.watch import asked, playlist, spans, stand_in_links
 from viewer.watch.heads import Heads
-from viewer.watch.stand_ins import StandIns
+from viewer.watch.stand_ins import MISSING, StandIns, lengths_of
 from viewer.watch.visit import PREFIX, Visit
 from vms.catalogue import coverage, reads
 from vms.catalogue import timeline as catalogue
@@ -94,9 +94,10 @@ def routes(home: Home, pool: Pool) -> list[Route]:
                     if await request.is_disconnected():
                         return Response(status_code=_GONE)
                     await asyncio.sleep(_LOOK_S)
-                return FileResponse(
-                    made.result(), media_type="video/mp2t", headers={"Cache-Control": "private, no-store"}
-                )
+                headers = {"Cache-Control": "private, no-store"}
+                if made.result().name.endswith(MISSING):
+                    headers["X-Vms-Missing"] = "1"
+                return FileResponse(made.result(), media_type="video/mp2t", headers=headers)
         except tokens.Expired:
             status, key = 410, "media.expired"
         except tokens.Forged:
@@ -141,7 +142,10 @@ def _timeline(visit: Visit) -> dict[str, Any]:
 
 
 def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
-    """What to play from `from` to `to`: a playlist, what lies where in it, and what could not be put into it."""
+    """What to play from `from` to `to`: a playlist, what lies where in it, and what could not be put into it.
+
+    It is of what is stored, or all of stand-ins: as the recording of the moment `at` needs it.
+    """
     wanted = asked.stretch(visit.params, asked.MOST_PLAYED_H / 24)
     camera = asked.one_camera(visit.params)
     can = asked.codecs(visit.params)
@@ -151,22 +155,27 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
             when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
             visit.note(conn, "watch", {"camera": "/".join(camera), **when})
     low = asked.is_low(visit.params)
-    as_stored = not low and all(one.codec in can for one in found)
+    indexes = heads.read(found)
+    stored = [one.codec in can and isinstance(index, FragmentIndex) for one, index in zip(found, indexes, strict=True)]
+    at = asked.moment(visit.params, "at") if "at" in visit.params else wanted.begin
+    here = [able for one, able in zip(found, stored, strict=True) if one.start_utc <= at < one.end_utc]
+    as_stored = not low and (here[0] if here else any(stored) or not found)
     sources, left_out, expires = [], [], 0
-    for one, index in zip(found, heads.read(found), strict=True):
-        if isinstance(index, FragmentIndex):
-            if as_stored:
-                url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
-            else:
-                url, expires = visit.stand_in(one.recording_id, one.start_utc, "low" if low else "good")
+    for one, index, able in zip(found, indexes, stored, strict=True):
+        lengths = tuple(lengths_of(one, index))
+        if as_stored and able and isinstance(index, FragmentIndex):
+            url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
             sources.append(playlist.Source(_name(one), one.start_utc, url, index))
+        elif not as_stored and lengths:
+            url, expires = visit.stand_in(one.recording_id, one.start_utc, "low" if low else "good")
+            sources.append(playlist.Source(_name(one), one.start_utc, url, lengths))
         else:
-            left_out.append(_left_out(visit.words, one, index))
+            left_out.append(_left_out(visit.words, one, "codec" if isinstance(index, FragmentIndex) else index))
     by_name = {_name(one): one for one in found}
     return {
         "from": spans.milliseconds(wanted.begin),
         "to": spans.milliseconds(wanted.end),
-        "playlist": (playlist.write if as_stored else playlist.write_stand_ins)(sources) if sources else "",
+        "playlist": playlist.write(sources) if sources else "",
         "as_stored": as_stored,
         "pieces": [
             {

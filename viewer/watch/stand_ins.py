@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +18,13 @@ from typing import Literal, get_args
 
 from viewer import media
 from viewer.watch import playlist
-from viewer.watch.heads import Heads
+from viewer.watch.heads import Heads, Why
 from vms.catalogue.timeline import Playable
-from vms.errors import EncodeFailed
 from vms.home import Home
 from vms.video import commands, ffmpeg
 from vms.video.binaries import binaries
 from vms.video.fragments import FragmentIndex
+from vms.video.probe import probe
 from vms.video.slots import cores
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,14 @@ log = logging.getLogger(__name__)
 Quality = Literal["good", "low"]
 QUALITIES: tuple[Quality, ...] = get_args(Quality)
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 2 << 30
 """What is kept of them on disk; what was not watched for longest goes first."""
+
+MISSING = ".missing.ts"
+"""How a piece is called of which nothing could be decoded: it is black."""
+
+WHOLE_S = 10.0
+"""How long the pieces are of a file without an index of its own."""
 
 _WALL_LIMIT_S = 120.0
 _STALL_LIMIT_S = 60.0
@@ -57,6 +63,16 @@ class _Job:
     marks: set[str] = field(default_factory=set)
 
 
+def lengths_of(one: Playable, index: FragmentIndex | Why) -> list[float]:
+    """How long each of its pieces is, in seconds; none when no store gives it."""
+    if isinstance(index, FragmentIndex):
+        return [piece.seconds for piece in playlist.segments(index.fragments)]
+    if index != "form":
+        return []
+    whole, rest = divmod(one.duration_s, WHOLE_S)
+    return [WHOLE_S] * int(whole) + ([rest] if rest > 0.05 else [])
+
+
 class StandIns:
     """Makes pieces, a few at a time."""
 
@@ -68,12 +84,13 @@ class StandIns:
         self._workers = ThreadPoolExecutor(workers or max(1, cores() // 2), thread_name_prefix="stand-in")
         self._jobs: dict[Key, _Job] = {}
         self._lock = threading.Lock()
+        self._fetching = threading.Lock()
 
     @contextlib.contextmanager
     def wanted(self, one: Playable, number: int, quality: Quality, mark: str) -> Iterator[Future[Path]]:
         """The piece's file, once it is there. Leaving before gives it up, unless somebody else waits, too.
 
-        The future raises Refusal when no store gives the footage, EncodeFailed when nothing could be made of it.
+        The future raises Refusal when no store gives the footage, VmsError when it is nothing that can be decoded.
         mark: of the session that waits, for `progress`.
         """
         key: Key = (one.recording_id, one.size_bytes, number, quality)
@@ -105,23 +122,32 @@ class StandIns:
     def _make(self, job: _Job, key: Key, one: Playable, number: int, quality: Quality) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         name = "-".join(map(str, key))
-        made = self._folder / f"{name}.ts"
-        if made.exists():
-            os.utime(made)
-            return made
+        made, missing = (self._folder / f"{name}{ending}" for ending in (".ts", MISSING))
+        for path in (made, missing):
+            if path.exists():
+                os.utime(path)
+                return path
         (index,) = self._heads.read([one])
-        pieces = list(playlist.segments(index.fragments)) if isinstance(index, FragmentIndex) else []
-        if not isinstance(index, FragmentIndex) or number >= len(pieces):
+        lengths = lengths_of(one, index)
+        if number >= len(lengths):
             raise media.Refusal(404, "media.missing")
-        piece = pieces[number]
-        source, target = (self._folder / f"{name}.{id(job):x}.part.{kind}" for kind in ("mp4", "ts"))
+        begins_s, length_s = sum(lengths[:number]), lengths[number]
+        source, target = (self._folder / f"{name}.{id(job):x}.part{ending}" for ending in (".mp4", ".ts"))
         try:
-            with source.open("wb") as file:
-                for start, length in ((0, index.head_bytes), (piece.start, piece.size)):
-                    for chunk in media.open_bytes(one.places, start, length):
-                        file.write(chunk)
-            begins_s = sum(each.seconds for each in pieces[:number])
-            self._encode(job, source, target, quality, begins_s, piece.seconds, one.fps or 15.0)
+            of = None
+            if isinstance(index, FragmentIndex):
+                piece = list(playlist.segments(index.fragments))[number]
+                self._fetch(job, one, source, ((0, index.head_bytes), (piece.start, piece.size)))
+                whole = source
+            else:
+                whole = self._whole(job, one)
+                of = commands.Stretch(length_s, probe(whole, home=self._home))
+            program, how = binaries(self._home).ffmpeg, _SIZES[quality]
+            frames = max(1.0, length_s * (one.fps or 15.0))
+            if not self._encode(job, target, commands.stand_in(program, whole, target, how, begins_s, of), frames):
+                log.warning("Nothing of %s from second %.0f on could be decoded", one.places[0].key, begins_s)
+                made = missing
+                self._encode(job, target, commands.nothing(program, target, how, begins_s, length_s), length_s * 5)
             target.replace(made)
         finally:
             source.unlink(missing_ok=True)
@@ -129,24 +155,41 @@ class StandIns:
         self._trim(made)
         return made
 
-    def _encode(
-        self, job: _Job, source: Path, target: Path, quality: Quality, begins_s: float, length_s: float, fps: float
-    ) -> None:
+    def _encode(self, job: _Job, target: Path, argv: list[str], frames: float) -> bool:
+        """Whether anything came out: of damaged footage it is what could be decoded, whatever FFmpeg says."""
+
         def told(progress: ffmpeg.Progress) -> bool:
-            job.share = min(0.99, progress.frame / max(1.0, length_s * fps))
+            job.share = min(0.99, progress.frame / frames)
             return True
 
-        argv = commands.stand_in(binaries(self._home).ffmpeg, source, target, _SIZES[quality], begins_s)
-        done = ffmpeg.run(
-            argv, wall_limit_s=_WALL_LIMIT_S, stall_limit_s=_STALL_LIMIT_S, on_progress=told, stop=job.stop
-        )
-        if not target.exists() or target.stat().st_size == 0:  # damaged footage: what decodes is shown
-            raise EncodeFailed(f"Nothing of this piece could be decoded ({done.last_words}).")
+        ffmpeg.run(argv, wall_limit_s=_WALL_LIMIT_S, stall_limit_s=_STALL_LIMIT_S, on_progress=told, stop=job.stop)
+        return target.exists() and target.stat().st_size > 0 and job.share > 0
+
+    def _whole(self, job: _Job, one: Playable) -> Path:
+        """All of a file of a form that can't be read piece by piece, fetched once and kept like the pieces."""
+        whole = self._folder / f"{one.recording_id}-{one.size_bytes}.whole{one.suffix}"
+        if one.size_bytes > self._most:
+            raise media.Refusal(413, "watch.left_out.form")
+        with self._fetching:
+            if not whole.exists():
+                part = whole.with_name(f"{whole.name}.part")
+                self._fetch(job, one, part, ((0, one.size_bytes),))
+                part.replace(whole)
+        os.utime(whole)
+        return whole
+
+    def _fetch(self, job: _Job, one: Playable, to: Path, ranges: Sequence[tuple[int, int]]) -> None:
+        with to.open("wb") as file:
+            for start, length in ranges:
+                for chunk in media.open_bytes(one.places, start, length):
+                    if job.stop.is_set():
+                        raise ffmpeg.Stopped
+                    file.write(chunk)
 
     def _trim(self, fresh: Path) -> None:
         """Keep the newest up to the limit."""
         files = []
-        for path in self._folder.glob("*.ts"):
+        for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 stat = path.stat()
                 files.append((stat.st_mtime, stat.st_size, path))

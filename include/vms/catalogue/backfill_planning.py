@@ -110,18 +110,18 @@ def _to_look(conn: Connection, site: Site, order: Order, now: datetime) -> list[
     begun = left_over(conn, order) if order.mode == "recompress" else set()
     return [
         _place(one)
-        for one in subjects(conn, order)
+        for one in subjects(conn, order, now)
         if order.covers(one.camera, one.start_utc)
         and _place(one) not in done
         and (reason_of(one, order.mode, site.profile.name, wanted, now) in _TO_LOOK or _place(one) in begun)
     ]
 
 
-def broken_left(conn: Connection, order: Order) -> int:
+def broken_left(conn: Connection, order: Order, now: datetime) -> int:
     """Archived recordings of the period of which a copy is gone or damaged."""
     return sum(
         one.state in ("archived", "released") and (bool(one.broken) or not one.live)
-        for one in subjects(conn, order)
+        for one in subjects(conn, order, now)
         if order.covers(one.camera, one.start_utc)
     )
 
@@ -227,7 +227,7 @@ def _work(
     refused = _refused_since(cursor, site_id, made_at)
     archive: list[Subject] = []
     copies: dict[int, list[Subject]] = {}
-    for one in subjects(conn, order):
+    for one in subjects(conn, order, now):
         if not order.covers(one.camera, one.start_utc) or _place(one) in tried:
             continue
         reason = reason_of(one, order.mode, site.profile.name, wanted, now)

@@ -226,11 +226,11 @@ def site_stores(conn: Connection, stores: Sequence[StoreConfig]) -> set[int]:
     return {numbers.get(store.name, -1) for store in stores}
 
 
-def subjects(conn: Connection, order: Order) -> Iterator[Subject]:
-    """Every recording of the period as it stands now, the newest first; read page by page."""
+def subjects(conn: Connection, order: Order, now: datetime) -> Iterator[Subject]:
+    """Every recording of the period as it stands now (UTC), the newest first; read page by page."""
     after: tuple[datetime, int] | None = None
     while True:
-        page = _subjects(conn, order, after)
+        page = _subjects(conn, order, after, now)
         yield from page
         if len(page) < _PAGE:
             return
@@ -269,7 +269,7 @@ def held_by_backfills(cursor: Cursor, site_id: int, now: datetime) -> set[Place]
     return set(cursor.fetchall())
 
 
-def _subjects(conn: Connection, order: Order, after: tuple[datetime, int] | None) -> list[Subject]:
+def _subjects(conn: Connection, order: Order, after: tuple[datetime, int] | None, now: datetime) -> list[Subject]:
     cursor_at = "AND (r.start_at, r.recording_id) < (%s, %s) AND r.start_at <= %s" if after else ""
     found = fetch_all(
         conn,
@@ -291,7 +291,7 @@ def _subjects(conn: Connection, order: Order, after: tuple[datetime, int] | None
         ) AS k
         LEFT JOIN LATERAL (
             SELECT i.outcome IS NULL AND b.recorded_at IS NULL AND run.backfill_id IS NULL
-                   AND run.planned_at > now() - %s AS busy
+                   AND run.planned_at > %s AS busy
             FROM batch_item i JOIN batch b USING (batch_id) JOIN run USING (run_no)
             WHERE i.recording_id = r.recording_id ORDER BY i.batch_id DESC LIMIT 1
         ) AS w ON r.custody IN (0, 4)
@@ -299,7 +299,7 @@ def _subjects(conn: Connection, order: Order, after: tuple[datetime, int] | None
         """,
         [
             *(order.from_utc, order.to_utc, *((after[0], after[1], after[0]) if after else ())),
-            *(_PAGE, UNDER_WAY, order.site),
+            *(_PAGE, now - UNDER_WAY, order.site),
         ],
     )
     return [

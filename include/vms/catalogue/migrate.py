@@ -36,6 +36,7 @@ def upgrade(owner_url: str) -> None:
         with conn.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         try:
+            _require_role(conn)
             _migrate(owner_url)
             _grant(conn)
             ensure_partitions(conn, months_ahead(datetime.now(UTC)))
@@ -71,6 +72,17 @@ def _migrate(owner_url: str) -> None:
         alembic.command.upgrade(config, "head")
 
 
+def _require_role(conn: Connection) -> None:
+    """Before anything is changed, as migrations name the role."""
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (VIEWER,))
+        if cursor.fetchone() is None:
+            raise CatalogueError(
+                f"The database server has no role {VIEWER}.",
+                f"Create it (CREATE ROLE {VIEWER} LOGIN PASSWORD ...), then start again.",
+            )
+
+
 _CLOSE_PARTITIONS = """
     DO $do$
     DECLARE one regclass;
@@ -98,20 +110,22 @@ _WRITES = {
 """What the viewer's role may write, by table; who may hold, release, order what is in v0013 and v0015."""
 
 
+_CLOSED = ("replaced_object",)
+"""Tables that the viewer's role has no business with."""
+
+
 def _grant(conn: Connection) -> None:
     """Partitions get no grant: rights are checked on the table that a query names, which is always the parent."""
     with conn, conn.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (VIEWER,))
-        if cursor.fetchone() is None:
-            raise CatalogueError(
-                f"The database server has no role {VIEWER}.",
-                f"Create it (CREATE ROLE {VIEWER} LOGIN PASSWORD ...), then start again.",
-            )
         cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {VIEWER}")
         cursor.execute(f"GRANT USAGE ON SCHEMA public TO {VIEWER}")
         cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {VIEWER}")
         cursor.execute(_CLOSE_PARTITIONS, (VIEWER,))
-        for table, rights in _WRITES.items():
+        for table, rights in (_WRITES | dict.fromkeys(_CLOSED, "")).items():
             cursor.execute("SELECT to_regclass(%s)", (f"public.{table}",))
-            if cursor.fetchone() != (None,):  # an older schema has not all of them
+            if cursor.fetchone() == (None,):  # an older schema has not all of them
+                continue
+            if rights:
                 cursor.execute(f"GRANT {rights} ON {table} TO {VIEWER}")
+            else:
+                cursor.execute(f"REVOKE ALL ON {table} FROM {VIEWER}")

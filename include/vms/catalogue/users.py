@@ -179,6 +179,12 @@ def _add_grants(cursor: Cursor, user_id: int, name: str, sites: Sequence[tuple[s
         _log(cursor, who, "user_granted", {"user": name, "what": f"{site}/{camera}" if camera else site})
 
 
+def end_all_sessions(conn: Connection) -> None:
+    """Everybody has to sign in again."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM viewer_session")
+
+
 def _place(cursor: Cursor, site: str, camera: str) -> tuple[int, int | None]:
     cursor.execute(
         "SELECT s.site_id, c.camera_id FROM site s LEFT JOIN camera c ON c.site_id = s.site_id AND c.slug = %s"

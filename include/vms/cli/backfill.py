@@ -337,7 +337,7 @@ def _finish(
         config = load_config(home.sites_file)
         for site in one.sites:
             wanted = backfills.site_stores(conn, config.site(site.order.site).stores)
-            ends[site.order.site] = report.ends_of(conn, site.order, wanted)
+            ends[site.order.site] = report.ends_of(conn, site.order, wanted, datetime.now(UTC))
     if as_json:
         report.write(report.end_object(one, ends, stopped))
     elif wait:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -167,10 +168,10 @@ def progress_table(one: Backfill, doing: Mapping[str, str]) -> Table:
     return table
 
 
-def ends_of(conn: Connection, order: Order, wanted: set[int]) -> list[CameraEnd]:
+def ends_of(conn: Connection, order: Order, wanted: set[int], now: datetime) -> list[CameraEnd]:
     """What the catalogue holds of each camera in the period. wanted: numbers of the site's stores."""
     found: dict[str, list[int]] = {}
-    for one in subjects(conn, order):
+    for one in subjects(conn, order, now):
         if not order.covers(one.camera, one.start_utc):
             continue
         row = found.setdefault(one.camera, [0] * 8)

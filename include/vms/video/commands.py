@@ -150,16 +150,50 @@ def decode_sound(program: str, source: Path, probe: Probe) -> list[str]:
     return _placed(program, [ffmpeg.output(_input(probe)[str(index)], _NULL, f="null")], source, None)
 
 
-def stand_in(program: str, piece: Path, target: Path, how: StandIn, begins_s: float) -> list[str]:
-    """A piece of a rendition as H.264 in MPEG-TS, whose times begin at begins_s. What can't be decoded is left out."""
+@dataclass(frozen=True)
+class Stretch:
+    """length_s seconds of a whole file; what the file is was found out by `probe`."""
+
+    length_s: float
+    probe: Probe
+
+
+def stand_in(
+    program: str, source: Path, target: Path, how: StandIn, begins_s: float, of: Stretch | None = None
+) -> list[str]:
+    """A piece of a rendition as H.264 in MPEG-TS, whose times begin at begins_s. What can't be decoded is left out.
+
+    The source holds this piece alone, or is a whole file `of` which a stretch is taken, from begins_s on.
+    """
     read = ffmpeg.input(_SOURCE, threads=1, protocol_whitelist="file", format_whitelist=DEMUXERS)
+    cut: dict[str, Any] = {}
+    if of is not None and of.probe.container in RAW_CONTAINERS:
+        read, cut = (
+            _input(of.probe),
+            {"ss": begins_s, "t": of.length_s},
+        )  # without times in it, it is read from the start
+    elif of is not None:
+        options = {"ss": begins_s, "t": of.length_s, "protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+        read = ffmpeg.input(_SOURCE, threads=1, **options)
     picture = read["v:0"].filter("scale", w=-2, h=f"min({how.height},2*trunc(ih/2))").filter("format", "yuv420p")
-    options = {"c:v": "libx264", "preset": "superfast", "crf": how.crf, "bf": 0, "g": 600, "threads": 2}
-    sound = {"c:a": "aac", "ac": 1, "b:a": how.sound}
-    times = {"fps_mode": "passthrough", "output_ts_offset": f"{begins_s:.6f}", "muxdelay": 0, "muxpreload": 0}
-    node = ffmpeg.output(picture, read["a:0?"], _RENDITION, f="mpegts", map_metadata=-1, **options, **sound, **times)
-    targets = Targets(target, target, target, target)
-    return _placed(program, [node], piece, targets)
+    times = {"fps_mode": "passthrough", "output_ts_offset": f"{begins_s:.6f}", **cut}
+    node = ffmpeg.output(picture, read["a:0?"], _RENDITION, **times, **_h264(how))
+    return _placed(program, [node], source, Targets(target, target, target, target))
+
+
+def nothing(program: str, target: Path, how: StandIn, begins_s: float, length_s: float) -> list[str]:
+    """Black for this long, in place of a piece that can't be decoded at all."""
+    black = ffmpeg.input(f"color=c=black:s=640x360:r=5:d={length_s:.3f}", f="lavfi")
+    node = ffmpeg.output(black["v:0"], _RENDITION, output_ts_offset=f"{begins_s:.6f}", pix_fmt="yuv420p", **_h264(how))
+    return _placed(program, [node], target, Targets(target, target, target, target))
+
+
+def _h264(how: StandIn) -> dict[str, Any]:
+    return {
+        **{"c:v": "libx264", "preset": "superfast", "crf": how.crf, "bf": 0, "g": 600, "threads": 2},
+        **{"c:a": "aac", "ac": 1, "b:a": how.sound},
+        **{"f": "mpegts", "map_metadata": -1, "muxdelay": 0, "muxpreload": 0},
+    }
 
 
 _SOURCE, _NULL = "vms-source", "vms-null"
