@@ -561,7 +561,7 @@ TEXT: dict[str, str] = {
     "exports.burn_in": "Tulis nama kamera dan jam di bawah gambarnya",
     "exports.evidence": "Paket bukti: ditandatangani, dengan riwayat, gambar diam, dan pemeriksa",
     "exports.reason": "Alasan",
-    "exports.reason.help": "Mengapa diambil. Tercatat di log, dan di dalam paket bukti.",
+    "exports.reason.label": "Alasan (tercatat di log, dan di dalam paket bukti)",
     "exports.estimate": "{count} rekaman, {size}, panjang rekaman {length}.",
     "exports.estimate.clip": "Video untuk semua pemutar menambah kira-kira sebanyak itu lagi, dan perlu "
     "waktu untuk dibuat.",
@@ -627,7 +627,7 @@ TEXT: dict[str, str] = {
     "exports.share.text": "Siapa pun yang memegang tautan dapat mengambil ekspor ini tanpa akun.",
     "exports.share.days": "Hari",
     "exports.share.pin": "PIN (6 sampai 64 karakter; kosong: tanpa PIN)",
-    "exports.share.pin.help": "Sampaikan lewat jalan lain, bukan bersama tautannya.",
+    "exports.share.pin.text": "Sampaikan PIN lewat jalan lain, bukan bersama tautannya.",
     "exports.share.button": "Buat tautan",
     "exports.share.short": "PIN paling sedikit 6 karakter.",
     "exports.share.made": "Tautan ini hanya ditampilkan sekarang. Salinlah:",

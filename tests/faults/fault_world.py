@@ -206,8 +206,8 @@ def killed(
     """Kill a way a few times as the seed says, and look after each kill at the rules that always hold.
 
     The first kill falls into a step, by turns as the seeds go, at any point of it. The further ones fall at any point,
-    or into some moment, with several files at once. The next life continues the run, or begins another. between:
-    called with the number of the life that was just killed.
+    or into some moment, with several files at once. The next life continues the run, or begins another, after
+    the first kill by turns, too. between: called with the number of the life that was just killed.
     """
     dice = random.Random(f"{way} {seed}")
     points, calm_s = _CALM[way]
@@ -232,7 +232,8 @@ def killed(
         if ended.killed and life.kill_at:
             left = max(20, left - life.kill_at)
         between(number)
-        if not ended.killed or dice.random() < 0.4:
+        goes_on = dice.random() < 0.6 if number else seed % 2 == 0
+        if not ended.killed or not goes_on:
             run += 1
 
 

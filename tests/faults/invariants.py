@@ -173,7 +173,9 @@ def only_what_expired_is_purged(facts: Facts) -> None:
 def nothing_is_removed(before: Facts, after: Facts) -> None:
     """Every object that was there is there, with the bytes that it had, however damaged."""
     for (store, key), sha in before.objects.items():
-        _hold(after.objects.get((store, key)) == sha, after, key, f"{store} held it, and it was removed or overwritten")
+        if after.objects.get((store, key)) != sha:
+            what = f"{store} held it, and it was removed or overwritten"
+            raise AssertionError(f"nothing_is_removed: {key}: {what} ({after.doing})")
 
 
 ALWAYS = (no_source_gone_without_proof, no_duplicate_object)

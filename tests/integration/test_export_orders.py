@@ -26,7 +26,8 @@ from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow, NewExport
 from vms.errors import CatalogueError
 from vms.exports import archive, worker
-from vms.home import PROJECT_ROOT, Home, from_environment
+from vms.home import Home, from_environment
+from vms.stack.services import exports_service
 
 BOTH = (("ho", "lobby"), ("makassar", "cashier"))
 END = START + timedelta(minutes=15)
@@ -116,18 +117,16 @@ def test_killed_again_and_again_it_goes_on_and_comes_to_its_end(
     world: World, conn: Connection, order: Order, tmp_path: Path
 ) -> None:
     export_id = order(clip=True)
-    environment = os.environ | {
-        "VMS_HOME": str(world.home.root),
-        "VMS_SITES": str(world.home.sites_file),
-        "PYTHONPATH": str(PROJECT_ROOT / "include"),
-    }
+    assert exports.open_counts(conn) == (1, 0)
+    command = exports_service(world.home).prepare()
 
     def started() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", "vms.exports.worker"], cwd=PROJECT_ROOT, env=environment)
+        return subprocess.Popen(command.argv, cwd=command.folder, env=command.environment)
 
     for tries, wait_s in ((1, 0.0), (2, 0.5)):
         process = started()
         eventually(lambda: row(conn, export_id).tries == tries)  # noqa: B023
+        assert exports.open_counts(conn) == (0, 1)
         time.sleep(wait_s)
         process.send_signal(signal.SIGKILL)
         process.wait(30)

@@ -119,6 +119,15 @@ def test_a_mistake_in_the_uplink_of_defaults_stops_the_sites_that_have_none_of_t
     assert [site.id for site in load_config(path).sites] == ["b"]
 
 
+def test_exports_have_their_limits_and_a_mistake_in_them_stops_no_site(write):
+    config = load_config(write(f"exports: {{keep: 3d, largest: 2GB}}\nsites:\n{SITE}"))
+    assert (config.exports.keep, config.exports.largest) == (timedelta(days=3), 2 * 10**9)
+    path = write(f"exports: {{keep: 5m}}\nsites:\n{SITE}")
+    assert "allowed is 1h to 90d" in messages(path)[""][0]
+    assert load_config(path).exports.keep == timedelta(days=7)
+    assert [site.id for site in load_config(path).sites] == ["ho"]
+
+
 def test_zero_days_is_not_for_ever(write):
     config = load_config(write("sites:\n- {id: ho, footage: /f, time_zone: WIB, keep_source: 0d}\n"))
     assert config.site("ho").keep_source == timedelta(0)

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from viewer import absence, cards, components, database, formats, frame, query, search_bar
+from viewer import absence, cards, components, database, export_form, formats, frame, query, search_bar
 from viewer.i18n import Words
-from viewer.pages import exports, recording
+from viewer.pages import recording
 from viewer.watch import asked as watch_asked
 from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
@@ -218,7 +218,7 @@ def _timeline_button(words: Words, rows: list[RecordingRow]) -> None:
 def _export_link(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find) -> None:
     """The way to export what is found, where that is a range of some cameras."""
     cameras = search_bar.pairs(sites, find)
-    if shown.first is None or find.run or not cameras or len(cameras) > exports.MOST_CAMERAS:
+    if shown.first is None or find.run or not cameras or len(cameras) > export_form.MOST_CAMERAS:
         return
     if frame.visitor().may("export"):
         period = {name: getattr(shown, name) for name in ("first", "last", "first_time", "last_time")}

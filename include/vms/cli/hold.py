@@ -63,9 +63,8 @@ def add(
         _write(row)
         return
     console = new_console()
-    console.print(
-        f"Hold {hold_id} keeps {row.recordings:,} recordings ({size_text(row.bytes)}) and what arrives later."
-    )
+    kept = "1 recording" if row.recordings == 1 else f"{row.recordings:,} recordings"
+    console.print(f"Hold {hold_id} keeps {kept} ({size_text(row.bytes)}) and what arrives later.")
     _tell_stores(stores)
 
 
@@ -121,7 +120,7 @@ def _tell_stores(done: HeldInStores) -> None:
     if done.on or done.off:
         console.print(f"[dim]In buckets: {done.on} copies got the bucket's own hold, {done.off} lost it.[/]")
     for text in done.why:
-        console.print(f"[yellow]{plain(text)}[/] [dim]The hold counts all the same.[/]")
+        console.print(f"[yellow]{plain(text.removesuffix('.'))}.[/] [dim]The hold counts all the same.[/]")
 
 
 def _write(row: HoldRow) -> None:

@@ -1,0 +1,186 @@
+"""The form by which an export is ordered. What is to be ordered stands in the address, so that pages can prefill it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from html import escape
+
+import psycopg2.errors
+import streamlit as st
+
+from viewer import camera_tree, components, database, formats, frame, orders, query, search_bar
+from viewer.i18n import Words
+from viewer.visitor import Visitor
+from vms.catalogue import exports, reads
+from vms.catalogue.exports import NewExport
+from vms.catalogue.rows import RecordingFilter, SiteRow, Totals
+from vms.errors import CatalogueError
+from vms.exports.making import KEPT
+from vms.exports.policy import policy_of
+from vms.home import from_environment
+
+MOST_CAMERAS = 16
+MOST_RECORDINGS = 20_000
+MOST_OPEN = 5
+_LONGEST_REASON = 500
+_USUAL = timedelta(minutes=15)
+
+
+def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
+    find = frame.current_find()
+    cameras = search_bar.pairs(sites, find) if find.cameras or find.sites else ()
+    zones = orders.zones_of(sites, cameras)
+    zone = zones.pop() if len(zones) == 1 else frame.installation().zone
+    with st.popover(
+        frame.as_plain_markdown(camera_tree.label(words, sites, find) if cameras else words("exports.cameras")),
+        icon=":material/videocam:",
+        key="x.cameras",
+    ):
+        _tree(words, sites, find)
+    begin, end = _times(words, find, zone)
+    st.caption(words("exports.clock", zone=formats.zone_name(datetime.now(formats.zone(zone)))))
+    problem = ""
+    if zones:
+        problem = words("exports.zones")
+    elif not 1 <= len(cameras) <= MOST_CAMERAS:
+        problem = words("exports.no_camera", most=MOST_CAMERAS)
+    elif begin is None or end is None:
+        problem = words("exports.no_time")
+    elif begin >= end:
+        problem = words("exports.backwards")
+    clip = st.checkbox(words("exports.clip"), key="x.clip", value=True)
+    burn_in = st.checkbox(words("exports.burn_in"), key="x.burn_in", disabled=not clip)
+    evidence = st.checkbox(words("exports.evidence"), key="x.evidence")
+    if not problem and begin and end:
+        text, is_possible = _estimate(words, person, cameras, begin, end, clip=clip)
+        st.html(f'<p class="estimate" role="status">{escape(text)}</p>')
+        problem = "" if is_possible else text
+    else:
+        st.html(f'<p class="estimate" role="status">{escape(problem)}</p>')
+    reason = st.text_area(words("exports.reason.label"), max_chars=_LONGEST_REASON, height=80, key="x.reason")
+    if st.button(words("exports.order"), type="primary", disabled=bool(problem), key="x.order") and begin and end:
+        if not reason.strip():
+            st.error(words("exports.no_reason"))
+            return
+        made = NewExport(
+            person.user_id,
+            cameras,
+            begin.astimezone(UTC),
+            end.astimezone(UTC),
+            reason.strip(),
+            clip,
+            burn_in and clip,
+            evidence,
+        )
+        _ordered(words, person, made)
+
+
+def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
+    def chosen() -> None:
+        told = st.session_state["tree"].chosen
+        if told:
+            frame.go(camera_tree.choose(frame.current_find(), sites, told))
+
+    components.camera_tree(camera_tree.page(words, sites, find), "tree", chosen)
+
+
+def _times(words: Words, find: query.Find, zone: str) -> tuple[datetime | None, datetime | None]:
+    """The form's times, which the address has; the last quarter of an hour where it has none."""
+    state = st.session_state
+    now = datetime.now(formats.zone(zone)).replace(second=0, microsecond=0)
+    usual = (now - _USUAL, now)
+    if find.first or find.last:
+        first, last = find.first or find.last, find.last or find.first
+        begin_text = formats.clock(datetime.combine(now, find.first_time or time(0)))
+        end_at = find.last_time or time(23, 59, 59)
+        end_text = formats.clock(datetime.combine(now, end_at))
+    else:
+        first, last = usual[0].date(), usual[1].date()
+        begin_text, end_text = (formats.clock(one) for one in usual)
+    address = (first, last, find.first_time, find.last_time)
+    if state.get("x.address") != address or "x.first" not in state:
+        state.update({"x.address": address, "x.first": first, "x.last": last, "x.begin": begin_text, "x.end": end_text})
+
+    def changed() -> None:
+        begin, end = orders.clock(state["x.begin"]), orders.clock(state["x.end"])
+        if begin and end:
+            kept = {"first": state["x.first"], "last": state["x.last"], "first_time": begin, "last_time": end}
+            state["x.address"] = tuple(kept.values())
+            frame.go(replace(frame.current_find(), **kept))
+
+    with st.container(key="x-times"):
+        columns = st.columns(4, gap="small")
+    columns[0].date_input(words("exports.from.day"), key="x.first", format="DD/MM/YYYY", on_change=changed)
+    columns[1].text_input(words("exports.from.time"), key="x.begin", max_chars=8, on_change=changed)
+    columns[2].date_input(words("exports.to.day"), key="x.last", format="DD/MM/YYYY", on_change=changed)
+    columns[3].text_input(words("exports.to.time"), key="x.end", max_chars=8, on_change=changed)
+    begin, end = orders.clock(state["x.begin"]), orders.clock(state["x.end"])
+    if begin is None or end is None:
+        return None, None
+    if end == time(23, 59, 59):  # the whole day
+        return orders.instant(state["x.first"], begin, zone), orders.instant(
+            state["x.last"] + timedelta(days=1), time(0), zone
+        )
+    return orders.instant(state["x.first"], begin, zone), orders.instant(state["x.last"], end, zone)
+
+
+def _estimate(
+    words: Words,
+    person: Visitor,
+    cameras: tuple[tuple[str, str], ...],
+    begin: datetime,
+    end: datetime,
+    *,
+    clip: bool,
+) -> tuple[str, bool]:
+    """How much it would be, and whether it can be ordered."""
+    totals = _totals(person.scope, cameras, begin.astimezone(UTC), end.astimezone(UTC))
+    most = policy_of(from_environment()).largest
+    if totals.more:
+        return words("exports.estimate.many", count=formats.number(words, MOST_RECORDINGS)), False
+    if totals.count == 0:
+        return words("exports.estimate.none"), False
+    text = words(
+        "exports.estimate",
+        count=formats.number(words, totals.count),
+        size=formats.size(words, totals.rendition_bytes),
+        length=formats.length(words, totals.duration_s),
+    )
+    if totals.rendition_bytes > most:
+        return f"{text} {words('exports.estimate.large', most=formats.size(words, most))}", False
+    return (f"{text} {words('exports.estimate.clip')}" if clip else text), True
+
+
+@st.cache_data(ttl=15, max_entries=200, show_spinner=False)
+def _totals(scope: str, cameras: tuple[tuple[str, str], ...], begin: datetime, end: datetime) -> Totals:
+    wanted = RecordingFilter(cameras=cameras, from_utc=begin, to_utc=end, states=KEPT)
+    with database.pool().connection(scope) as conn:
+        return reads.count_recordings(conn, wanted, most=MOST_RECORDINGS)
+
+
+def _ordered(words: Words, person: Visitor, made: NewExport) -> None:
+    try:
+        with database.pool().connection(person.scope) as conn:
+            count = exports.count_open(conn, person.user_id)
+            if count >= MOST_OPEN:
+                st.error(words("exports.too_many", count=count))
+                return
+            export_id = exports.add_export(conn, made)
+            detail = {
+                "export": export_id,
+                "cameras": ["/".join(one) for one in made.cameras],
+                "from": made.from_utc.isoformat(),
+                "to": made.to_utc.isoformat(),
+                "reason": made.reason,
+            }
+            reads.log_view(conn, person.name, "export_ordered", None, None, detail, person.address)
+    except (CatalogueError, psycopg2.errors.InsufficientPrivilege):
+        st.error(words("exports.refused"))
+        return
+    st.session_state["x.said"] = words("exports.ordered", number=export_id)
+    for name in ("x.reason", "x.address", "x.evidence", "x.burn_in"):
+        st.session_state.pop(name, None)
+    frame.go(query.Find())
+    st.rerun()
