@@ -17,7 +17,7 @@ from vms.catalogue import exports, reads
 from vms.catalogue.exports import NewExport
 from vms.catalogue.rows import RecordingFilter, SiteRow, Totals
 from vms.errors import CatalogueError
-from vms.exports.making import KEPT
+from vms.exports.making import CLIP_BYTES_PER_S, KEPT
 from vms.exports.policy import policy_of
 from vms.home import from_environment
 
@@ -148,9 +148,10 @@ def _estimate(
         size=formats.size(words, totals.rendition_bytes),
         length=formats.length(words, totals.duration_s),
     )
+    clips = formats.size(words, round(totals.duration_s * CLIP_BYTES_PER_S))
     if totals.rendition_bytes > most:
         return f"{text} {words('exports.estimate.large', most=formats.size(words, most))}", False
-    return (f"{text} {words('exports.estimate.clip')}" if clip else text), True
+    return (f"{text} {words('exports.estimate.clip', size=clips)}" if clip else text), True
 
 
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)

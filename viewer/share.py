@@ -106,7 +106,7 @@ def _take(home: Home, pool: Pool, request: Request, shared: Shared, pin: str) ->
         except (*AWAY, psycopg2.Error):
             return False
 
-    answer = taking.zip_of(home, shared.export_id, shared.from_utc, still, is_head=False)
+    answer = taking.zip_of(home, shared.export_id, shared.from_utc, shared.time_zone, still, is_head=False)
     with pool.connection(_ALL) as conn:
         shares.count_share(conn, shared.share_id, "taken")
         reads.log_view(conn, who, "share_taken", None, None, told, address)

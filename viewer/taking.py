@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from viewer import tokens, visitor
+from viewer import formats, tokens, visitor
 from viewer.database import AWAY, Pool
 from viewer.media import Refusal, refuse
 from viewer.visitor import Visitor
@@ -67,8 +67,10 @@ def find(pool: Pool, person: Visitor, export_id: int) -> ExportRow | None:
     return row if row.kept_until > datetime.now(row.kept_until.tzinfo) else None
 
 
-def zip_of(home: Home, export_id: int, begin: datetime, still: Callable[[], bool], *, is_head: bool) -> Response:
-    """The answer with the ZIP. begin: of its footage, for the name. still: asked now and then whether to go on.
+def zip_of(
+    home: Home, export_id: int, begin: datetime, time_zone: str, still: Callable[[], bool], *, is_head: bool
+) -> Response:
+    """The answer with the ZIP. begin (UTC), time_zone: of its footage, for the name. still: asked whether to go on.
 
     Raises Refusal when its files are gone.
     """
@@ -77,10 +79,11 @@ def zip_of(home: Home, export_id: int, begin: datetime, still: Callable[[], bool
     except ConfigError as error:
         log.warning("Export %s can't be handed out: %s", export_id, error)
         raise Refusal(404, "exports.gone") from error
+    local = begin.astimezone(formats.zone(time_zone))
     headers = {
         "Content-Type": "application/zip",
         "Content-Length": str(archive.length(entries)),
-        "Content-Disposition": f'attachment; filename="export_{export_id}_{begin:%Y-%m-%d_%H-%M}.zip"',
+        "Content-Disposition": f'attachment; filename="export_{export_id}_{local:%Y-%m-%d_%H-%M-%S}.zip"',
         "Content-Encoding": "identity",
         "Cache-Control": "private, no-store",
         "X-Accel-Buffering": "no",
@@ -113,7 +116,7 @@ def _answer(home: Home, pool: Pool, person: Visitor, export_id: int, method: str
         except (*AWAY, psycopg2.Error):
             return False
 
-    answer = zip_of(home, export_id, row.from_utc, still, is_head=method == "HEAD")
+    answer = zip_of(home, export_id, row.from_utc, row.time_zone, still, is_head=method == "HEAD")
     if method == "GET":
         with pool.connection(person.scope) as conn:
             reads.log_view(conn, person.name, "export_taken", None, None, {"export": export_id}, person.address)

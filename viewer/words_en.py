@@ -563,7 +563,7 @@ TEXT: dict[str, str] = {
     "exports.reason": "Reason",
     "exports.reason.label": "Reason (it stands in the log, and in an evidence package)",
     "exports.estimate": "{count} recordings, {size}, {length} of footage.",
-    "exports.estimate.clip": "The videos for any player come on top, about as much again, and take a while to make.",
+    "exports.estimate.clip": "The videos for any player come on top, up to about {size}, and take a while to make.",
     "exports.estimate.many": "More than {count} recordings: choose fewer cameras or a shorter time.",
     "exports.estimate.none": "There is no archived footage of these cameras in this time.",
     "exports.estimate.large": "That is more than one export may have ({most}).",

@@ -563,8 +563,7 @@ TEXT: dict[str, str] = {
     "exports.reason": "Alasan",
     "exports.reason.label": "Alasan (tercatat di log, dan di dalam paket bukti)",
     "exports.estimate": "{count} rekaman, {size}, panjang rekaman {length}.",
-    "exports.estimate.clip": "Video untuk semua pemutar menambah kira-kira sebanyak itu lagi, dan perlu "
-    "waktu untuk dibuat.",
+    "exports.estimate.clip": "Video untuk semua pemutar menambah sampai kira-kira {size} dan perlu waktu pembuatan.",
     "exports.estimate.many": "Lebih dari {count} rekaman: pilih lebih sedikit kamera atau waktu lebih pendek.",
     "exports.estimate.none": "Tidak ada rekaman tersimpan dari kamera ini pada waktu tersebut.",
     "exports.estimate.large": "Itu melebihi batas satu ekspor ({most}).",

@@ -57,7 +57,7 @@ def test_two_cameras_on_a_phone_from_find_to_a_verified_package(
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     with page.expect_download() as download:
         page.get_by_role("link", name="Unduh ZIP").click()
-    assert re.fullmatch(r"export_1_2026-01-31_01-00\.zip", download.value.suggested_filename)
+    assert re.fullmatch(r"export_1_2026-01-31_08-00-00\.zip", download.value.suggested_filename)
     with zipfile.ZipFile(download.value.path()) as packed:
         packed.extractall(tmp_path / "out")
     assert len(list((tmp_path / "out").glob("ho/*/*/*"))) == 4

@@ -166,7 +166,7 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
     assert answer.status_code == 200
     assert answer.headers["content-length"] == str(len(answer.content))
     assert answer.headers["content-disposition"] == (
-        f'attachment; filename="export_{row.export_id}_2026-01-31_01-00.zip"'
+        f'attachment; filename="export_{row.export_id}_2026-01-31_08-00-00.zip"'
     )
     with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
         packed.extractall(tmp_path / "out")

@@ -35,7 +35,8 @@ class NewExport:
 class ExportRow:
     """One order. cameras: (site, camera) ids, of those that the asking role sees; all_granted: whether these are all.
 
-    done, total: of the step under way, in bytes (files, packing), seconds (clips) or recordings (stills).
+    done, total: of the step under way, in bytes (files, packing), seconds (clips) or recordings (stills). time_zone: of
+    the cameras' sites.
     """
 
     export_id: int
@@ -64,6 +65,7 @@ class ExportRow:
     cancel_at: datetime | None
     kept_until: datetime | None
     all_granted: bool
+    time_zone: str
     cameras: tuple[tuple[str, str], ...]
 
 
@@ -83,6 +85,8 @@ _ROWS = """
            e.tries, e.started_at, e.finished_at, e.cancel_at, e.kept_until,
            (SELECT count(*) = count(c.camera_id) FROM export_camera x LEFT JOIN camera c USING (camera_id)
             WHERE x.export_id = e.export_id),
+           coalesce((SELECT min(s.tz) FROM export_camera x JOIN camera c USING (camera_id) JOIN site s USING (site_id)
+                     WHERE x.export_id = e.export_id), 'UTC'),
            ARRAY(SELECT s.slug || '/' || c.slug FROM export_camera x JOIN camera c USING (camera_id)
                  JOIN site s USING (site_id) WHERE x.export_id = e.export_id ORDER BY s.slug, c.slug)
     FROM export_order e JOIN viewer_user u USING (user_id)

@@ -32,6 +32,9 @@ Step = Literal["files", "clips", "stills"]
 
 KEPT: tuple[State, ...] = ("archived", "released")
 SPARE_BYTES = 50_000_000
+CLIP_BYTES_PER_S = 400_000
+"""What a second of a clip takes at most, as a rule: 1080p of a busy place. Often it is a third of that."""
+
 _PAGE = 500
 
 
