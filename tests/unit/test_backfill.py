@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -110,23 +111,21 @@ def test_what_gives_way_lets_others_have_the_encoder_first_and_has_its_turn_in_t
     monkeypatch.setattr(slots, "cores", lambda: 1)
     home = from_environment({"VMS_HOME": str(tmp_path)})
     order: list[str] = []
-    asking = threading.Barrier(3)
 
     def take(name: str, *, gives_way: bool) -> None:
-        asking.wait()
         with slots.encode_slot(home, 1, gives_way=gives_way):
             order.append(name)
 
     with slots.encode_slot(home, 1):
         threads = [
-            threading.Thread(target=take, args=("backfill",), kwargs={"gives_way": True}),
             threading.Thread(target=take, args=("new",), kwargs={"gives_way": False}),
+            threading.Thread(target=take, args=("backfill",), kwargs={"gives_way": True}),
         ]
-        for thread in threads:
-            thread.start()
-        asking.wait()
-        while not slots._others_wait(home.run / "encode-slots"):
-            pass
+        threads[0].start()
+        while not slots._others_wait(home.run / "encode-slots"):  # only this one looks so far, so it sees the other
+            time.sleep(0.01)
+        threads[1].start()
+        time.sleep(3 * slots._POLL_S)  # both wait when the slot becomes free
     for thread in threads:
         thread.join(30)
     assert order == ["new", "backfill"]
