@@ -35,4 +35,5 @@ def test_archive_killed_anywhere(seed: int, make_world: MakeWorld, clips: dict[s
     if random.Random(seed).random() < 0.3:
         world.live("archive", "run 1")  # an operator clears the first run, however long ago it was killed
     world.all_runs()
+    world.all_runs("an hour later", shift_s=3700)  # a release that was killed before it was recorded waits for so long
     check(world.look(), *AT_THE_END)
