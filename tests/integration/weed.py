@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from vms.errors import StackError
 from vms.stack import demo_s3
+from vms.stack.postgres import is_free
 
 BUCKET = "cctv"
 """The one bucket of a test server; each test takes a prefix of its own in it."""
@@ -65,7 +67,7 @@ def run_weed(
     under which its S3 is reached there. volumes: how many it may make; each bucket needs at least one, and one that
     gets none is full."""
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
-    ports = demo_s3.Ports(*demo_s3.free_ports(4))
+    ports = demo_s3.Ports(*_free_ports(4))
     users = folder / "s3.json"
     users.write_text(demo_s3.identities(ACCESS, SECRET))
     started = demo_s3.argv(Path(program), folder, users, ports)
@@ -83,6 +85,15 @@ def run_weed(
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
         demo_s3.remove_sockets(ports)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports, with their gRPC neighbours, outside of those that the system deals out: tests beside us take such ones
+    between our look and the server's start."""
+    some = random.SystemRandom().sample(range(12_000, 22_000), 200)
+    found = [port for port in some if is_free(port) and is_free(port + 10_000)]
+    assert len(found) >= count, "no free ports"
+    return found[:count]
 
 
 def _wait_until_writable(server: S3Server, process: subprocess.Popen[bytes], folder: Path) -> None:
