@@ -33,14 +33,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--fault-seed", type=int, metavar="N", help="kill with this one seed, as a failure named it")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests must run in one process when there are several: those of a file, and all that share the stack."""
-    for item in items:
-        shared = "stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("stack" if shared else item.path.name))
-
-
 @pytest.fixture(scope="session")
 def _server() -> Iterator[tuple[Home, list[subprocess.Popen[bytes]]]]:
     folder = Path(tempfile.mkdtemp(prefix="vms-test-"))

@@ -36,8 +36,8 @@ def run_tests(
         chosen = context.args
     elif fast:
         chosen = ["-m", "not slow", "tests/unit"]
-    else:  # end-to-end tests wait for most of their time: two processes take little more than half of it
-        chosen = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    else:  # end-to-end tests wait for most of their time: two processes, file by file, take little more than half of it
+        chosen = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     checks.append(("tests", [python, "-m", "pytest", *chosen]))
     console = new_console()
     failed = []
