@@ -76,9 +76,8 @@ def test_staged_file_that_is_another_is_not_used(ground: Ground) -> None:
     assert ground.left() == [staged.name]
 
 
-def test_what_there_is_no_time_for_is_left_to_the_next_run(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicate, "BATCH_S", -1.0)
-    done = ground.copy()
+def test_what_there_is_no_time_for_is_left_to_the_next_run(ground: Ground) -> None:
+    done = copy_batch(ground.batch, ground.site, ground.home, report=ground.said.append, seconds=-1.0)
     assert [one.recording_id for one in done] == [ground.batch.orders[0].recording_id]
     assert done[0].fault is None
     assert "5 recordings are left to the next run" in ground.lines
