@@ -8,6 +8,7 @@ from typing import Any
 
 from vms.catalogue.purge_plans import PurgePlan
 from vms.retention import Kept
+from vms.wording import counted
 
 KEPT: Mapping[Kept, str] = {
     "held": "kept by holds",
@@ -24,8 +25,8 @@ def headline(plan: PurgePlan) -> str:
         return f"Plan {plan.plan_id}: nothing has expired."
     span = f", footage of {_day(plan.oldest)} to {_day(plan.newest)}" if plan.oldest and plan.newest else ""
     return (
-        f"Plan {plan.plan_id}: {plan.copies:,} copies, {gigabytes(plan.bytes)}{span}; {plan.recordings:,} recordings"
-        " lose their last copy."
+        f"Plan {plan.plan_id}: {_copies(plan.copies)}, {gigabytes(plan.bytes)}{span};"
+        f" {counted(plan.recordings, 'recording')} {'loses its' if plan.recordings == 1 else 'lose their'} last copy."
     )
 
 
@@ -34,14 +35,15 @@ def lines(plan: PurgePlan) -> Iterator[str]:
     for alarm in plan.alarms:
         yield f"UNUSUAL: {alarm.message}"
     for name, site in plan.per_site.items():
-        yield f"site {name}: {site['copies']:,} copies, {gigabytes(site['bytes'])}, {site['recordings']:,} recordings"
+        recordings = counted(site["recordings"], "recording")
+        yield f"site {name}: {_copies(site['copies'])}, {gigabytes(site['bytes'])}, {recordings}"
     for name, store in plan.per_store.items():
-        yield f"store {name}: {store['copies']:,} copies, {gigabytes(store['bytes'])}"
+        yield f"store {name}: {_copies(store['copies'])}, {gigabytes(store['bytes'])}"
     for why, sums in plan.kept.items():
         told = KEPT.get(why, why)  # type: ignore[call-overload]
-        yield f"stays: {sums['copies']:,} copies, {gigabytes(sums['bytes'])}, {told}"
+        yield f"stays: {_copies(sums['copies'])}, {gigabytes(sums['bytes'])}, {told}"
     for hold_id, many in plan.held.items():
-        yield f"hold {hold_id} keeps back {many:,} recordings"
+        yield f"hold {hold_id} keeps back {counted(many, 'recording')}"
     if plan.outcome:
         yield f"outcome: {outcome(plan.outcome)}"
 
@@ -60,6 +62,10 @@ def gigabytes(size_bytes: int) -> str:
 
 
 _OUTCOMES = ("gone", "held", "kept", "refused", "locked", "undone", "open")
+
+
+def _copies(many: int) -> str:
+    return counted(many, "copy", "copies")
 
 
 def _day(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Times and sizes as text, for programs and for messages of every room."""
+"""Times, sizes and numbers of things as text, for programs and for messages of every room."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def size_text(size_bytes: int | None) -> str:
         if amount < 1000:
             return f"{amount:.1f} {unit}"
     return f"{amount / 1000:.1f} TB"
+
+
+def counted(many: int, one: str, several: str = "") -> str:
+    """1 copy, 1,200 copies. several: where an s at the end is not enough."""
+    return f"{many:,} {one if many == 1 else several or one + 's'}"

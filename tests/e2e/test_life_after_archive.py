@@ -219,7 +219,7 @@ def test_footage_of_seven_months_ago_goes_from_every_store_and_a_held_minute_sta
     assert plan["per_site"]["ho"]["recordings"] == 3
     assert (plan["kept"]["held"]["copies"], plan["held"]) == (3, {"1": 1})
     shown = world.stack.vms("retention", "history", "--plan", str(plan["plan_id"])).stdout
-    assert "hold 1 keeps back 1 recordings" in shown
+    assert "hold 1 keeps back 1 recording" in shown
     held, young = sorted(keys_of([row for row in rows.values() if row["start_utc"][:10] == str(day)])
                          & {row["copies"][0]["key"] for row in rows.values() if row["start_utc"][14:16] == minute}
                          for day, minute in ((OLD, "01"), (YOUNG, "00")))  # fmt: skip

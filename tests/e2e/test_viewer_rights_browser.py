@@ -45,7 +45,7 @@ def test_whatever_address_is_tried_only_what_was_granted_is_seen(viewer: Viewer,
         assert "Lobi" not in body, path
         assert "Mars/Olympus" not in body, "mistakes of sites.yaml are for who sees everything"
     link, _ = tokens.issue(home, budi.mark, lobby.id, lobby.start_utc, "rendition")
-    assert page.request.get(viewer.url + link).status == 404, "even a link that is signed for this session"
+    assert page.request.get(viewer.url + link).status == 404, "even a link that is signed for the person"
     forged = link[:-4] + ("AAAA" if link[-4:] != "AAAA" else "BBBB")
     assert page.request.get(viewer.url + forged).status == 403
     assert page.request.get(f"{viewer.url}/log.csv").status == 403

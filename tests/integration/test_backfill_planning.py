@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,6 @@ from catalogue_world import (
     a_site,
     ask,
     five_minute_files,
-    opened,
     receipt_for,
     receipts_for,
     sensed,
@@ -28,16 +26,9 @@ from vms.catalogue.backfills import begin_backfill, next_round, set_state, subje
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
-from vms.home import Home
 from vms.model import Fault, RunRef, Sighting
 
 AWAY = Fault("store_unreachable", "The NAS does not answer.", "Look at its mount.", permanent=False)
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 def begin(conn: Connection, **changes: Any) -> Order:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,6 @@ from catalogue_world import (
     ask,
     events,
     five_minute_files,
-    opened,
     picture,
     receipts_for,
     refused,
@@ -35,18 +33,11 @@ from vms.catalogue.reads import RecordingFilter
 from vms.catalogue.registering import lock
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
-from vms.home import Home
 from vms.model import Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, RunRef
 
 FULL = Fault("store_full", "The store is full.", "Buy disks.", permanent=False)
 ALL = RecordingFilter()
 DESK = RunRef("", "", "vms copy")
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as made:
-        yield made
 
 
 def archive(conn: Connection, count: int = 10) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -39,12 +38,6 @@ from vms.model import Fault, Plan, Rejection, ReleaseReceipt, Sighting, StoreOpt
 
 KEEP = timedelta(days=1)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 def planned(conn: Connection, *files: Sighting | Rejection, run: int = 1, now: datetime = NOW, **site: Any) -> Plan:

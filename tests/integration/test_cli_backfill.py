@@ -14,7 +14,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from catalogue_world import ask, opened
+from catalogue_world import ask
 from fake_airflow import Answer, FakeAirflow
 from vms.catalogue import backfills
 from vms.catalogue.connection import Connection
@@ -43,12 +43,6 @@ def airflow() -> Iterator[FakeAirflow]:
     yield fake
     fake.server.shutdown()
     fake.server.server_close()
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 @pytest.fixture

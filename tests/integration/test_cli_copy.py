@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256, shake_128
@@ -20,7 +20,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import weed
-from catalogue_world import NOW, START, a_run, a_site, ask, opened, receipts_for, seen, sensed
+from catalogue_world import NOW, START, a_run, a_site, ask, receipts_for, seen, sensed
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
@@ -34,12 +34,6 @@ from vms.stores import open_store
 Vms = Callable[..., Result]
 SITES = "stores:\n  nas: {{url: 'file://{folder}/nas'}}\n  cloud: {{url: '{cloud}', conn_id: '{conn}'}}\nsites: []\n"
 SIZE = 9_000_000 // 30
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as made:
-        yield made
 
 
 @pytest.fixture

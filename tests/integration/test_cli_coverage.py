@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from catalogue_world import opened
 from test_catalogue_coverage import archive, hour_files
 from vms.catalogue.connection import Connection
 from vms.cli import coverage, coverage_map
@@ -20,12 +19,6 @@ from vms.home import Home
 DAY = ("--from", "2026-01-31", "--to", "2026-01-31")
 
 Vms = Callable[..., Result]
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 @pytest.fixture

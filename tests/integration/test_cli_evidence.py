@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from click.testing import Result
 from typer import Typer
 from typer.testing import CliRunner
 
-from catalogue_world import ask, opened
+from catalogue_world import ask
 from test_cli_copy import archive, sites_yaml
 from video_clips import camera
 from vms.catalogue.connection import Connection
@@ -28,12 +28,6 @@ from vms.home import Home, from_environment
 Vms = Callable[..., Result]
 RANGE = "2026-01-31T08:05..2026-01-31T08:15"
 WHY = ("--evidence", "--reason", "Laporan polisi 12/2026")
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as made:
-        yield made
 
 
 @pytest.fixture

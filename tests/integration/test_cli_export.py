@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from click.testing import Result
 from typer import Typer
 from typer.testing import CliRunner
 
-from catalogue_world import ask, opened
+from catalogue_world import ask
 from test_cli_copy import archive, sites_yaml
 from vms.catalogue.connection import Connection
 from vms.cli import copy, export
@@ -21,12 +21,6 @@ from vms.errors import CatalogueError, ConfigError
 from vms.home import Home
 
 Vms = Callable[..., Result]
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as made:
-        yield made
 
 
 @pytest.fixture

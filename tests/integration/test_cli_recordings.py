@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from catalogue_world import (
     a_run,
     a_site,
     five_minute_files,
-    opened,
     receipts_for,
     refused,
     seen,
@@ -42,12 +41,6 @@ FIELDS = {
 }  # fmt: skip
 
 Vms = Callable[..., Result]
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from catalogue_world import BROKEN, NOW, a_run, a_site, five_minute_files, opened, receipt_for, sensed
+from catalogue_world import BROKEN, NOW, a_run, a_site, five_minute_files, receipt_for, sensed
 from fake_airflow import Answer, FakeAirflow
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
@@ -38,12 +38,6 @@ def airflow() -> Iterator[FakeAirflow]:
     yield fake
     fake.server.shutdown()
     fake.server.server_close()
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 @pytest.fixture

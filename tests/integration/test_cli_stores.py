@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import weed
-from catalogue_world import NOW, START, a_run, a_site, five_minute_files, opened, receipts_for, sensed
+from catalogue_world import NOW, START, a_run, a_site, five_minute_files, receipts_for, sensed
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
@@ -34,12 +34,6 @@ def vms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vms:
     monkeypatch.setenv("VMS_SITES", str(tmp_path / "sites.yaml"))
     (tmp_path / "sites.yaml").write_text(SITES.format(folder=tmp_path, more=""))
     return lambda *arguments: CliRunner().invoke(stores.app, arguments)
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 def test_a_good_folder_and_a_good_bucket_pass(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from test_cli_copy import archive
-from test_cli_evidence import RANGE, Vms, conn, verify, vms  # noqa: F401 (fixtures)
+from test_cli_evidence import RANGE, Vms, verify, vms  # noqa: F401 (a fixture)
 from video_clips import camera, ffmpeg, picture
 from vms.catalogue.connection import Connection
 from vms.errors import EncodeFailed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -43,12 +42,6 @@ from vms.model import Batch, Fault, Plan, Recorded, ReleaseReceipt, dump, load
 KEEP = timedelta(days=1)
 LATER = NOW + timedelta(days=2)
 AWAY = Fault("store_unreachable", "The NAS does not answer.", "Look at its mount.", permanent=False)
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 def planned(conn: Connection, *files: object, run: int = 1, now: datetime = NOW, **site: object) -> Plan:

@@ -20,13 +20,13 @@ from typing import Any
 
 import pytest
 
-from viewer_world import LENGTH_S, START, Clip, World, add_user, build, eventually, make_clip, owner
+from viewer_world import LENGTH_S, START, Clip, World, add_user, build, eventually, owner
 from vms.catalogue import exports, users
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow, NewExport
 from vms.errors import CatalogueError
 from vms.exports import archive, worker
-from vms.home import Home, from_environment
+from vms.home import Home
 from vms.stack.services import exports_service
 
 BOTH = (("ho", "lobby"), ("makassar", "cashier"))
@@ -34,15 +34,10 @@ END = START + timedelta(minutes=15)
 Order = Callable[..., int]
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
-
-
 @pytest.fixture
-def world(catalogue: tuple[Home, str], clip: Clip, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(worker, "POLL_S", 0.05)
-    return build(catalogue[0], clip)
+    return build(catalogue[0], viewer_clip)
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from catalogue_world import START, ask, events, opened
+from catalogue_world import START, ask, events
 from integrity_world import RUN, Archive, age, an_archive, damage
 from test_catalogue_reads import _explained, _fill_months, _refuse_reading_through
 from vms.catalogue import adopting, integrity
@@ -27,12 +26,6 @@ from vms.home import PROJECT_ROOT, Home
 from vms.steps.prove import sample_size
 
 LATER = datetime.now(UTC) + timedelta(days=2)
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as conn:
-        yield conn
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_seven_months_old_footage_goes_from_folder_s3_and_google_and_a_held_minu
     (plan,) = purge_plans.list_plans(world.conn, 5)
     assert (plan.state, plan.copies, plan.recordings, plan.outcome["gone"]) == ("done", 9, 3, 9)
     assert plan.kept["held"]["copies"] == 3
-    assert "hold 1 keeps back 1 recordings" in done.log
+    assert "hold 1 keeps back 1 recording" in done.log
     assert sorted(done.names.values()) == ["cloud", "google", "nas"]
     assert done.tasks["approval"] == "success"
 

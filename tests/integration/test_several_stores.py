@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from catalogue_world import NOW, START, a_run, a_site, ask, five_minute_files, opened, receipt_for, seen, sensed
+from catalogue_world import NOW, START, a_run, a_site, ask, five_minute_files, receipt_for, seen, sensed
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import close_run, record_receipts
 from vms.catalogue.events import Actor
@@ -19,18 +18,11 @@ from vms.catalogue.reads_sites import backlogs
 from vms.catalogue.reads_stores import store_states
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
-from vms.home import Home
 from vms.model import Batch, Fault, Plan, Recorded
 
 NAS, SAN, USB = (StoreConfig(name, f"file:///{name}") for name in ("nas", "san", "usb"))
 AWAY = Fault("store_unreachable", "The SAN does not answer.", "Look at its mount.", permanent=False)
 FULL = Fault("store_full", "The SAN is full.", "Free space.", permanent=False)
-
-
-@pytest.fixture
-def conn(catalogue: tuple[Home, str]) -> Iterator[Connection]:
-    with opened(catalogue[1]) as connection:
-        yield connection
 
 
 def planned(conn: Connection, *files: object, run: int = 1, now: datetime = NOW, **site: object) -> Plan:

@@ -20,12 +20,12 @@ import streamlit as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
-from streamlit.testing.v1 import AppTest
 
+from shown_page import button, html, page_of
 from viewer import database, share, taking, tokens, visitor
 from viewer.gate import Gate
 from viewer.security import Guard
-from viewer_world import ATTACK, START, Clip, SignedIn, World, build, make_clip, owner, sign_in
+from viewer_world import ATTACK, START, Clip, SignedIn, World, build, owner, sign_in
 from vms import passwords
 from vms.catalogue import exports, sessions, shares, users
 from vms.catalogue.connection import Connection
@@ -37,20 +37,15 @@ LOBBY = {"camera": "ho/lobby", "from": "2026-01-31T08:00", "to": "2026-01-31T08:
 As = Callable[[SignedIn], None]
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
-
-
 @pytest.fixture
-def world(catalogue: tuple[Home, str], clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     home = catalogue[0]
     for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(visitor, "FRESH_S", 0.0)
     monkeypatch.setattr(worker, "POLL_S", 0.05)
     st.cache_data.clear()
-    yield build(from_environment(), clip)
+    yield build(from_environment(), viewer_clip)
     database.pool(from_environment()).close()
 
 
@@ -84,26 +79,6 @@ def _as(client: TestClient, person: SignedIn | None) -> TestClient:
     if person:
         client.cookies.set("vms_5000", person.token)
     return client
-
-
-def _page(**params: str) -> AppTest:
-    app = AppTest.from_string(
-        "from viewer import frame\nfrom viewer.pages import exports\nexports.draw(frame.language(), lambda _: None)",
-        default_timeout=120,
-    )
-    for name, value in ({"lang": "en"} | params).items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def _html(app: AppTest) -> str:
-    return " ".join(str(element.proto.body) for element in app.get("html"))
-
-
-def _button(app: AppTest, label: str) -> Any:
-    return next((one for one in app.button if one.label == label), None)
 
 
 def _log(conn: Connection, *actions: str) -> list[tuple[Any, ...]]:
@@ -140,14 +115,14 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
 ) -> None:
     budi = sign_in(world.home, "budi", "investigator", [("ho", "")])
     look_as(budi)
-    app = _page(**LOBBY)
-    assert "3 recordings" in _html(app)
+    app = page_of("exports", **LOBBY)
+    assert "3 recordings" in html(app)
     assert app.text_input(key="x.end").value == "08:15:30"
-    _button(app, "Order").click().run()
+    button(app, "Order").click().run()
     assert app.error[0].value == "Say why."
     app.text_area(key="x.reason").set_value(f"theft {ATTACK}")
     app.checkbox(key="x.evidence").check()
-    _button(app, "Order").click().run()
+    button(app, "Order").click().run()
     assert not app.exception
     assert "is ordered" in app.success[0].value
     (row,) = exports.list_exports(conn, 0, everybody=True)
@@ -155,13 +130,13 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
         "budi", (("ho", "lobby"),), True, False, True,
     )  # fmt: skip
     assert (row.from_utc, row.to_utc) == (START, START + timedelta(minutes=15, seconds=30))
-    assert "theft &lt;img" in _html(app)
-    assert "<img src=x" not in _html(app)
-    assert _button(app, "Cancel") is not None
+    assert "theft &lt;img" in html(app)
+    assert "<img src=x" not in html(app)
+    assert button(app, "Cancel") is not None
 
     _work_off(world, conn)
-    app = _page()
-    (link,) = re.findall(r'href="(/m/export/[^"]+)"', _html(app))
+    app = page_of("exports")
+    (link,) = re.findall(r'href="(/m/export/[^"]+)"', html(app))
     answer = _as(client, budi).get(link)
     assert answer.status_code == 200
     assert answer.headers["content-length"] == str(len(answer.content))
@@ -174,21 +149,21 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
     assert whole.returncode == 0
 
     app.text_input[-1].set_value("1234")
-    _button(app, "Make a link").click().run()
+    button(app, "Make a link").click().run()
     assert "6 characters" in app.error[0].value
     app.text_input[-1].set_value("kopi-tubruk")
-    _button(app, "Make a link").click().run()
+    button(app, "Make a link").click().run()
     path = app.code[0].value.partition("?")[0]
     assert share.PATH.fullmatch(path)
     assert _as(client, None).post(path, data={"pin": "kopi-tubruk"}).content == answer.content
-    _button(app, "Revoke link 1").click().run()
+    button(app, "Revoke link 1").click().run()
     assert _as(client, None).get(path).status_code == 404
     assert "revoked" in app.caption[-1].value
 
-    _button(app, "Delete this export").click().run()
+    button(app, "Delete this export").click().run()
     assert _as(client, budi).get(link).status_code == 404, "at once, before its files are gone"
     worker.clear(world.home, conn)
-    assert "gone" in _html(_page())
+    assert "gone" in html(page_of("exports"))
     assert _log(conn, "export_ordered", "export_taken", "share", "share_taken", "share_revoked", "export_deleted") == [
         ("budi", "export_ordered", "192.0.2.7"),
         ("budi", "export_taken", "testclient"),
@@ -201,16 +176,18 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
 
 def test_what_can_not_be_ordered_is_said(world: World, look_as: As) -> None:
     look_as(sign_in(world.home, "budi", "investigator", [("ho", "lobby"), ("makassar", "")]))
-    assert "Choose one to" in _html(_page())
-    assert "different time zones" in _html(_page(**(LOBBY | {"camera": "ho/lobby,makassar/cashier"})))
-    assert "no archived footage" in _html(_page(**(LOBBY | {"from": "2020-01-01", "to": "2020-01-01"})))
-    assert "Choose one to" in _html(_page(**(LOBBY | {"camera": "ho/gate"}))), "what is not seen is not there"
-    app = _page(**LOBBY)
+    assert "Choose one to" in html(page_of("exports"))
+    assert "different time zones" in html(page_of("exports", **(LOBBY | {"camera": "ho/lobby,makassar/cashier"})))
+    assert "no archived footage" in html(page_of("exports", **(LOBBY | {"from": "2020-01-01", "to": "2020-01-01"})))
+    assert "Choose one to" in html(page_of("exports", **(LOBBY | {"camera": "ho/gate"}))), (
+        "what is not seen is not there"
+    )
+    app = page_of("exports", **LOBBY)
     app.text_input(key="x.begin").set_value("8 o'clock").run()
-    assert "Write times" in _html(app)
+    assert "Write times" in html(app)
     assert app.button(key="x.order").disabled
     world.home.sites_file.write_text(world.home.sites_file.read_text() + "\nexports: {largest: 0.001MB}\n")
-    assert "more than one export may have" in _html(_page(**LOBBY))
+    assert "more than one export may have" in html(page_of("exports", **LOBBY))
 
 
 def test_cancelled_from_the_page_and_not_too_many_at_once(world: World, conn: Connection, look_as: As) -> None:
@@ -219,11 +196,11 @@ def test_cancelled_from_the_page_and_not_too_many_at_once(world: World, conn: Co
         exports.add_export(
             conn, NewExport(_user_id(conn, "budi"), (("ho", "lobby"),), START, START + timedelta(minutes=1), "x")
         )
-    app = _page(**LOBBY)
+    app = page_of("exports", **LOBBY)
     app.text_area(key="x.reason").set_value("theft")
-    _button(app, "Order").click().run()
+    button(app, "Order").click().run()
     assert "5 exports that are not done" in app.error[0].value
-    _button(app, "Cancel").click().run()
+    button(app, "Cancel").click().run()
     assert [row.cancel_at is not None for row in exports.list_exports(conn, 0, everybody=True)].count(True) == 1
     assert _log(conn, "export_cancelled") == [("budi", "export_cancelled", "192.0.2.7")]
 
@@ -235,7 +212,7 @@ def test_exports_are_of_who_ordered_them_and_of_administrators(
     row = _made(world, conn, budi)
     citra = sign_in(world.home, "citra", "investigator")
     look_as(citra)
-    assert "Nothing was ordered yet" in _html(_page())
+    assert "Nothing was ordered yet" in html(page_of("exports"))
     link = tokens.issue_export(world.home, citra.mark, row.export_id)
     assert _as(client, citra).get(link).status_code == 404, "a link of one's own to another's export"
     stolen = tokens.issue_export(world.home, budi.mark, row.export_id)
@@ -243,7 +220,7 @@ def test_exports_are_of_who_ordered_them_and_of_administrators(
     assert _as(client, None).get(stolen).status_code == 401
     sari = sign_in(world.home)
     look_as(sari)
-    assert "budi, " in _html(_page())
+    assert "budi, " in html(page_of("exports"))
     assert _as(client, sari).get(tokens.issue_export(world.home, sari.mark, row.export_id)).status_code == 200
 
 

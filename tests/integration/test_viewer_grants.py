@@ -18,10 +18,11 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from shown_page import html
 from viewer import database, media, query, tokens, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
-from viewer_world import NOW, Clip, SignedIn, World, build, make_clip, owner, sign_in
+from viewer_world import NOW, Clip, SignedIn, World, build, owner, sign_in
 from vms.catalogue import alerts, coverage, holds, migrate, reads, reads_sites, users
 from vms.catalogue.connection import Connection
 from vms.catalogue.rows import RecordingFilter
@@ -41,19 +42,14 @@ OPEN_TO_ALL = {
 }
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
-
-
 @pytest.fixture
-def world(catalogue: tuple[Home, str], clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     home = catalogue[0]
     for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(visitor, "FRESH_S", 0.0)
     st.cache_data.clear()
-    yield build(from_environment(), clip)
+    yield build(from_environment(), viewer_clip)
     database.pool(from_environment()).close()
 
 
@@ -200,10 +196,6 @@ def _run(**params: str) -> AppTest:
     return app
 
 
-def _html(app: AppTest) -> str:
-    return " ".join(str(element.proto.body) for element in app.get("html"))
-
-
 def test_pages_show_what_was_granted_also_right_after_somebody_who_sees_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,9 +205,9 @@ def test_pages_show_what_was_granted_also_right_after_somebody_who_sees_more(
     opened = query.recording_text(lobby.id, lobby.start_utc)
     for person, total in ((sari, "5 recordings"), (budi, "1 recording<"), (sari, "5 recordings")):
         monkeypatch.setattr(visitor, "_session_of_request", lambda person=person: f"{person.session} ")
-        assert total in _html(_run(lang="en"))
-        assert ("not in the catalogue" in _html(_run(lang="en", recording=opened))) == (person is budi)
-    assert "Nothing found" in _html(_run(lang="en", site="ho", **{"from": "2026-01-31"})) or "1 recording" not in _html(
+        assert total in html(_run(lang="en"))
+        assert ("not in the catalogue" in html(_run(lang="en", recording=opened))) == (person is budi)
+    assert "Nothing found" in html(_run(lang="en", site="ho", **{"from": "2026-01-31"})) or "1 recording" not in html(
         _run(lang="en", site="ho")
     )
 
@@ -223,7 +215,7 @@ def test_pages_show_what_was_granted_also_right_after_somebody_who_sees_more(
 def test_without_a_session_a_page_shows_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     for told in ("", f"{'00' * 32} 192.0.2.1"):
         monkeypatch.setattr(visitor, "_session_of_request", lambda told=told: told)
-        assert "Please sign in" in _html(_run(lang="en"))
+        assert "Please sign in" in html(_run(lang="en"))
 
 
 def test_what_is_cached_is_cached_for_those_who_see_the_same() -> None:

@@ -18,22 +18,17 @@ from viewer import media, tokens, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
-from viewer_world import Clip, SignedIn, World, build, eventually, make_clip, owner, sign_in
+from viewer_world import Clip, SignedIn, World, build, eventually, owner, sign_in
 from vms.catalogue import connection, reads, users
 from vms.catalogue.rows import RecordingRow
-from vms.home import Home, from_environment
+from vms.home import Home
 
 LinkTo = Callable[..., str]
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
-
-
 @pytest.fixture
-def world(catalogue: tuple[Home, str], clip: Clip) -> World:
-    return build(catalogue[0], clip)
+def world(catalogue: tuple[Home, str], viewer_clip: Clip) -> World:
+    return build(catalogue[0], viewer_clip)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from shown_page import html
 from viewer import database, heat, query, visitor
 from viewer.i18n import Words
 from viewer.pages import coverage
@@ -43,27 +44,23 @@ def _run(**params: str) -> AppTest:
     return app
 
 
-def _html(app: AppTest) -> str:
-    return " ".join(str(element.proto.body) for element in app.get("html"))
-
-
 @pytest.mark.usefixtures("world")
 def test_the_newest_day_is_shown_with_its_totals() -> None:
     app = _run(lang="en")
-    assert "5 recordings" in _html(app)
-    assert "Days are counted in WIB." in _html(app)
-    assert "&lt;img src=x" in _html(app), "the company's name is shown as text"
-    assert "<img src=x" not in _html(app)
+    assert "5 recordings" in html(app)
+    assert "Days are counted in WIB." in html(app)
+    assert "&lt;img src=x" in html(app), "the company's name is shown as text"
+    assert "<img src=x" not in html(app)
 
 
 @pytest.mark.usefixtures("world")
 def test_filters_write_the_address() -> None:
     app = _run(lang="id", site="makassar")
-    assert "1 rekaman" in _html(app)
+    assert "1 rekaman" in html(app)
     app.selectbox(key="w.state").set_value("quarantined").run()
     assert app.query_params["state"] == "quarantined"
     assert app.query_params["site"] == "makassar"
-    assert "Tidak ada yang ditemukan" in _html(app)
+    assert "Tidak ada yang ditemukan" in html(app)
 
 
 def test_a_recording_that_is_opened_is_logged_once(world: World) -> None:
@@ -77,7 +74,7 @@ def test_a_recording_that_is_opened_is_logged_once(world: World) -> None:
 
 @pytest.mark.usefixtures("world")
 def test_a_recording_that_never_was_is_said_to_be_missing() -> None:
-    assert "not in the catalogue" in _html(_run(lang="en", recording="99.1769821200000000"))
+    assert "not in the catalogue" in html(_run(lang="en", recording="99.1769821200000000"))
 
 
 def _coverage(lang: str, *cameras: str) -> dict[str, Any]:
@@ -103,4 +100,4 @@ def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
 
 def test_a_catalogue_that_is_away_is_a_designed_state(world: World) -> None:
     (world.home.run / "postgres.json").unlink()
-    assert "does not answer" in _html(_run(lang="en"))
+    assert "does not answer" in html(_run(lang="en"))

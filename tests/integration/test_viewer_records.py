@@ -18,9 +18,10 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from shown_page import button, html, page_of
 from viewer import audit_log, database, visitor
 from viewer.gate import Gate
-from viewer_world import ATTACK, NOW, Clip, SignedIn, World, build, make_clip, owner, sign_in
+from viewer_world import ATTACK, NOW, Clip, SignedIn, World, build, owner, sign_in
 from vms.catalogue import alerts, audit, holds, reads
 from vms.home import Home, from_environment
 
@@ -29,19 +30,14 @@ BEGIN, END = datetime(2026, 1, 30, 17, tzinfo=UTC), datetime(2026, 1, 31, 17, tz
 As = Callable[[SignedIn], None]
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
-
-
 @pytest.fixture
-def world(catalogue: tuple[Home, str], clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     home = catalogue[0]
     for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(visitor, "FRESH_S", 0.0)
     st.cache_data.clear()
-    yield build(from_environment(), clip)
+    yield build(from_environment(), viewer_clip)
     database.pool(from_environment()).close()
 
 
@@ -51,27 +47,6 @@ def look_as(monkeypatch: pytest.MonkeyPatch) -> As:
         monkeypatch.setattr(visitor, "_session_of_request", lambda: f"{person.session} 192.0.2.7")
 
     return look
-
-
-def _page(draw: str, **params: str) -> AppTest:
-    """A page by itself, as the script shows it."""
-    app = AppTest.from_string(
-        f"from viewer import frame\nfrom viewer.pages import {draw}\n{draw}.draw(frame.language(), lambda _: None)",
-        default_timeout=120,
-    )
-    for name, value in ({"lang": "en"} | params).items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def _html(app: AppTest) -> str:
-    return " ".join(str(element.proto.body) for element in app.get("html"))
-
-
-def _button(app: AppTest, label: str) -> Any:
-    return next((one for one in app.button if one.label == label), None)
 
 
 def _log(world: World, action: str) -> list[tuple[Any, ...]]:
@@ -87,12 +62,12 @@ def _holds(world: World) -> list[holds.HoldRow]:
 
 def test_an_investigator_holds_and_an_administrator_releases(world: World, look_as: As) -> None:
     look_as(sign_in(world.home, "budi", "investigator", [("ho", "lobby"), ("makassar", "")]))
-    app = _page("holds", camera="ho/lobby", **{"from": "2026-01-31T08:00", "to": "2026-01-31T08:06"})
+    app = page_of("holds", camera="ho/lobby", **{"from": "2026-01-31T08:00", "to": "2026-01-31T08:06"})
     assert app.multiselect[0].options == ["Cabang Makassar: all cameras", "Kasir · Cabang Makassar", *_of_ho()]
-    _button(app, "Hold").click().run()
+    button(app, "Hold").click().run()
     assert "Say why." in app.error[0].value
     app.text_area[0].set_value(f"theft {ATTACK}")
-    _button(app, "Hold").click().run()
+    button(app, "Hold").click().run()
     assert not app.exception
     (made,) = _holds(world)
     assert (made.cameras, made.who, made.reason) == ((("ho", "lobby"),), "budi", f"theft {ATTACK}")
@@ -101,18 +76,18 @@ def test_an_investigator_holds_and_an_administrator_releases(world: World, look_
         datetime(2026, 1, 31, 1, 6, tzinfo=UTC),
     )
     assert made.recordings == 2
-    assert "theft &lt;img" in _html(app)
-    assert "<img src=x" not in _html(app)
-    assert _button(app, "Release this hold") is None, "who may hold may not release"
+    assert "theft &lt;img" in html(app)
+    assert "<img src=x" not in html(app)
+    assert button(app, "Release this hold") is None, "who may hold may not release"
     ((who, address, detail),) = _log(world, "hold")
     assert (who, address, detail["cameras"]) == ("budi", "192.0.2.7", ["ho/lobby"])
 
     look_as(sign_in(world.home, "sari"))
-    app = _page("holds")
-    _button(app, "Release this hold").click().run()
+    app = page_of("holds")
+    button(app, "Release this hold").click().run()
     assert "Say why." in app.error[0].value
     next(one for one in app.text_area if one.label.startswith("Why, and")).set_value("the judge said so")
-    _button(app, "Release this hold").click().run()
+    button(app, "Release this hold").click().run()
     (made,) = _holds(world)
     assert (made.released_by, made.release_reason) == ("sari", "the judge said so")
     assert _log(world, "release") == [("sari", "192.0.2.7", {"hold": made.hold_id, "reason": "the judge said so"})]
@@ -123,17 +98,17 @@ def _of_ho() -> list[str]:
     return [f"{name}: all cameras", f"Lobi {ATTACK} · {name}"]
 
 
-def test_who_may_only_watch_sees_the_holds_of_what_they_see_and_no_button(world: World, look_as: As) -> None:
+def test_who_may_only_watch_sees_the_holds_of_what_they_see_and_nobutton(world: World, look_as: As) -> None:
     with closing(owner(world.home)) as conn:
         holds.add_hold(conn, [("ho", "")], BEGIN, END, "all of ho", "test", NOW)
         holds.add_hold(conn, [("makassar", "")], BEGIN, END, "all of makassar", "test", NOW)
     look_as(sign_in(world.home, "dewi", "viewer", [("makassar", "")]))
-    app = _page("holds")
-    assert "all of makassar" in _html(app)
-    assert "all of ho" not in _html(app)
+    app = page_of("holds")
+    assert "all of makassar" in html(app)
+    assert "all of ho" not in html(app)
     assert not app.multiselect
-    assert _button(app, "Hold") is None
-    assert _button(app, "Release this hold") is None
+    assert button(app, "Hold") is None
+    assert button(app, "Release this hold") is None
 
 
 def test_cameras_of_two_zones_and_a_backward_time_are_refused_in_words(world: World, look_as: As) -> None:
@@ -142,14 +117,14 @@ def test_cameras_of_two_zones_and_a_backward_time_are_refused_in_words(world: Wo
         ({"camera": "ho/lobby,makassar/cashier", "from": "2026-01-31", "to": "2026-01-31"}, "different time zones"),
         ({"camera": "", "from": "2026-01-31", "to": "2026-01-31"}, "at least one camera"),
     ):
-        app = _page("holds", **params)
+        app = page_of("holds", **params)
         app.text_area[0].set_value("why")
-        _button(app, "Hold").click().run()
+        button(app, "Hold").click().run()
         assert said in app.error[0].value
-    app = _page("holds", camera="ho/lobby", **{"from": "2026-01-31T10:00", "to": "2026-01-31T11:00"})
+    app = page_of("holds", camera="ho/lobby", **{"from": "2026-01-31T10:00", "to": "2026-01-31T11:00"})
     app.text_area[0].set_value("why")
     app.time_input[1].set_value(time(9))
-    _button(app, "Hold").click().run()
+    button(app, "Hold").click().run()
     assert "later than the beginning" in app.error[0].value
     assert _holds(world) == []
 
@@ -191,15 +166,15 @@ def test_alerts_tell_what_is_wrong_what_was_and_what_could_not_be_told(world: Wo
         ids = [one.message_id for one in alerts.waiting_messages(conn)]
         alerts.note_failed(conn, ids, "the line is dead", now)
     look_as(sign_in(world.home, "sari"))
-    shown = _html(_page("alerts"))
+    shown = html(page_of("alerts"))
     assert "has sent nothing since" in shown
     assert "Check the camera, its power and its recorder." in shown
     assert "3 files could not be archived" in shown
     assert "the line is dead" in shown
     assert "<img src=x" not in shown
-    assert "tidak mengirim apa pun sejak" in _html(_page("alerts", lang="id"))
+    assert "tidak mengirim apa pun sejak" in html(page_of("alerts", lang="id"))
     look_as(sign_in(world.home, "dewi", "viewer", [("makassar", "")]))
-    shown = _html(_page("alerts"))
+    shown = html(page_of("alerts"))
     assert "Nothing is wrong." in shown
     assert "3 files could not be archived" in shown
     assert "has sent nothing since" not in shown
@@ -211,22 +186,22 @@ def test_the_log_is_for_auditors_and_shows_no_footage(world: World, look_as: As)
         reads.log_view(conn, "budi", "download", row.id, row.start_utc, {"note": ATTACK}, "192.0.2.8")
     auditor = sign_in(world.home, "rina", "auditor")
     look_as(auditor)
-    shown = _html(_page("deeds"))
+    shown = html(page_of("deeds"))
     assert "downloaded" in shown
     assert "ho/lobby" in shown
     assert "192.0.2.8" in shown
     assert "<img src=x" not in shown
-    assert "Nothing was done" in _html(_page("deeds", who="nobody"))
-    assert "made a user" not in _html(_page("deeds", action="download"))
+    assert "Nothing was done" in html(page_of("deeds", who="nobody"))
+    assert "made a user" not in html(page_of("deeds", action="download"))
     whole = AppTest.from_file(str(SCRIPT), default_timeout=120)
     whole.query_params["lang"] = "en"
     whole.run()
-    assert "Who did what" in _html(whole), "the first page of who sees no footage"
+    assert "Who did what" in html(whole), "the first page of who sees no footage"
     look_as(sign_in(world.home, "dewi", "viewer"))
     whole = AppTest.from_file(str(SCRIPT), default_timeout=120)
     whole.query_params["lang"] = "en"
     whole.run()
-    assert "5 recordings" in _html(whole)
+    assert "5 recordings" in html(whole)
 
 
 def test_the_file_of_the_log(world: World) -> None:

@@ -19,23 +19,18 @@ from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
 from viewer.watch import routes, spans, stand_in_links
-from viewer_world import LENGTH_S, NOW, START, Clip, World, build, make_clip, owner, sign_in
+from viewer_world import LENGTH_S, NOW, START, Clip, World, build, owner, sign_in
 from vms.catalogue import connection, holds
-from vms.home import Home, from_environment
+from vms.home import Home
 
 BEGIN = spans.milliseconds(START)
 HOUR_MS = 3_600_000
 WINDOW = {"from": BEGIN - HOUR_MS, "to": BEGIN + 4 * HOUR_MS}
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
-
-
 @pytest.fixture
-def world(catalogue: tuple[Home, str], clip: Clip) -> World:
-    return build(catalogue[0], clip)
+def world(catalogue: tuple[Home, str], viewer_clip: Clip) -> World:
+    return build(catalogue[0], viewer_clip)
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from viewer.gate import Gate
 from viewer.watch import routes, spans
 from viewer.watch.heads import Heads
 from viewer.watch.stand_ins import StandIns
-from viewer_world import START, Clip, SignedIn, World, build, eventually, make_clip, owner, sign_in
+from viewer_world import START, Clip, SignedIn, World, build, eventually, owner, sign_in
 from vms.catalogue import timeline
 from vms.catalogue.timeline import Playable
-from vms.home import Home, from_environment
+from vms.home import Home
 from vms.video import ffmpeg
 from vms.video.binaries import binaries
 
@@ -34,14 +34,9 @@ BEGIN = spans.milliseconds(START)
 WINDOW = {"camera": "ho/lobby", "from": BEGIN - 1000, "to": BEGIN + 60_000, "lang": "en"}
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    return make_clip(tmp_path_factory.mktemp("clip"), from_environment())
-
-
 @pytest.fixture
-def world(catalogue: tuple[Home, str], clip: Clip) -> World:
-    return build(catalogue[0], clip)
+def world(catalogue: tuple[Home, str], viewer_clip: Clip) -> World:
+    return build(catalogue[0], viewer_clip)
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ class StandIns:
                         del self._jobs[key]
 
     def progress(self, mark: str) -> float | None:
-        """How far (0 to 1) the piece is that this session waits for longest; None when it waits for none."""
+        """How far (0 to 1) the piece is that the session waits for longest; None when it waits for none."""
         with self._lock:
             mine = [job.share for job in self._jobs.values() if mark in job.marks and not job.future.done()]
         return max(mine) if mine else None

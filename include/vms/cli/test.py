@@ -31,9 +31,7 @@ def run_tests(
     if not fast:
         checks.append(("mypy", [python, "-m", "mypy"]))
     if context.args:
-        checks = []
-    if context.args:
-        chosen = context.args
+        checks, chosen = [], context.args
     elif fast:
         chosen = ["-m", "not slow", "tests/unit"]
     else:  # end-to-end tests wait for most of their time: two processes, file by file, take little more than half of it

@@ -29,7 +29,7 @@ class KeptSession:
         self.uri = self._read()
 
     def keep(self, uri: str) -> None:
-        """Remember this session instead of any other."""
+        """Remember this upload instead of any other."""
         self.uri = uri
         self._write(json.dumps({**self._about, "session": uri, "begun_at": time.time()}))
 
