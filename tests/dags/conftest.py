@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from vms.stores.connections import use_clients
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +24,16 @@ if "airflow" not in sys.modules:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/airflow.db",
     }
+
+
+@pytest.fixture(autouse=True)
+def our_clients() -> Iterator[None]:
+    """A task that is run here lets Airflow's hooks build the clients of stores, as it does in a process of its own; the
+    next test of this process is to have ours again."""
+    yield
+    use_clients("s3", None)
+    use_clients("gs", None)
+
 
 SITE = """
   - id: {id}

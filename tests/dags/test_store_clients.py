@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,14 @@ import pytest
 from vms.errors import StoreDenied
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import airflow_env
-from vms.stores import connections, s3_client
+from vms.stores import s3_client
 from vms_airflow.store_clients import use_hooks
 
 SECRET = "nobody may see this"
 
 
 @pytest.fixture(autouse=True)
-def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     extra = {
         "endpoint_url": "http://127.0.0.1:9",
         "region_name": "eu-central-1",
@@ -30,9 +29,6 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     text = json.dumps({"conn_type": "aws", "login": "key", "password": SECRET, "extra": extra})
     monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", text)
     use_hooks()
-    yield
-    connections.use_clients("s3", None)
-    connections.use_clients("gs", None)
 
 
 def test_the_s3_client_of_a_task_is_the_hook_s_and_behaves_as_ours() -> None:
