@@ -13,7 +13,7 @@ import time
 import zipfile
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from vms.errors import CatalogueError
 from vms.exports import archive, worker
 from vms.home import Home
 from vms.stack.services import exports_service
+from vms.video.slots import cores, encode_slot
 
 BOTH = (("ho", "lobby"), ("makassar", "cashier"))
 END = START + timedelta(minutes=15)
@@ -118,13 +119,17 @@ def test_killed_again_and_again_it_goes_on_and_comes_to_its_end(
     def started() -> subprocess.Popen[bytes]:
         return subprocess.Popen(command.argv, cwd=command.folder, env=command.environment)
 
-    for tries, wait_s in ((1, 0.0), (2, 0.5)):
-        process = started()
-        eventually(lambda: row(conn, export_id).tries == tries)  # noqa: B023
-        assert exports.open_counts(conn) == (0, 1)
-        time.sleep(wait_s)
-        process.send_signal(signal.SIGKILL)
-        process.wait(30)
+    with ExitStack() as turns:
+        # while all turns at encoding are taken no clip is begun, so that it isn't done before it is killed
+        for _ in range(cores()):
+            turns.enter_context(encode_slot(world.home, 0))
+        for tries, wait_s in ((1, 0.0), (2, 0.5)):
+            process = started()
+            eventually(lambda: row(conn, export_id).tries == tries)  # noqa: B023
+            assert exports.open_counts(conn) == (0, 1)
+            time.sleep(wait_s)
+            process.send_signal(signal.SIGKILL)
+            process.wait(30)
     scratch = archive.folder_of(world.home, export_id) / "clips" / ".clip-left"
     scratch.mkdir(parents=True, exist_ok=True)
     process = started()
