@@ -27,7 +27,7 @@ COPY viewer /opt/vms/viewer
 # sites.yaml is the machine's; a whole folder is mounted, because an editor that replaces the file would leave a mount of
 # the file alone behind.
 RUN ln -s /config/sites.yaml /opt/vms/sites.yaml && python -m compileall -q /opt/vms \
-    && printf '#!/bin/sh\nexec python -m vms.stack.container vms "$@"\n' >/usr/local/bin/vms \
+    && printf '#!/bin/sh\nexec python -m vms.cli "$@"\n' >/usr/local/bin/vms \
     && chmod 755 /usr/local/bin/vms
 
 WORKDIR /opt/vms
