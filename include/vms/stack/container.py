@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
+from functools import partial
 
 from vms import demo, users
 from vms.catalogue import migrate, whole
@@ -119,23 +119,25 @@ def _become(module: tuple[str, ...], environment: dict[str, str]) -> None:
     os.execve(sys.executable, (sys.executable, "-m", *module), environment)  # noqa: S606 - our own programs
 
 
+PARTS: dict[str, Callable[[Home], None]] = {
+    "init": init,
+    "worker": run_worker,
+    "viewer": run_viewer,
+    "exports": run_exports,
+    "demo-recorder": run_recorder,
+    **{part: partial(run_airflow, part=part) for part in AIRFLOW},
+}
+
+
 def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    parts: dict[str, Callable[[Home], None]] = {
-        "init": init,
-        "viewer": run_viewer,
-        "exports": run_exports,
-        "demo-recorder": run_recorder,
-        "worker": run_worker,
-    } | {part: lambda home, part=part: run_airflow(home, part) for part in AIRFLOW}  # type: ignore[misc]
     try:
         home = from_environment()
         if arguments[:1] == ["health"] and len(arguments) == 2:
             return 0 if health(home, arguments[1]) else 1
-        if len(arguments) != 1 or arguments[0] not in parts:
-            raise StackError(f"There is no part {' '.join(arguments) or '(none)'}.", f"One of: {', '.join(parts)}")
-        Path(home.root).mkdir(parents=True, exist_ok=True)
-        parts[arguments[0]](home)
+        if len(arguments) != 1 or arguments[0] not in PARTS:
+            raise StackError(f"There is no part {' '.join(arguments) or '(none)'}.", f"One of: {', '.join(PARTS)}")
+        PARTS[arguments[0]](home)
     except VmsError as error:
         log.error("%s", error)  # noqa: TRY400  # the message says it all
         return 1

@@ -44,7 +44,7 @@ def work(home: Home, environment: Mapping[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     processes.adopt_orphans()
-    served = _halves(home)
+    served = served_by(home)
     running = {half: _start(half, names, environment) for half, names in served.items()}
     look_next = time.monotonic() + LOOK_S
     status = 0
@@ -57,7 +57,7 @@ def work(home: Home, environment: Mapping[str, str]) -> int:
             break
         if time.monotonic() > look_next and not _asked():
             look_next = time.monotonic() + LOOK_S
-            for queue in _halves(home)[REST]:
+            for queue in served_by(home)[REST]:
                 if queue not in served[REST] and _serve_too(queue, environment):
                     served[REST] = (*served[REST], queue)
     _end(running.values())
@@ -70,7 +70,7 @@ def answers(home: Home) -> bool:
 
     if home.parts is None:
         return False
-    names = [_name(half) for half in _halves(home)]
+    names = [_name(half) for half in served_by(home)]
     said = Celery(broker=home.parts.broker).control.ping(destination=names, timeout=PING_S, limit=len(names))
     return len(said) == len(names)
 
@@ -79,8 +79,8 @@ def _asked() -> tuple[str, ...]:
     return tuple(one.strip() for one in os.environ.get("VMS_WORKER_QUEUES", "").split(",") if one.strip())
 
 
-def _halves(home: Home) -> dict[str, tuple[str, ...]]:
-    """Which half serves which queues."""
+def served_by(home: Home) -> dict[str, tuple[str, ...]]:
+    """Which half of the worker serves which queues."""
     asked = _asked()
     if not asked:
         return {ENCODER: (queues.ENCODE,), REST: _every_queue(home)}

@@ -53,6 +53,11 @@ def free_memory_bytes() -> int:
         return free
 
 
+def slots_folder(home: Home) -> Path:
+    """Where the slots of this machine are."""
+    return home.run / "encode-slots" / socket.gethostname()
+
+
 @contextmanager
 def encode_slot(
     home: Home, pixels: int, stop: threading.Event | None = None, *, gives_way: bool = False
@@ -62,7 +67,7 @@ def encode_slot(
 
     gives_way: take none while somebody who does not give way waits for one, for up to LONGEST_WAY_S.
     """
-    folder = home.run / "encode-slots" / socket.gethostname()
+    folder = slots_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     handle = _take(folder, pixels, stop, gives_way)
     try:
