@@ -32,6 +32,7 @@ ACTIONS = (
     "sign_in",
     "sign_in_failed",
     "sign_out",
+    "sessions_ended",
     "search",
     "view",
     "watch",
@@ -57,6 +58,7 @@ ACTIONS = (
     "user_revoked",
     "user_disabled",
     "user_enabled",
+    "user_language",
 )
 _AT_ONCE = 1000
 _ORDER = {name: place for place, name in enumerate(("user", "role", "cameras", "site", "camera", "from", "to"))}
