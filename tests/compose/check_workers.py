@@ -27,18 +27,17 @@ for site in SITES:
         source = next((one for one in found if camera.word in str(one) and one.stat().st_size > 100_000), None)
         if source is None:
             continue
-        for part in range(2):
-            start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3, minutes=9 * part)
-            clip = Clip(site, camera, start, 60)
-            path = footage_folder(home, site) / clip.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            new = home.cache / f"long-{site.id}-{number}-{part}{camera.suffix}"
-            kind = {".mp4": "mp4", ".avi": "avi", ".dav": "vob"}[camera.suffix]
-            subprocess.run([binaries(home).ffmpeg, "-v", "error", "-y", "-stream_loop", "11", "-i", f"file:{source}",
-                            "-c", "copy", "-f", kind, f"file:{new}"], check=True)
-            _backdate(new, clip, live=False)
-            new.rename(path)
-            made += 1
+        start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
+        clip = Clip(site, camera, start, 60)
+        path = footage_folder(home, site) / clip.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = home.cache / f"long-{site.id}-{number}{camera.suffix}"
+        kind = {".mp4": "mp4", ".avi": "avi", ".dav": "vob"}[camera.suffix]
+        subprocess.run([binaries(home).ffmpeg, "-v", "error", "-y", "-stream_loop", "3", "-i", f"file:{source}",
+                        "-c", "copy", "-f", kind, f"file:{new}"], check=True)
+        _backdate(new, clip, live=False)
+        new.rename(path)
+        made += 1
 print(made)
 """
 """Makes files of some minutes out of those that are there, in no time, so that encoding them takes a while."""
@@ -48,7 +47,7 @@ ENCODES = "import psutil; print(sum('ffmpeg' in one.name() for one in psutil.pro
 
 def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_killed(tmp_path: Path) -> None:
     with installation(tmp_path, "--demo") as here:
-        here.compose("--profile", "demo", "up", "--build", "-d")
+        here.compose("up", "--build", "-d")
         eventually("the first footage is archived", lambda: first_set_is_in(here))
 
         here.compose("up", "-d", "--no-recreate", "--scale", "worker=3", "worker")
