@@ -206,4 +206,5 @@ def _entries(config: Config) -> Iterator[tuple[str, Site | SiteError]]:
 
 
 def _viewer() -> str:
-    return f"http://127.0.0.1:{from_environment().viewer_port}/"
+    home = from_environment()
+    return f"{home.parts.viewer if home.parts else f'http://127.0.0.1:{home.viewer_port}'}/"

@@ -70,6 +70,7 @@ app = st.App(
             frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            own_machine=home.parts is not None,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
     ],

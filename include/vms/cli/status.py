@@ -27,8 +27,8 @@ from vms.config import load_config
 from vms.errors import VmsError
 from vms.home import Home, from_environment
 from vms.model import State
-from vms.stack.airflow_env import airflow_url
-from vms.stack.services import containers_now, viewer_url
+from vms.stack.airflow_env import airflow_pages
+from vms.stack.services import containers_now, viewer_pages
 from vms.stack.state import StackState, as_seen_now, changed_since, read_state
 from vms.steps.waiting import waiting_now
 
@@ -135,8 +135,8 @@ def as_object(seen: Overview) -> dict[str, Any]:
         "demo": seen.home.demo,
         "home": str(seen.home.root),
         "sites_file": str(seen.home.sites_file),
-        "viewer_url": viewer_url(seen.home),
-        "airflow_url": airflow_url(seen.home),
+        "viewer_url": viewer_pages(seen.home),
+        "airflow_url": airflow_pages(seen.home),
         "launcher_pid": stack.pid if stack and stack.launcher_lives else None,
         "services": [
             {
@@ -207,7 +207,7 @@ def _show(console: Console, seen: Overview) -> None:
     if stack and stack.error:
         console.print(f"[red]{plain(stack.error)}[/] {plain(stack.remedy)}")
     if phase == "usable":
-        console.print(f"Viewer {viewer_url(seen.home)}   Airflow {airflow_url(seen.home)}")
+        console.print(f"Viewer {viewer_pages(seen.home)}   Airflow {airflow_pages(seen.home)}")
     if stack and stack.services:
         console.print(_services_table(stack))
     if seen.sites:

@@ -108,6 +108,11 @@ def airflow_url(home: Home) -> str:
     return home.parts.airflow if home.parts else f"http://{HOST}:{home.airflow_port}"
 
 
+def airflow_pages(home: Home) -> str:
+    """Where people find Airflow's pages."""
+    return home.parts.pages if home.parts else airflow_url(home)
+
+
 def admin_password(home: Home) -> str:
     """Of the Airflow user `admin`."""
     return home.secret(ADMIN_SECRET, 12)

@@ -36,6 +36,11 @@ def viewer_url(home: Home) -> str:
     return f"{home.place.scheme}://{home.place.reached_at}:{home.viewer_port}"
 
 
+def viewer_pages(home: Home) -> str:
+    """Where people find the viewer."""
+    return home.parts.viewer if home.parts else viewer_url(home)
+
+
 def postgres_service(home: Home) -> Service:
     def prepare() -> Command:
         server = prepare_server(home)
