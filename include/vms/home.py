@@ -52,8 +52,8 @@ class ViewerPlace:
 @dataclass(frozen=True)
 class Parts:
     """Where the other parts are, when each runs in a container of its own. airflow: how they reach Airflow's API;
-    pages, viewer: how people reach Airflow and the viewer; broker: the Redis that hands tasks to the workers; s3: the S3
-    server, "" for none."""
+    pages, viewer: how people reach Airflow and the viewer; broker: the Redis that hands tasks to the workers; s3: the
+    S3 server, "" for none."""
 
     airflow: str
     pages: str
