@@ -68,7 +68,7 @@ def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_k
         archived = [row for row in rows if row["state"] in ("archived", "released")]
         assert all(len(row["copies"]) == 1 for row in archived)
         for site in SITES:
-            (verdict,) = here.vms("run", site)
+            (verdict,) = here.vms("run", site, "--wait")
             assert verdict["state"] == "success", verdict
 
 

@@ -85,4 +85,4 @@ def eventually(what: str, seen: Callable[[], bool]) -> None:
 
 
 def _engine(*words: str) -> str:
-    return subprocess.run([*ENGINE, *words], capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run([*ENGINE, *words], capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
