@@ -43,6 +43,13 @@ class Installation:
         filters = [word for label in labels for word in ("--filter", f"label={label}")]
         return sorted(_engine("ps", *filters, "--format", "{{.Names}}").split())
 
+    def remove_workers(self) -> None:
+        """Not every compose takes away at its end what it had added for --scale."""
+        workers = [f"label=com.docker.compose.{name}" for name in (f"project={self.project}", "service=worker")]
+        filters = [word for label in workers for word in ("--filter", label)]
+        for one in _engine("ps", "-a", *filters, "--format", "{{.Names}}").split():
+            _engine("rm", "-f", one)
+
     def inside(self, container: str, *words: str) -> str:
         return _engine("exec", container, *words)
 
@@ -67,6 +74,7 @@ def installation(folder: Path, *options: str) -> Iterator[Installation]:
     try:
         yield made
     finally:
+        made.remove_workers()
         made.compose("down", "-v", "-t", "5")
 
 
