@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, gate, media, security, share, sign_in, taking, visitor
+from viewer import audit_log, database, direct, gate, media, security, share, sign_in, taking, visitor
 from viewer.watch import routes as watch
 from vms.home import from_environment
 
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parent
 home = from_environment()
+stores = direct.Direct(home)
 
 
 @asynccontextmanager
@@ -55,7 +56,7 @@ app = st.App(
     lifespan=lifespan,
     routes=[
         *sign_in.routes(home, database.pool(home)),
-        *media.routes(home, database.pool(home)),
+        *media.routes(home, database.pool(home), stores),
         *audit_log.routes(home, database.pool(home)),
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
@@ -69,6 +70,7 @@ app = st.App(
             frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
     ],

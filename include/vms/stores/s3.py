@@ -43,7 +43,7 @@ from vms.stores.lifecycle import Lifecycle
 from vms.stores.probe import probe_findings
 from vms.stores.read_back import hash_of
 from vms.stores.s3_bucket import SWITCH_LOCK_ON, NotShown, has_lock
-from vms.stores.s3_client import client
+from vms.stores.s3_client import client, link_client
 from vms.stores.s3_errors import FAILURES, code, is_missing, is_taken, refusal
 from vms.stores.staged import StagedFile, examine
 
@@ -233,6 +233,18 @@ class S3Store:
         with self._doing("bringing objects back"):
             back = s3_keeping.bring_back(self._client(), self._bucket, [self._prefix + key for key in keys])
         return [name.removeprefix(self._prefix) for name in back]
+
+    def link(self, key: str, lasts_s: int, media_type: str, disposition: str, address: str = "") -> str:
+        """See `vms.stores.links.GivesLinks`."""
+        answered = {
+            "ResponseContentType": media_type,
+            "ResponseContentDisposition": disposition,
+            "ResponseCacheControl": "private, no-store",
+        }
+        with self._doing(f"signing a link to {key}"):
+            at = self._place(key if key == IDENTITY_FILE else valid_key(key))
+            signer = link_client(self._conn_id, address)
+            return str(signer.generate_presigned_url("get_object", Params={**at, **answered}, ExpiresIn=lasts_s))
 
     def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
         """See `vms.stores.lifecycle.HasLifecycle`."""
