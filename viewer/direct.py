@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vms.config import load_config
-from vms.errors import ConfigError, VmsError
+from vms.errors import ConfigError, RestoreNeeded, VmsError
 from vms.home import Home
-from vms.stores import ObjectMissing, open_store
+from vms.stores import ObjectMissing, Store, open_store
+from vms.stores.cold import Sleeps
 from vms.stores.identity import IDENTITY_FILE
 from vms.stores.links import CanNotSign, GivesLinks, origin
 
@@ -54,7 +55,7 @@ class Direct:
         """The address of the object; None when its bytes have to pass through after all.
 
         scheme: of the viewer's page, from which a browser does not go to a store without TLS when it has come by TLS.
-        Raises StoreError or ConfigError when the store is away or has no such object.
+        Raises StoreError or ConfigError when the store is away, has no such object or must restore it first.
         """
         store = open_store(place.store_name, place.store_url, conn_id=place.store_conn_id)
         if not isinstance(store, GivesLinks):
@@ -63,8 +64,7 @@ class Direct:
         if time.monotonic() - self._looked.get(at, -_LOOKED_S) >= _LOOKED_S:
             if place.store_identity:
                 store.identify(place.store_identity)
-            if store.head(place.key) is None:
-                raise ObjectMissing(f"Store {place.store_name} has no object {place.key}.", "It was purged.")
+            _must_be_readable(store, place)
             self._remember(at)
         try:
             made = store.link(place.key, LASTS_S, media_type, disposition, self._address(place))
@@ -107,3 +107,12 @@ class Direct:
                 except VmsError as error:
                     log.warning("Footage of store %s passes through the viewer: %s", one.name, error)
             self._stores, self._origins = stores, tuple(dict.fromkeys(origins))
+
+
+def _must_be_readable(store: Store, place: Any) -> None:
+    if isinstance(store, Sleeps):
+        cold = store.coldness(place.key)
+        if cold is not None and cold.state != "ready":
+            raise RestoreNeeded(f"Store {place.store_name} has to restore {place.key} first.", "Ask for it.")
+    elif store.head(place.key) is None:
+        raise ObjectMissing(f"Store {place.store_name} has no object {place.key}.", "It was purged.")

@@ -28,7 +28,7 @@ from viewer.direct import Direct
 from viewer.i18n import Words, choose_language
 from viewer.visitor import Visitor
 from vms.catalogue import reads
-from vms.errors import ConfigError, StoreError
+from vms.errors import ConfigError, RestoreNeeded, StoreError
 from vms.home import Home
 from vms.stores import ObjectMissing, open_store
 from vms.users import Right
@@ -155,7 +155,7 @@ def _address(
 
 def open_bytes(places: tuple[Any, ...], start: int, length: int) -> Iterator[bytes]:
     """The bytes from the first store that can give them. Raises Refusal when none can."""
-    away = False
+    away = cold = False
     for place in places:
         try:
             store = open_store(place.store_name, place.store_url, conn_id=place.store_conn_id)
@@ -164,9 +164,13 @@ def open_bytes(places: tuple[Any, ...], start: int, length: int) -> Iterator[byt
             return store.open_range(place.key, start, length)
         except ObjectMissing:
             log.warning("Store %s has no object %s", place.store_name, place.key)
+        except RestoreNeeded:
+            cold = True
         except (StoreError, ConfigError, OSError) as error:
             away = True
             log.warning("Store %s can't deliver %s: %s", place.store_name, place.key, error)
+    if cold:
+        raise Refusal(409, "media.cold")
     raise Refusal(503, "media.away") if away else Refusal(404, "media.missing")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 import weed
 from browser_world import NEEDS_BROWSER, Viewer, new_page, served
-from viewer_world import START, eventually, move_to_bucket
+from cold_server import run_cold
+from viewer_world import START, eventually, move_to_bucket, owner
 from vms.home import Home
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
@@ -236,6 +238,38 @@ def test_from_a_bucket_the_browser_plays_itself_and_through_the_viewer_when_it_m
         eventually(lambda: _shows(page, "08:00:01"))
         assert 206 in footage(viewer.url)
         assert page.errors == []
+
+
+def test_cold_storage_is_said_asked_and_waited_for(
+    catalogue: tuple[Home, str],
+    tmp_path: Path,
+    s3_server: weed.S3Server,
+    browser: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with run_cold(s3_server.port) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_CLOUD", weed.connection_text(server.endpoint))
+        url = f"s3://{weed.BUCKET}/{secrets.token_hex(8)}"
+        with served(
+            catalogue[0], tmp_path, change=lambda world: move_to_bucket(world, url, "cloud", "through", "GLACIER")
+        ) as viewer:
+            page = new_page(browser, viewer, width=360, locale="id-ID")
+            page.goto(viewer.url + FIRST)
+            page.locator(".legend .cold").wait_for()
+            page.locator(".note").get_by_text("penyimpanan dingin").wait_for()
+            page.locator(".note button").click()
+            page.get_by_text("biasanya paling lama 5 jam").wait_for()
+            page.get_by_role("button", name="Minta pemulihan").click()
+            page.get_by_text("sudah diminta").wait_for()
+            assert len(server.asked) == 1
+            with closing(owner(viewer.world.home)) as conn, conn.cursor() as cursor:
+                cursor.execute("SELECT who FROM view_log WHERE action = 'restore_asked'")
+                assert cursor.fetchall() == [("sari",)]
+            server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
+            page.reload()
+            page.get_by_text("dapat diputar sampai 21 Des 2040").wait_for()
+            eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2"))
+            assert page.errors == []
 
 
 def test_a_phone_and_hostile_names(viewer: Viewer, browser: Any) -> None:

@@ -20,7 +20,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import weed
-from viewer import direct, media, tokens, visitor
+from cold_server import run_cold
+from viewer import cold, direct, media, tokens, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
@@ -28,6 +29,7 @@ from viewer_world import Clip, SignedIn, World, build, eventually, move_to_bucke
 from vms.catalogue import connection, reads, users
 from vms.catalogue.rows import RecordingRow
 from vms.home import Home
+from vms.stores.cold import Cold
 
 LinkTo = Callable[..., str]
 
@@ -307,6 +309,42 @@ def test_a_bucket_is_left_out_when_it_can_not_serve(
     with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
         cursor.execute("UPDATE store SET identity = 'another'")
     assert client.get(link_to(others[1])).status_code == 503
+
+
+@pytest.mark.parametrize("how", ["through", "redirect"])
+def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
+    how: str,
+    client: TestClient,
+    world: World,
+    s3_server: weed.S3Server,
+    row: RecordingRow,
+    link_to: LinkTo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client.follow_redirects = False
+    with run_cold(s3_server.port) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_CLOUD", weed.connection_text(server.endpoint))
+        move_to_bucket(world, f"s3://{weed.BUCKET}/{secrets.token_hex(8)}", "cloud", how, "DEEP_ARCHIVE")
+        with Pool(world.home).connection("*") as conn:
+            places = reads.locate(conn, row.id, row.start_utc, "rendition")
+        answer = client.get(link_to(row), headers={"Accept-Language": "en"})
+        assert (answer.status_code, "cold storage" in answer.text) == (409, True)
+        assert client.get(link_to(row, "poster")).status_code == 200, "pictures are never cold"
+        assert cold.may_be(places)
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "asleep")
+        for _ in range(2):
+            cold.wake(places)
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "waking")
+        (asked,) = server.asked
+        assert "<Days>7</Days>" in asked
+        assert client.get(link_to(row)).status_code == 409
+        server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "ready", datetime(2040, 12, 21, tzinfo=UTC))
+        answer = client.get(link_to(row))
+        whole = requests.get(answer.headers["location"], timeout=30) if how == "redirect" else answer
+        assert whole.content == world.clip.video.read_bytes()
+        server.all_ready("Fri, 21 Dec 2012 00:00:00 GMT")
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "asleep"), "its days are over"
 
 
 @pytest.mark.usefixtures("in_bucket")

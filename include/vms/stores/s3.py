@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import s3_check, s3_keeping, s3_lifecycle, s3_put
+from vms.stores import s3_check, s3_cold, s3_keeping, s3_lifecycle, s3_put
 from vms.stores.base import (
     CHUNK_BYTES,
     Finding,
@@ -37,6 +37,7 @@ from vms.stores.base import (
     preview_options,
     valid_key,
 )
+from vms.stores.cold import Cold
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.keeping import Protection
 from vms.stores.lifecycle import Lifecycle
@@ -179,9 +180,7 @@ class S3Store:
                 if code(error) in ("InvalidRange", "416"):
                     return iter(())
                 if is_missing(error):
-                    raise ObjectMissing(
-                        f"Store {self._name} has no object {key}.", "It was purged, or removed in the bucket by hand."
-                    ) from error
+                    raise self._missing(key) from error
                 raise
         if wanted and not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
             answer["Body"].close()
@@ -245,6 +244,23 @@ class S3Store:
             at = self._place(key if key == IDENTITY_FILE else valid_key(key))
             signer = link_client(self._conn_id, address)
             return str(signer.generate_presigned_url("get_object", Params={**at, **answered}, ExpiresIn=lasts_s))
+
+    def coldness(self, key: str) -> Cold | None:
+        """See `vms.stores.cold.Sleeps`."""
+        with self._doing(f"looking at {key}"):
+            try:
+                return s3_cold.coldness(self._client().head_object(**self._place(valid_key(key))))
+            except ClientError as error:
+                if is_missing(error):
+                    self._must_still_be_here()
+                    raise self._missing(key) from error
+                raise
+
+    def wake(self, key: str) -> None:
+        """See `vms.stores.cold.Sleeps`."""
+        self._must_be_identified()
+        with self._doing(f"asking for the restore of {key}"):
+            s3_cold.wake(self._client(), self._bucket, self._prefix + valid_key(key))
 
     def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
         """See `vms.stores.lifecycle.HasLifecycle`."""
@@ -444,6 +460,11 @@ class S3Store:
             yield
         except FAILURES as error:
             raise self._named(error, what) from error
+
+    def _missing(self, key: str) -> ObjectMissing:
+        return ObjectMissing(
+            f"Store {self._name} has no object {key}.", "It was purged, or removed in the bucket by hand."
+        )
 
     def _wrong(self, why: str) -> WrongStore:
         return WrongStore(
