@@ -55,13 +55,15 @@ def told(words: Words, cold: Cold | None, zone: str) -> dict[str, Any] | None:
     """As the page of a recording shows it."""
     if cold is None:
         return None
-    until = formats.moment(words, cold.until, zone) if cold.until else ""
-    key = f"cold.{cold.state}" if cold.state != "ready" or until else "cold.ready.open"
-    return {
-        "state": cold.state,
-        "text": words(key, hours=cold.hours, until=until, store_class=cold.storage_class),
-        "ask": words("cold.ask") if cold.state == "asleep" else "",
-    }
+    if cold.state == "asleep":
+        text = words("cold.asleep", hours=cold.hours, store_class=cold.storage_class)
+    elif cold.state == "waking":
+        text = words("cold.waking", hours=cold.hours)
+    elif cold.until is not None:
+        text = words("cold.ready", until=formats.moment(words, cold.until, zone))
+    else:
+        text = words("cold.ready.open")
+    return {"state": cold.state, "text": text, "ask": words("cold.ask") if cold.state == "asleep" else ""}
 
 
 def _store(place: Any) -> Any:

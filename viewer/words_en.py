@@ -660,6 +660,16 @@ TEXT: dict[str, str] = {
     "exports.kept": "Kept until",
     "exports.hint": "Note",
     "exports.download": "Download ZIP",
+    "exports.again": "Order again",
+    "exports.lock": "ZIP with password",
+    "exports.lock.title": "Download with a password",
+    "exports.lock.text": "The ZIP is encrypted on its way (AES-256) and opens with this password only, in 7-Zip, "
+    "WinZip or The Unarchiver; what Windows has itself can't open it. Names and sizes of the files stay readable. The "
+    "password is kept nowhere, so nobody can find it again. Give it to the recipient another way than the file.",
+    "exports.lock.password": "Password for the ZIP",
+    "exports.lock.again": "The same again",
+    "exports.lock.short": "Give the password at least {least} characters.",
+    "exports.lock.differ": "The two are not the same.",
     "exports.cancel": "Cancel",
     "exports.cancelling": "It is being cancelled.",
     "exports.delete": "Delete",

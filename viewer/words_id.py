@@ -661,6 +661,16 @@ TEXT: dict[str, str] = {
     "exports.kept": "Disimpan sampai",
     "exports.hint": "Keterangan",
     "exports.download": "Unduh ZIP",
+    "exports.again": "Pesan lagi",
+    "exports.lock": "ZIP dengan kata sandi",
+    "exports.lock.title": "Unduh dengan kata sandi",
+    "exports.lock.text": "ZIP dienkripsi saat dikirim (AES-256) dan hanya terbuka dengan kata sandi ini, di 7-Zip, "
+    "WinZip atau The Unarchiver; bawaan Windows tidak dapat membukanya. Nama dan ukuran berkas tetap terbaca. Kata "
+    "sandi tidak disimpan di mana pun dan tidak dapat dicari lagi. Berikan kepada penerima lewat jalan lain.",
+    "exports.lock.password": "Kata sandi ZIP",
+    "exports.lock.again": "Sekali lagi",
+    "exports.lock.short": "Kata sandi paling sedikit {least} karakter.",
+    "exports.lock.differ": "Keduanya tidak sama.",
     "exports.cancel": "Batalkan",
     "exports.cancelling": "Sedang dibatalkan.",
     "exports.delete": "Hapus",
