@@ -31,6 +31,7 @@ ACTIONS = (
     "sign_in",
     "sign_in_failed",
     "sign_out",
+    "sessions_ended",
     "search",
     "view",
     "watch",
@@ -59,6 +60,7 @@ ACTIONS = (
     "user_revoked",
     "user_disabled",
     "user_enabled",
+    "user_language",
 )
 _AT_ONCE = 1000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

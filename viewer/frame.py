@@ -33,12 +33,20 @@ _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"
 
 
 def language() -> Words:
-    """The language of this visit: the address, then what was chosen before, then the browser's."""
-    asked = st.query_params.get("lang") or st.session_state.get("lang")
+    """The language of this visit: the address, then what was chosen before, then the person's, then the browser's."""
+    asked = st.query_params.get("lang") or st.session_state.get("lang") or _own_language()
     lang = choose_language(asked, st.context.headers.get("Accept-Language"))
     if st.query_params.get("lang"):
         st.session_state["lang"] = lang
     return Words(lang)
+
+
+def _own_language() -> str | None:
+    try:
+        person = visitors.current()
+    except AWAY:
+        return None
+    return person.lang if person else None
 
 
 def visitor() -> Visitor:
@@ -118,7 +126,7 @@ def guarded(words: Words) -> Iterator[None]:
         fault(words, error)
 
 
-def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None) -> None:
+def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None, account: st.Page) -> None:
     """The line at the top: company, pages, language, who has signed in. person None: that can't be known now."""
     st.html(_STYLE)
     name = installation().company or "VMS"
@@ -133,15 +141,22 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
                 st.page_link(page, label=words(key))
         _language_switch(words)
         if person is not None:
-            components.account(
+            asked = components.account(
                 {
                     "lang": words.lang,
                     "name": person.name,
                     "role": words.one_of("role", person.role),
-                    "words": {"out": words("app.sign_out"), "who": words("app.signed_in", name=person.name)},
+                    "href": f"/account?lang={words.lang}",
+                    "words": {
+                        "out": words("app.sign_out"),
+                        "who": words("app.signed_in", name=person.name),
+                        "account": words("app.account"),
+                    },
                 },
                 "account",
             )
+            if asked:
+                st.switch_page(account)
 
 
 def _language_switch(words: Words) -> None:

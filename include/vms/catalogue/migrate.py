@@ -109,7 +109,7 @@ _WRITES = {
     "bookmark": "INSERT, UPDATE (note, tags, changed_at), DELETE",
     "bookmark_camera": "INSERT",
 }
-"""What the viewer's role may write, by table; who may hold, release, order, mark what is in v0013, v0015 and v0016."""
+"""What the viewer's role may write, by table; who may hold, release, order, mark what is in v0013, v0015 and v0017."""
 
 
 _CLOSED = ("replaced_object",)
