@@ -754,7 +754,7 @@ TEXT: dict[str, str] = {
     "watch.say.bookmark_saved": "Bookmark saved",
     "watch.say.bookmark_list": "Bookmarks on the timeline",
     "watch.say.bookmark_all": "All bookmarks",
-    "watch.say.key_mark": "bookmark",
+    "watch.say.key_marked": "bookmark",
     "watch.say.cancel": "Cancel",
     "watch.key.bookmark": "bookmark this moment or range",
 }

@@ -755,7 +755,7 @@ TEXT: dict[str, str] = {
     "watch.say.bookmark_saved": "Penanda tersimpan",
     "watch.say.bookmark_list": "Penanda di garis waktu",
     "watch.say.bookmark_all": "Semua penanda",
-    "watch.say.key_mark": "penanda",
+    "watch.say.key_marked": "penanda",
     "watch.say.cancel": "Batal",
     "watch.key.bookmark": "tandai saat atau rentang ini",
 }

@@ -128,7 +128,7 @@ class App {
         ...[["hour", HOUR], ["day", DAY], ["week", 7 * DAY], ["month", 31 * DAY]].map(([name, span]) =>
           h("button", { type: "button", class: "span", onclick: () => this.line.show(this.at - span / 2, this.at + span / 2) }, w[name]))));
     const example = (name, text) => h("li", {}, h("i", { class: `key ${name}` }), text);
-    this.legend = h("ul", { class: "legend" }, ["all", "lacking", "site", "damaged", "held", "gap", "settled", "mark"].map((name) => example(name, w[`key_${name}`])));
+    this.legend = h("ul", { class: "legend" }, ["all", "lacking", "site", "damaged", "held", "gap", "settled", "marked"].map((name) => example(name, w[`key_${name}`])));
     this.list = h("tbody");
     const table = h("details", { class: "list", ontoggle: () => this.fillList() }, h("summary", {}, w.list),
       h("div", { class: "scroll" }, h("table", {}, this.list)));

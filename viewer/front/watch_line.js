@@ -120,7 +120,7 @@ class Line {
     const ms = this.ms(place[0]), row = this.row(place[1]), camera = this.app.cameras[row];
     const picture = h("div", { class: "picture" });
     this.tip.replaceChildren(picture, h("b", {}, this.app.clock.full(ms)), h("span", {}, this.app.cameras.length > 1 ? camera.name : ""),
-      h("span", { class: "soft" }, this.app.data.stateAt(camera.key, ms)), this.app.marks.near(place, 9).map((one) => h("div", { class: "told" }, this.app.marks.text(one))));
+      h("span", { class: "soft" }, this.app.data.stateAt(camera.key, ms)), ...this.app.marks.near(place, 9).map((one) => h("div", { class: "told" }, this.app.marks.text(one))));
     this.tip.hidden = false;
     const set = () => {
       const half = this.tip.offsetWidth / 2;

@@ -102,11 +102,11 @@ def _filters(words: Words, sites: Sequence[SiteRow], find: query.Find, told: _As
             frame.as_plain_markdown(camera_tree.label(words, sites, find)), icon=":material/videocam:", key="b.cameras"
         ):
             _tree(words, sites, find, told)
-        with st.container(key="x-times"):
+        with st.container(key="b-filters"):
             columns = st.columns(4, gap="small")
         columns[0].text_input(words("bookmarks.words"), key="b.words", max_chars=_LONGEST_WORDS, on_change=changed)
-        columns[1].text_input(words("bookmarks.tag"), key="b.tag", max_chars=LONGEST_TAG, on_change=changed)
-        columns[2].date_input(words("find.dates"), value=[], key="b.dates", format="DD/MM/YYYY", on_change=changed)
+        columns[1].date_input(words("find.dates"), value=[], key="b.dates", format="DD/MM/YYYY", on_change=changed)
+        columns[2].text_input(words("bookmarks.tag"), key="b.tag", max_chars=LONGEST_TAG, on_change=changed)
         columns[3].text_input(words("log.who"), key="b.who", max_chars=LONGEST_TAG, on_change=changed)
 
 
@@ -141,7 +141,7 @@ def _bookmark(words: Words, row: BookmarkRow, names: dict[tuple[str, str], str],
     tags = "".join(f"<li>{escape(one)}</li>" for one in row.tags)
     facts = [
         (words("exports.cameras"), ", ".join(names.get(one, "/".join(one)) for one in row.cameras)),
-        (words("exports.by"), f"{row.who}, {formats.moment(words, row.made_at, zone)}"),
+        (words("holds.by"), f"{row.who}, {formats.moment(words, row.made_at, zone)}"),
     ]
     if row.changed_at is not None:
         facts.append((words("bookmarks.changed"), formats.moment(words, row.changed_at, zone)))
