@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, gate, media, security, share, sign_in, taking, visitor
+from viewer import audit_log, database, figures, gate, media, security, share, sign_in, taking, visitor
 from viewer.watch import routes as watch
 from vms.home import from_environment
 
@@ -60,6 +60,7 @@ app = st.App(
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
         *watch.routes(home, database.pool(home)),
+        *figures.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
     ],

@@ -17,16 +17,16 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import share, sign_in, visitor
+from viewer import figures, share, sign_in, visitor
 from viewer.database import AWAY
 from viewer.visitor import Sessions, Visitor
 from vms.catalogue.sessions import hash_of
 
 log = logging.getLogger(__name__)
 
-OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH})
-"""What everybody gets: whether the viewer runs, its icon, and the page to sign in. Beside it the page of a share, which
-asks for its own token."""
+OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH}) | figures.OPEN
+"""What everybody gets: whether the viewer runs, its icon, and the page to sign in. Beside it the page of a share and
+the figures for monitoring; both ask for a token of their own."""
 
 _QUIET = frozenset({"/session"})
 """What a page asks by itself, which is nothing that the person does."""
