@@ -85,7 +85,17 @@ WRITES = {
     "partitions": {"ensure_partitions"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
     "users": {"add_user", "set_password", "set_role", "set_disabled", "grant", "revoke", "end_all_sessions"},
-    "sessions": {"begin_session", "touch_session", "end_session", "begin_try", "forget_try", "forgive"},
+    "sessions": {
+        "begin_session",
+        "touch_session",
+        "end_session",
+        "end_own_sessions",
+        "change_own_password",
+        "change_own_language",
+        "begin_try",
+        "forget_try",
+        "forgive",
+    },
     "connection": {"ask_for", "fetch_all", "fetch_one"},
     "exports": {
         "add_export",
@@ -219,7 +229,7 @@ def _calendar(sites: int) -> Callable[[World, Connection], object]:
         some = world.random.sample(world.sites, min(sites, len(world.sites)))
         pairs = [(site.id, camera.id) for site in some for camera in site.cameras]
         first = world.now.date() - timedelta(days=world.random.randint(31, max(31, world.keep.days)))
-        return coverage.camera_days(conn, first, first + timedelta(days=30), cameras=pairs, now=world.now)
+        return coverage.sums_by_day(conn, first, first + timedelta(days=30), pairs, now=world.now)
 
     return ask
 
@@ -634,6 +644,7 @@ QUESTIONS = (
     Question("exports", "what has expired?", lambda _, conn: exports.expired_exports(conn)),
     Question("exports", "whose files are used?", lambda _, conn: exports.kept_exports(conn, [1, 2])),
     Question("exports", "who ordered it?", lambda world, conn: exports.asker_of(conn, _a_user(world))),
+    Question("page account", "where am I signed in?", lambda _, conn: sessions.own_sessions(conn, 1)),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
     Question("page metrics", "what lies before sites", lambda world, conn: reads_figures.site_work(conn, world.now)),

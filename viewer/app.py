@@ -19,7 +19,19 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, figures, gate, media, security, share, sign_in, taking, visitor
+from viewer import (
+    audit_log,
+    database,
+    figures,
+    gate,
+    media,
+    security,
+    session_watch,
+    share,
+    sign_in,
+    taking,
+    visitor,
+)
 from viewer.watch import routes as watch
 from vms.home import from_environment
 
@@ -36,7 +48,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     Streamlit collects in full after every script run; over everything that is imported, that takes most of a rerun.
     """
     began = time.monotonic()
-    from viewer.pages import alerts, coverage, deeds, exports, find, holds, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
+    from viewer.pages import account, alerts, coverage, deeds, exports, find, holds, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
 
     gc.collect()
     gc.freeze()
@@ -55,6 +67,7 @@ app = st.App(
     lifespan=lifespan,
     routes=[
         *sign_in.routes(home, database.pool(home)),
+        *session_watch.routes(),
         *media.routes(home, database.pool(home)),
         *audit_log.routes(home, database.pool(home)),
         *taking.routes(home, database.pool(home)),

@@ -31,7 +31,7 @@ class Visitor:
     """Somebody who has signed in. mark: of their session, for links that are good for it alone.
 
     scope: what they see, for the catalogue and as a key of what is cached: "*" for everything, else their number and
-    what changes with their grants.
+    what changes with their grants. lang: the language that they chose, None for none.
     """
 
     user_id: int
@@ -40,6 +40,7 @@ class Visitor:
     scope: str
     mark: str
     address: str = ""
+    lang: str | None = None
 
     @property
     def sees_everything(self) -> bool:
@@ -64,12 +65,15 @@ class Sessions:
         self._known: dict[bytes, _Known] = {}
         self._lock = threading.Lock()
 
-    def find(self, token_hash: bytes, address: str = "") -> Visitor | None:
-        """Whose session it is, None when it is not open. Raises one of AWAY when that can't be known."""
+    def find(self, token_hash: bytes, address: str = "", *, afresh: bool = False) -> Visitor | None:
+        """Whose session it is, None when it is not open. afresh: whatever was known a moment ago.
+
+        Raises one of AWAY when that can't be known.
+        """
         now = time.monotonic()
         with self._lock:
             known = self._known.get(token_hash)
-        if known is None or now - known.asked >= FRESH_S:
+        if known is None or afresh or now - known.asked >= FRESH_S:
             try:
                 with self._pool.connection(NOBODY) as conn:
                     row = sessions.open_session(conn, token_hash)
@@ -82,7 +86,7 @@ class Sessions:
             if row is None or known is None:
                 return None
         row = known.row
-        return Visitor(row.user_id, row.name, row.role, row.scope, token_hash.hex()[:16], address)
+        return Visitor(row.user_id, row.name, row.role, row.scope, token_hash.hex()[:16], address, row.lang)
 
     def touch(self, token_hash: bytes) -> None:
         """The person has done something. Told to the catalogue now and then; while it is away, not at all."""
@@ -129,6 +133,11 @@ def current() -> Visitor | None:
     """Who looks at the page that the running script draws. Raises one of AWAY when that can't be known."""
     session, _, address = _session_of_request().partition(" ")
     return of(database.pool()).find(bytes.fromhex(session), address) if session else None
+
+
+def current_session() -> bytes:
+    """The hash of the session in which the running script draws; empty outside one."""
+    return bytes.fromhex(_session_of_request().partition(" ")[0])
 
 
 def _session_of_request() -> str:

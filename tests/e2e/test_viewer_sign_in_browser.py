@@ -71,6 +71,22 @@ def test_an_open_page_goes_away_when_its_session_ends(viewer: Viewer, browser: A
     assert page.locator(".card, .site, .cell").count() == 0
 
 
+def test_a_page_that_never_came_to_life_goes_away_too(viewer: Viewer, browser: Any) -> None:
+    """The session ends after the page has come and before it could draw anything, or ask for it."""
+    home = viewer.world.home
+    page = new_page(browser, viewer, person=sign_in(home, "budi", "investigator"), locale="en-GB")
+
+    def end_first(route: Any) -> None:
+        with closing(owner(home)) as conn:
+            users.set_disabled(conn, "budi", datetime.now(UTC), "test")
+        route.continue_()
+
+    page.route(re.compile(r"/static/js/"), end_first)
+    page.goto(f"{viewer.url}/holds?lang=en", wait_until="commit")
+    page.wait_for_url(re.compile("/sign-in"))
+    page.get_by_role("heading", name="Sign in").wait_for()
+
+
 def test_a_stream_ends_with_its_session(viewer: Viewer, browser: Any) -> None:
     home = viewer.world.home
     budi = sign_in(home, "budi", "investigator")
@@ -87,3 +103,34 @@ def test_a_stream_ends_with_its_session(viewer: Viewer, browser: Any) -> None:
     with closing(owner(home)) as conn:
         users.set_password(conn, "budi", "another", "test")
     eventually(lambda: page.request.get(link).status == 401)
+
+
+def test_a_person_changes_their_own_password_and_signs_out_everywhere(viewer: Viewer, browser: Any) -> None:
+    add_user(viewer.world.home, "budi", "viewer", [("makassar", "")])
+    phone, desk = (new_page(browser, viewer, width, signed_in=False, locale="id-ID") for width in (360, 1280))
+    for page in (phone, desk):
+        page.goto(viewer.url)
+        _fill(page, "budi", PASSWORD)
+        page.wait_for_selector(".card")
+    phone.locator(".account .who").click()
+    phone.get_by_role("heading", name="Akun saya").wait_for()
+    eventually(lambda: phone.locator("[data-session]").count() == 2)
+    assert phone.locator("[data-session]", has_text="perangkat ini").count() == 1
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    phone.get_by_label("Kata sandi sekarang").fill(PASSWORD)
+    phone.get_by_label("Kata sandi baru", exact=True).fill("merah sepatu di atap")
+    phone.get_by_label("Ulangi kata sandi baru").fill("merah sepatu di atap")
+    phone.get_by_role("button", name="Ganti kata sandi").click()
+    phone.get_by_text("Kata sandi Anda sudah diganti.").wait_for()
+    desk.wait_for_url(re.compile("/sign-in"))
+    _fill(desk, "budi", PASSWORD)
+    desk.get_by_role("alert").wait_for()
+    _fill(desk, "budi", "merah sepatu di atap")
+    desk.locator(".account .who").click()
+    desk.get_by_text("English", exact=True).click()
+    desk.get_by_role("heading", name="My account").wait_for()
+    desk.get_by_role("button", name="Sign out everywhere").click()
+    desk.get_by_test_id("stPopoverBody").get_by_role("button", name="Sign out everywhere").click()
+    for page in (desk, phone):
+        page.wait_for_url(re.compile("/sign-in"))
+        assert page.errors == []

@@ -367,8 +367,15 @@ def test_copies_in_a_bucket_are_verified_put_again_and_made_smaller_as_those_of_
     assert weed.SECRET not in verified.log
     with closing(connect(office.place.owner_url)) as conn:
         found = ask(conn, "SELECT name, outcome FROM backfill_item JOIN store USING (store_id)")
-    in_cloud = {("cloud", "lost"): 2, ("cloud", "damaged"): 1, ("cloud", "proven"): 1}
-    assert Counter(found) == Counter({**in_cloud, ("nas", "lost"): 1, ("nas", "proven"): 3})
+    assert Counter(found) == Counter(
+        {
+            ("cloud", "lost"): 2,
+            ("cloud", "damaged"): 1,
+            ("cloud", "proven"): 1,
+            ("nas", "lost"): 1,
+            ("nas", "proven"): 3,
+        }
+    )
 
     mended = office.run(office.begin(office.order("reupload")))
 
