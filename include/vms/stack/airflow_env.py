@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 from vms.home import PROJECT_ROOT, Home
-from vms.logs import is_json
 from vms.stack.postgres import HOST, role_url
 
 ADMIN_USER = "admin"
@@ -122,12 +121,12 @@ def _of_home(home: Home) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_users_file(home)),
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "DATABASE__SQL_ALCHEMY_CONN": role_url(home, "airflow", "airflow").replace("://", "+psycopg2://", 1),
-        "LOGGING__JSON_LOGS": str(is_json()),
         "API__PORT": str(home.airflow_port),
         "API__BASE_URL": url,
         "API__SECRET_KEY": home.secret("airflow_api", 48),
         "API_AUTH__JWT_SECRET": home.secret("airflow_jwt", 64),
         "LOGGING__BASE_LOG_FOLDER": str(home.logs / "airflow"),
+        "LOGGING__JSON_LOGS": str(os.environ.get("VMS_LOG_FORMAT", "") == "json"),
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.logs / "dag-processor"),
         "DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home.airflow / "bundles"),
     }
