@@ -19,7 +19,20 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, direct, gate, media, security, session_watch, share, sign_in, taking, visitor
+from viewer import (
+    audit_log,
+    database,
+    direct,
+    figures,
+    gate,
+    media,
+    security,
+    session_watch,
+    share,
+    sign_in,
+    taking,
+    visitor,
+)
 from viewer.watch import routes as watch
 from vms.home import from_environment
 
@@ -62,6 +75,7 @@ app = st.App(
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
         *watch.routes(home, database.pool(home)),
+        *figures.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
     ],
