@@ -399,6 +399,7 @@ def test_a_pin_can_not_be_guessed(world: World, conn: Connection, client: TestCl
 
 def test_a_revoked_link_breaks_a_download_off(world: World, conn: Connection) -> None:
     row = _made(world, conn, sign_in(world.home, "budi", "investigator"))
-    pieces = taking._watched(world.home, row.export_id, archive.entries_of(world.home, row.export_id), lambda: False)
-    with pytest.raises(ConnectionAbortedError):
-        list(pieces)
+    entries = archive.entries_of(world.home, row.export_id)
+    for password in ("", "kopi tubruk dan gula"):
+        with pytest.raises(ConnectionAbortedError):
+            list(taking._watched(world.home, row.export_id, entries, lambda: False, password))
