@@ -106,6 +106,13 @@ def test_a_damaged_object_beside_its_repaired_copy_goes_with_it_and_not_before_n
     assert events(world.conn, old)[-2:] == ["purged", "copy_purged"]
 
     holds.release_hold(world.conn, 1, "hr", "solved", world.now)
+    (tmp_path / "again").write_bytes(b"spoilt")  # as if a store had kept it until now, and a hold has come since
+    digest = hashlib.sha256(b"spoilt").hexdigest()
+    world.stores["nas"].put(tmp_path / "again", damaged[old], sha256=digest, size_bytes=6)
+    with world.conn.cursor() as cursor:
+        note_stray_object(cursor, 1, damaged[old], "damaged", 6, "repaired", world.now)
+    start = ask(world.conn, "SELECT start_at FROM recording WHERE recording_id = %s", old)[0][0]
+    holds.add_hold(world.conn, [("ho", "lobby")], start, start + timedelta(seconds=1), "theft", "hr", world.now)
     made = plan(world)
     assert made.recordings == 1
     for store in purge_facts.stores_of_plan(world.conn, made.plan_id):
@@ -116,7 +123,7 @@ def test_a_damaged_object_beside_its_repaired_copy_goes_with_it_and_not_before_n
     assert damaged[held] not in world.objects("nas")
     assert damaged[held] in {key for (key,) in ask(world.conn, "SELECT key FROM stray_object")}
     apply(world, made.plan_id)
-    assert world.objects("nas") == world.keys_of(young) | {damaged[young]}
+    assert world.objects("nas") == world.keys_of(young) | {damaged[young], damaged[old]}
     assert damaged[held] not in {key for (key,) in ask(world.conn, "SELECT key FROM stray_object")}
 
 
