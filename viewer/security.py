@@ -10,7 +10,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vms.home import Home
+
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+def frame_ancestors(home: Home) -> tuple[str, ...]:
+    """The pages that may show the viewer in a frame: this installation's Airflow, by its origins and nothing else."""
+    return tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost"))
 
 
 class Guard:
@@ -86,6 +93,11 @@ class Guard:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+def is_local(host: str) -> bool:
+    """Whether this Host header says that the page is looked at on the viewer's own machine."""
+    return _name(host) in LOCAL_NAMES
 
 
 def _name(host: str) -> str:

@@ -33,14 +33,22 @@ class RecordingsLink(BaseOperatorLink):
 
 
 def viewer_pages() -> list[dict[str, Any]]:
-    """The viewer in Airflow's menu, and a tab on every run. Airflow itself quotes what it puts into the braces."""
+    """The viewer in Airflow's menu, and tabs on DAGs and runs. Airflow itself quotes what it puts into the braces.
+
+    Airflow shows what has a url_route in a frame, and makes no tab without one. Browsers give the viewer its cookie in
+    a frame of the same host alone; where the viewer has a name of its own, there are links instead.
+    """
     address = viewer_address()
+    links = [{"name": "Viewer", "href": address, "destination": "nav", "category": "browse"}]
+    if from_environment().place.names:
+        return [*links, {**links[0], "name": "Operations", "href": f"{address}/operations"}]
+    operations = f"{address}/operations?embed=true"
+    tabs = [
+        ("Operations", "nav", "operations", operations),
+        ("Operations of this DAG", "dag", "dag-operations", f"{operations}&dag={{DAG_ID}}"),
+        ("Recordings", "dag_run", "recordings", f"{address}/?run={{DAG_ID}}%2F{{RUN_ID}}"),
+    ]
     return [
-        {"name": "Viewer", "href": address, "destination": "nav", "category": "browse"},
-        {
-            "name": "Recordings",
-            "href": f"{address}/?run={{DAG_ID}}%2F{{RUN_ID}}",
-            "destination": "dag_run",
-            "url_route": "recordings",  # Airflow makes no tab without one, and takes a page of the same name instead
-        },
+        *links,
+        *({"name": name, "destination": where, "url_route": route, "href": href} for name, where, route, href in tabs),
     ]

@@ -21,13 +21,12 @@ class CameraEnd:
 
 @dataclass(frozen=True)
 class RunBatch:
-    """A batch of a run. position: also the index of its tasks. files: recordings that it holds."""
+    """A batch of a run. position: also the index of its tasks."""
 
     dag_id: str
     run_id: str
     position: int
     title: str
-    files: int
 
 
 def camera_ends(conn: Connection) -> list[CameraEnd]:
@@ -54,11 +53,10 @@ def batches_of_runs(conn: Connection, runs: Sequence[tuple[str, str]]) -> list[R
     found = fetch_all(
         conn,
         """
-        SELECT run.dag_id, run.run_id, b.position, b.title, held.files
+        SELECT run.dag_id, run.run_id, b.position, b.title
         FROM unnest(%s::text[], %s::text[]) AS wanted (dag_id, run_id)
         JOIN run ON run.dag_id = wanted.dag_id AND run.run_id = wanted.run_id
         JOIN batch b USING (run_no)
-        CROSS JOIN LATERAL (SELECT count(*) FROM batch_item WHERE batch_item.batch_id = b.batch_id) AS held (files)
         ORDER BY run.dag_id, run.run_id, b.position
         """,
         [[dag_id for dag_id, _ in runs], [run_id for _, run_id in runs]],
