@@ -4,7 +4,7 @@
     .venv/bin/python docs/take_screenshots.py --to DIR
     .venv/bin/python docs/take_screenshots.py --to DIR --readme   # also renews the pictures of the README
 
-Pages are found by the links of the page's own header, so none is forgotten. Needs the packages of
+Pages are found by the links of the page's own header, so that none is forgotten. Needs the packages of
 requirements-dev.txt and a Chromium. Exit status 1 when a page is wider than its screen.
 """
 
@@ -100,6 +100,7 @@ def _pages(browser: Browser, look: Look, address: str, password: str) -> Iterato
     recording = page.eval_on_selector_all("a[href*='recording=']", "all => all.slice(0, 1).map(one => one.href)")
     names = dict.fromkeys(link.split("?")[0].strip("/") for link in links if link)
     targets = [(name, f"{address}/{name}") for name in names if name not in ("", "find")]
+    targets.append(("account", f"{address}/account"))  # behind the name of who has signed in
     for name, target in (*targets, *(("recording", one) for one in recording)):
         page.goto(target)
         page.wait_for_timeout(SETTLED_MS)

@@ -38,16 +38,19 @@ _recording = _component("recording")
 _sites = _component("sites")
 _ops = _component("ops")
 _heat = _component("heat", "gaps")
-_watch = _component("watch", "watch_time", "watch_line", "watch_player", "watch_data")
+_watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_player", "watch_data")
 
 
 def _ignore() -> None:
     """A rerun alone is what is wanted: it issues fresh links."""
 
 
-def account(data: dict[str, Any], key: str) -> None:
-    """Draw who has signed in, with the way out; it leaves the page by itself when the session has ended."""
-    _account(key=key, data=data, width="content")
+def account(data: dict[str, Any], key: str) -> bool:
+    """Draw who has signed in, with the way out; it leaves the page by itself when the session has ended.
+
+    Returns whether their account was just asked for.
+    """
+    return bool(_account(key=key, data=data, width="content", on_open_change=_ignore).open)
 
 
 def card_grid(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:

@@ -33,12 +33,20 @@ _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"
 
 
 def language() -> Words:
-    """The language of this visit: the address, then what was chosen before, then the browser's."""
-    asked = st.query_params.get("lang") or st.session_state.get("lang")
+    """The language of this visit: the address, then what was chosen before, then the person's, then the browser's."""
+    asked = st.query_params.get("lang") or st.session_state.get("lang") or _own_language()
     lang = choose_language(asked, st.context.headers.get("Accept-Language"))
     if st.query_params.get("lang"):
         st.session_state["lang"] = lang
     return Words(lang)
+
+
+def _own_language() -> str | None:
+    try:
+        person = visitors.current()
+    except AWAY:
+        return None
+    return person.lang if person else None
 
 
 def visitor() -> Visitor:
@@ -118,7 +126,7 @@ def guarded(words: Words) -> Iterator[None]:
         fault(words, error)
 
 
-def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None) -> None:
+def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None, account: st.Page) -> None:
     """The line at the top: company, pages, language, who has signed in. person None: that can't be known now."""
     st.html(_STYLE)
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
@@ -126,15 +134,22 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
             _brand_and_pages(words, pages)
         _language_switch(words)
         if person is not None:
-            components.account(
+            asked = components.account(
                 {
                     "lang": words.lang,
                     "name": person.name,
                     "role": words.one_of("role", person.role),
-                    "words": {"out": words("app.sign_out"), "who": words("app.signed_in", name=person.name)},
+                    "href": f"/account?lang={words.lang}",
+                    "words": {
+                        "out": words("app.sign_out"),
+                        "who": words("app.signed_in", name=person.name),
+                        "account": words("app.account"),
+                    },
                 },
                 "account",
             )
+            if asked:
+                st.switch_page(account)
 
 
 def _brand_and_pages(words: Words, pages: list[tuple[st.Page, str]]) -> None:
@@ -180,11 +195,22 @@ def state_box(title: str, text: str, more: str = "", tone: str = "calm") -> None
 
 
 def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of texts as HTML. All of them are escaped here."""
-    head = "".join(f'<th scope="col">{html.escape(one)}</th>' for one in heads)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(one)}</td>" for one in line) + "</tr>" for line in lines)
+    """A table of texts as HTML; on a phone each line becomes a block that names its columns. All texts are escaped
+    here. The roles are what the elements are by themselves; a phone's blocks would lose them otherwise."""
+    named = [html.escape(one) for one in heads]
+    head = "".join(f'<th scope="col" role="columnheader">{one}</th>' for one in named)
+    rows = "".join(
+        '<tr role="row">'
+        + "".join(
+            f'<td role="cell" data-label="{name}">{html.escape(one)}</td>'
+            for name, one in zip(named, line, strict=True)
+        )
+        + "</tr>"
+        for line in lines
+    )
     return (
-        f'<div class="plaintable" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        '<div class="plaintable" tabindex="0"><table role="table"><thead role="rowgroup">'
+        f'<tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table></div>'
     )
 
 

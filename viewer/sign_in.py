@@ -62,7 +62,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
     async def enter(request: Request) -> Response:
         try:
             form = await _form(home, request)
-            token = await run_in_threadpool(_admit, pool, form, _address(request))
+            token = await run_in_threadpool(_admit, pool, form, _address(request), device_of(request))
         except _Refused as refused:
             return _page(home, request, refused.status, refused)
         except (*AWAY, psycopg2.Error) as error:
@@ -121,7 +121,12 @@ def away(request: Request) -> Response:
     return HTMLResponse(page, 503, HEADERS | {"Retry-After": "3"})
 
 
-def _admit(pool: Pool, form: dict[str, str], address: str) -> str:
+def device_of(request: Request) -> str:
+    """What the browser says of itself."""
+    return request.headers.get("user-agent", "")
+
+
+def _admit(pool: Pool, form: dict[str, str], address: str, device: str) -> str:
     """The token of a new session. Raises _Refused, or one of AWAY."""
     name, password = form.get("name", "").strip().lower()[:64], form.get("password", "")[: passwords.LONGEST]
     with pool.connection(NOBODY) as conn:
@@ -136,7 +141,7 @@ def _admit(pool: Pool, form: dict[str, str], address: str) -> str:
             reads.log_view(conn, secret.name, "sign_in_failed", None, None, detail, address)
             raise _Refused(403, "sign_in.wrong")
         sessions.forgive(conn, name, address)
-        token = sessions.begin_session(conn, secret.user_id, address)
+        token = sessions.begin_session(conn, secret.user_id, address, device)
         reads.log_view(conn, secret.name, "sign_in", None, None, {}, address)
     return token
 

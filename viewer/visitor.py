@@ -31,7 +31,7 @@ class Visitor:
     """Somebody who has signed in. mark: of their session, for links that are good for it alone.
 
     scope: what they see, for the catalogue and as a key of what is cached: "*" for everything, else their number and
-    what changes with their grants.
+    what changes with their grants. lang: the language that they chose, None for none.
     """
 
     user_id: int
@@ -40,6 +40,7 @@ class Visitor:
     scope: str
     mark: str
     address: str = ""
+    lang: str | None = None
 
     @property
     def sees_everything(self) -> bool:
@@ -82,7 +83,7 @@ class Sessions:
             if row is None or known is None:
                 return None
         row = known.row
-        return Visitor(row.user_id, row.name, row.role, row.scope, token_hash.hex()[:16], address)
+        return Visitor(row.user_id, row.name, row.role, row.scope, token_hash.hex()[:16], address, row.lang)
 
     def touch(self, token_hash: bytes) -> None:
         """The person has done something. Told to the catalogue now and then; while it is away, not at all."""
@@ -129,6 +130,11 @@ def current() -> Visitor | None:
     """Who looks at the page that the running script draws. Raises one of AWAY when that can't be known."""
     session, _, address = _session_of_request().partition(" ")
     return of(database.pool()).find(bytes.fromhex(session), address) if session else None
+
+
+def current_session() -> bytes:
+    """The hash of the session in which the running script draws; empty outside one."""
+    return bytes.fromhex(_session_of_request().partition(" ")[0])
 
 
 def _session_of_request() -> str:

@@ -39,6 +39,11 @@ def first_password_file(home: Home) -> Path:
     return home.secrets / _FIRST_PASSWORD
 
 
+def made_up_password_file(home: Home, name: str) -> Path:
+    """Where a password that was made up for this user lies, until they have another one."""
+    return first_password_file(home) if name == FIRST else home.secrets / f"viewer_user_{name}"
+
+
 def ensure_administrator(home: Home, owner_url: str) -> None:
     """Make the first administrator, with a password made up for them, where there is no user at all."""
     with closing(connect(owner_url)) as conn:

@@ -87,3 +87,34 @@ def test_a_stream_ends_with_its_session(viewer: Viewer, browser: Any) -> None:
     with closing(owner(home)) as conn:
         users.set_password(conn, "budi", "another", "test")
     eventually(lambda: page.request.get(link).status == 401)
+
+
+def test_a_person_changes_their_own_password_and_signs_out_everywhere(viewer: Viewer, browser: Any) -> None:
+    add_user(viewer.world.home, "budi", "viewer", [("makassar", "")])
+    phone, desk = (new_page(browser, viewer, width, signed_in=False, locale="id-ID") for width in (360, 1280))
+    for page in (phone, desk):
+        page.goto(viewer.url)
+        _fill(page, "budi", PASSWORD)
+        page.wait_for_selector(".card")
+    phone.locator(".account .who").click()
+    phone.get_by_role("heading", name="Akun saya").wait_for()
+    eventually(lambda: phone.locator("[data-session]").count() == 2)
+    assert phone.locator("[data-session]", has_text="perangkat ini").count() == 1
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    phone.get_by_label("Kata sandi sekarang").fill(PASSWORD)
+    phone.get_by_label("Kata sandi baru", exact=True).fill("merah sepatu di atap")
+    phone.get_by_label("Ulangi kata sandi baru").fill("merah sepatu di atap")
+    phone.get_by_role("button", name="Ganti kata sandi").click()
+    phone.get_by_text("Kata sandi Anda sudah diganti.").wait_for()
+    desk.wait_for_url(re.compile("/sign-in"))
+    _fill(desk, "budi", PASSWORD)
+    desk.get_by_role("alert").wait_for()
+    _fill(desk, "budi", "merah sepatu di atap")
+    desk.locator(".account .who").click()
+    desk.get_by_text("English", exact=True).click()
+    desk.get_by_role("heading", name="My account").wait_for()
+    desk.get_by_role("button", name="Sign out everywhere").click()
+    desk.get_by_test_id("stPopoverBody").get_by_role("button", name="Sign out everywhere").click()
+    for page in (desk, phone):
+        page.wait_for_url(re.compile("/sign-in"))
+        assert page.errors == []

@@ -13,7 +13,7 @@ import streamlit as st
 from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import alerts, coverage, deeds, exports, find, holds, operations, sites, watch
+from viewer.pages import account, alerts, coverage, deeds, exports, find, holds, operations, sites, watch
 from viewer.visitor import Visitor
 from vms.users import Right
 
@@ -33,11 +33,11 @@ def main() -> None:
         frame.state_box(words("sign_in.needed"), words("sign_in.help"))
         return
 
-    def show(draw: Draw, right: Right = "view") -> None:
+    def show(draw: Draw, right: Right | None = "view") -> None:
         if person is None:
             frame.away(words)
             return
-        if not person.may(right):
+        if right is not None and not person.may(right):
             frame.state_box(words("app.not_allowed"), words("app.not_allowed.text"))
             return
         try:
@@ -51,13 +51,14 @@ def main() -> None:
     def goto(params: dict[str, str], page: str = "find") -> None:
         st.switch_page({"find": find_page, "watch": watch_page}[page], query_params=params)
 
-    def page(draw: Draw, name: str, right: Right = "view", *, first: bool = False) -> st.Page:
+    def page(draw: Draw, name: str, right: Right | None = "view", *, first: bool = False) -> st.Page:
         return st.Page(lambda: show(draw, right), title=words.one_of("app", name), url_path=name, default=first)
 
     sees_log_only = person is not None and not person.may("view") and person.may("log")
     find_page = page(find.draw, "find", first=not sees_log_only)
     log_page = page(deeds.draw, "log", "log", first=sees_log_only)
     watch_page = page(watch.draw, "watch")
+    account_page = page(account.draw, "account", None)
     others = {
         "watch": watch_page,
         "sites": page(sites.draw, "sites"),
@@ -67,12 +68,12 @@ def main() -> None:
         "operations": page(operations.draw, "operations"),
         "alerts": page(alerts.draw, "alerts"),
     }
-    chosen = st.navigation([find_page, *others.values(), log_page], position="hidden")
+    chosen = st.navigation([find_page, *others.values(), log_page, account_page], position="hidden")
     offered = [name for name in others if name != "exports" or person is None or person.may("export")]
     shown = [] if sees_log_only else [(find_page, "app.find"), *((others[name], f"app.{name}") for name in offered)]
     if person is not None and person.may("log"):
         shown.append((log_page, "app.log"))
-    frame.header(words, shown, person)
+    frame.header(words, shown, person, account_page)
     chosen.run()
 
 

@@ -1,5 +1,5 @@
 // Who has signed in, with the way out. A page whose session has ended must not stay on the screen.
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const leave = () => {
     document.body.style.visibility = "hidden";
@@ -22,8 +22,9 @@ export default function ({ data, parentElement }) {
     } catch { /* the viewer is away; nothing has ended, and the button is still there */ }
   };
   once(root, data, () => {
-    root.replaceChildren(h("div", { class: "account", title: data.words.who },
-      h("span", { class: "who" }, h("b", {}, data.name), h("small", {}, data.role)),
+    root.replaceChildren(h("div", { class: "account" },
+      h("a", { class: "who", title: data.words.who, "aria-label": `${data.words.account}: ${data.name}, ${data.role}`,
+        ...follow(data.href, () => setTriggerValue("open", true)) }, h("b", {}, data.name), h("small", {}, data.role)),
       h("button", { type: "button", class: "out", onclick: out }, data.words.out)));
   });
   const timer = setInterval(look, 4000);

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from vms.catalogue.connection import Connection, fetch_one
+from psycopg2.extras import Json
+
+from vms.catalogue.connection import Connection, fetch_all, fetch_one
 
 IDLE = timedelta(hours=2)
 LONGEST = timedelta(hours=12)
@@ -23,17 +25,37 @@ MOST_FROM_ONE_ADDRESS = 60
 """Failures within WINDOW after which it is to be waited: of a name from one address (so that a stranger elsewhere does
 not lock a person out), of a name from anywhere, of an address (an office may share one) whatever the names."""
 
+LONGEST_DEVICE = 300
+
 _LATELY = "at > now() - %s"
 
 
 @dataclass(frozen=True)
 class SessionRow:
-    """An open session and whose it is. scope: what they see, see Visitor in viewer.visitor."""
+    """An open session and whose it is. scope: what they see, see Visitor in viewer.visitor.
+
+    lang: the language that they chose for themselves, None for none.
+    """
 
     user_id: int
     name: str
     role: str
     scope: str
+    lang: str | None
+
+
+@dataclass(frozen=True)
+class OwnSession:
+    """An open session as its owner sees it. mark: by which it is named. device: what its browser said of itself.
+
+    Times are UTC.
+    """
+
+    mark: str
+    made_at: datetime
+    seen_at: datetime
+    address: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -62,15 +84,15 @@ def hash_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def begin_session(conn: Connection, user_id: int, address: str) -> str:
+def begin_session(conn: Connection, user_id: int, address: str, device: str = "") -> str:
     """Open a session; returns its token, which is kept nowhere. Sessions that are over are swept away."""
     token = secrets.token_urlsafe(32)
     with conn, conn.cursor() as cursor:
         cursor.execute("DELETE FROM viewer_session WHERE seen_at < now() - %s OR made_at < now() - %s", (IDLE, LONGEST))
         cursor.execute(
-            "INSERT INTO viewer_session (token_hash, user_id, made_at, seen_at, address)"
-            " VALUES (%s, %s, now(), now(), %s)",
-            (hash_of(token), user_id, address),
+            "INSERT INTO viewer_session (token_hash, user_id, made_at, seen_at, address, device)"
+            " VALUES (%s, %s, now(), now(), %s, %s)",
+            (hash_of(token), user_id, address, device[:LONGEST_DEVICE].replace("\0", "")),
         )
     return token
 
@@ -82,7 +104,7 @@ def open_session(conn: Connection, token_hash: bytes) -> SessionRow | None:
         "SELECT u.user_id, u.name, u.role, CASE WHEN u.everywhere THEN '*' ELSE u.user_id || '.' || coalesce(("
         "   SELECT left(md5(string_agg(g.site_id || '/' || coalesce(g.camera_id, 0), ','"
         "                              ORDER BY g.site_id, g.camera_id)), 8)"
-        "   FROM viewer_grant g WHERE g.user_id = u.user_id), '') END"
+        "   FROM viewer_grant g WHERE g.user_id = u.user_id), '') END, u.lang"
         " FROM viewer_session s JOIN viewer_user u USING (user_id)"
         " WHERE s.token_hash = %s AND u.disabled_at IS NULL AND s.seen_at > now() - %s AND s.made_at > now() - %s",
         [token_hash, IDLE, LONGEST],
@@ -100,6 +122,52 @@ def end_session(conn: Connection, token_hash: bytes) -> None:
     """Sign out."""
     with conn, conn.cursor() as cursor:
         cursor.execute("DELETE FROM viewer_session WHERE token_hash = %s", (token_hash,))
+
+
+def own_sessions(conn: Connection, user_id: int) -> list[OwnSession]:
+    """The open sessions of a user, the one that did something last first."""
+    found = fetch_all(
+        conn,
+        "SELECT left(encode(token_hash, 'hex'), 16), made_at, seen_at, address, device FROM viewer_session"
+        " WHERE user_id = %s AND seen_at > now() - %s AND made_at > now() - %s ORDER BY seen_at DESC, made_at DESC",
+        [user_id, IDLE, LONGEST],
+    )
+    return [OwnSession(*row) for row in found]
+
+
+def end_own_sessions(conn: Connection, user_id: int, name: str, address: str, mark: str = "") -> int:
+    """End the sessions of a user, or the one of this mark; returns how many there were. Written into the log."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM viewer_session WHERE user_id = %s AND (%s = '' OR left(encode(token_hash, 'hex'), 16) = %s)",
+            (user_id, mark, mark),
+        )
+        ended = cursor.rowcount
+        if ended:
+            cursor.execute(
+                "INSERT INTO view_log (who, action, detail, address) VALUES (%s, 'sessions_ended', %s, %s)",
+                (name, Json({"sessions": ended}), address),
+            )
+    return ended
+
+
+def change_own_password(conn: Connection, token_hash: bytes, was: str, is_now: str, address: str) -> bool:
+    """Another password for whose session it is; their other sessions end. was, is_now: as passwords are kept.
+
+    False: nothing was changed, as the session has ended or somebody else changed it meanwhile.
+    """
+    return _ask(conn, "SELECT change_own_password(%s, %s, %s, %s)", token_hash, was, is_now, address)
+
+
+def change_own_language(conn: Connection, token_hash: bytes, lang: str | None, address: str) -> bool:
+    """The language of the pages for whose session it is, None: as the browser wants. False: the session has ended."""
+    return _ask(conn, "SELECT change_own_language(%s, %s, %s)", token_hash, lang, address)
+
+
+def _ask(conn: Connection, sql: str, *values: object) -> bool:
+    with conn, conn.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchone() == (True,)
 
 
 def secret_of(conn: Connection, name: str) -> Secret:

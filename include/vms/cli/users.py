@@ -181,8 +181,7 @@ def _password(name: str, *, make_up: bool) -> str:
 
 def _keep(home: Home, name: str, password: str | None) -> None:
     """Keep a password that was made up where only this account of the machine reads it; forget an older one."""
-    first = users.first_password_file(home)
-    path = first if name == users.FIRST else home.secrets / f"viewer_user_{name}"
+    path = users.made_up_password_file(home, name)
     path.unlink(missing_ok=True)
     if password is not None:
         path.touch(mode=0o600)
