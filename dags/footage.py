@@ -72,7 +72,7 @@ Looks into the site's footage folder every {every} and archives what is closed a
 *A red run* loses nothing: the next run takes up what is left. Once the cause is mended, clear the failed tasks to go
 on at once. Clearing any task is safe: what is done already is found and not done twice.
 
-How the site is getting on: the tab **Operations of this DAG**, or [the viewer]({viewer}/operations?dag=footage_{id}).
+How the site is getting on: the tab **Status**, or [the viewer]({viewer}/operations?dag=footage_{id}).
 The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}/). Settings: `sites.yaml`; a change counts
 from the next run on.
 """

@@ -45,7 +45,7 @@ def viewer_pages() -> list[dict[str, Any]]:
     operations = f"{address}/operations?embed=true"
     tabs = [
         ("Operations", "nav", "operations", operations),
-        ("Operations of this DAG", "dag", "dag-operations", f"{operations}&dag={{DAG_ID}}"),
+        ("Status", "dag", "dag-operations", f"{operations}&dag={{DAG_ID}}"),
         ("Recordings", "dag_run", "recordings", f"{address}/?run={{DAG_ID}}%2F{{RUN_ID}}"),
     ]
     return [

@@ -173,7 +173,9 @@ def _seen(scope: str, focus: str) -> Seen:
             quarantined=tuple(reads.find_recordings(conn, wanted("quarantined"), limit=MOST_FAILING)),
             failing=tuple(row for row in longest if row.reason),
             asked=frozenset(retries_asked(conn)),
-            alerts=len([one for one in alerts.list_alerts(conn, now) if one.closed_at is None]),
+            alerts=sum(
+                one.closed_at is None and (not focus or one.site == focus) for one in alerts.list_alerts(conn, now)
+            ),
         )
 
 
