@@ -30,7 +30,7 @@ from viewer.security import frame_ancestors
 from vms import passwords
 from vms.catalogue import reads, sessions
 from vms.home import Home
-from vms.stack.airflow_env import airflow_url
+from vms.stack.airflow_env import airflow_pages
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ def _in_foreign_frame(request: Request) -> bool:
 
 def _elsewhere(home: Home, request: Request) -> Response:
     words = _words(request)
-    text = html.escape(words("sign_in.framed", address=airflow_url(home)))
+    text = html.escape(words("sign_in.framed", address=airflow_pages(home)))
     page = FRAME.format(lang=words.lang, head="", body=f"<p>{text}</p>")
     return HTMLResponse(page, 403, _headers(home))
 

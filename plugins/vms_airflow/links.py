@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.types import TaskInstanceKey
 
 from vms.home import from_environment
+from vms.stack.airflow_env import airflow_pages
 
 
 def viewer_address() -> str:
@@ -36,11 +37,11 @@ def viewer_pages() -> list[dict[str, Any]]:
     """The viewer in Airflow's menu, and tabs on DAGs and runs. Airflow itself quotes what it puts into the braces.
 
     Airflow shows what has a url_route in a frame, and makes no tab without one. Browsers give the viewer its cookie in
-    a frame of the same host alone; where the viewer has a name of its own, there are links instead.
+    a frame of the same host alone; where it is reached at another, there are links instead.
     """
     address = viewer_address()
     links = [{"name": "Viewer", "href": address, "destination": "nav", "category": "browse"}]
-    if from_environment().place.names:
+    if urlsplit(address).hostname != urlsplit(airflow_pages(from_environment())).hostname:
         return [*links, {**links[0], "name": "Operations", "href": f"{address}/operations"}]
     operations = f"{address}/operations?embed=true"
     tabs = [

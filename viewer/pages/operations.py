@@ -9,7 +9,7 @@ import logging
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg2
 import streamlit as st
@@ -27,7 +27,7 @@ from vms.catalogue.rows import RecordingFilter, SiteOverview
 from vms.errors import VmsError
 from vms.home import from_environment
 from vms.retrying import retry
-from vms.stack.airflow_env import airflow_url
+from vms.stack.airflow_env import airflow_pages
 from vms.steps.waiting import waiting_now
 
 log = logging.getLogger(__name__)
@@ -122,8 +122,8 @@ def _runs(words: Words, dag: str) -> None:
     watched = [] if found is None else [(run.dag_id, run.run_id) for run in found.active]
     with database.pool().connection(person.scope) as conn:
         batches: list[RunBatch] = reads_operations.batches_of_runs(conn, watched) if watched else []
-    address = airflow_url(from_environment())
-    is_here = is_local(st.context.headers.get("Host", ""))
+    address = airflow_pages(from_environment())
+    is_here = is_local(st.context.headers.get("Host", "")) or not is_local(urlsplit(address).netloc)
     knows_airflow = person.sees_everything and person.may("retry") and not st.context.is_embedded
     data = operations.runs(words, found, batches, _names(person), address if knows_airflow and is_here else "", now)
     if knows_airflow and not is_here:
