@@ -354,8 +354,7 @@ def migrate_airflow(home: Home) -> None:
 
 
 def _airflow_command(home: Home, *arguments: str, asked: str = ADMIN_USER) -> None:
-    """Run it; the password of the user that is asked for is given as it would be typed: twice, and seen by nobody in the
-    list of processes."""
+    """Run it, with the password of who is asked for given as typed: twice, and not in the list of processes."""
     log_file = home.logs / "airflow-migrate.log"
     with log_file.open("ab") as output:
         done = subprocess.run(
