@@ -38,7 +38,7 @@ _recording = _component("recording")
 _sites = _component("sites")
 _ops = _component("ops")
 _heat = _component("heat", "gaps")
-_watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_player", "watch_data")
+_watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_marks", "watch_player", "watch_data")
 
 
 def _ignore() -> None:

@@ -117,8 +117,10 @@ _WRITES = {
     "export_order": "INSERT, UPDATE (cancel_at, kept_until)",
     "export_camera": "INSERT",
     "export_share": "INSERT, UPDATE (revoked_at, opened, taken, wrong)",
+    "bookmark": "INSERT, UPDATE (note, tags, changed_at), DELETE",
+    "bookmark_camera": "INSERT",
 }
-"""What the viewer's role may write, by table; who may hold, release, order what is in v0013 and v0015."""
+"""What the viewer's role may write, by table; who may hold, release, order, mark what is in v0013, v0015 and v0017."""
 
 
 _CLOSED = ("replaced_object",)
