@@ -34,7 +34,6 @@ from vms.catalogue import (
     purge_plans,
     purging,
     reads,
-    reads_operations,
     reads_retention,
     reads_sites,
     reads_stores,
@@ -541,11 +540,11 @@ QUESTIONS = (
     Question("page Operations", "every site's quarantined files", _find(50, states=("quarantined",))),
     Question("page Operations", "what waits longest", _find(50, states=("planned",), newest_first=False)),
     Question("page Operations", "retries asked for", lambda _, conn: retries.retries_asked(conn)),
-    Question("page Operations", "newest footage of each camera", lambda _, conn: reads_operations.camera_ends(conn)),
+    Question("page Operations", "newest footage of each camera", lambda _, conn: reads_sites.camera_ends(conn)),
     Question(
         "page Operations",
         "batches of a run",
-        lambda world, conn: reads_operations.batches_of_runs(conn, [_run(world), _run(world)]),
+        lambda world, conn: reads_sites.batches_of_runs(conn, [_run(world), _run(world)]),
     ),
     Question(
         "retry",

@@ -67,7 +67,7 @@ app = st.App(
     middleware=[
         Middleware(
             security.Guard,
-            frame_ancestors=security.frame_ancestors(home),
+            frame_ancestors=sign_in.frame_ancestors(home),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
         ),

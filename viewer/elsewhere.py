@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from vms.home import Home
 from vms.proofs import forecasts
 from vms.retention_proof import Forecast
 from vms.stack.airflow_env import VIEWER_USER
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # else the log gets a line for each question to Airflow
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from viewer.i18n import Words
 from vms.airflow_api import DagRun, TaskRun
 from vms.catalogue.orders import Place
 from vms.catalogue.pace import Backlog
-from vms.catalogue.reads_operations import CameraEnd, RunBatch
+from vms.catalogue.reads_sites import CameraEnd, RunBatch
 from vms.catalogue.rows import RecordingRow, SiteOverview, StoreOverview, StoreStateRow
 
 SILENT = timedelta(hours=24)

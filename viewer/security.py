@@ -10,16 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vms.home import Home
-from vms.stack.airflow_env import airflow_pages
-
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-
-
-def frame_ancestors(home: Home) -> tuple[str, ...]:
-    """The pages that may show the viewer in a frame: this installation's Airflow, by its origins and nothing else."""
-    here = tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost"))
-    return here if airflow_pages(home) in here else (airflow_pages(home).rstrip("/"), *here)
 
 
 class Guard:

@@ -16,7 +16,6 @@ from vms.home import Home, from_environment
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C. Returns the exit status."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each question to Airflow
     try:
         home = from_environment()
         home.prepare()

@@ -26,7 +26,6 @@ from viewer import formats, visitor
 from viewer.database import AWAY, NOBODY, Pool
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
 from viewer.plain_page import FRAME, HEADERS
-from viewer.security import frame_ancestors
 from vms import passwords
 from vms.catalogue import reads, sessions
 from vms.home import Home
@@ -206,6 +205,12 @@ def _page(home: Home, request: Request, status: int, refused: _Refused | None = 
         _form_cookie(home), nonce, max_age=_FORM_S, path=PATH, secure=secure, httponly=True, samesite="strict"
     )
     return page
+
+
+def frame_ancestors(home: Home) -> tuple[str, ...]:
+    """The pages that may show the viewer in a frame: this installation's Airflow, by its origins and nothing else."""
+    here = tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost"))
+    return here if airflow_pages(home) in here else (airflow_pages(home).rstrip("/"), *here)
 
 
 def _in_foreign_frame(request: Request) -> bool:

@@ -137,18 +137,6 @@ class AirflowApi:
         query = {"state": list(ACTIVE), "order_by": "run_after"}
         return [_run(one) for one in self._pages(f"/dags/{_part(dag_id)}/dagRuns", "dag_runs", query)]
 
-    def newest_runs(self, states: Sequence[str], most: int, dag_ids: Sequence[str] | None = None) -> list[DagRun]:
-        """The newest runs in these states, of these DAGs or (None) of any."""
-        body: dict[str, Any] = {"states": list(states), "page_limit": most, "order_by": "-run_after"}
-        if dag_ids is not None:
-            body["dag_ids"] = list(dag_ids)
-        found = self._ask("POST", "/dags/~/dagRuns/list", json=body) or {}
-        return [_run(one) for one in found.get("dag_runs", [])]
-
-    def paused(self) -> frozenset[str]:
-        """The ids of the DAGs that somebody has paused in Airflow."""
-        return frozenset(one["dag_id"] for one in self._pages("/dags", "dags", {"paused": True}))
-
     def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
         """The tasks of a run with their states."""
         path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"
@@ -162,6 +150,18 @@ class AirflowApi:
             )
             for one in self._pages(path, "task_instances")
         ]
+
+    def newest_runs(self, states: Sequence[str], most: int, dag_ids: Sequence[str] | None = None) -> list[DagRun]:
+        """The newest runs in these states, of these DAGs or (None) of any."""
+        body: dict[str, Any] = {"states": list(states), "page_limit": most, "order_by": "-run_after"}
+        if dag_ids is not None:
+            body["dag_ids"] = list(dag_ids)
+        found = self._ask("POST", "/dags/~/dagRuns/list", json=body) or {}
+        return [_run(one) for one in found.get("dag_runs", [])]
+
+    def paused(self) -> frozenset[str]:
+        """The ids of the DAGs that somebody has paused in Airflow."""
+        return frozenset(one["dag_id"] for one in self._pages("/dags", "dags", {"paused": True}))
 
     def failure(self, dag_id: str, run_id: str, task: TaskRun) -> str:
         """The error that ended the last try of a task, as its log has it; "" when the log tells none."""

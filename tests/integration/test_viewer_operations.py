@@ -18,7 +18,7 @@ from fake_airflow import FakeAirflow
 from shown_page import page_of
 from viewer import database, elsewhere, query, visitor
 from viewer_world import ATTACK, NOW, RUN, Clip, SignedIn, World, build, eventually, owner, sign_in
-from vms.catalogue import reads, reads_operations
+from vms.catalogue import reads, reads_sites
 from vms.catalogue.rows import RecordingRow
 from vms.home import Home, from_environment
 from vms.ledger import Ledger
@@ -214,7 +214,7 @@ def test_runs_tell_what_their_batches_do_to_who_may_know(world: World, look_as: 
         200,
         {"dags": [{"dag_id": "footage_makassar", "is_paused": True}], "total_entries": 1},
     )
-    batches = reads_operations.batches_of_runs
+    batches = reads_sites.batches_of_runs
     with closing(owner(world.home)) as conn:
         titles = {one.position: one.title for one in batches(conn, [("footage_ho", RUN.run_id)])}
     assert len(titles) == 2

@@ -20,8 +20,8 @@ from viewer.i18n import Words
 from viewer.operations import MOST_FAILING, Seen
 from viewer.security import is_local
 from viewer.visitor import Visitor
-from vms.catalogue import alerts, reads, reads_operations, reads_sites, reads_stores
-from vms.catalogue.reads_operations import RunBatch
+from vms.catalogue import alerts, reads, reads_sites, reads_stores
+from vms.catalogue.reads_sites import RunBatch
 from vms.catalogue.retries import retries_asked
 from vms.catalogue.rows import RecordingFilter, SiteOverview
 from vms.errors import VmsError
@@ -121,7 +121,7 @@ def _runs(words: Words, dag: str) -> None:
     found = _asked_of_airflow(person, dag)
     watched = [] if found is None else [(run.dag_id, run.run_id) for run in found.active]
     with database.pool().connection(person.scope) as conn:
-        batches: list[RunBatch] = reads_operations.batches_of_runs(conn, watched) if watched else []
+        batches: list[RunBatch] = reads_sites.batches_of_runs(conn, watched) if watched else []
     address = airflow_pages(from_environment())
     is_here = is_local(st.context.headers.get("Host", "")) or not is_local(urlsplit(address).netloc)
     knows_airflow = person.sees_everything and person.may("retry") and not st.context.is_embedded
@@ -166,7 +166,7 @@ def _seen(scope: str, focus: str) -> Seen:
         longest = reads.find_recordings(conn, wanted("planned"), limit=MOST_FAILING, newest_first=False)
         return Seen(
             sites=tuple(one for one in overviews.values() if not focus or one.site == focus),
-            cameras=tuple(reads_operations.camera_ends(conn)),
+            cameras=tuple(reads_sites.camera_ends(conn)),
             backlogs={site: one for site, one in _backlogs(scope).items() if not focus or site == focus},
             answers=tuple(one for one in reads_stores.store_states(conn) if not focus or one.site == focus),
             stores=tuple(reads_stores.store_overviews(conn)) if scope == "*" else None,
