@@ -19,7 +19,20 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, gate, media, security, session_watch, share, sign_in, taking, visitor
+from viewer import (
+    audit_log,
+    database,
+    direct,
+    figures,
+    gate,
+    media,
+    security,
+    session_watch,
+    share,
+    sign_in,
+    taking,
+    visitor,
+)
 from viewer.watch import routes as watch
 from vms.home import from_environment
 
@@ -27,6 +40,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parent
 home = from_environment()
+stores = direct.Direct(home)
 
 
 @asynccontextmanager
@@ -56,11 +70,12 @@ app = st.App(
     routes=[
         *sign_in.routes(home, database.pool(home)),
         *session_watch.routes(),
-        *media.routes(home, database.pool(home)),
+        *media.routes(home, database.pool(home), stores),
         *audit_log.routes(home, database.pool(home)),
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
         *watch.routes(home, database.pool(home)),
+        *figures.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
     ],
@@ -70,6 +85,7 @@ app = st.App(
             frame_ancestors=sign_in.frame_ancestors(home),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
     ],

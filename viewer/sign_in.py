@@ -82,7 +82,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         return answer
 
     async def leave(request: Request) -> Response:
-        if not _is_own(request):
+        if not is_own(request):
             return PlainTextResponse("Another page asked for this.\n", 403)
         token_hash: bytes = request.state.session
         person: visitor.Visitor = request.state.visitor
@@ -157,12 +157,12 @@ async def _form(home: Home, request: Request) -> dict[str, str]:
     except ValueError:
         raise _Refused(400, "sign_in.stale") from None
     nonce = request.cookies.get(_form_cookie(home), "")
-    if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not _is_own(request):
+    if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not is_own(request):
         raise _Refused(403, "sign_in.stale")
     return fields
 
 
-def _is_own(request: Request) -> bool:
+def is_own(request: Request) -> bool:
     """Whether a page of ours asked for it: what browsers say about where a request comes from."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
