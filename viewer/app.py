@@ -22,6 +22,7 @@ from starlette.routing import Route
 from viewer import (
     audit_log,
     database,
+    direct,
     figures,
     gate,
     media,
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parent
 home = from_environment()
+stores = direct.Direct(home)
 
 
 @asynccontextmanager
@@ -48,7 +50,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     Streamlit collects in full after every script run; over everything that is imported, that takes most of a rerun.
     """
     began = time.monotonic()
-    from viewer.pages import account, alerts, coverage, deeds, exports, find, holds, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
+    from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, operations, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
 
     gc.collect()
     gc.freeze()
@@ -68,7 +70,7 @@ app = st.App(
     routes=[
         *sign_in.routes(home, database.pool(home)),
         *session_watch.routes(),
-        *media.routes(home, database.pool(home)),
+        *media.routes(home, database.pool(home), stores),
         *audit_log.routes(home, database.pool(home)),
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
@@ -80,9 +82,10 @@ app = st.App(
     middleware=[
         Middleware(
             security.Guard,
-            frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
+            frame_ancestors=sign_in.frame_ancestors(home),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
     ],
