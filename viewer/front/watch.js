@@ -113,7 +113,7 @@ class App {
       h("h3", {}, w.help), h("dl", {}, this.given.keys.map(([keys, text]) => [h("dt", {}, keys.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, text)])),
       h("button", { class: "button", type: "button", onclick: () => this.help.close() }, w.close));
     this.tools = h("div", { class: "tools", role: "toolbar", "aria-label": w.tools },
-      h("div", { class: "group" }, button("gapback", w.gap_previous, () => this.step("gap", "previous")), button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
+      h("div", { class: "group play" }, button("gapback", w.gap_previous, () => this.step("gap", "previous")), button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
         this.playButton, button("forth10", w.forth10, () => this.seek(this.at + 10 * SECOND)), button("last", w.next, () => this.step("recording", "next")), button("gapforth", w.gap_next, () => this.step("gap", "next"))),
       h("div", { class: "group when" }, this.field, this.zone),
       this.roomGroup, this.pick.tools,
@@ -133,8 +133,8 @@ class App {
     const table = h("details", { class: "list", ontoggle: () => this.fillList() }, h("summary", {}, w.list),
       h("div", { class: "scroll" }, h("table", {}, this.list)));
     this.table = table;
-    this.root.replaceChildren(this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, this.marks.node, table,
-      h("p", { class: "soft keys" }, w.keys), this.help, this.marks.dialog);
+    this.root.replaceChildren(h("div", { class: "whole" }, this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, this.marks.node, table,
+      h("p", { class: "soft keys" }, w.keys), this.help, this.marks.dialog));
     this.pick.tools.append(this.marks.button);
   }
   address() {
