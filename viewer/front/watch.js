@@ -51,7 +51,7 @@ class App {
     if (fresh || moved) {
       const span = this.line.from && !moved ? this.line.span : 3 * HOUR;
       this.line.resize();
-      this.line.show(this.at - span / 2, this.at + span / 2);
+      if (given.day) this.line.show(...given.day); else this.line.show(this.at - span / 2, this.at + span / 2);
       this.seek(this.at);
     }
   }
@@ -139,7 +139,7 @@ class App {
   }
   address() {
     const url = new URL(location.href);
-    url.searchParams.delete("site");
+    for (const name of ["site", "day"]) url.searchParams.delete(name);
     url.searchParams.set("camera", this.cameras.map((one) => one.key).join(","));
     if (this.room) url.searchParams.set("show", this.room);
     const write = (name, ms) => url.searchParams.set(name, new Date(ms).toISOString().replace(".000", ""));
@@ -152,8 +152,7 @@ class App {
     this.settling = setTimeout(() => this.settleNow(), 700);
   }
   settleNow() { clearTimeout(this.settling); if (this.alive && this.at !== null) history.replaceState(history.state, "", this.address()); }
-  // To another page with nothing lost: Streamlit's own way would leave the address it goes to behind as one of this page's.
-  leave(href) { this.settleNow(); history.pushState(null, "", href); dispatchEvent(new PopStateEvent("popstate")); }
+  leave(href) { this.settleNow(); leave(href); }
   fault(text) { this.message.textContent = text; this.message.hidden = !text; }
   loadedTimeline() {
     this.fault("");
