@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, gate, media, security, share, sign_in, taking, visitor
+from viewer import audit_log, database, gate, media, security, session_watch, share, sign_in, taking, visitor
 from viewer.watch import routes as watch
 from vms.home import from_environment
 
@@ -55,6 +55,7 @@ app = st.App(
     lifespan=lifespan,
     routes=[
         *sign_in.routes(home, database.pool(home)),
+        *session_watch.routes(),
         *media.routes(home, database.pool(home)),
         *audit_log.routes(home, database.pool(home)),
         *taking.routes(home, database.pool(home)),

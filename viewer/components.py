@@ -45,10 +45,7 @@ def _ignore() -> None:
 
 
 def account(data: dict[str, Any], key: str) -> bool:
-    """Draw who has signed in, with the way out; it leaves the page by itself when the session has ended.
-
-    Returns whether their account was just asked for.
-    """
+    """Draw who has signed in, with the way out. Returns whether their account was just asked for."""
     return bool(_account(key=key, data=data, width="content", on_open_change=_ignore).open)
 
 

@@ -266,6 +266,23 @@ def test_what_ends_a_session_ends_what_is_open(client: TestClient, home: Home, e
     assert client.get("/session").status_code == 401
 
 
+def test_a_page_and_a_websocket_are_never_from_memory(
+    client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a reload just after the end would bring a page that waits for ever."""
+    monkeypatch.setattr(visitor, "FRESH_S", 3600.0)
+    client.cookies.set("vms_5000", signed_in(home).token)
+    assert client.get("/static/index.js").status_code == 200
+    _change(home, "DELETE FROM viewer_session")
+    assert client.get("/static/index.js").status_code == 200, "this is known from before"
+    assert client.get("/", headers=PAGE).status_code == 303
+    client.cookies.set("vms_5000", signed_in(home, "budi").token)
+    assert client.get("/static/index.js").status_code == 200
+    _change(home, "DELETE FROM viewer_session")
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(STREAM):
+        pass
+
+
 def test_only_what_a_person_does_keeps_a_session_open(client: TestClient, home: Home) -> None:
     """A page that renews itself, or asks whether it may stay, is not somebody at work."""
     client.cookies.set("vms_5000", signed_in(home).token)

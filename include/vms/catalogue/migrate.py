@@ -18,6 +18,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from vms.catalogue import whole
 from vms.catalogue.connection import VIEWER, Connection, connect
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import CatalogueError
@@ -36,6 +37,7 @@ def upgrade(owner_url: str) -> None:
         with conn.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         try:
+            require_known(whole.revision(conn))
             _require_role(conn)
             _migrate(owner_url)
             _grant(conn)
@@ -45,6 +47,15 @@ def upgrade(owner_url: str) -> None:
                 f"The catalogue's schema can't be brought up to date ({str(error).strip()}).",
                 "Nothing of the failed step was kept. Check that vms_owner owns the database, then start again.",
             ) from error
+
+
+def require_known(revision: str) -> None:
+    """Raises CatalogueError when the schema is of a newer version than this program."""
+    if revision and revision not in revisions():
+        raise CatalogueError(
+            f"The catalogue is newer ({revision}) than this program, which knows it up to {newest()}.",
+            "Start the version that it was last used with, or restore the backup that was made before the upgrade.",
+        )
 
 
 def revisions() -> tuple[str, ...]:
