@@ -17,16 +17,16 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import session_watch, share, sign_in, visitor
+from viewer import figures, session_watch, share, sign_in, visitor
 from viewer.database import AWAY
 from viewer.visitor import Sessions, Visitor
 from vms.catalogue.sessions import hash_of
 
 log = logging.getLogger(__name__)
 
-OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH, session_watch.PATH})
+OPEN = figures.OPEN | {"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH, session_watch.PATH}
 """What everybody gets: whether the viewer runs, its icon, the page to sign in, and a script without secrets. Beside it
-the page of a share, which asks for its own token."""
+the page of a share and the figures for monitoring; both ask for a token of their own."""
 
 _QUIET = frozenset({"/session"})
 """What a page asks by itself, which is nothing that the person does."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyzipper
 
 from browser_world import NEEDS_BROWSER, Viewer, new_page
 from viewer_world import add_user, owner, sign_in
@@ -57,7 +58,16 @@ def test_a_phone_from_the_sign_in_to_a_verified_package_of_two_cameras_and_three
     assert re.fullmatch(r"export_1_2026-01-31_08-00-0\d\.zip", download.suggested_filename)
     with zipfile.ZipFile(download.path()) as packed:
         packed.extractall(tmp_path / "out")
+        packed_manifest = packed.read("manifest.json")
     assert len(list((tmp_path / "out").glob("ho/*/*/*"))) == 3
+    page.get_by_role("link", name="ZIP dengan kata sandi").click()
+    page.get_by_label("Kata sandi ZIP").fill("kopi tubruk dan gula")
+    page.get_by_label("Sekali lagi").fill("kopi tubruk dan gula")
+    with page.expect_download() as locked_download:
+        page.get_by_role("button", name="Unduh ZIP").click()
+    with pyzipper.AESZipFile(locked_download.value.path()) as locked:
+        assert locked.read("manifest.json", pwd=b"kopi tubruk dan gula") == packed_manifest
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     cameras = {one.name.split("_2026")[0] for one in (tmp_path / "out" / "clips").iterdir()}
     assert cameras == {"ho_lobby", "ho_gate"}
     said = subprocess.run(
