@@ -58,6 +58,9 @@ ACTIONS = (
     "user_disabled",
     "user_enabled",
     "user_language",
+    "user_linked",
+    "user_bound",
+    "user_unlinked",
 )
 _AT_ONCE = 1000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -110,7 +113,12 @@ def what(words: Words, row: LogRow) -> str:
         if value is True:
             parts.append(words.one_of("detail", name, name))
         elif value not in ("", None, False):
-            said = words.one_of("role", str(value), str(value)) if name == "role" else _text(value)
+            if name == "role":
+                said = words.one_of("role", str(value), str(value))
+            elif name == "provider":
+                said = words.one_of("not_admitted", str(value), str(value))
+            else:
+                said = _text(value)
             parts.append(f"{words.one_of('detail', name, name)}: {said}")
     return " · ".join(parts)
 

@@ -24,8 +24,8 @@ from vms.catalogue.sessions import hash_of
 
 log = logging.getLogger(__name__)
 
-OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH, session_watch.PATH})
-"""What everybody gets: whether the viewer runs, its icon, the page to sign in, and a script without secrets. Beside it
+OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", session_watch.PATH}) | sign_in.PATHS
+"""What everybody gets: whether the viewer runs, its icon, the ways to sign in, and a script without secrets. Beside it
 the page of a share, which asks for its own token."""
 
 _QUIET = frozenset({"/session"})
