@@ -204,7 +204,8 @@ def _page(home: Home, request: Request, status: int, refused: Refused | None = N
             by_provider=html.escape(words("sign_in.by_provider", provider=_label(words, provider))),
             out=_LEFT.format(
                 out=provider_sign_in.OUT,
-                text=html.escape(words("sign_in.left", provider=_label(words, provider))),
+                left=html.escape(words("sign_in.left")),
+                text=html.escape(words("sign_in.leave_provider", provider=_label(words, provider))),
             )
             if left
             else "",
@@ -270,4 +271,4 @@ _FORM = """<form method="post" action="{action}"><input type="hidden" name="form
 _BY_PROVIDER = """<a class="main" href="{start}">{by_provider}</a>{out}
 <details{open}><summary>{local}</summary>{form}</details>"""
 
-_LEFT = """<p class="help"><a href="{out}">{text}</a></p>"""
+_LEFT = """<p class="help">{left} <a href="{out}">{text}</a></p>"""

@@ -439,8 +439,9 @@ TEXT: dict[str, str] = {
     "sign_in.needed": "Please sign in first",
     "sign_in.by_provider": "Sign in with {provider}",
     "sign_in.provider": "company account",
-    "sign_in.local": "With a user name and password of this archive",
-    "sign_in.left": "You have left this archive. Sign out of {provider} too",
+    "sign_in.local": "Use a password",
+    "sign_in.left": "You are signed out here.",
+    "sign_in.leave_provider": "Sign out of {provider} too",
     "sign_in.no_provider": "There is no such way to sign in here.",
     "sign_in.provider_away": "{provider} does not answer at the moment. Try again in a minute, or sign in with a "
     "password of this archive.",

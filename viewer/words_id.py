@@ -439,8 +439,9 @@ TEXT: dict[str, str] = {
     "sign_in.needed": "Silakan masuk terlebih dahulu",
     "sign_in.by_provider": "Masuk dengan {provider}",
     "sign_in.provider": "akun perusahaan",
-    "sign_in.local": "Dengan nama pengguna dan kata sandi arsip ini",
-    "sign_in.left": "Anda sudah keluar dari arsip ini. Keluar juga dari {provider}",
+    "sign_in.local": "Pakai kata sandi",
+    "sign_in.left": "Anda sudah keluar di sini.",
+    "sign_in.leave_provider": "Keluar juga dari {provider}",
     "sign_in.no_provider": "Cara masuk ini tidak ada di sini.",
     "sign_in.provider_away": "{provider} sedang tidak menjawab. Coba lagi sebentar lagi, atau masuk dengan kata sandi "
     "arsip ini.",

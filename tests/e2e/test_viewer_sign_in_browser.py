@@ -173,7 +173,7 @@ def test_in_by_the_company_and_out_of_both(viewer: Viewer, browser: Any) -> None
         page.get_by_role("link", name="b-1").click()
         page.get_by_role("alert").get_by_text("belum punya akses di sini").wait_for()
         add_user(home, "rina", "viewer")
-        page.get_by_text("Dengan nama pengguna dan kata sandi arsip ini").click()
+        page.get_by_text("Pakai kata sandi").click()
         _fill(page, "rina", PASSWORD)
         page.wait_for_selector(".card")
         assert page.errors == []
