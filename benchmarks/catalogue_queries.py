@@ -239,7 +239,7 @@ def _calendar(sites: int) -> Callable[[World, Connection], object]:
         some = world.random.sample(world.sites, min(sites, len(world.sites)))
         pairs = [(site.id, camera.id) for site in some for camera in site.cameras]
         first = world.now.date() - timedelta(days=world.random.randint(31, max(31, world.keep.days)))
-        return coverage.camera_days(conn, first, first + timedelta(days=30), cameras=pairs, now=world.now)
+        return coverage.sums_by_day(conn, first, first + timedelta(days=30), pairs, now=world.now)
 
     return ask
 

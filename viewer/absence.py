@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import nlargest
 from typing import Any
 from urllib.parse import urlencode
 
 from viewer import formats
 from viewer.i18n import Words
-from vms.coverage import OPEN, REASONS, CameraFacts, Gap, GapReason, find_gaps
+from vms.coverage import OPEN, REASONS, CameraFacts, Gap, GapReason, missing
 
 MOST_GAPS = 24
 
@@ -34,9 +35,10 @@ def of_camera(
     facts: CameraFacts, start: datetime, end: datetime, reasons: Collection[GapReason] = REASONS
 ) -> CameraGaps:
     """The camera's gaps of these reasons within [start, end), aware."""
-    found = [gap for gap in find_gaps(facts, start, end) if gap.reason in reasons]
-    longest = sorted(found, key=lambda gap: gap.seconds, reverse=True)[:MOST_GAPS]
-    return CameraGaps(facts.site, facts.camera, facts.camera_name, facts.time_zone, facts.since, tuple(longest))
+    found = (one for one in missing(facts, start, end) if one.reason in reasons)
+    longest = nlargest(MOST_GAPS, found, key=lambda one: one.end - one.begin)
+    gaps = tuple(one.gap for one in longest)
+    return CameraGaps(facts.site, facts.camera, facts.camera_name, facts.time_zone, facts.since, gaps)
 
 
 def gaps(words: Words, cameras: Sequence[CameraGaps], names: dict[str, str]) -> list[dict[str, Any]]:

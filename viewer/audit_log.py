@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 
 import psycopg2
 from starlette.concurrency import run_in_threadpool
@@ -63,6 +64,8 @@ ACTIONS = (
     "user_unlinked",
 )
 _AT_ONCE = 1000
+_ORDER = {name: place for place, name in enumerate(("user", "role", "cameras", "site", "camera", "from", "to"))}
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -102,14 +105,14 @@ def as_filter(asked: Asked, zone_id: str) -> LogFilter:
     return LogFilter(begin.astimezone(UTC), end.astimezone(UTC), asked.who, asked.action)
 
 
-def what(words: Words, row: LogRow) -> str:
-    """What it was done to, in a line."""
+def what(words: Words, row: LogRow, zone_id: str) -> str:
+    """What it was done to, in a line; moments on the clock of this zone."""
     parts = []
     if row.site:
         parts.append(f"{row.site}/{row.camera}")
     if row.start_utc is not None:
         parts.append(formats.moment(words, row.start_utc, row.time_zone or "UTC"))
-    for name, value in row.detail.items():
+    for name, value in sorted(row.detail.items(), key=lambda one: _ORDER.get(one[0], len(_ORDER))):
         if value is True:
             parts.append(words.one_of("detail", name, name))
         elif value not in ("", None, False):
@@ -118,7 +121,7 @@ def what(words: Words, row: LogRow) -> str:
             elif name == "provider":
                 said = words.one_of("not_admitted", str(value), str(value))
             else:
-                said = _text(value)
+                said = _text(words, value, zone_id)
             parts.append(f"{words.one_of('detail', name, name)}: {said}")
     return " · ".join(parts)
 
@@ -184,10 +187,14 @@ def _line(*cells: str) -> str:
     return text.getvalue()
 
 
-def _text(value: object) -> str:
+def _text(words: Words, value: object, zone_id: str) -> str:
     if isinstance(value, list):
         return ", ".join("/".join(map(str, one)) if isinstance(one, list) else str(one) for one in value)
-    return str(value)
+    text = str(value)
+    if not _MOMENT.fullmatch(text):
+        return text
+    at = datetime.fromisoformat(text)
+    return formats.moment(words, at, zone_id) if at.tzinfo else text
 
 
 def _zone(home: Home) -> str:

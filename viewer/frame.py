@@ -190,11 +190,22 @@ def state_box(title: str, text: str, more: str = "", tone: str = "calm") -> None
 
 
 def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of texts as HTML. All of them are escaped here."""
-    head = "".join(f'<th scope="col">{html.escape(one)}</th>' for one in heads)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(one)}</td>" for one in line) + "</tr>" for line in lines)
+    """A table of texts as HTML; on a phone each line becomes a block that names its columns. All texts are escaped
+    here. The roles are what the elements are by themselves; a phone's blocks would lose them otherwise."""
+    named = [html.escape(one) for one in heads]
+    head = "".join(f'<th scope="col" role="columnheader">{one}</th>' for one in named)
+    rows = "".join(
+        '<tr role="row">'
+        + "".join(
+            f'<td role="cell" data-label="{name}">{html.escape(one)}</td>'
+            for name, one in zip(named, line, strict=True)
+        )
+        + "</tr>"
+        for line in lines
+    )
     return (
-        f'<div class="plaintable" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        '<div class="plaintable" tabindex="0"><table role="table"><thead role="rowgroup">'
+        f'<tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody></table></div>'
     )
 
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from viewer import cards, formats, query
 from viewer.i18n import Words
+from vms import pieces
 from vms.catalogue.rows import RecordingRow, SiteOverview, SiteRow
+from vms.pieces import Piece
 
 DAY = timedelta(hours=24)
 MOST_PROBLEMS = 8
 MOST_CAMERAS = 32
 
-Interval = tuple[datetime, datetime]
+_SLACK = 5 * pieces.SECOND
+"""Holes up to this length are not drawn."""
 
 
 def panel(
     words: Words,
     site: SiteOverview,
     cameras: SiteRow | None,
-    day: dict[str, list[Interval]],
+    day: dict[str, list[Piece]],
     problems: list[RecordingRow],
     now: datetime,
 ) -> dict[str, Any]:
@@ -83,33 +85,20 @@ def panel(
     }
 
 
-def covered(intervals: Iterable[Interval], start: datetime, end: datetime) -> list[Interval]:
-    """The intervals cut to [start, end), those that touch or overlap (5 s of slack) joined, in order."""
-    joined: list[Interval] = []
-    for first, last in sorted(intervals):
-        first, last = max(first, start), min(last, end)
-        if first >= last:
-            continue
-        if joined and first <= joined[-1][1] + timedelta(seconds=5):
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-        else:
-            joined.append((first, last))
-    return joined
-
-
 def _bars(
-    words: Words, site: SiteOverview, cameras: SiteRow | None, day: dict[str, list[Interval]], now: datetime
+    words: Words, site: SiteOverview, cameras: SiteRow | None, day: dict[str, list[Piece]], now: datetime
 ) -> list[dict[str, Any]]:
-    begin = now - DAY
+    begin, end = pieces.micros(now - DAY), pieces.micros(now)
     bars = []
     for camera in (cameras.cameras if cameras else ())[:MOST_CAMERAS]:
-        parts = covered(day.get(camera.id, ()), begin, now)
-        seconds = sum((last - first).total_seconds() for first, last in parts)
+        there = pieces.overlaps(day.get(camera.id, ()), [(begin, end)])
+        parts = pieces.joined(there, _SLACK)
+        seconds = sum(last - first for first, last in parts) / pieces.SECOND
         bars.append(
             {
                 "name": camera.name,
                 "label": words("sites.day.covered", camera=camera.name, length=formats.length(words, seconds)),
-                "parts": [[round(100 * ((at - begin) / DAY), 2) for at in part] for part in parts],
+                "parts": [[round(100 * (at - begin) / pieces.DAY, 2) for at in part] for part in parts],
                 **_search(site.site, camera=camera.id, period=""),
             }
         )

@@ -133,13 +133,10 @@ def _shares(scope: str, pairs: tuple[tuple[str, str], ...], first: date, last: d
     """How much footage these cameras have on each day, each day in its own site's zone."""
     if not pairs:
         return {}
-    shares: dict[date, DayShare] = {}
     with database.pool().connection(scope) as conn:
         if len(pairs) <= MOST_CAMERAS:
-            for day in coverage.camera_days(conn, first, last, cameras=pairs):
-                so_far = shares.get(day.day, DayShare(0, 0))
-                shares[day.day] = DayShare(so_far.expected_s + day.expected_s, so_far.present_s + day.present_s)
-            return shares
+            sums = coverage.sums_by_day(conn, first, last, pairs)
+            return {day: DayShare(*one) for day, one in sums.items()}
         kept = reads_sites.kept_seconds(conn, pairs, first, last)
     return {day: DayShare(len(pairs) * _DAY_S, seconds) for day, seconds in kept.items()}
 

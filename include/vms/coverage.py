@@ -2,19 +2,20 @@
 
 Pure: the facts of a camera go in (`vms.catalogue.coverage` reads them), gaps and sums by day come out. A gap is a piece
 of expected time without kept footage that is longer than the site's tolerance; it is cut where its explanation changes,
-so that each piece has one reason.
+so that each piece has one reason. In between, time is whole numbers (`vms.pieces`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from vms.pieces import DAY, SECOND, Piece, holes, joined, micros, moment, overlaps
 from vms.schedule import Interval, Schedule, expected_on, midnight
 
 GapReason = Literal[
@@ -55,19 +56,31 @@ REMEDIES: dict[GapReason, str] = {
 _PRECEDENCE: tuple[GapReason, ...] = (
     "acknowledged", "lost", "purged", "waiting", "quarantined", "never_arrived", "clock_jump", "not_looked",
 )  # fmt: skip
-
-_MARGIN = timedelta(days=1)
-_EVER, _NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_RANK = {reason: rank for rank, reason in enumerate(_PRECEDENCE)}
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Something that explains missing footage between start and end (UTC). detail: see `Gap`."""
+    """Something that explains missing footage between start and end. detail: see `Gap`."""
 
-    start: datetime
-    end: datetime
+    start: int
+    end: int
     reason: GapReason
     detail: str = ""
+
+
+class Missing(NamedTuple):
+    """A gap as it is reckoned with, before somebody looks at it."""
+
+    begin: int
+    end: int
+    reason: GapReason
+    detail: str
+
+    @property
+    def gap(self) -> Gap:
+        """As it is told."""
+        return Gap(moment(self.begin), moment(self.end), self.reason, self.detail)
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,7 @@ class CameraFacts:
     tolerance_s: float
     since: datetime | None
     until: datetime
-    kept: Sequence[Interval] = ()
+    kept: Sequence[Piece] = ()
     causes: Sequence[Cause] = ()
 
     @property
@@ -141,42 +154,88 @@ class DayCoverage:
 
 
 def find_gaps(facts: CameraFacts, begin: datetime, end: datetime) -> list[Gap]:
-    """The gaps of a camera within [begin, end), UTC, in order."""
-    if facts.since is None:
-        return []
-    tolerance = timedelta(seconds=facts.tolerance_s)
-    # wider than asked: whether a hole is long enough does not depend on where the question cuts it
-    first, last = max(begin - _MARGIN, facts.since), min(end + _MARGIN, facts.until)
-    holes = _holes(facts.kept, first, last, tolerance)
-    if not holes:
-        return []
-    long_enough = [one for one in _overlaps(_expected(facts, first, last), holes) if one[1] - one[0] > tolerance]
-    gaps: list[Gap] = []
-    for piece in _overlaps(long_enough, [(begin, end)]):
-        gaps.extend(_explained(piece, facts.causes, tolerance))
-    return gaps
+    """The gaps of a camera within [begin, end), in order."""
+    return [one.gap for one in missing(facts, begin, end)]
+
+
+def missing(facts: CameraFacts, begin: datetime, end: datetime) -> list[Missing]:
+    """As `find_gaps`, for those who look at many and tell of few."""
+    return _missing(facts, micros(begin), micros(end))
 
 
 def by_day(facts: CameraFacts, first: date, last: date) -> list[DayCoverage]:
     """The camera's days from first to last, both included; days on which nothing was expected are among them."""
-    zone = facts.zone
-    bounds = [midnight(first + timedelta(days=step), zone) for step in range((last - first).days + 2)]
-    gaps = find_gaps(facts, bounds[0], bounds[-1])
-    missing: list[dict[GapReason, float]] = [{} for _ in bounds[:-1]]
-    for gap in gaps:
-        at = bisect_right(bounds, gap.start) - 1
-        while at < len(missing) and bounds[at] < gap.end:
-            part = min(gap.end, bounds[at + 1]) - max(gap.start, bounds[at])
-            missing[at][gap.reason] = missing[at].get(gap.reason, 0.0) + part.total_seconds()
+    bounds = _midnights(facts.time_zone, first, last)
+    gaps = _missing(facts, bounds[0], bounds[-1])
+    made, at = [], 0
+    for step, expected in enumerate(_expected_by_day(facts, first, bounds)):
+        begin, end = bounds[step], bounds[step + 1]
+        found: dict[GapReason, int] = {}
+        while at < len(gaps) and gaps[at].begin < end:
+            gap = gaps[at]
+            found[gap.reason] = found.get(gap.reason, 0) + min(gap.end, end) - max(gap.begin, begin)
+            if gap.end > end:
+                break
             at += 1
-    days = []
-    for step, reasons in enumerate(missing):
+        seconds = _in_seconds(found) if found else {}
+        whole = round(expected / SECOND)
+        present = max(0, whole - sum(seconds.values()))
         day = first + timedelta(days=step)
-        expected = round(_expected_s(facts, day))
-        seconds = {reason: round(reasons[reason]) for reason in REASONS if round(reasons.get(reason, 0)) > 0}
-        present = max(0, expected - sum(seconds.values()))
-        days.append(DayCoverage(facts.site, facts.camera, day, expected, present, seconds))
-    return days
+        made.append(DayCoverage(facts.site, facts.camera, day, whole, present, seconds))
+    return made
+
+
+def add_up(cameras: Iterable[CameraFacts], first: date, last: date) -> dict[date, tuple[int, int]]:
+    """(expected_s, present_s) of all cameras together on each day from first to last, both included."""
+    expected, lacking = [0] * ((last - first).days + 1), [0] * ((last - first).days + 1)
+    for facts in cameras:
+        bounds = _midnights(facts.time_zone, first, last)
+        for step, some in enumerate(_expected_by_day(facts, first, bounds)):
+            expected[step] += some
+        at = 0
+        for begin, end, *_ in _missing(facts, bounds[0], bounds[-1]):
+            while bounds[at + 1] <= begin:
+                at += 1
+            while end > bounds[at + 1]:
+                lacking[at] += bounds[at + 1] - begin
+                at += 1
+                begin = bounds[at]
+            lacking[at] += end - begin
+    return {
+        first + timedelta(days=step): (round(some / SECOND), round((some - lacking[step]) / SECOND))
+        for step, some in enumerate(expected)
+        if some
+    }
+
+
+def _expected_by_day(facts: CameraFacts, first: date, bounds: Sequence[int]) -> list[int]:
+    """How much is expected of each day; the days from `first` on lie between these bounds."""
+    if facts.since is None or facts.since >= facts.until:
+        return [0] * (len(bounds) - 1)
+    since, until = micros(facts.since), micros(facts.until)
+    if not facts.schedule.spans:
+        cut = [since if one < since else until if one > until else one for one in bounds]
+        return [end - begin for begin, end in pairwise(cut)]
+    return [
+        sum(
+            max(0, min(end, until) - max(begin, since))
+            for begin, end in _expected_on(facts.schedule, facts.time_zone, first + timedelta(days=step))
+        )
+        for step in range(len(bounds) - 1)
+    ]
+
+
+def _in_seconds(found: dict[GapReason, int]) -> dict[GapReason, int]:
+    """Whole seconds by reason, the worst first."""
+    rounded = {reason: round(found[reason] / SECOND) for reason in REASONS if reason in found}
+    return {reason: seconds for reason, seconds in rounded.items() if seconds > 0}
+
+
+@lru_cache(maxsize=512)
+def _midnights(zone: str, first: date, last: date) -> tuple[int, ...]:
+    """When each of these days begins in the zone, and when the last one ends."""
+    days = (last - first).days + 2
+    return tuple(micros(midnight(first + timedelta(days=step), ZoneInfo(zone))) for step in range(days))
 
 
 def unwatched(watches: Sequence[Interval], now: datetime) -> list[Interval]:
@@ -190,91 +249,84 @@ def unwatched(watches: Sequence[Interval], now: datetime) -> list[Interval]:
     return [one for one in (*between, (watches[-1][1], now)) if one[0] < one[1]]
 
 
-def _expected(facts: CameraFacts, begin: datetime, end: datetime) -> Iterator[Interval]:
-    """Expected time within [begin, end), joined over midnight where it goes on."""
-    zone = facts.zone
-    if not facts.schedule.spans:
-        yield begin, end
-        return
-    day, last = begin.astimezone(zone).date(), end.astimezone(zone).date()
-    open_one: Interval | None = None
-    while day <= last:
-        for first, until in expected_on(facts.schedule, zone, day):
-            first, until = max(first, begin), min(until, end)
-            if first >= until:
-                continue
-            if open_one and first <= open_one[1]:
-                open_one = (open_one[0], until)
-            else:
-                if open_one:
-                    yield open_one
-                open_one = (first, until)
-        day += timedelta(days=1)
-    if open_one:
-        yield open_one
-
-
-def _expected_s(facts: CameraFacts, day: date) -> float:
+def _missing(facts: CameraFacts, begin: int, end: int) -> list[Missing]:
     if facts.since is None:
-        return 0.0
-    spans = expected_on(facts.schedule, facts.zone, day)
-    cut = ((max(first, facts.since), min(last, facts.until)) for first, last in spans)
-    return sum((last - first).total_seconds() for first, last in cut if first < last)
+        return []
+    tolerance = round(facts.tolerance_s * SECOND)
+    # wider than asked: whether a hole is long enough does not depend on where the question cuts it
+    first, last = max(begin - DAY, micros(facts.since)), min(end + DAY, micros(facts.until))
+    open_ones: Iterable[Piece] = holes(facts.kept, first, last, tolerance) if first < last else ()
+    if not open_ones:
+        return []
+    if facts.schedule.spans:
+        open_ones = overlaps(_expected(facts, first, last), list(open_ones))
+    pieces = [
+        (max(one, begin), min(other, end))
+        for one, other in open_ones
+        if other - one > tolerance and one < end and other > begin
+    ]
+    if not facts.causes:
+        return [Missing(one, other, "camera_silent", "") for one, other in pieces]
+    return _explained(pieces, facts.causes, tolerance)
 
 
-def _holes(kept: Sequence[Interval], begin: datetime, end: datetime, tolerance: timedelta) -> list[Interval]:
-    """Within [begin, end): where nothing is kept for longer than the tolerance. Footage before and behind counts."""
-    holes: list[Interval] = []
-    covered_to: datetime | None = None
-    for first, last in kept:
-        if covered_to is None or first > covered_to + tolerance:
-            holes.append((covered_to or _EVER, first))
-        covered_to = last if covered_to is None else max(covered_to, last)
-    holes.append((covered_to or _EVER, _NEVER))
-    cut = ((max(first, begin), min(last, end)) for first, last in holes)
-    return [one for one in cut if one[0] < one[1]]
+def _expected(facts: CameraFacts, begin: int, end: int) -> list[Piece]:
+    """Time within [begin, end) that the schedule asks for, joined over midnight where it goes on."""
+    zone = facts.zone
+    day, last = moment(begin).astimezone(zone).date(), moment(end).astimezone(zone).date()
+    days = (day + timedelta(days=step) for step in range((last - day).days + 1))
+    pieces = (piece for one in days for piece in _expected_on(facts.schedule, facts.time_zone, one))
+    return joined(((max(one, begin), min(other, end)) for one, other in pieces if one < end and other > begin), 0)
 
 
-def _overlaps(some: Iterable[Interval], others: Sequence[Interval]) -> Iterator[Interval]:
-    """Where both are; each is in order and does not overlap itself."""
-    at = 0
-    for begin, end in some:
-        while at < len(others) and others[at][1] <= begin:
-            at += 1
-        step = at
-        while step < len(others) and others[step][0] < end:
-            yield max(begin, others[step][0]), min(end, others[step][1])
-            step += 1
+@lru_cache(maxsize=4096)
+def _expected_on(schedule: Schedule, zone: str, day: date) -> tuple[Piece, ...]:
+    return tuple((micros(begin), micros(end)) for begin, end in expected_on(schedule, ZoneInfo(zone), day))
 
 
-def _explained(piece: Interval, causes: Sequence[Cause], tolerance: timedelta) -> list[Gap]:
-    """The piece cut by what explains it. What remains is silence, unless it is but a sliver between two others."""
-    gaps: list[Gap] = []
-    near = [one for one in causes if one.start < piece[1] and one.end > piece[0]]
-    left = [piece]
-    for reason in _PRECEDENCE if near else ():
-        for cause in (one for one in near if one.reason == reason):
-            rest: list[Interval] = []
-            for begin, end in left:
-                first, last = max(begin, cause.start), min(end, cause.end)
-                if first >= last:
-                    rest.append((begin, end))
-                    continue
-                gaps.append(Gap(first, last, reason, cause.detail))
-                rest.extend(one for one in ((begin, first), (last, end)) if one[0] < one[1])
-            left = rest
-    gaps.extend(Gap(*one, "camera_silent") for one in left if not gaps or one[1] - one[0] > tolerance)
-    return _joined(sorted(gaps, key=lambda gap: gap.start), tolerance)
-
-
-def _joined(gaps: list[Gap], tolerance: timedelta) -> list[Gap]:
-    """Neighbours of one reason and detail as one."""
-    joined: list[Gap] = []
-    for gap in gaps:
-        before = joined[-1] if joined else None
-        same = before is not None and (before.reason, before.detail) == (gap.reason, gap.detail)
-        if before is not None and same and gap.start - before.end <= tolerance:
-            joined[-1] = Gap(before.start, max(before.end, gap.end), gap.reason, gap.detail)
+def _explained(pieces: Iterable[Piece], causes: Sequence[Cause], tolerance: int) -> list[Missing]:
+    """The pieces (in order) cut by what explains them."""
+    ranked = ((_RANK[cause.reason], at, cause) for at, cause in enumerate(causes) if cause.reason in _RANK)
+    waiting = sorted(ranked, key=lambda one: one[2].start, reverse=True)
+    near: list[tuple[int, int, Cause]] = []
+    found: list[Missing] = []
+    for piece in pieces:
+        while waiting and waiting[-1][2].start < piece[1]:
+            near.append(waiting.pop())
+        near = [one for one in near if one[2].end > piece[0]]
+        if near:
+            found += _cut(piece, [cause for *_, cause in sorted(near, key=lambda one: one[:2])], tolerance)
         else:
-            joined.append(gap)
-    return joined
+            found.append(Missing(*piece, "camera_silent", ""))
+    return found
+
+
+def _cut(piece: Piece, causes: Iterable[Cause], tolerance: int) -> list[Missing]:
+    """The piece cut by its causes, the strongest first. What remains is silence, unless it is but a sliver."""
+    gaps: list[Missing] = []
+    left = [piece]
+    for cause in causes:
+        rest: list[Piece] = []
+        for begin, end in left:
+            first, last = max(begin, cause.start), min(end, cause.end)
+            if first >= last:
+                rest.append((begin, end))
+                continue
+            gaps.append(Missing(first, last, cause.reason, cause.detail))
+            rest.extend(one for one in ((begin, first), (last, end)) if one[0] < one[1])
+        left = rest
+    gaps.extend(Missing(*one, "camera_silent", "") for one in left if not gaps or one[1] - one[0] > tolerance)
+    return _together(sorted(gaps), tolerance)
+
+
+def _together(gaps: Iterable[Missing], tolerance: int) -> list[Missing]:
+    """Neighbours of one reason and detail as one."""
+    made: list[Missing] = []
+    for gap in gaps:
+        before = made[-1] if made else None
+        same = before is not None and before[2:] == gap[2:]
+        if before is not None and same and gap.begin - before.end <= tolerance:
+            made[-1] = Missing(before.begin, max(before.end, gap.end), gap.reason, gap.detail)
+        else:
+            made.append(gap)
+    return made

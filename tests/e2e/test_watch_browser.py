@@ -95,6 +95,72 @@ def test_the_timeline_is_zoomed_dragged_clicked_and_hovered(viewer: Viewer, brow
     assert page.errors == []
 
 
+def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Viewer, browser: Any) -> None:
+    page = _opened(browser, viewer, f"{FIRST.replace('lobby', 'lobby,ho/gate')}", locale="en-GB")
+    line, chosen = page.locator(".line"), page.locator(".pick .said")
+    eventually(lambda: _shows(page, "08:00:01"))
+    page.keyboard.press("o")
+    page.get_by_text("End: 08:00:01. Go to the start").wait_for()
+    page.keyboard.press("i")  # not an end any more: the range would end as it begins
+    page.get_by_text("Start: 08:00:01. Go to the end").wait_for()
+    page.get_by_label("Date and time to show").fill("2026-01-31T08:10:03")
+    eventually(lambda: _shows(page, "08:10:03"))
+    page.get_by_role("button", name="End of the range here (O)").click()
+    told = "31 Jan 08:00:01 \N{EN DASH} 08:10:03 WIB 10 min 2 s · 2 cameras"
+    eventually(lambda: " ".join(chosen.inner_text().split()) == told)
+    link = page.url
+    assert "from=2026-01-31T01%3A00%3A01Z&to=2026-01-31T01%3A10%3A03Z" in link
+    page.locator(".pick").get_by_role("link", name="Export").click()
+    page.get_by_text(re.compile("4 recordings, ")).wait_for()
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect(page.get_by_label("From (time)")).to_have_value("08:00:01")
+    expect(page.get_by_label("To (time)")).to_have_value("08:10:03")
+    page.go_back()
+    eventually(lambda: _shows(page, "08:10:03"))
+    eventually(lambda: " ".join(chosen.inner_text().split()) == told)
+    page.locator(".pick").get_by_role("link", name="Hold").click()
+    page.wait_for_url(
+        re.compile(r"/holds\?camera=ho%2Flobby%2Cho%2Fgate&from=2026-01-31T08%3A00&to=2026-01-31T08%3A11")
+    )
+    page.get_by_role("button", name="Hold", exact=True).wait_for()
+
+    page.goto(link)
+    eventually(lambda: " ".join(chosen.inner_text().split()) == told)
+    eventually(lambda: _shows(page, "08:10:03"))
+
+    def at(name: str) -> float:
+        state = page.evaluate(PICK)
+        return float(line.bounding_box()["x"] + state[name])
+
+    y = line.bounding_box()["y"] + 45
+    page.mouse.move(at("to"), y)  # its end is dragged on, and seen on the way
+    page.mouse.down()
+    page.mouse.move(at("to") + 60, y, steps=4)
+    page.locator(".tip b", has_text="31 Jan 2026 08:").wait_for()
+    page.mouse.up()
+    eventually(lambda: "08:00:01 \N{EN DASH} 08:10:03" not in chosen.inner_text())
+    assert "08:00:01 \N{EN DASH} 08:" in chosen.inner_text()
+    page.keyboard.press("Escape")
+    page.locator(".pick").wait_for(state="hidden")
+    assert "from=" not in page.url
+    page.keyboard.down("Shift")
+    page.mouse.move(at("head") - 100, y)
+    page.mouse.down()
+    page.mouse.move(at("head") + 2, y, steps=4)  # ends at the playhead, to which it is drawn
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    eventually(lambda: "\N{EN DASH} 08:10:03 WIB" in chosen.inner_text())
+    assert page.errors == []
+
+
+PICK = """() => {
+  const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
+  const app = roots.find((one) => one?.app).app, line = app.line;
+  return { to: line.x(app.pick.to), head: line.x(app.at) };
+}"""
+"""Where the end of the range and the playhead are drawn."""
+
+
 def test_from_a_search_and_from_a_recording_to_the_timeline(viewer: Viewer, browser: Any) -> None:
     page = new_page(browser, viewer, locale="en-GB")
     page.goto(f"{viewer.url}/?camera=ho/lobby")

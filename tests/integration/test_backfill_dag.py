@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import gcs_server
 import pytest
 
+import weed
 from airflow_runs import DagRunResult
 from catalogue_world import ask
 from test_footage_dag import Place
@@ -29,6 +33,7 @@ from vms.config import load_config
 from vms.model import RunRef, dump
 from vms.steps import remaking
 from vms.steps.repair import Stores
+from vms.stores import Store, open_store
 from vms.stores.keeping import Protection
 
 pytestmark = pytest.mark.slow
@@ -305,6 +310,97 @@ def test_recompressing_makes_smaller_renditions_proves_them_and_retires_the_old_
     nightly = office.place.airflow.run("integrity", datetime(2026, 1, 9, tzinfo=UTC))
     assert nightly.state == "success", nightly.log[-6000:]
     assert len(renditions(office.place.nas)) == 4
+
+
+@pytest.fixture(params=["s3", "gs"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a new store in a bucket; asked for before the place, whose Airflow inherits the connection to it."""
+    if request.param == "s3":
+        server: weed.S3Server = request.getfixturevalue("s3_server")
+        monkeypatch.setenv("AIRFLOW_CONN_BUCKET", weed.connection_text(server.endpoint))
+        yield f"s3://{weed.BUCKET}/{secrets.token_hex(8)}"
+        return
+    with gcs_server.run_gcs() as google:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", google.endpoint)
+        monkeypatch.setenv("AIRFLOW_CONN_BUCKET", gcs_server.CONNECTION)
+        google.make_bucket()
+        yield f"gs://{gcs_server.BUCKET}/footage"
+
+
+def rot(store: Store, key: str, folder: Path) -> None:
+    """Other bytes of the same length under this key."""
+    data = bytearray(b"".join(store.open_range(key)))
+    data[len(data) // 2] ^= 1
+    (folder / "rotten").write_bytes(data)
+    store.delete([key])
+    store.put(folder / "rotten", key, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+
+def test_copies_in_a_bucket_are_verified_put_again_and_made_smaller_as_those_of_a_folder(
+    bucket: str,
+    office: Office,
+    clip: Callable[[int], Path],
+    tmp_path: Path,
+) -> None:
+    sites = office.place.home.sites_file
+    text = sites.read_text().replace("crf: 30", "crf: 15")
+    text = text.replace("profiles:", "profiles:\n  tiny: {codec: h264, preset: medium, crf: 45}")
+    text = text.replace("stores:", f"stores:\n  cloud: {{url: '{bucket}', conn_id: bucket}}", 1)
+    sites.write_text(text.replace("stores: [nas]", "stores: [nas, cloud]"))
+    for number in range(4):
+        office.place.leave(f"lobby/20260131_10000{number}.mp4", clip(number))
+    assert office.place.run().state == "success"
+    store = open_store("cloud", bucket, conn_id="bucket")
+    store.identify(None)
+
+    def films() -> list[str]:
+        return [one.key for one in store.list() if one.key.endswith(".mp4")]
+
+    gone, rotten, nowhere, _ = films()
+    store.delete([gone, nowhere])
+    (office.place.nas / nowhere).unlink()
+    rot(store, rotten, tmp_path)
+
+    verified = office.run(office.begin(office.order("verify")))
+
+    assert verified.state == "failed"
+    assert weed.SECRET not in verified.log
+    with closing(connect(office.place.owner_url)) as conn:
+        found = ask(conn, "SELECT name, outcome FROM backfill_item JOIN store USING (store_id)")
+    assert Counter(found) == Counter(
+        {
+            ("cloud", "lost"): 2,
+            ("cloud", "damaged"): 1,
+            ("cloud", "proven"): 1,
+            ("nas", "lost"): 1,
+            ("nas", "proven"): 3,
+        }
+    )
+
+    mended = office.run(office.begin(office.order("reupload")))
+
+    assert mended.state == "success", mended.log[-6000:]
+    assert set(office.place.states().values()) == {"archived"}
+    assert {len(row.copies) for row in office.place.recordings().values()} == {2}
+    assert len(films()) == 5, "the rotten one stays, the good one lies beside it"
+    again = office.run(office.begin(office.order("verify")))
+    assert again.state == "success", again.log[-6000:]
+
+    before = office.place.recordings()
+    row = before["lobby/20260131_100003.mp4"]
+    with closing(connect(office.place.owner_url)) as conn:
+        add_hold(conn, [("ho", "lobby")], row.start_utc, row.end_utc, "theft", "hr", datetime.now(UTC))
+    held = [name for name, one in before.items() if one.start_utc < row.end_utc and one.end_utc > row.start_utc]
+    remade = office.run(office.begin(office.order("recompress", profile="tiny")))
+
+    assert remade.state == "success", remade.log[-6000:]
+    after = office.place.recordings()
+    assert {name for name, one in after.items() if one.profile == "quick"} == set(held)
+    in_catalogue = {copy.key for one in after.values() for copy in one.copies if copy.store == "cloud"}
+    assert in_catalogue == set(films()) - {rotten}, "the former ones are gone"
+    for name in set(before) - set(held):
+        assert (after[name].rendition_bytes or 0) < (before[name].rendition_bytes or 0)
+    assert office.run(office.begin(office.order("verify"))).state == "success"
 
 
 class Killed(BaseException):

@@ -36,8 +36,8 @@ from vms.ledger import Ledger
 from vms.model import SourceSeen
 
 FIELDS = {
-    "id", "site", "camera", "start_utc", "end_utc", "duration_s", "state", "reason", "source_name", "source_bytes",
-    "source_sha256", "rendition_bytes", "codec", "profile", "time_basis", "copies",
+    "id", "site", "camera", "start_utc", "end_utc", "duration_s", "state", "reason", "message", "remedy",
+    "source_name", "source_bytes", "source_sha256", "rendition_bytes", "codec", "profile", "time_basis", "copies",
 }  # fmt: skip
 
 Vms = Callable[..., Result]
@@ -133,7 +133,28 @@ def test_table_is_on_the_sites_clock_and_takes_names_as_text(conn: Connection, v
     assert "2026-01-31 11:00:00 WIT" in text
     assert "[red]b%0Aad.mp4" in text or "[red]b?ad.mp4" in text
     assert "no_video_stream" in text
+    (bad,) = objects(vms("recordings", "--json", "--state", "quarantined"))
+    assert bad["message"]
+    assert bad["remedy"]
+    assert f"  {bad['message']}\n  What to do: {bad['remedy']}" in text  # why, and what to do
     assert "there are more" in vms("recordings", "--limit", "2").output
+
+
+def test_all_about_one(conn: Connection, vms: Vms) -> None:
+    fill(conn)
+    first = objects(vms("recordings", "--json"))[-1]
+    told = objects(vms("recordings", "--json", "--id", str(first["id"])))[0]
+    lineage = told.pop("lineage")
+    assert told == first
+    assert isinstance(lineage, list)
+    assert {"planned", "archived"} <= {event["event"] for event in lineage}
+    text = vms("recordings", "--id", str(first["id"])).output
+    assert "2026-01-31 08:00:00 WIB" in text
+    (copy,) = first["copies"]  # type: ignore[misc]
+    for part in (first["source_sha256"], copy["key"], copy["checksum"], "archived"):  # type: ignore[index]
+        assert str(part) in text
+    assert isinstance(vms("recordings", "--id", "999").exception, CatalogueError)
+    assert vms("recordings", "--id", "1", "--site", "ho").exit_code == 2
 
 
 def test_wrong_words(conn: Connection, vms: Vms) -> None:

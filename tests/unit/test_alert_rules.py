@@ -18,6 +18,7 @@ from vms.alerts.picture import coverage_picture
 from vms.catalogue.alerts import AlertRow
 from vms.config_alerts import AlertPolicy
 from vms.coverage import CameraFacts, DayCoverage
+from vms.pieces import micros
 from vms.schedule import parse_schedule
 
 NOW = datetime(2026, 2, 1, 3, 0, tzinfo=UTC)
@@ -34,7 +35,7 @@ def wrong(facts: Facts) -> list[Condition]:
 
 def a_camera(silent: timedelta, schedule: str = "", usual_s: float = 300.0) -> tuple[CameraFacts, float]:
     until = NOW - timedelta(minutes=15)
-    kept = [(NOW - timedelta(days=5), until - silent)]
+    kept = [(micros(NOW - timedelta(days=5)), micros(until - silent))]
     since = NOW - timedelta(days=5)
     plan = parse_schedule(schedule)
     return CameraFacts("ho", "lobby", "Lobby", "Asia/Jakarta", plan, 5.0, since, until, kept), usual_s

@@ -11,7 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vms.coverage import OPEN, REASONS, REMEDIES, CameraFacts, Cause, DayCoverage, Gap, by_day, find_gaps, unwatched
+from vms.coverage import (
+    OPEN,
+    REASONS,
+    REMEDIES,
+    CameraFacts,
+    Cause,
+    DayCoverage,
+    Gap,
+    add_up,
+    by_day,
+    find_gaps,
+    unwatched,
+)
+from vms.pieces import micros
 from vms.schedule import Interval, parse_schedule
 
 DAY = date(2026, 1, 31)
@@ -33,7 +46,7 @@ def facts(*kept: Interval, **changes: Any) -> CameraFacts:
         tolerance_s=5,
         since=at(-240),
         until=at(240),
-        kept=kept,
+        kept=[(micros(begin), micros(end)) for begin, end in kept],
     )
     return replace(made, **changes)
 
@@ -42,6 +55,10 @@ def shown(gaps: list[Gap]) -> list[tuple[float, float, str]]:
     return [
         ((gap.start - ZERO) / timedelta(hours=1), (gap.end - ZERO) / timedelta(hours=1), gap.reason) for gap in gaps
     ]
+
+
+def cause(begin: datetime, end: datetime, reason: Any, detail: str = "") -> Cause:
+    return Cause(micros(begin), micros(end), reason, detail)
 
 
 def a_day(given: CameraFacts) -> DayCoverage:
@@ -84,10 +101,10 @@ def test_a_camera_counts_from_its_first_footage_to_what_should_be_archived_by_no
 
 def test_each_piece_of_a_gap_has_its_reason() -> None:
     causes = (
-        Cause(at(2), at(3), "quarantined", "no_moov"),
-        Cause(at(5), at(6), "waiting"),
-        Cause(at(4), at(12), "not_looked"),
-        Cause(at(11), at(13), "acknowledged", "Sari: power cut"),
+        cause(at(2), at(3), "quarantined", "no_moov"),
+        cause(at(5), at(6), "waiting"),
+        cause(at(4), at(12), "not_looked"),
+        cause(at(11), at(13), "acknowledged", "Sari: power cut"),
     )
     found = find_gaps(facts((at(-1), at(1)), (at(20), at(30)), causes=causes), at(0), at(24))
     assert shown(found) == [
@@ -104,13 +121,13 @@ def test_each_piece_of_a_gap_has_its_reason() -> None:
 
 
 def test_slivers_between_files_of_one_kind_are_not_silence() -> None:
-    causes = tuple(Cause(at(8, 300 * step + 2), at(8, 300 * (step + 1)), "waiting") for step in range(12))
+    causes = tuple(cause(at(8, 300 * step + 2), at(8, 300 * (step + 1)), "waiting") for step in range(12))
     found = find_gaps(facts((at(-1), at(8)), (at(9), at(30)), causes=causes), at(0), at(24))
     assert shown(found) == [(8 + 2 / 3600, 9, "waiting")]
 
 
 def test_the_worst_reason_of_a_day_is_the_one_for_a_person() -> None:
-    causes = (Cause(at(2), at(3), "waiting"), Cause(at(3), at(4), "lost"), Cause(at(4), at(24), "purged"))
+    causes = (cause(at(2), at(3), "waiting"), cause(at(3), at(4), "lost"), cause(at(4), at(24), "purged"))
     day = a_day(facts((at(-1), at(2)), causes=causes))
     assert (day.reason, day.open_s) == ("lost", 3600)
     assert "waiting" not in OPEN
@@ -152,11 +169,36 @@ def test_whatever_there_is_gaps_and_footage_make_the_expected_time(kept: Any, ca
             joined[-1] = (joined[-1][0], max(joined[-1][1], end))
         else:
             joined.append((begin, end))
-    explained = tuple(Cause(at(a / 60), at(b / 60), reason) for a, b, reason in causes if a < b)
+    explained = tuple(cause(at(a / 60), at(b / 60), reason) for a, b, reason in causes if a < b)
     given = facts(*joined, causes=explained)
     gaps = find_gaps(given, at(0), at(72))
     assert all(one.end <= two.start for one, two in pairwise(gaps))
     covered = sum((min(last, at(72)) - max(first, at(0))).total_seconds() for first, last in joined)
     assert covered + sum(gap.seconds for gap in gaps) == pytest.approx(72 * 3600)
-    for day in by_day(given, DAY, DAY + timedelta(days=2)):
+    days = by_day(given, DAY, DAY + timedelta(days=2))
+    for day in days:
         assert day.present_s + sum(day.missing_s.values()) == day.expected_s == 86400
+    twice = add_up([given, given], DAY, DAY + timedelta(days=2))
+    assert twice == {day.day: (2 * day.expected_s, 2 * day.present_s) for day in days}
+
+
+@given(kept=INTERVALS, causes=st.lists(st.tuples(MINUTES, MINUTES, st.sampled_from(REASONS)), max_size=5))
+def test_each_minute_has_the_reason_that_explains_it_best(kept: Any, causes: Any) -> None:
+    """Against the definition, minute by minute."""
+    explained = [(first, last, reason) for first, last, reason in causes if first < last]
+    given = facts(
+        *((at(a / 60), at(b / 60)) for a, b in sorted(kept)),
+        causes=tuple(cause(at(a / 60), at(b / 60), reason) for a, b, reason in explained),
+    )
+    found = {
+        int((gap.start - ZERO) / timedelta(minutes=1)) + step: gap.reason
+        for gap in find_gaps(given, at(0), at(72))
+        for step in range(int(gap.seconds // 60))
+    }
+    strength = ("acknowledged", "lost", "purged", "waiting", "quarantined", "never_arrived", "clock_jump", "not_looked")
+    for minute in range(72 * 60):
+        if any(a <= minute < b for a, b in kept):
+            assert minute not in found
+            continue
+        reasons = {reason for a, b, reason in explained if a <= minute < b}
+        assert found[minute] == next((one for one in strength if one in reasons), "camera_silent")

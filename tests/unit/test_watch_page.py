@@ -49,6 +49,24 @@ def test_the_moment_of_the_address_is_the_clock_of_the_first_cameras_site(text: 
     assert watch._moment(text, (("shop", "till"),), SITES) == moment
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "minutes"),
+    [
+        ("2026-01-31T01:00:05Z", "2026-01-31T09:10:05", (1, 10)),
+        ("2026-01-31T01:00:05Z", "2026-01-31T01:00:05Z", None),
+        ("2026-01-31T02:00:05Z", "2026-01-31T01:00:05Z", None),
+        ("2026-01-31T01:00:05Z", "", None),
+        ("<script>", "2026-01-31T01:00:05Z", None),
+    ],
+)
+def test_the_range_of_the_address_ends_after_it_begins(
+    begin: str, end: str, minutes: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch.st, "query_params", {"from": begin, "to": end})
+    found = watch._range((("shop", "till"),), SITES)
+    assert (found and (found[0].hour, found[1].minute)) == minutes
+
+
 @pytest.mark.parametrize("lang", ["id", "en"])
 def test_the_component_has_words_for_all_that_it_says(lang: str) -> None:
     given = watch.page(Words(lang), SITES, (("ho", "lobby"), ("shop", "till")), None, may_take=True)

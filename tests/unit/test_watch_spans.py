@@ -8,6 +8,7 @@ from viewer.i18n import Words
 from viewer.watch import spans
 from vms.catalogue.timeline import Stretch
 from vms.coverage import CameraFacts, Cause
+from vms.pieces import micros
 from vms.schedule import parse_schedule
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC)
@@ -19,14 +20,15 @@ HOUR_MS = 3_600_000
 def _facts(kept: list[tuple[datetime, datetime]], causes: tuple[Cause, ...] = ()) -> CameraFacts:
     return CameraFacts(
         site="ho", camera="lobby", camera_name="Lobi", time_zone="Asia/Jakarta", schedule=parse_schedule(""),
-        tolerance_s=5, since=DAY, until=DAY + 20 * HOUR, kept=kept, causes=causes,
+        tolerance_s=5, since=DAY, until=DAY + 20 * HOUR,
+        kept=[(micros(begin), micros(end)) for begin, end in kept], causes=causes,
     )  # fmt: skip
 
 
 def test_footage_is_cut_to_what_was_asked_and_gaps_have_their_reasons() -> None:
     asked = spans.Asked((KEY,), DAY + HOUR, DAY + 5 * HOUR)
     kept = [(DAY, DAY + 2 * HOUR), (DAY + 3 * HOUR, DAY + 4 * HOUR)]
-    facts = _facts(kept, (Cause(DAY + 2 * HOUR, DAY + 3 * HOUR, "waiting"),))
+    facts = _facts(kept, (Cause(micros(DAY + 2 * HOUR), micros(DAY + 3 * HOUR), "waiting"),))
     found = [
         Stretch(KEY, 1, DAY, DAY + 2 * HOUR, lacking=True, damaged=False, doubtful=True),
         Stretch(KEY, 2, DAY + 3 * HOUR, DAY + 4 * HOUR, lacking=False, damaged=True, doubtful=False),

@@ -14,6 +14,7 @@ class App {
     this.data = new Data(this);
     this.clock = new Clock([[0, 0, ""]], given.months);
     this.line = new Line(this);
+    this.pick = new Pick(this);
     this.build();
     this.given = { ...given, cameras: [] };
     this.take(given);
@@ -44,6 +45,8 @@ class App {
     }
     if (moved) this.at = given.at;
     if (this.at === null) this.at = Date.now();
+    if (String(given.range) !== String(before.range) || !this.taken) this.pick.give(given.range);
+    this.taken = true;
     if (fresh || moved) {
       const span = this.line.from && !moved ? this.line.span : 3 * HOUR;
       this.line.resize();
@@ -81,6 +84,7 @@ class App {
     if (index === this.main || !this.cameras[index]) return;
     this.main = index;
     this.clock = new Clock(this.data.clock || [[0, 0, ""]], this.given.months);
+    this.pick.say();
     if (this.tiles.some((one) => one.camera === this.cameras[index])) { this.mark(); this.paint(true); return; }
     this.fill();
     this.seek(this.at);
@@ -111,8 +115,8 @@ class App {
       h("div", { class: "group" }, button("gapback", w.gap_previous, () => this.step("gap", "previous")), button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
         this.playButton, button("forth10", w.forth10, () => this.seek(this.at + 10 * SECOND)), button("last", w.next, () => this.step("recording", "next")), button("gapforth", w.gap_next, () => this.step("gap", "next"))),
       h("div", { class: "group when" }, this.field, this.zone),
-      this.roomGroup,
-      h("div", { class: "group" }, this.speed, this.lowButton, this.muteButton, button("lens", w.lens, () => this.look()),
+      this.roomGroup, this.pick.tools,
+      h("div", { class: "group more" }, this.speed, this.lowButton, this.muteButton, button("lens", w.lens, () => this.look()),
         this.given.may_take ? button("shot", w.shot, () => this.shot()) : null, button("full", w.full, () => this.full()),
         button("link", w.copy_link, async () => {
           await copyText(this.address().href);
@@ -128,7 +132,7 @@ class App {
     const table = h("details", { class: "list", ontoggle: () => this.fillList() }, h("summary", {}, w.list),
       h("div", { class: "scroll" }, h("table", {}, this.list)));
     this.table = table;
-    this.root.replaceChildren(this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.legend, table,
+    this.root.replaceChildren(this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, table,
       h("p", { class: "soft keys" }, w.keys), this.help);
   }
   address() {
@@ -136,19 +140,25 @@ class App {
     url.searchParams.delete("site");
     url.searchParams.set("camera", this.cameras.map((one) => one.key).join(","));
     if (this.room) url.searchParams.set("show", this.room);
-    url.searchParams.set("at", new Date(Math.floor(this.at / 1000) * 1000).toISOString().replace(".000", ""));
+    const write = (name, ms) => url.searchParams.set(name, new Date(ms).toISOString().replace(".000", ""));
+    write("at", Math.floor(this.at / 1000) * 1000);
+    for (const name of ["from", "to"]) if (this.pick.whole) write(name, this.pick[name]); else url.searchParams.delete(name);
     return url;
   }
   settle() {
     clearTimeout(this.settling);
-    this.settling = setTimeout(() => { if (this.alive) history.replaceState(history.state, "", this.address()); }, 700);
+    this.settling = setTimeout(() => this.settleNow(), 700);
   }
+  settleNow() { clearTimeout(this.settling); if (this.alive && this.at !== null) history.replaceState(history.state, "", this.address()); }
+  // To another page with nothing lost: Streamlit's own way would leave the address it goes to behind as one of this page's.
+  leave(href) { this.settleNow(); history.pushState(null, "", href); dispatchEvent(new PopStateEvent("popstate")); }
   fault(text) { this.message.textContent = text; this.message.hidden = !text; }
   loadedTimeline() {
     this.fault("");
     this.clock = new Clock(this.data.clock || [[0, 0, "UTC"]], this.given.months);
     this.line.draw();
     this.paint(true);
+    this.pick.say();
     if (this.table.open) this.fillList();
     for (const tile of this.tiles) if (tile.explained) this.explain(tile, this.at);
   }
@@ -362,11 +372,12 @@ class App {
       "+": () => line.zoom(0.5), "=": () => line.zoom(0.5), "-": () => line.zoom(2),
       PageUp: () => line.show(line.from - line.span, line.from), PageDown: () => line.show(line.to, line.to + line.span),
       m: () => this.mute(), f: () => this.full(), z: () => this.look(),
+      i: () => this.pick.begin(), o: () => this.pick.end(),
       ",": () => this.frameStep(-1), ".": () => this.frameStep(1), "<": () => this.faster(-1), ">": () => this.faster(1),
       g: () => this.step("gap", event.shiftKey ? "previous" : "next"), s: () => { if (!this.given.may_take) return false; this.shot(); },
       1: () => this.cameras.length > 1 && this.show(1), 4: () => this.cameras.length > 1 && this.show(4), 9: () => this.cameras.length > 1 && this.show(9),
       ArrowUp: () => this.choose(this.main - 1), ArrowDown: () => this.choose(this.main + 1),
-      "?": () => { if (this.help.open) this.help.close(); else this.help.showModal(); }, Escape: () => { if (this.tile.lens.scale === 1) return false; this.tile.lens.to(1); },
+      "?": () => { if (this.help.open) this.help.close(); else this.help.showModal(); }, Escape: () => { if (this.tile.lens.scale === 1) return this.pick.clear(); this.tile.lens.to(1); },
     }[key];
     if (!does || does() === false) return;
     event.preventDefault();

@@ -67,12 +67,18 @@ class Line {
     this.canvas.setPointerCapture?.(event.pointerId);
     this.pointers.set(event.pointerId, [x, y]);
     const atHead = this.app.at !== null && Math.abs(this.x(this.app.at) - x) < 9 && y < 30;
-    this.drag = { x, y, from: this.from, to: this.to, moved: false, scrub: atHead, many: this.pointers.size > 1 };
+    const pick = this.app.pick, edge = atHead || y < 24 ? null : pick.near(x, event.pointerType === "mouse" ? 7 : 20);
+    const fixed = edge ? (edge === "from" ? pick.to : pick.from) : (event.shiftKey || pick.drawing) && x >= this.gutter ? this.ms(x) : null;
+    this.drag = { x, y, from: this.from, to: this.to, moved: false, scrub: atHead && fixed === null, fixed, many: this.pointers.size > 1 };
   }
   _move(event) {
     const [x, y] = this._place(event);
     const before = this.pointers.get(event.pointerId);
-    if (!before || !this.drag) { this.hover([x, y]); return; }
+    if (!before || !this.drag) {
+      this.node.classList.toggle("edge", y >= 24 && this.app.pick.near(x, 7) !== null);
+      this.hover([x, y]);
+      return;
+    }
     if (this.pointers.size === 2) {
       const [one, other] = [...this.pointers.values()].map((each) => each[0]);
       const gap = Math.abs(one - other), middle = this.ms((one + other) / 2);
@@ -85,6 +91,7 @@ class Line {
     this.pointers.set(event.pointerId, [x, y]);
     if (Math.abs(x - this.drag.x) > 4) this.drag.moved = true;
     if (!this.drag.moved) return;
+    if (this.drag.fixed !== null) { this.app.pick.drag(this.drag.fixed, this.ms(Math.max(this.gutter, Math.min(this.width, x)))); this.hover([x, y]); return; }
     if (this.drag.scrub) { this.app.scrub(this.ms(x)); this.hover([x, y]); return; }
     const by = ((this.drag.x - x) / (this.width - this.gutter)) * (this.drag.to - this.drag.from);
     this.show(this.drag.from + by, this.drag.to + by);
@@ -96,7 +103,7 @@ class Line {
     if (this.pointers.size === 0) this.drag = null;
     if (!drag || many) return;
     const [x, y] = this._place(event);
-    if (drag.scrub && drag.moved) this.app.seek(this.ms(x));
+    if (drag.fixed !== null && drag.moved) { this.app.pick.draw(false); this.app.pick.changed(); } else if (drag.scrub && drag.moved) this.app.seek(this.ms(x));
     else if (!drag.moved) {
       if (y > 26) this.app.choose(this.row(y));
       if (x >= this.gutter) this.app.seek(this.ms(x));
@@ -177,6 +184,7 @@ class Line {
       pen.fillText(text, x + 5, 11);
     }
     this.app.cameras.forEach((camera, at) => this._row(camera, 26 + at * this.rowHeight, c));
+    this.app.pick.paint(pen, this, c);
     pen.restore();
     this.app.cameras.forEach((camera, at) => this._name(camera, at, 26 + at * this.rowHeight, c));
     if (this.place) this._needle(this.place[0], c.soft, false);

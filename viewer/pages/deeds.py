@@ -92,7 +92,7 @@ def _table(words: Words, rows: list[LogRow], zone: str) -> str:
             row.who or words("log.unknown"),
             row.address or words("log.machine"),
             words.one_of("action", row.action, row.action),
-            audit_log.what(words, row),
+            audit_log.what(words, row, zone),
         )
         lines.append(cells)
     return frame.plain_table(heads, lines)

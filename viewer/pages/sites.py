@@ -12,6 +12,7 @@ from viewer import components, database, formats, frame, overview
 from viewer.i18n import Words
 from vms.catalogue import coverage, reads, reads_sites
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteOverview, SiteRow
+from vms.pieces import Piece
 
 
 def draw(words: Words, goto: frame.Goto) -> None:
@@ -79,7 +80,7 @@ def _problems(scope: str, site: str) -> list[RecordingRow]:
 
 
 @st.cache_data(ttl=30, max_entries=50, show_spinner=False)
-def _day(scope: str) -> dict[str, dict[str, list[overview.Interval]]]:
+def _day(scope: str) -> dict[str, dict[str, list[Piece]]]:
     """What each camera of each site has archived of the last 24 hours."""
     now = datetime.now(UTC)
     with database.pool().connection(scope) as conn:

@@ -1,7 +1,8 @@
 """Watch: cameras along time, and their picture at any moment.
 
-The address says which cameras and when: ?camera=ho/lobby,ho/gate&at=2026-01-31T01:05:00Z. The component keeps the
-moment in the address up to date by itself; what it asks while it is used is answered by viewer.watch.routes.
+The address says which cameras and when: ?camera=ho/lobby,ho/gate&at=2026-01-31T01:05:00Z, and which range is chosen:
+&from=...&to=... The component keeps both up to date in the address by itself; what it asks while it is used is answered
+by viewer.watch.routes.
 """
 
 from __future__ import annotations
@@ -44,13 +45,32 @@ def draw(words: Words, _goto: frame.Goto) -> None:
         None if "watch.seen" in st.session_state else _newest(chosen)
     )
     st.session_state["watch.seen"] = True
-    components.watch(page(words, sites, chosen, at, may_take=frame.visitor().may("export")), "watch")
+    person = frame.visitor()
+    made = page(
+        words,
+        sites,
+        chosen,
+        at,
+        chosen_range=_range(chosen, sites),
+        may_take=person.may("export"),
+        may_hold=person.may("hold"),
+    )
+
+    components.watch(made, "watch")
 
 
 def page(
-    words: Words, sites: Sequence[SiteRow], cameras: Sequence[CameraKey], at: datetime | None, *, may_take: bool
+    words: Words,
+    sites: Sequence[SiteRow],
+    cameras: Sequence[CameraKey],
+    at: datetime | None,
+    *,
+    chosen_range: tuple[datetime, datetime] | None = None,
+    may_take: bool,
+    may_hold: bool = False,
 ) -> dict[str, Any]:
-    """All that the component is given. at: the moment to show (UTC), None to stay where it is. may_take: pictures."""
+    """All that the component is given. at: the moment to show (UTC), None to stay where it is. may_take: pictures and
+    exports."""
     names = {(site.id, camera.id): (camera.name, site.name) for site in sites for camera in site.cameras}
     several = len({site for site, _ in cameras}) > 1
     return {
@@ -63,9 +83,11 @@ def page(
             for key in cameras
         ],
         "at": spans.milliseconds(at) if at else None,
+        "range": [spans.milliseconds(one) for one in chosen_range] if chosen_range else None,
         "player": f"{visit.PREFIX}/{routes.HLS}",
         "months": formats.short_months(words),
         "may_take": may_take,
+        "may_hold": may_hold,
         "keys": [[keys, words.one_of("watch.key", name)] for name, keys in KEYS.items() if may_take or name != "shot"],
         "words": {name: words.one_of("watch.say", name) for name in SAID},
     }
@@ -78,7 +100,8 @@ SAID = (
     "is_doubtful", "is_held", "is_nothing", "key_all", "key_lacking", "key_site", "key_damaged", "key_held", "key_gap",
     "key_settled", "seconds", "minutes", "hours", "speed", "cameras", "show1", "show4", "show9", "help", "close",
     "lens", "shot", "no_shot", "gap_next", "gap_previous", "no_gap", "low", "making", "made",
-    "missing",
+    "missing", "pick", "pick_begin", "pick_begin_label", "pick_end", "pick_end_label", "pick_draw", "pick_draw_label",
+    "pick_drawing",     "pick_from", "pick_to", "pick_cameras", "pick_clear", "pick_export", "pick_hold",
 )  # fmt: skip
 """What the component says: texts of the family watch.say."""
 
@@ -91,6 +114,8 @@ KEYS = {
     "recording": "N P",
     "gap": "G Shift+G",
     "speed": "< >",
+    "pick": "I O",
+    "draw": "Shift+drag",
     "camera": "\N{UPWARDS ARROW} \N{DOWNWARDS ARROW}",
     "show": "1 4 9",
     "zoom": "+ \N{MINUS SIGN}",
@@ -142,6 +167,12 @@ def _moment(text: str, cameras: Sequence[CameraKey], sites: Sequence[SiteRow]) -
         return None
     zone = next(site.time_zone for site in sites if site.id == cameras[0][0])
     return (found if found.tzinfo else found.replace(tzinfo=formats.zone(zone))).astimezone(UTC)
+
+
+def _range(cameras: Sequence[CameraKey], sites: Sequence[SiteRow]) -> tuple[datetime, datetime] | None:
+    """The range that the address chooses."""
+    begin, end = (_moment(st.query_params.get(name, ""), cameras, sites) for name in ("from", "to"))
+    return (begin, end) if begin and end and begin < end else None
 
 
 def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:

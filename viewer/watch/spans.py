@@ -12,6 +12,7 @@ from typing import Any
 
 from viewer import absence, formats, tokens
 from viewer.i18n import Words
+from vms import pieces
 from vms.catalogue.timeline import CameraKey, Stretch
 from vms.coverage import OPEN, CameraFacts, find_gaps
 
@@ -61,7 +62,7 @@ def timeline(
         key = (one.site, one.camera)
         if not asked.is_fine:
             for begin, end in one.kept:
-                _add(by_camera[key], asked, begin, end, UNKNOWN)
+                _add(by_camera[key], asked, pieces.moment(begin), pieces.moment(end), UNKNOWN)
         gaps: list[list[int]] = []
         for gap in find_gaps(one, asked.begin, asked.end):
             text = absence.reason(words, gap.reason, gap.detail)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from vms.config_alerts import AlertPolicy
 from vms.coverage import CameraFacts, find_gaps
+from vms.pieces import micros
 
 Kind = Literal[
     "camera_silent", "site_unreachable", "backlog", "quarantine", "store_out", "store_full_soon", "footage_lost",
@@ -164,7 +165,7 @@ def _silent_cameras(
             continue
         gaps = find_gaps(camera, camera.until - LOOK_BACK, camera.until)
         last = gaps[-1] if gaps else None
-        if last is None or last.reason != "camera_silent" or any(end > last.end for _, end in camera.kept):
+        if last is None or last.reason != "camera_silent" or any(end > micros(last.end) for _, end in camera.kept):
             continue
         if last.seconds > max(policy.camera_silent * usual_s, _LEAST_SILENCE_S):
             yield Condition(

@@ -7,7 +7,6 @@ cost grows with days and with trouble, not with footage. All functions work with
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from zoneinfo import ZoneInfo
 
 from vms.catalogue.connection import Connection, fetch_all
 from vms.catalogue.places import PATIENCE
-from vms.coverage import CameraFacts, Cause, DayCoverage, Gap, by_day, find_gaps, unwatched
+from vms.coverage import CameraFacts, Cause, DayCoverage, Gap, GapReason, add_up, by_day, find_gaps, unwatched
 from vms.errors import CatalogueError
+from vms.pieces import MINUTE, SECOND, Piece, joined, micros
 from vms.schedule import Interval, midnight, parse_schedule
 
-_NUMBER = re.compile(r"\d+")
 _LEAST_DELAY, _MOST_DELAY = timedelta(minutes=15), timedelta(hours=24)
 _DELAY_SPREAD = 1.5  # of the median; beyond it something is late rather than under way
+_MARGIN = timedelta(days=1)  # footage that reaches over midnight, and zones ahead of and behind UTC
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,20 @@ class _Camera:
     since: datetime | None
     until: datetime
     usual_s: float
+
+    def facts(self, kept: Sequence[Piece], causes: Sequence[Cause] = ()) -> CameraFacts:
+        return CameraFacts(
+            site=self.site,
+            camera=self.slug,
+            camera_name=self.name,
+            time_zone=self.zone,
+            schedule=parse_schedule(self.schedule),
+            tolerance_s=self.tolerance_s,
+            since=self.since,
+            until=self.until,
+            kept=kept,
+            causes=causes,
+        )
 
 
 def camera_days(
@@ -61,6 +75,21 @@ def camera_days(
     return [day for each in facts if each.since is not None for day in by_day(each, from_day, to_day)]
 
 
+def sums_by_day(
+    conn: Connection,
+    from_day: date,
+    to_day: date,
+    cameras: Sequence[tuple[str, str]],
+    *,
+    now: datetime | None = None,
+) -> dict[date, tuple[int, int]]:
+    """(expected_s, present_s) of all these cameras together on each day, as `camera_days` counts them. Quicker than
+    that, as nobody asks why something is missing."""
+    known = _cameras(conn, (), cameras, now or datetime.now(UTC))
+    kept = _kept(conn, known, from_day - _MARGIN, to_day + _MARGIN)
+    return add_up((one.facts(kept[one.camera_id]) for one in known), from_day, to_day)
+
+
 def gaps(
     conn: Connection, site: str, camera: str, from_utc: datetime, to_utc: datetime, *, now: datetime | None = None
 ) -> list[Gap]:
@@ -72,11 +101,10 @@ def gaps(
     return find_gaps(facts[0], from_utc, to_utc)
 
 
-def kept_footage(conn: Connection, from_utc: datetime, to_utc: datetime) -> dict[str, dict[str, list[Interval]]]:
+def kept_footage(conn: Connection, from_utc: datetime, to_utc: datetime) -> dict[str, dict[str, list[Piece]]]:
     """Where every camera has footage that can be watched, by site and camera, in order: of all the days that touch
     [from_utc, to_utc), with holes of up to two seconds closed. For all sites at once, quick however many files it is.
     """
-    margin = timedelta(days=1)  # whatever the zone
     found = fetch_all(
         conn,
         """
@@ -84,16 +112,18 @@ def kept_footage(conn: Connection, from_utc: datetime, to_utc: datetime) -> dict
         FROM camera c JOIN site s USING (site_id)
         CROSS JOIN LATERAL (
             SELECT day, kept_spans FROM camera_day
-            WHERE camera_day.camera_id = c.camera_id AND day BETWEEN %s AND %s ORDER BY day
+            WHERE camera_day.camera_id = c.camera_id AND day BETWEEN %s AND %s AND last_at > %s
+              AND NOT isempty(kept_spans) ORDER BY day
             OFFSET 0
         ) AS d
         """,
-        [from_utc.date() - margin, to_utc.date() + margin],
+        [from_utc.date() - _MARGIN, to_utc.date() + _MARGIN, from_utc],
     )
-    footage: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
-    for site, camera, zone, day, kept in sorted(found):
-        some = footage[site][camera]
-        some.extend(one for one in _intervals(midnight(day, ZoneInfo(zone)), kept) if one[1] > from_utc)
+    begins = {(zone, day): micros(midnight(day, ZoneInfo(zone))) for zone, day in {(row[2], row[3]) for row in found}}
+    footage: dict[str, dict[str, list[Piece]]] = defaultdict(lambda: defaultdict(list))
+    earliest = micros(from_utc)
+    for site, camera, zone, day, kept in found:
+        footage[site][camera] += [one for one in _spans(begins[zone, day], kept) if one[1] > earliest]
     return {site: dict(cameras) for site, cameras in footage.items()}
 
 
@@ -111,29 +141,15 @@ def load_facts(
     known = _cameras(conn, sites, cameras, now)
     if not known:
         return []
-    margin = timedelta(days=1)  # footage that reaches over midnight, and zones ahead of and behind UTC
-    kept, causes = _spans(conn, known, from_day - margin, to_day + margin)
-    begin = datetime.combine(from_day, datetime.min.time(), UTC) - margin
-    end = datetime.combine(to_day, datetime.min.time(), UTC) + 2 * margin
+    kept = _kept(conn, known, from_day - _MARGIN, to_day + _MARGIN)
+    causes = _purged(conn, known, from_day - _MARGIN, to_day + _MARGIN)
+    begin = datetime.combine(from_day, datetime.min.time(), UTC) - _MARGIN
+    end = datetime.combine(to_day, datetime.min.time(), UTC) + 2 * _MARGIN
     for find in (_open, _lost, _suspects, _notes):
-        for camera_id, cause in find(conn, known, begin, end):
+        for camera_id, cause in _merged(find(conn, known, begin, end)):
             causes[camera_id].append(cause)
     away = _unwatched(conn, known, begin, end, now)
-    return [
-        CameraFacts(
-            site=one.site,
-            camera=one.slug,
-            camera_name=one.name,
-            time_zone=one.zone,
-            schedule=parse_schedule(one.schedule),
-            tolerance_s=one.tolerance_s,
-            since=one.since,
-            until=one.until,
-            kept=kept[one.camera_id],
-            causes=_merged(causes[one.camera_id]) + away[one.site_id],
-        )
-        for one in known
-    ]
+    return [one.facts(kept[one.camera_id], causes[one.camera_id] + away[one.site_id]) for one in known]
 
 
 def _cameras(
@@ -197,29 +213,47 @@ def _cameras(
     return known
 
 
-def _spans(
-    conn: Connection, known: Sequence[_Camera], from_day: date, to_day: date
-) -> tuple[dict[int, list[Interval]], dict[int, list[Cause]]]:
+def _kept(conn: Connection, known: Sequence[_Camera], from_day: date, to_day: date) -> dict[int, list[Piece]]:
     found = fetch_all(
         conn,
-        "SELECT camera_id, day, kept_spans::text, purged_spans::text FROM camera_day"
-        " WHERE camera_id = ANY(%s) AND day BETWEEN %s AND %s ORDER BY camera_id, day",
+        "SELECT camera_id, day, kept_spans::text FROM camera_day"
+        " WHERE camera_id = ANY(%s) AND day BETWEEN %s AND %s AND NOT isempty(kept_spans) ORDER BY camera_id, day",
         [[one.camera_id for one in known], from_day, to_day],
     )
-    zones = {one.camera_id: ZoneInfo(one.zone) for one in known}
-    kept: dict[int, list[Interval]] = defaultdict(list)
-    causes: dict[int, list[Cause]] = defaultdict(list)
-    for camera_id, day, kept_text, purged_text in found:
-        begin = midnight(day, zones[camera_id])
-        kept[camera_id].extend(_intervals(begin, kept_text))
-        causes[camera_id].extend(Cause(*one, "purged") for one in _intervals(begin, purged_text))
-    return kept, causes
+    return _pieces(known, found)
 
 
-def _intervals(begin: datetime, multirange: str) -> Iterable[Interval]:
-    numbers = [int(one) for one in _NUMBER.findall(multirange)]
-    for first, last in zip(numbers[::2], numbers[1::2], strict=True):
-        yield begin + timedelta(seconds=first), begin + timedelta(seconds=last)
+def _purged(conn: Connection, known: Sequence[_Camera], from_day: date, to_day: date) -> dict[int, list[Cause]]:
+    found = fetch_all(
+        conn,
+        "SELECT camera_id, day, purged_spans::text FROM camera_day"
+        " WHERE camera_id = ANY(%s) AND day BETWEEN %s AND %s AND NOT isempty(purged_spans) ORDER BY camera_id, day",
+        [[one.camera_id for one in known], from_day, to_day],
+    )
+    pieces = _pieces(known, found)
+    return defaultdict(
+        list, {number: [Cause(*one, "purged") for one in joined(some, MINUTE)] for number, some in pieces.items()}
+    )
+
+
+def _pieces(known: Sequence[_Camera], found: Iterable[tuple[int, date, str]]) -> dict[int, list[Piece]]:
+    """The spans of these days as time, by camera."""
+    zones = {one.camera_id: one.zone for one in known}
+    begins: dict[tuple[str, date], int] = {}
+    pieces: dict[int, list[Piece]] = defaultdict(list)
+    for camera_id, day, text in found:
+        key = (zones[camera_id], day)
+        begin = begins.get(key)
+        if begin is None:
+            begin = begins[key] = micros(midnight(day, ZoneInfo(key[0])))
+        pieces[camera_id] += _spans(begin, text)
+    return pieces
+
+
+def _spans(begin: int, multirange: str) -> Iterable[Piece]:
+    """A multirange of seconds since `begin`, with something in it, as time: "{[0,600),[900,1200)}"."""
+    edges = [begin + int(one) * SECOND for one in multirange[2:-2].replace("),[", ",").split(",")]
+    return zip(edges[::2], edges[1::2], strict=True)
 
 
 Found = Iterable[tuple[int, Cause]]
@@ -246,9 +280,9 @@ def _open(conn: Connection, known: Sequence[_Camera], begin: datetime, end: date
     for camera_id, start, stop, custody, reason in found:
         stop = stop if stop > start else start + usual[camera_id]
         if custody == 0:
-            yield camera_id, Cause(start, stop, "waiting")
+            yield camera_id, _cause(start, stop, "waiting")
         else:
-            yield camera_id, Cause(start, stop, "never_arrived" if reason == "source_gone" else "quarantined", reason)
+            yield camera_id, _cause(start, stop, "never_arrived" if reason == "source_gone" else "quarantined", reason)
 
 
 def _lost(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
@@ -267,7 +301,7 @@ def _lost(conn: Connection, known: Sequence[_Camera], begin: datetime, end: date
         [_site_ids(known), begin - timedelta(hours=25), end, [one.camera_id for one in known]],
     )
     for camera_id, start, stop in found:
-        yield camera_id, Cause(start, stop, "lost")
+        yield camera_id, _cause(start, stop, "lost")
 
 
 def _suspects(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
@@ -287,7 +321,7 @@ def _suspects(conn: Connection, known: Sequence[_Camera], begin: datetime, end: 
         [_site_ids(known), begin, end + timedelta(days=1), [one.camera_id for one in known]],
     )
     for camera_id, archived_at, length in found:
-        yield camera_id, Cause(archived_at - length - timedelta(hours=1), archived_at, "clock_jump")
+        yield camera_id, _cause(archived_at - length - timedelta(hours=1), archived_at, "clock_jump")
 
 
 def _notes(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
@@ -298,7 +332,7 @@ def _notes(conn: Connection, known: Sequence[_Camera], begin: datetime, end: dat
         [[one.camera_id for one in known], begin, end],
     )
     for camera_id, start, stop, text in found:
-        yield camera_id, Cause(start, stop, "acknowledged", text)
+        yield camera_id, _cause(start, stop, "acknowledged", text)
 
 
 def _unwatched(
@@ -330,7 +364,7 @@ def _unwatched(
         list,
         {
             site_id: [
-                Cause(first, last, "not_looked")
+                _cause(first, last, "not_looked")
                 for first, last in unwatched(some, some[-1][1] if site_id in still else now)
             ]
             for site_id, some in watches.items()
@@ -338,22 +372,18 @@ def _unwatched(
     )
 
 
-def _merged(causes: list[Cause]) -> list[Cause]:
+def _merged(found: Found) -> Found:
     """Causes of one kind that follow each other within a minute as one: a day's waiting files are one wait."""
-    merged: list[Cause] = []
-    by_kind: dict[tuple[str, str], list[Cause]] = defaultdict(list)
-    for cause in causes:
-        by_kind[cause.reason, cause.detail].append(cause)
-    for some in by_kind.values():
-        open_one = None
-        for cause in sorted(some, key=lambda one: one.start):
-            if open_one and cause.start <= open_one.end + timedelta(minutes=1):
-                open_one = Cause(open_one.start, max(open_one.end, cause.end), cause.reason, cause.detail)
-                merged[-1] = open_one
-            else:
-                open_one = cause
-                merged.append(cause)
-    return merged
+    by_kind: dict[tuple[int, GapReason, str], list[Piece]] = defaultdict(list)
+    for camera_id, cause in found:
+        by_kind[camera_id, cause.reason, cause.detail].append((cause.start, cause.end))
+    for (camera_id, reason, detail), some in by_kind.items():
+        for begin, end in joined(sorted(some), MINUTE):
+            yield camera_id, Cause(begin, end, reason, detail)
+
+
+def _cause(start: datetime, end: datetime, reason: GapReason, detail: str = "") -> Cause:
+    return Cause(micros(start), micros(end), reason, detail)
 
 
 def _site_ids(known: Sequence[_Camera]) -> list[int]:

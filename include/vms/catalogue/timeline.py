@@ -87,20 +87,24 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
             WHERE (s.slug, c.slug) IN %s
         ) AS head
         CROSS JOIN LATERAL (
-            SELECT recording_id, start_at FROM recording
-            WHERE recording.camera_id = head.camera_id AND custody IN (1, 2)
-              AND start_at >= %s AND start_at < %s AND (end_at > %s OR start_at >= %s)
-            OFFSET 0
-        ) AS chosen
-        CROSS JOIN LATERAL (
             SELECT * FROM recording
-            WHERE recording.recording_id = chosen.recording_id AND recording.start_at = chosen.start_at
-            OFFSET 0  -- one by one by key, never by reading months into a hash
+            WHERE recording.camera_id = head.camera_id AND start_at >= %s AND start_at < %s
+            UNION ALL
+            -- the few that began before and reach into it: found in the index alone, then read by their key
+            SELECT before.* FROM (
+                SELECT recording_id, start_at FROM recording
+                WHERE recording.camera_id = head.camera_id AND start_at >= %s AND start_at < %s AND end_at > %s
+                OFFSET 0
+            ) AS early
+            CROSS JOIN LATERAL (
+                SELECT * FROM recording
+                WHERE recording.recording_id = early.recording_id AND recording.start_at = early.start_at OFFSET 0
+            ) AS before
         ) AS r
-        WHERE r.lost_at IS NULL
+        WHERE r.custody IN (1, 2) AND r.lost_at IS NULL
         ORDER BY head.site, head.camera, r.start_at, r.recording_id
         """,
-        [tuple(cameras) or (("", ""),), from_utc - LONGEST, to_utc, from_utc, from_utc],
+        [tuple(cameras) or (("", ""),), from_utc, to_utc, from_utc - LONGEST, from_utc, from_utc],
     )
     return [
         Stretch((site, camera), number, start, end, lacking, damaged, doubtful)

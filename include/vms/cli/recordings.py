@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import timedelta
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from vms.catalogue.connection import connect, url
-from vms.catalogue.reads import RecordingRow
-from vms.catalogue.rows import STATES
+from vms.catalogue.reads import get_recording, lineage_of
+from vms.catalogue.rows import STATES, LineageRow, RecordingRow
+from vms.cli.recording_report import show_one, show_table
 from vms.cli.selection import filters, known_sites, moment_of, stream
-from vms.cli.wording import clock_text, new_console, plain, size_text, utc_text
+from vms.cli.wording import new_console, utc_text
+from vms.errors import CatalogueError
 from vms.home import from_environment
 from vms.model import State
 
 _SHOWN = 50
-_COLORS = {"planned": "yellow", "archived": "green", "released": "cyan", "purged": "dim", "quarantined": "red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -46,17 +46,31 @@ def recordings(
     state: Annotated[
         list[str] | None, typer.Option(help="planned, archived, released, purged or quarantined; may be repeated.")
     ] = None,
+    one: Annotated[int | None, typer.Option("--id", min=1, help="All about this recording.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help=f"At most so many, the newest first (else {_SHOWN}; with --json all).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, all times UTC.")] = False,
 ) -> None:
-    """Recordings that the catalogue knows, the newest first."""
+    """Recordings that the catalogue knows, the newest first; with --id all about one, its chain of custody included."""
+    if one is not None and any((site, camera, from_, to, state, limit)):
+        raise typer.BadParameter("It names one recording; leave the other filters out.", param_hint="--id")
     begin, end = moment_of(from_, "--from"), moment_of(to, "--to")
     states = [_state(one) for one in state or []]
     home = from_environment()
+    console = new_console()
     conn = connect(url(home, "viewer"))
     try:
+        if one is not None:
+            row = get_recording(conn, one)
+            if row is None:
+                raise CatalogueError(f"The catalogue has no recording {one}.", "`vms recordings` shows the ids.")
+            lineage = lineage_of(conn, row.id, row.start_utc)
+            if as_json:
+                sys.stdout.write(json.dumps(as_object(row) | {"lineage": _events(lineage)}, ensure_ascii=False) + "\n")
+            else:
+                show_one(console, row, lineage)
+            return
         wanted = filters(
             known_sites(conn, home), sites=site or [], cameras=camera or [], begin=begin, end=end, states=states
         )
@@ -65,11 +79,17 @@ def recordings(
         if as_json:
             for row in stream(conn, wanted, limit):
                 sys.stdout.write(json.dumps(as_object(row), ensure_ascii=False) + "\n")
-        else:
-            rows = list(stream(conn, wanted, (limit or _SHOWN) + 1))
-            _show(rows, limit or _SHOWN)
+            return
+        most = limit or _SHOWN
+        rows = list(stream(conn, wanted, most + 1))
     finally:
         conn.close()
+    if not rows:
+        console.print("No recording fits. `vms status` shows what each site has.")
+        return
+    show_table(console, rows[:most])
+    if len(rows) > most:
+        console.print(f"[dim]The newest {most}; there are more: narrow it down, or --limit N, or --json for all.[/]")
 
 
 def as_object(row: RecordingRow) -> dict[str, Any]:
@@ -83,6 +103,8 @@ def as_object(row: RecordingRow) -> dict[str, Any]:
         "duration_s": row.duration_s,
         "state": row.state,
         "reason": row.reason or None,
+        "message": row.message or None,
+        "remedy": row.remedy or None,
         "source_name": row.source_name,
         "source_bytes": row.source_bytes,
         "source_sha256": row.source_sha256 or None,
@@ -103,45 +125,8 @@ def as_object(row: RecordingRow) -> dict[str, Any]:
     }
 
 
-def _show(rows: list[RecordingRow], limit: int) -> None:
-    console = new_console()
-    if not rows:
-        console.print("No recording fits. `vms status` shows what each site has.")
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in (
-        "id",
-        "site",
-        "camera",
-        "start (the site's clock)",
-        "length",
-        "state",
-        "copies",
-        "source",
-        "before",
-        "after",
-    ):
-        right = title in ("id", "length", "before", "after")
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=title != "source")
-    for row in rows[:limit]:
-        state = f"[{_COLORS[row.state]}]{row.state}[/]"
-        if row.reason:
-            state += f" [dim]({row.reason})[/]"
-        table.add_row(
-            str(row.id),
-            plain(row.site_name),
-            plain(row.camera_name),
-            clock_text(row.start_utc, row.time_zone),
-            str(timedelta(seconds=round(row.duration_s))),
-            state,
-            plain(", ".join(copy.store for copy in row.copies)),
-            plain(row.source_name),
-            size_text(row.source_bytes),
-            size_text(row.rendition_bytes),
-        )
-    console.print(table)
-    if len(rows) > limit:
-        console.print(f"[dim]The newest {limit}; there are more: narrow it down, or --limit N, or --json for all.[/]")
+def _events(lineage: list[LineageRow]) -> list[dict[str, Any]]:
+    return [asdict(event) | {"at": utc_text(event.at)} for event in lineage]
 
 
 def _state(text: str) -> State:
