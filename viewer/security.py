@@ -6,11 +6,14 @@ through a name that it points at its address (DNS rebinding).
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_INLINE = "{inline}"
 
 
 class Guard:
@@ -34,8 +37,8 @@ class Guard:
         self._policy = "; ".join(
             (
                 "default-src 'self'",
-                # Streamlit starts with a small inline script and loads components' code from blobs
-                "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:",
+                # components' code comes from blobs; of inline scripts only those that Streamlit's page brings
+                f"script-src 'self' {_INLINE} 'wasm-unsafe-eval' blob:",
                 "style-src 'self' 'unsafe-inline'",
                 "img-src 'self' data: blob:",
                 "media-src 'self' blob:",
@@ -79,13 +82,26 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
-                headers.setdefault("Content-Security-Policy", self._policy)  # our own pages have a stricter one
+                allowed = " ".join(scope.get("state", {}).get("inline", ()))
+                policy = self._policy.replace(f"{_INLINE} ", f"{allowed} " if allowed else "")
+                headers.setdefault("Content-Security-Policy", policy)  # our own pages have a stricter one
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+def is_own(headers: Headers) -> bool:
+    """Whether a page of ours asks, by what browsers say of where a request comes from; other programs say nothing."""
+    return headers.get("sec-fetch-site", "same-origin") == "same-origin" and from_here(headers)
+
+
+def from_here(headers: Headers) -> bool:
+    """As is_own, by the origin alone: not every browser knows where a websocket comes from."""
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
 def _name(host: str) -> str:

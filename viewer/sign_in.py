@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import psycopg2
 from starlette.concurrency import run_in_threadpool
@@ -27,6 +27,7 @@ from viewer.database import AWAY, NOBODY, Pool
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
 from viewer.plain_page import FRAME, HEADERS
 from viewer.provider_sign_in import Refused
+from viewer.security import is_own
 from vms import passwords
 from vms.catalogue import reads, sessions
 from vms.config_sign_in import SignInPolicy
@@ -82,8 +83,6 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         return _page(home, request, refused.status, refused)
 
     async def leave(request: Request) -> Response:
-        if not _is_own(request):
-            return PlainTextResponse("Another page asked for this.\n", 403)
         token_hash: bytes = request.state.session
         person: visitor.Visitor = request.state.visitor
 
@@ -158,17 +157,9 @@ async def _form(home: Home, request: Request) -> dict[str, str]:
     except ValueError:
         raise Refused(400, "sign_in.stale") from None
     nonce = request.cookies.get(_form_cookie(home), "")
-    if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not _is_own(request):
+    if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not is_own(request.headers):
         raise Refused(403, "sign_in.stale")
     return fields
-
-
-def _is_own(request: Request) -> bool:
-    """Whether a page of ours asked for it: what browsers say about where a request comes from."""
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None and site != "same-origin":
-        return False
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
 
 
 def _page(home: Home, request: Request, status: int, refused: Refused | None = None) -> Response:
