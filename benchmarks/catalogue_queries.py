@@ -21,6 +21,7 @@ from vms.catalogue import (
     audit,
     backfill_items,
     backfills,
+    bookmarks,
     copying,
     coverage,
     custody,
@@ -116,6 +117,7 @@ WRITES = {
         "finish_export",
         "note_expired",
     },
+    "bookmarks": {"add_bookmark", "change_bookmark", "remove_bookmark"},
     "shares": {"add_share", "revoke_share", "count_share"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
@@ -410,6 +412,29 @@ def _week(world: World) -> audit.LogFilter:
     return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
 
 
+def _bookmarks(**wanted: Any) -> Callable[[World, Connection], object]:
+    """As the page asks: who sees everything names no cameras unless they choose some."""
+
+    def ask(world: World, conn: Connection) -> object:
+        made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
+        return bookmarks.list_bookmarks(conn, bookmarks.BookmarkFilter(**made), limit=PAGE)
+
+    return ask
+
+
+def _all_cameras(world: World) -> tuple[tuple[str, str], ...]:
+    return tuple((site.id, camera.id) for site in world.sites for camera in site.cameras)
+
+
+def _pins(days: int) -> Callable[[World, Connection], object]:
+    def ask(world: World, conn: Connection) -> object:
+        _, end = world.day()
+        keys = [(world.dense.id, camera.id) for camera in world.dense.cameras]
+        return bookmarks.along(conn, keys, end - timedelta(days=days), end, 300)
+
+    return ask
+
+
 def _a_user(world: World) -> int:
     with world.owner.cursor() as cursor:
         cursor.execute(
@@ -421,6 +446,26 @@ def _a_user(world: World) -> int:
 
 
 QUESTIONS = (
+    Question("page Bookmarks", "the newest, of all cameras", _bookmarks()),
+    Question("page Bookmarks", "the newest, camera by camera", _bookmarks(cameras=_all_cameras)),
+    Question("page Bookmarks", "the newest of one camera", _bookmarks(cameras=_one_camera)),
+    Question("page Bookmarks", "a word that few say", _bookmarks(words="kata77")),
+    Question(
+        "page Bookmarks", "a word that few say, camera by camera", _bookmarks(cameras=_all_cameras, words="kata77")
+    ),
+    Question("page Bookmarks", "a tag", _bookmarks(tag="tag7", cameras=_one_camera)),
+    Question("page Bookmarks", "a tag, all cameras", _bookmarks(tag="tag7")),
+    Question("page Bookmarks", "of one person", _bookmarks(who="marker3")),
+    Question(
+        "page Bookmarks",
+        "a day",
+        lambda world, conn: bookmarks.list_bookmarks(
+            conn, bookmarks.BookmarkFilter(None, *world.day()), limit=PAGE, after=(world.now, 1 << 40)
+        ),
+    ),
+    Question("page Watch", "bookmarks of 16 cameras, a day", _pins(1)),
+    Question("page Watch", "bookmarks of 16 cameras, a month", _pins(31)),
+    Question("page Watch", "tags that a person uses", lambda world, conn: bookmarks.tags_of(conn, _a_user(world))),
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
     *(
         Question("page Find", f"newest recording, {state}, {what}", _find(1, states=states, to_utc=_soon, **where))

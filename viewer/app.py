@@ -36,7 +36,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     Streamlit collects in full after every script run; over everything that is imported, that takes most of a rerun.
     """
     began = time.monotonic()
-    from viewer.pages import account, alerts, coverage, deeds, exports, find, holds, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
+    from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
 
     gc.collect()
     gc.freeze()

@@ -37,7 +37,7 @@ _why = _component("why", "gaps")
 _recording = _component("recording")
 _sites = _component("sites")
 _heat = _component("heat", "gaps")
-_watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_player", "watch_data")
+_watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_marks", "watch_player", "watch_data")
 
 
 def _ignore() -> None:

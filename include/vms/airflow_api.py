@@ -16,7 +16,7 @@ import httpx
 
 from vms.errors import StackError
 from vms.home import Home
-from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
+from vms.stack.airflow_env import ADMIN_USER, admin_password, airflow_url
 
 ACTIVE = ("queued", "running")
 _PAGE = 100
@@ -205,7 +205,7 @@ class AirflowApi:
         return self._told(answer, f"{method} {path}")
 
     def _log_in(self) -> None:
-        login = {"username": ADMIN_USER, "password": password_file(self._home).read_text().strip()}
+        login = {"username": ADMIN_USER, "password": admin_password(self._home)}
         self._token = ""
         answer = self._send("POST", "/auth/token", json=login)
         if answer.status_code in (401, 403):

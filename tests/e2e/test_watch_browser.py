@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from browser_world import NEEDS_BROWSER, Viewer, new_page
-from viewer_world import START, eventually
+from viewer_world import ATTACK, START, eventually
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
@@ -140,25 +140,54 @@ def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Vi
     page.mouse.up()
     eventually(lambda: "08:00:01 \N{EN DASH} 08:10:03" not in chosen.inner_text())
     assert "08:00:01 \N{EN DASH} 08:" in chosen.inner_text()
+    _bookmarked_and_found_again(page, chosen.inner_text().split(" WIB")[0])
     page.keyboard.press("Escape")
     page.locator(".pick").wait_for(state="hidden")
     assert "from=" not in page.url
+    y = line.bounding_box()["y"] + 45
     page.keyboard.down("Shift")
     page.mouse.move(at("head") - 100, y)
     page.mouse.down()
     page.mouse.move(at("head") + 2, y, steps=4)  # ends at the playhead, to which it is drawn
     page.mouse.up()
     page.keyboard.up("Shift")
-    eventually(lambda: "\N{EN DASH} 08:10:03 WIB" in chosen.inner_text())
+    eventually(lambda: "\N{EN DASH} 08:00:01 WIB" in chosen.inner_text())
     assert page.errors == []
+
+
+def _bookmarked_and_found_again(page: Any, when: str) -> None:
+    """The range chosen is bookmarked; told under the pointer, found by its words on a page, and opened from there."""
+    page.locator(".stage").click()
+    page.keyboard.press("b")
+    form = page.locator("dialog.form")
+    assert when.replace("\n", " ") in form.inner_text()
+    form.get_by_role("button", name="Save").click()
+    form.get_by_text("Write a note or a tag.").wait_for()
+    form.get_by_label("Note").fill(f"Motor merah {ATTACK}")
+    form.get_by_label("Tags").fill("curi, Gerbang")
+    form.get_by_role("button", name="Save").click()
+    page.get_by_text("Bookmarks on the timeline (1)").click()
+    page.locator(".marks li", has_text=ATTACK).locator(".tag", has_text="gerbang").wait_for()
+    box, state = page.locator(".line").bounding_box(), page.evaluate(PICK)
+    page.mouse.move(box["x"] + state["from"] + 2, box["y"] + 40)
+    page.locator(".tip .told", has_text=ATTACK).wait_for()
+    page.get_by_role("link", name="All bookmarks").click()
+    page.get_by_label("Words in the note").fill("merah")
+    page.get_by_label("Words in the note").press("Enter")
+    page.wait_for_url(re.compile(r"/bookmarks\?q=merah"))
+    page.locator(".bookmark", has_text=ATTACK).wait_for()
+    page.get_by_role("link", name="Watch", exact=True).last.click()
+    eventually(lambda: _shows(page, "08:00:01", tile=1))
+    assert page.locator(".pick .said").inner_text().startswith(when)
+    assert page.evaluate("window.hacked") is None
 
 
 PICK = """() => {
   const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
   const app = roots.find((one) => one?.app).app, line = app.line;
-  return { to: line.x(app.pick.to), head: line.x(app.at) };
+  return { from: line.x(app.pick.from), to: line.x(app.pick.to), head: line.x(app.at) };
 }"""
-"""Where the end of the range and the playhead are drawn."""
+"""Where the ends of the range and the playhead are drawn."""
 
 
 def test_from_a_search_and_from_a_recording_to_the_timeline(viewer: Viewer, browser: Any) -> None:

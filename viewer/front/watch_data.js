@@ -9,7 +9,8 @@ class Data {
   }
   of(key) { return this.rows.get(key); }
   get clock() { return this.rows.get(this.app.cameras[this.app.main]?.key)?.clock; }
-  forget() { this.rows.clear(); this.loaded = null; }
+  forget() { this.rows.clear(); this.marked = []; this.loaded = null; }
+  again() { this.loaded = null; this.want(this.app.line.from, this.app.line.to); }
 
   // Have the timeline for what is seen, with as much on both sides, unless it is there.
   want(from, to) {
@@ -27,6 +28,7 @@ class Data {
       const made = await this.ask("timeline", { camera: keys, from: Math.max(DAY, Math.floor(from - margin)), to: Math.ceil(to + margin) });
       if (turn !== this.turn) return;
       for (const camera of made.cameras) this.rows.set(camera.id, { ...camera, from: made.from, to: made.to, texts: made.texts, clock: camera.clock });
+      this.marked = made.marked;
       this.loaded = { from: made.from, to: made.to, fine: made.fine, at: Date.now() };
       this.app.loadedTimeline();
     } catch (error) {

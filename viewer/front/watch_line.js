@@ -106,9 +106,10 @@ class Line {
     if (drag.fixed !== null && drag.moved) { this.app.pick.draw(false); this.app.pick.changed(); } else if (drag.scrub && drag.moved) this.app.seek(this.ms(x));
     else if (!drag.moved) {
       if (y > 26) this.app.choose(this.row(y));
-      if (x >= this.gutter) this.app.seek(this.ms(x));
+      const [marked] = x >= this.gutter ? this.app.marks.near([x, y], event.pointerType === "mouse" ? 6 : 14) : [];
+      if (marked) this.app.marks.open(marked); else if (x >= this.gutter) this.app.seek(this.ms(x));
     }
-    if (event.pointerType !== "mouse") setTimeout(() => this.hover(null), 1500);
+    if (event.pointerType !== "mouse") { this.hover([x, y]); setTimeout(() => this.hover(null), 2500); }
   }
 
   // ---- hover: the moment's time, state and picture
@@ -119,7 +120,7 @@ class Line {
     const ms = this.ms(place[0]), row = this.row(place[1]), camera = this.app.cameras[row];
     const picture = h("div", { class: "picture" });
     this.tip.replaceChildren(picture, h("b", {}, this.app.clock.full(ms)), h("span", {}, this.app.cameras.length > 1 ? camera.name : ""),
-      h("span", { class: "soft" }, this.app.data.stateAt(camera.key, ms)));
+      h("span", { class: "soft" }, this.app.data.stateAt(camera.key, ms)), ...this.app.marks.near(place, 9).map((one) => h("div", { class: "told" }, this.app.marks.text(one))));
     this.tip.hidden = false;
     const set = () => {
       const half = this.tip.offsetWidth / 2;
@@ -171,6 +172,7 @@ class Line {
     const pen = this.pen, c = Object.fromEntries(["text", "soft", "line", "green", "orange", "gray", "blue", "red"].map((name) =>
       [name, this._colour(name === "text" ? "--st-text-color" : `--${name}`)]));
     c.back = this._colour("--st-background-color");
+    c.violet = this._colour("--violet");
     pen.clearRect(0, 0, this.width, this.height);
     pen.font = `500 12px ${this._colour("--st-font") || "sans-serif"}`;
     pen.textBaseline = "middle";
@@ -233,5 +235,6 @@ class Line {
       for (const span of sure) pen.fillRect(this.x(data.from + span[0]) - 0.5, top, 1, tall);
     }
     for (const hold of data.held) box(hold, c.text, top, 4);
+    this.app.marks.paint(pen, this, camera.key, top, tall, c);
   }
 }

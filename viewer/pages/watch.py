@@ -102,6 +102,8 @@ SAID = (
     "lens", "shot", "no_shot", "gap_next", "gap_previous", "no_gap", "low", "making", "made",
     "missing", "pick", "pick_begin", "pick_begin_label", "pick_end", "pick_end_label", "pick_draw", "pick_draw_label",
     "pick_drawing",     "pick_from", "pick_to", "pick_cameras", "pick_clear", "pick_export", "pick_hold",
+    "bookmark", "bookmark_label", "bookmark_new", "bookmark_note", "bookmark_tags", "bookmark_tags_example",
+    "bookmark_save", "bookmark_saved", "bookmark_list", "bookmark_all", "key_marked", "cancel",
 )  # fmt: skip
 """What the component says: texts of the family watch.say."""
 
@@ -116,6 +118,7 @@ KEYS = {
     "speed": "< >",
     "pick": "I O",
     "draw": "Shift+drag",
+    "bookmark": "B",
     "camera": "\N{UPWARDS ARROW} \N{DOWNWARDS ARROW}",
     "show": "1 4 9",
     "zoom": "+ \N{MINUS SIGN}",

@@ -10,7 +10,8 @@ import json
 import os
 from pathlib import Path
 
-from vms.home import PROJECT_ROOT, Home
+from vms import queues
+from vms.home import PROJECT_ROOT, Home, Parts
 from vms.stack.postgres import HOST, role_url
 
 ADMIN_USER = "admin"
@@ -24,6 +25,7 @@ FIXED = {
     "CORE__DEFAULT_TIMEZONE": "utc",
     "CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # getfqdn hangs for seconds on machines without DNS
     "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin",
+    "OPERATORS__DEFAULT_QUEUE": queues.CENTRE,
     "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "5",
     "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
@@ -101,8 +103,13 @@ def owner_url(home: Home) -> str:
 
 
 def airflow_url(home: Home) -> str:
-    """Where Airflow's pages and API are."""
-    return f"http://{HOST}:{home.airflow_port}"
+    """Where Airflow's pages and API are, as seen from here."""
+    return home.parts.airflow if home.parts else f"http://{HOST}:{home.airflow_port}"
+
+
+def admin_password(home: Home) -> str:
+    """Of the Airflow user `admin`."""
+    return home.secret(ADMIN_SECRET, 12)
 
 
 def password_file(home: Home) -> Path:
@@ -113,16 +120,15 @@ def password_file(home: Home) -> Path:
 
 def _of_home(home: Home) -> dict[str, str]:
     url = airflow_url(home)
-    return {
+    database = role_url(home, "airflow", "airflow")
+    here = _in_containers(home, home.parts, database) if home.parts else _on_this_machine(home, url)
+    return here | {
         "CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
         "CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
-        "CORE__PARALLELISM": str((os.cpu_count() or 1) + 2),
         "CORE__FERNET_KEY": home.secret("airflow_fernet") + "=",  # 32 random bytes, URL-safe Base64 with its padding
-        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_users_file(home)),
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "DATABASE__SQL_ALCHEMY_CONN": role_url(home, "airflow", "airflow").replace("://", "+psycopg2://", 1),
+        "DATABASE__SQL_ALCHEMY_CONN": database.replace("://", "+psycopg2://", 1),
         "API__PORT": str(home.airflow_port),
-        "API__BASE_URL": url,
         "API__SECRET_KEY": home.secret("airflow_api", 48),
         "API_AUTH__JWT_SECRET": home.secret("airflow_jwt", 64),
         "LOGGING__BASE_LOG_FOLDER": str(home.logs / "airflow"),
@@ -131,10 +137,36 @@ def _of_home(home: Home) -> dict[str, str]:
     }
 
 
+def _on_this_machine(home: Home, url: str) -> dict[str, str]:
+    return {
+        "CORE__PARALLELISM": str((os.cpu_count() or 1) + 2),
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_users_file(home)),
+        "API__BASE_URL": url,
+    }
+
+
+def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
+    """Workers take tasks from a broker, and people sign in by passwords that are kept hashed."""
+    return {
+        "CORE__EXECUTOR": "CeleryExecutor",
+        "CORE__PARALLELISM": "512",  # how much is done at once is for the workers to say
+        "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "API__HOST": "0.0.0.0",  # noqa: S104  # of the container; what of it is published, compose says
+        "API__BASE_URL": parts.pages,
+        "CELERY__BROKER_URL": parts.broker,
+        "CELERY__RESULT_BACKEND": f"db+{database}",
+        "CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
+        # A message that a killed worker had taken comes again after this time only; Airflow itself tries again long
+        # before, and must never do what is still being done twice.
+        "CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",
+        "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
+    }
+
+
 def _users_file(home: Home) -> Path:
     """Airflow reads user and password from this file, and would make up a password of its own for a missing user."""
     path = home.secrets / "airflow_users.json"
-    wanted = json.dumps({ADMIN_USER: password_file(home).read_text().strip()})
+    wanted = json.dumps({ADMIN_USER: admin_password(home)})
     if not path.exists() or path.read_text().strip() != wanted:
         fresh = path.with_suffix(f".{os.getpid()}.new")
         fresh.touch(mode=0o600)

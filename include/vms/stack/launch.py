@@ -27,7 +27,7 @@ from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import demo_s3, postgres, processes
-from vms.stack.airflow_env import airflow_environment, owner_url
+from vms.stack.airflow_env import ADMIN_USER, admin_password, airflow_environment, owner_url
 from vms.stack.services import (
     airflow_services,
     exports_service,
@@ -111,9 +111,9 @@ def start(home: Home, supervisor: Supervisor) -> None:
         migrate.upgrade(owner_url(home))
         users.ensure_administrator(home, owner_url(home))
     supervisor.start_service(viewer_service(home))
-    if _airflow_is_old(home):
+    if airflow_is_old(home):
         with _step(supervisor, "Airflow's database"):
-            _migrate_airflow(home)
+            migrate_airflow(home)
     if footage:
         footage.wait_sites()
     api, scheduler, dag_processor = airflow_services(home)
@@ -319,7 +319,7 @@ def port_holder(port: int) -> str:
     return ""
 
 
-def _airflow_is_old(home: Home) -> bool:
+def airflow_is_old(home: Home) -> bool:
     """Whether Airflow's tables are not those of the installed version: asking Airflow itself takes seconds."""
     try:
         return bool(json.loads(_airflow_stamp(home).read_text()) != _airflow_version(home))
@@ -342,24 +342,35 @@ def _airflow_stamp(home: Home) -> Path:
     return home.airflow / "migrated.json"
 
 
-def _migrate_airflow(home: Home) -> None:
-    log_file = home.logs / "airflow-migrate.log"
+def migrate_airflow(home: Home) -> None:
+    """Bring Airflow's tables to the installed version; in containers with the first user. Raises StackError."""
     home.airflow.mkdir(parents=True, exist_ok=True)
+    _airflow_command(home, "db", "migrate")
+    if home.parts:
+        name = ("--firstname", "Administrator", "--lastname", "-", "--email", f"{ADMIN_USER}@localhost")
+        _airflow_command(home, "users", "create", "--username", ADMIN_USER, "--role", "Admin", *name)
+    _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
+
+
+def _airflow_command(home: Home, *arguments: str) -> None:
+    """Run it, a wanted password given as it would be typed: twice, and seen by nobody in the list of processes."""
+    log_file = home.logs / "airflow-migrate.log"
     with log_file.open("ab") as output:
         done = subprocess.run(
-            (sys.executable, "-m", "airflow", "db", "migrate"),
+            (sys.executable, "-m", "airflow", *arguments),
             cwd=PROJECT_ROOT,
             env=airflow_environment(home),
-            stdin=subprocess.DEVNULL,
+            input=f"{admin_password(home)}\n" * 2,
+            text=True,
             stdout=output,
             stderr=output,
+            start_new_session=True,  # without a terminal that it could ask instead
             check=False,
         )
     if done.returncode != 0:
         raise StackError(
             f"Airflow's database can't be prepared: {last_line(log_file)}", f"The whole log is in {log_file}."
         )
-    _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""People whom an identity provider vouches for: see the SQL file beside this one."""
+"""Bookmarks: see the SQL file beside this one."""
 
 from pathlib import Path
 
