@@ -34,6 +34,7 @@ from vms.catalogue import (
     purge_plans,
     purging,
     reads,
+    reads_figures,
     reads_retention,
     reads_sites,
     reads_stores,
@@ -702,5 +703,8 @@ QUESTIONS = (
     Question("page account", "where am I signed in?", lambda _, conn: sessions.own_sessions(conn, 1)),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
+    Question("page metrics", "what lies before sites", lambda world, conn: reads_figures.site_work(conn, world.now)),
+    Question("page metrics", "which copies are missing", lambda _, conn: reads_figures.missing_copies(conn)),
+    Question("page metrics", "how long recordings took", lambda _, conn: reads_figures.stage_times(conn)),
     Question("restore", "is the catalogue empty?", lambda _, conn: (whole.is_empty(conn), whole.revision(conn))),
 )

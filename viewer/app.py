@@ -19,7 +19,19 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, gate, media, security, session_watch, share, sign_in, taking, visitor
+from viewer import (
+    audit_log,
+    database,
+    figures,
+    gate,
+    media,
+    security,
+    session_watch,
+    share,
+    sign_in,
+    taking,
+    visitor,
+)
 from viewer.watch import routes as watch
 from vms.home import from_environment
 
@@ -61,6 +73,7 @@ app = st.App(
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
         *watch.routes(home, database.pool(home)),
+        *figures.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
     ],

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import session_watch, share, sign_in, visitor
+from viewer import figures, session_watch, share, sign_in, visitor
 from viewer.database import AWAY
 from viewer.security import from_here, is_own
 from viewer.visitor import Sessions, Visitor
@@ -25,9 +25,9 @@ from vms.catalogue.sessions import hash_of
 
 log = logging.getLogger(__name__)
 
-OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", session_watch.PATH}) | sign_in.PATHS
+OPEN = figures.OPEN | sign_in.PATHS | {"/_stcore/health", "/favicon.png", "/favicon.ico", session_watch.PATH}
 """What everybody gets: whether the viewer runs, its icon, the ways to sign in, and a script without secrets. Beside it
-the page of a share, which asks for its own token."""
+the page of a share and the figures for monitoring; both ask for a token of their own."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing; all others are for our own pages only."""

@@ -12,6 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_PROBES = frozenset({"/_stcore/health", "/healthz", "/readyz"})
+"""Which machines ask, without TLS and without a secret."""
+
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _INLINE = "{inline}"
 
@@ -68,7 +71,7 @@ class Guard:
             await refusal(scope, receive, send)
             return
 
-        if self._only_tls and scope["scheme"] not in ("https", "wss") and scope["path"] != "/_stcore/health":
+        if self._only_tls and scope["scheme"] not in ("https", "wss") and scope["path"] not in _PROBES:
             if scope["type"] == "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})

@@ -134,6 +134,17 @@ class AirflowApi:
         query = {"state": list(ACTIVE), "order_by": "run_after"}
         return [_run(one) for one in self._pages(f"/dags/{_part(dag_id)}/dagRuns", "dag_runs", query)]
 
+    def recent_runs(self, limit: int) -> list[DagRun]:
+        """The last runs of all DAGs, the newest first; at most 100."""
+        query = {"order_by": "-run_after", "limit": min(limit, _PAGE)}
+        found = self._ask("GET", "/dags/~/dagRuns", params=query) or {}
+        return [_run(one) for one in found.get("dag_runs", [])]
+
+    def import_errors(self) -> dict[str, str]:
+        """DAG files that can't be read, and the last line of why."""
+        found = self._pages("/importErrors", "import_errors")
+        return {one["filename"]: (one.get("stack_trace") or "").strip().rpartition("\n")[2] for one in found}
+
     def tasks(self, dag_id: str, run_id: str) -> list[TaskRun]:
         """The tasks of a run with their states."""
         path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"

@@ -132,6 +132,7 @@ def _of_home(home: Home) -> dict[str, str]:
         "API__SECRET_KEY": home.secret("airflow_api", 48),
         "API_AUTH__JWT_SECRET": home.secret("airflow_jwt", 64),
         "LOGGING__BASE_LOG_FOLDER": str(home.logs / "airflow"),
+        "LOGGING__JSON_LOGS": str(os.environ.get("VMS_LOG_FORMAT", "") == "json"),
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.logs / "dag-processor"),
         "DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home.airflow / "bundles"),
     }

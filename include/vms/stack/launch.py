@@ -22,7 +22,7 @@ from typing import IO
 import psutil
 import psycopg2
 
-from vms import config, users
+from vms import config, logs, users
 from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
@@ -375,7 +375,7 @@ def _airflow_command(home: Home, *arguments: str) -> None:
 
 def main() -> int:
     """The background launcher of `up --detach`: what happens is in run/services.json."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up()
     try:
         return run(homes.from_environment(), changed=lambda _state: None)
     except VmsError as error:
