@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import Request, cookie_parser
+from starlette.requests import HTTPConnection, Request, cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -51,7 +51,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() != _HEADER]  # ours alone to set
-        if scope["type"] == "websocket" and not from_here(Headers(scope=scope)):
+        if scope["type"] == "websocket" and not from_here(HTTPConnection(scope)):
             await self._refuse(scope, receive, send, away=False)
             return
         if scope["type"] == "http" and (scope["path"] in OPEN or share.PATH.fullmatch(scope["path"])):
@@ -74,7 +74,7 @@ class Gate:
         if scope["type"] == "websocket":
             await self._websocket(token_hash, scope, receive, send)
             return
-        if scope["method"] not in _READING and not is_own(Headers(scope=scope)):
+        if scope["method"] not in _READING and not is_own(HTTPConnection(scope)):
             await PlainTextResponse("Another page asked for this.\n", 403)(scope, receive, send)
             return
         if scope["path"] not in _QUIET:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -96,15 +97,15 @@ class Guard:
         await self.app(scope, receive, with_headers)
 
 
-def is_own(headers: Headers) -> bool:
+def is_own(asked: HTTPConnection) -> bool:
     """Whether a page of ours asks, by what browsers say of where a request comes from; other programs say nothing."""
-    return headers.get("sec-fetch-site", "same-origin") == "same-origin" and from_here(headers)
+    return asked.headers.get("sec-fetch-site", "same-origin") == "same-origin" and from_here(asked)
 
 
-def from_here(headers: Headers) -> bool:
+def from_here(asked: HTTPConnection) -> bool:
     """As is_own, by the origin alone: not every browser knows where a websocket comes from."""
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    origin = asked.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == asked.headers.get("host", "").lower()
 
 
 def _name(host: str) -> str:

@@ -157,7 +157,7 @@ async def _form(home: Home, request: Request) -> dict[str, str]:
     except ValueError:
         raise Refused(400, "sign_in.stale") from None
     nonce = request.cookies.get(_form_cookie(home), "")
-    if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not is_own(request.headers):
+    if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not is_own(request):
         raise Refused(403, "sign_in.stale")
     return fields
 
