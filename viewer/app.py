@@ -22,6 +22,7 @@ from starlette.routing import Route
 from viewer import (
     audit_log,
     database,
+    direct,
     figures,
     gate,
     media,
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parent
 home = from_environment()
+stores = direct.Direct(home)
 
 
 @asynccontextmanager
@@ -68,7 +70,7 @@ app = st.App(
     routes=[
         *sign_in.routes(home, database.pool(home)),
         *session_watch.routes(),
-        *media.routes(home, database.pool(home)),
+        *media.routes(home, database.pool(home), stores),
         *audit_log.routes(home, database.pool(home)),
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
@@ -83,6 +85,7 @@ app = st.App(
             frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
     ],

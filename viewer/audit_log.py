@@ -38,6 +38,7 @@ ACTIONS = (
     "watch",
     "snapshot",
     "download",
+    "restore_asked",
     "export",
     "evidence",
     "export_ordered",

@@ -41,6 +41,13 @@ class ViewerPlace:
     def scheme(self) -> str:
         return "https" if self.certificate else "http"
 
+    def origins(self, port: int) -> tuple[str, ...]:
+        """As browsers call its pages. port: on which it listens; a proxy before it has https on the usual one."""
+        if not self.names:
+            return tuple(f"{self.scheme}://{name}:{port}" for name in ("127.0.0.1", "localhost"))
+        behind = f":{port}" if self.certificate and port != 443 else ""
+        return tuple(f"https://{f'[{name}]' if ':' in name else name}{behind}" for name in self.names)
+
     @property
     def reached_at(self) -> str:
         """The address by which this machine itself reaches it."""

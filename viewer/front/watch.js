@@ -128,7 +128,7 @@ class App {
         ...[["hour", HOUR], ["day", DAY], ["week", 7 * DAY], ["month", 31 * DAY]].map(([name, span]) =>
           h("button", { type: "button", class: "span", onclick: () => this.line.show(this.at - span / 2, this.at + span / 2) }, w[name]))));
     const example = (name, text) => h("li", {}, h("i", { class: `key ${name}` }), text);
-    this.legend = h("ul", { class: "legend" }, ["all", "lacking", "site", "damaged", "held", "gap", "settled", "marked"].map((name) => example(name, w[`key_${name}`])));
+    this.legend = h("ul", { class: "legend" }, ["all", "lacking", "site", "cold", "damaged", "held", "gap", "settled", "marked"].map((name) => example(name, w[`key_${name}`])));
     this.list = h("tbody");
     const table = h("details", { class: "list", ontoggle: () => this.fillList() }, h("summary", {}, w.list),
       h("div", { class: "scroll" }, h("table", {}, this.list)));
@@ -157,6 +157,7 @@ class App {
   fault(text) { this.message.textContent = text; this.message.hidden = !text; }
   loadedTimeline() {
     this.fault("");
+    this.legend.querySelector(".cold").parentElement.hidden = !this.cameras.some((one) => this.data.of(one.key)?.spans.some((span) => span[2] & COLD));
     this.clock = new Clock(this.data.clock || [[0, 0, "UTC"]], this.given.months);
     this.line.draw();
     this.paint(true);

@@ -48,7 +48,7 @@ class Data {
     const at = ms - row.from, span = row.spans.find((one) => at >= one[0] && at < one[0] + one[1]);
     if (span) {
       const held = row.held.some((one) => at >= one[0] && at < one[0] + one[1]);
-      return [span[2] & DAMAGED ? w.is_damaged : span[2] & UNKNOWN ? w.is_kept : span[2] & LACKING ? w.is_lacking : w.is_all,
+      return [span[2] & DAMAGED ? w.is_damaged : span[2] & COLD ? w.is_cold : span[2] & UNKNOWN ? w.is_kept : span[2] & LACKING ? w.is_lacking : w.is_all,
         span[2] & DOUBTFUL ? w.is_doubtful : "", held ? w.is_held : ""].filter(Boolean).join(" · ");
     }
     const gap = this.gapAt(key, ms);

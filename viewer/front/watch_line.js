@@ -1,5 +1,5 @@
 // The timeline: a canvas with a row for each camera. Zoomed by wheel, pinch and keys, moved by dragging, a click plays there.
-const LACKING = 1, DAMAGED = 2, DOUBTFUL = 4, UNKNOWN = 8;
+const LACKING = 1, DAMAGED = 2, DOUBTFUL = 4, UNKNOWN = 8, COLD = 16;
 const LEAST_VIEW = 10 * SECOND, MOST_VIEW = 190 * DAY;
 class Line {
   constructor(app) {
@@ -224,6 +224,7 @@ class Line {
     for (const span of data.spans) {
       const code = span[2];
       if (code & DAMAGED) box(span, this._hatch(c.back, c.orange));
+      else if (code & COLD) { box(span, `color-mix(in srgb, ${c.blue} 35%, ${c.back})`); box(span, c.blue, top, 4); }
       else if (code & LACKING) { box(span, `color-mix(in srgb, ${c.green} 30%, transparent)`); box(span, c.green, top + tall / 2, tall / 2); }
       else box(span, code & UNKNOWN ? `color-mix(in srgb, ${c.green} 75%, ${c.back})` : c.green);
       if (code & DOUBTFUL) box(span, this._hatch(c.text, ""), top + tall - 5, 5);

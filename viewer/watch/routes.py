@@ -191,6 +191,7 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
         lengths = tuple(lengths_of(one, index))
         if as_stored and able and isinstance(index, FragmentIndex):
             url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
+            url += "?through=1" if "through" in visit.params else ""
             sources.append(playlist.Source(_name(one), one.start_utc, url, index))
         elif not as_stored and lengths:
             url, expires = visit.stand_in(one.recording_id, one.start_utc, "low" if low else "good")
