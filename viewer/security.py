@@ -118,6 +118,11 @@ def from_here(asked: HTTPConnection) -> bool:
     return origin is None or urlsplit(origin).netloc.lower() == asked.headers.get("host", "").lower()
 
 
+def is_local(host: str) -> bool:
+    """Whether this Host header says that the page is looked at on the viewer's own machine."""
+    return _name(host) in LOCAL_NAMES
+
+
 def _name(host: str) -> str:
     """The host without its port, in lower case."""
     if host.startswith("["):
