@@ -126,7 +126,10 @@ class Question:
 
 @dataclass
 class World:
-    """What there is to ask about. now, keep: as the rows were made (catalogue_rows.Scale)."""
+    """What there is to ask about. now, keep: as the rows were made (catalogue_rows.Scale).
+
+    granted: the viewer asks for somebody who sees some sites only; as the page Find does, it then names the cameras.
+    """
 
     viewer: Connection
     owner: Connection
@@ -135,6 +138,7 @@ class World:
     random: Random = field(default_factory=lambda: Random(7))
     sites: list[SiteRow] = field(default_factory=list)
     turn: Iterator[int] = field(default_factory=count)
+    granted: bool = False
 
     def __post_init__(self) -> None:
         self.sites = sorted(reads.list_sites(self.viewer), key=lambda site: site.id)
@@ -183,6 +187,9 @@ def _filter(world: World, wanted: dict[str, Any]) -> RecordingFilter:
     made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
     if "day" in made:
         made["from_utc"], made["to_utc"] = made.pop("day")
+    if world.granted and not made.keys() & {"cameras", "run"}:
+        sites = [site for site in world.sites if not made.get("sites") or site.id in made["sites"]]
+        made["cameras"] = tuple((site.id, camera.id) for site in sites for camera in site.cameras)
     return RecordingFilter(**made)
 
 

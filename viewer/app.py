@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import audit_log, database, gate, media, security, share, sign_in, taking, visitor
+from viewer import assets, audit_log, database, gate, media, security, share, sign_in, taking, visitor
 from viewer.watch import routes as watch
+from viewer.watch.visit import PREFIX
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
@@ -71,5 +72,6 @@ app = st.App(
             only_tls=not home.place.is_loopback and home.place.certificate is None,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
+        Middleware(assets.Assets, more={"/watch": (f"<{PREFIX}/{watch.HLS}>; rel=preload; as=script",)}),
     ],
 )

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import sign_in, visitor
+from viewer import gate, sign_in, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
@@ -264,6 +264,28 @@ def test_what_ends_a_session_ends_what_is_open(client: TestClient, home: Home, e
     assert client.app.state.heard == b"one", "the app does not even hear what came after"  # type: ignore[attr-defined]
     assert client.get("/").status_code == 401
     assert client.get("/session").status_code == 401
+
+
+def test_a_page_of_many_messages_waits_for_no_thread(
+    client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def counted(work: Any, *given: Any) -> Any:
+        asked.append(work.__name__)
+        return work(*given)
+
+    monkeypatch.setattr(visitor, "FRESH_S", 3600.0)
+    monkeypatch.setattr(gate, "run_in_threadpool", counted)
+    client.cookies.set("vms_5000", signed_in(home).token)
+    with client.websocket_connect(STREAM) as socket:
+        message = BackMsg()
+        message.rerun_script.query_string = "site=ho"
+        for _ in range(20):
+            socket.send_bytes(message.SerializeToString())
+            socket.receive_bytes()
+        assert client.get("/").status_code == 200
+    assert asked == ["find", "touch"]
 
 
 def test_only_what_a_person_does_keeps_a_session_open(client: TestClient, home: Home) -> None:
