@@ -128,7 +128,7 @@ class Question:
 class World:
     """What there is to ask about. now, keep: as the rows were made (catalogue_rows.Scale).
 
-    granted: the viewer asks for somebody who sees some sites only; as the page Find does, it then names the cameras.
+    granted: the viewer asks for somebody who sees some whole sites; as the page Find does, it then names them.
     """
 
     viewer: Connection
@@ -188,8 +188,7 @@ def _filter(world: World, wanted: dict[str, Any]) -> RecordingFilter:
     if "day" in made:
         made["from_utc"], made["to_utc"] = made.pop("day")
     if world.granted and not made.keys() & {"cameras", "run"}:
-        sites = [site for site in world.sites if not made.get("sites") or site.id in made["sites"]]
-        made["cameras"] = tuple((site.id, camera.id) for site in sites for camera in site.cameras)
+        made["sites"] = made.get("sites") or tuple(site.id for site in world.sites)
     return RecordingFilter(**made)
 
 
@@ -418,6 +417,7 @@ def _a_user(world: World) -> int:
 
 QUESTIONS = (
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
+    Question("page Find", "sites that are seen whole", lambda _, conn: reads_sites.wholly_granted(conn)),
     *(
         Question("page Find", f"newest recording, {state}, {what}", _find(1, states=states, to_utc=_soon, **where))
         for state, states in (("archived", ARCHIVED), ("any state", ()), ("purged", ("purged",)))
