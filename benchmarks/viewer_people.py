@@ -84,8 +84,8 @@ class Person:
             base_url=self.url, headers=self.headers, limits=limits, timeout=_PATIENCE_S
         ) as self.http:
             try:
-                await self._told("open the page", self.arrive)
-                while time.monotonic() < end:
+                there = await self._told("open the page", self.arrive)
+                while there and time.monotonic() < end:
                     await asyncio.sleep(self.random.uniform(0.5, 1.5) * self.think_s)
                     await self.deed()
             finally:
@@ -109,11 +109,14 @@ class Person:
         (deed,) = self.random.choices([one for _, one in deeds], weights)
         await self._told(deed.__name__, deed)
 
-    async def _told(self, what: str, deed: Callable[[], Awaitable[None]]) -> None:
+    async def _told(self, what: str, deed: Callable[[], Awaitable[None]]) -> bool:
+        """Do it; whether it went well."""
         try:
             await asyncio.wait_for(deed(), _PATIENCE_S)
         except (Wrong, TimeoutError, OSError, httpx.HTTPError, websockets.WebSocketException) as error:
             self.seen.errors.append(f"{self.who.name}, {what}: {type(error).__name__} {error}")
+            return False
+        return True
 
     # ---- what people do
     async def arrive(self) -> None:

@@ -89,9 +89,9 @@ def _zone(sites: list[SiteRow], find: query.Find) -> str:
 
 
 def _filter(find: query.Find, zone: str) -> RecordingFilter:
-    """The catalogue's filter. Of a person who sees some cameras of a site only, it names them: to search the site for the
-    few that are theirs would read through all the others' footage. Of one who sees whole sites it names those, as what
-    is rare is found along the index of a site."""
+    """The catalogue's filter. Of a person who sees some cameras of a site only, it names them: to search the site for
+    the few that are theirs would read through all the others' footage. Of one who sees whole sites it names those, as
+    what is rare is found along the index of a site."""
     wanted = query.as_filter(find, zone)
     person = frame.visitor()
     if person.sees_everything or wanted.cameras or wanted.run:
