@@ -106,8 +106,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=30, help="how often each question is asked")
     parser.add_argument("--granted", action="store_true", help="pages are asked by somebody who sees three sites")
     parser.add_argument("--only", default="", help="only questions with this word in page or name")
-    parser.add_argument("--objects", type=int, default=50_000, help="in the folder that is compared")
+    parser.add_argument("--objects", type=int, default=50_000, help="in the folder that is compared (0: none)")
     parser.add_argument("--in-bucket", type=int, default=5_000, help="in the bucket that is compared (0: none)")
+    parser.add_argument("--listed", type=int, default=50_000, help="in a bucket that is only listed (0: none)")
     parser.add_argument("--purge", type=int, default=500, help="recordings purged from each kind of store")
     parser.add_argument("--rebuild", type=int, default=200, help="recordings that a catalogue is rebuilt from")
     parser.add_argument("--questions-only", action="store_true")
@@ -240,8 +241,8 @@ def _rates(options: argparse.Namespace, folder: Path, tell: Tell) -> list[Rate]:
     rates: list[Rate] = []
     work = folder / "rates"
     try:
-        if options.objects:
-            rates += reconcile_rates(work / "reconcile", options.objects, options.in_bucket, tell)
+        if options.objects or options.listed:
+            rates += reconcile_rates(work / "reconcile", options.objects, options.in_bucket, options.listed, tell)
         if options.purge:
             rates += purge_rates(work / "purge", options.purge, tell)
         if options.rebuild:

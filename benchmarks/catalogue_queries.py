@@ -21,6 +21,7 @@ from vms.catalogue import (
     audit,
     backfill_items,
     backfills,
+    bookmarks,
     copying,
     coverage,
     custody,
@@ -33,10 +34,12 @@ from vms.catalogue import (
     purge_plans,
     purging,
     reads,
+    reads_figures,
     reads_retention,
     reads_sites,
     reads_stores,
     replacing,
+    retries,
     sessions,
     shares,
     timeline,
@@ -62,7 +65,8 @@ WRITES = {
     "backfill_planning": {"plan_backfill", "choose_to_look", "broken_left"},
     "backfill_items": {"record_items", "forget_bad"},
     "replacing": {"begin_replacing", "commit_replacing", "close_replaced", "forget_replaced"},
-    "custody": {"record_receipts", "record_releases", "ask_retry"},
+    "custody": {"record_receipts", "record_releases"},
+    "retries": {"ask_retry"},
     "copying": {"record_copies", "store_to_use"},
     "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
     "integrity": {"begin_round", "save_round", "save_proof", "record_repair", "note_stray", "forget_stray"},
@@ -105,6 +109,7 @@ WRITES = {
         "finish_export",
         "note_expired",
     },
+    "bookmarks": {"add_bookmark", "change_bookmark", "remove_bookmark"},
     "shares": {"add_share", "revoke_share", "count_share"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
@@ -405,6 +410,29 @@ def _week(world: World) -> audit.LogFilter:
     return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
 
 
+def _bookmarks(**wanted: Any) -> Callable[[World, Connection], object]:
+    """As the page asks: who sees everything names no cameras unless they choose some."""
+
+    def ask(world: World, conn: Connection) -> object:
+        made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
+        return bookmarks.list_bookmarks(conn, bookmarks.BookmarkFilter(**made), limit=PAGE)
+
+    return ask
+
+
+def _all_cameras(world: World) -> tuple[tuple[str, str], ...]:
+    return tuple((site.id, camera.id) for site in world.sites for camera in site.cameras)
+
+
+def _pins(days: int) -> Callable[[World, Connection], object]:
+    def ask(world: World, conn: Connection) -> object:
+        _, end = world.day()
+        keys = [(world.dense.id, camera.id) for camera in world.dense.cameras]
+        return bookmarks.along(conn, keys, end - timedelta(days=days), end, 300)
+
+    return ask
+
+
 def _a_user(world: World) -> int:
     with world.owner.cursor() as cursor:
         cursor.execute(
@@ -416,6 +444,26 @@ def _a_user(world: World) -> int:
 
 
 QUESTIONS = (
+    Question("page Bookmarks", "the newest, of all cameras", _bookmarks()),
+    Question("page Bookmarks", "the newest, camera by camera", _bookmarks(cameras=_all_cameras)),
+    Question("page Bookmarks", "the newest of one camera", _bookmarks(cameras=_one_camera)),
+    Question("page Bookmarks", "a word that few say", _bookmarks(words="kata77")),
+    Question(
+        "page Bookmarks", "a word that few say, camera by camera", _bookmarks(cameras=_all_cameras, words="kata77")
+    ),
+    Question("page Bookmarks", "a tag", _bookmarks(tag="tag7", cameras=_one_camera)),
+    Question("page Bookmarks", "a tag, all cameras", _bookmarks(tag="tag7")),
+    Question("page Bookmarks", "of one person", _bookmarks(who="marker3")),
+    Question(
+        "page Bookmarks",
+        "a day",
+        lambda world, conn: bookmarks.list_bookmarks(
+            conn, bookmarks.BookmarkFilter(None, *world.day()), limit=PAGE, after=(world.now, 1 << 40)
+        ),
+    ),
+    Question("page Watch", "bookmarks of 16 cameras, a day", _pins(1)),
+    Question("page Watch", "bookmarks of 16 cameras, a month", _pins(31)),
+    Question("page Watch", "tags that a person uses", lambda world, conn: bookmarks.tags_of(conn, _a_user(world))),
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
     Question("page Find", "sites that are seen whole", lambda _, conn: reads_sites.wholly_granted(conn)),
     *(
@@ -495,6 +543,21 @@ QUESTIONS = (
         "page Sites",
         "the last 24 hours of every camera",
         lambda world, conn: coverage.kept_footage(conn, world.now - timedelta(days=1), world.now),
+    ),
+    Question("page Operations", "what waits at each site", lambda world, conn: reads_sites.backlogs(conn, world.now)),
+    Question("page Operations", "every site's quarantined files", _find(50, states=("quarantined",))),
+    Question("page Operations", "what waits longest", _find(50, states=("planned",), newest_first=False)),
+    Question("page Operations", "retries asked for", lambda _, conn: retries.retries_asked(conn)),
+    Question("page Operations", "newest footage of each camera", lambda _, conn: reads_sites.camera_ends(conn)),
+    Question(
+        "page Operations",
+        "batches of a run",
+        lambda world, conn: reads_sites.batches_of_runs(conn, [_run(world), _run(world)]),
+    ),
+    Question(
+        "retry",
+        "names of a site's quarantined files",
+        lambda world, conn: retries.quarantined_names(conn, world.site().id, None, None),
     ),
     Question("page Coverage", "16 cameras, 31 days", _coverage(31, 1)),
     Question("page Coverage", "200 cameras, 31 days", _coverage(31, 12)),
@@ -653,5 +716,8 @@ QUESTIONS = (
     Question("page account", "where am I signed in?", lambda _, conn: sessions.own_sessions(conn, 1)),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
+    Question("page metrics", "what lies before sites", lambda world, conn: reads_figures.site_work(conn, world.now)),
+    Question("page metrics", "which copies are missing", lambda _, conn: reads_figures.missing_copies(conn)),
+    Question("page metrics", "how long recordings took", lambda _, conn: reads_figures.stage_times(conn)),
     Question("restore", "is the catalogue empty?", lambda _, conn: (whole.is_empty(conn), whole.revision(conn))),
 )

@@ -8,15 +8,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import gcs_server
+import psutil
 from catalogue_rows import Scale, Tell, fill
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 import weed
 from integrity_world import RUN, an_archive
@@ -31,8 +37,9 @@ from vms.purge import apply_in_store, make_plan
 from vms.restoring import restore
 from vms.stack import postgres as server
 from vms.steps.rebuild import rebuild
-from vms.steps.reconcile import reconcile
+from vms.steps.reconcile import Reconciled, reconcile
 from vms.stores import open_store
+from vms.stores.identity import IDENTITY_FILE, new_identity
 
 
 @dataclass(frozen=True)
@@ -74,28 +81,21 @@ def a_catalogue(folder: Path, *, undone: bool = False) -> Iterator[tuple[Home, C
         server.stop(child)
 
 
-def reconcile_rates(folder: Path, objects: int, in_bucket: int, tell: Tell) -> list[Rate]:
+def reconcile_rates(folder: Path, objects: int, in_bucket: int, listed: int, tell: Tell) -> list[Rate]:
     """A store that holds what the catalogue says. NAS: files of the right size without content, made by hand, which the
-    listing can't tell from whole ones. Bucket: objects of one byte, put by a plain client."""
+    listing can't tell from whole ones. Bucket: objects of one byte, put by a plain client; and a listing of objects
+    that nobody has to put (listing_server.py)."""
     rates = []
-    scale = Scale(12, 1, _days_for(objects), datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
+    days = _days_for(max(objects, listed))
+    scale = Scale(12, 1, days, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
     with a_catalogue(folder, undone=True) as (home, conn), contextlib.ExitStack() as stack:
         fill(conn, scale, tell)
-        nas = folder / "nas"
-        _identify(conn, "nas", f"file://{nas}", "")
         keys = fetch_all(conn, "SELECT key, size_bytes FROM copy WHERE store_id = 1 AND state = 0 ORDER BY key", [])
-        for number, (key, size) in enumerate(keys):
-            path = nas / key
-            if number % 10_000 == 0:
-                tell(f"files {number:,}", number / len(keys))
-            try:
-                file = path.open("wb")
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True)
-                file = path.open("wb")
-            with file:
-                file.truncate(size)
-        rates.append(_reconciled("NAS", conn, home, "nas", tell))
+        if objects:
+            nas = folder / "nas"
+            _identify(conn, "nas", f"file://{nas}", "")
+            _make_files(nas, keys, tell)
+            rates.append(_reconciled("NAS", conn, home, "nas", tell))
         program = weed.binary()
         if program is not None and in_bucket:
             s3 = stack.enter_context(weed.run_weed(program))
@@ -108,17 +108,61 @@ def reconcile_rates(folder: Path, objects: int, in_bucket: int, tell: Tell) -> l
                 for number, _ in enumerate(puts):
                     if number % 1000 == 0:
                         tell(f"objects {number:,}", number / len(some))
-            with conn, conn.cursor() as cursor:
-                cursor.execute(
-                    "INSERT INTO copy (recording_id, start_at, size_bytes, stored_at, verified_at, store_id, part,"
-                    " sha256, key, checksum) SELECT recording_id, start_at, 1, stored_at, verified_at, 2, part, sha256,"
-                    " key, checksum FROM copy WHERE store_id = 1 AND key = ANY(%s)",
-                    (some,),
-                )
-                cursor.execute("ANALYZE copy")
+            _also_in(conn, 2, some, "1")
             rates.append(_reconciled("S3", conn, home, "cloud", tell))
-        rates += _backup_rates(folder, home, conn, tell)
+        if listed:
+            rates.append(_reconciled_listing(conn, home, folder, keys[:listed], tell))
+        if objects:
+            rates += _backup_rates(folder, home, conn, tell)
     return rates
+
+
+def _make_files(nas: Path, keys: list[Any], tell: Tell) -> None:
+    for number, (key, size) in enumerate(keys):
+        path = nas / key
+        if number % 10_000 == 0:
+            tell(f"files {number:,}", number / len(keys))
+        try:
+            file = path.open("wb")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True)
+            file = path.open("wb")
+        with file:
+            file.truncate(size)
+
+
+def _also_in(conn: Connection, store_id: int, keys: list[str], size: str) -> None:
+    """The catalogue says that these objects of the first store lie in another one, too, and in no other way."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM copy WHERE store_id = %s", (store_id,))
+        cursor.execute(
+            "INSERT INTO copy (recording_id, start_at, size_bytes, stored_at, verified_at, store_id, part,"  # noqa: S608
+            f" sha256, key, checksum) SELECT recording_id, start_at, {size}, stored_at, verified_at, %s, part, sha256,"
+            " key, checksum FROM copy WHERE store_id = 1 AND key = ANY(%s)",
+            (store_id, keys),
+        )
+        cursor.execute("ANALYZE copy")
+
+
+def _reconciled_listing(conn: Connection, home: Home, folder: Path, keys: list[Any], tell: Tell) -> Rate:
+    names = folder / "names"
+    identity = folder / IDENTITY_FILE
+    identity.write_bytes(new_identity()[1])
+    names.write_text("".join(f"l/{key}\t{size}\n" for key, size in keys))
+    _also_in(conn, 2, [key for key, _ in keys], "size_bytes")
+    command = [sys.executable, str(Path(__file__).with_name("listing_server.py")), str(names), str(identity)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            endpoint = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            os.environ["AIRFLOW_CONN_BENCH_LISTING"] = weed.connection_text(endpoint)
+            _identify(conn, "cloud", f"s3://{weed.BUCKET}/l", "bench_listing")
+            rate = _reconciled("S3 (a listing, nothing in it)", conn, home, "cloud", tell)
+            with urllib.request.urlopen(f"{endpoint}/requests") as answer:  # noqa: S310 (ours, on this machine)
+                requests = int(answer.read())
+        finally:
+            server.kill()
+    return replace(rate, note=f"{requests:,} requests, {rate.note}")
 
 
 def _days_for(objects: int) -> int:
@@ -136,15 +180,28 @@ def _identify(conn: Connection, name: str, url: str, conn_id: str) -> None:
 
 def _reconciled(kind: str, conn: Connection, home: Home, name: str, tell: Tell) -> Rate:
     target = integrity.stores_in_use(conn)[name]
+    memory: list[int] = []
+    statements = [0]
+
+    class Counting(Cursor):
+        def execute(self, sql: Any, params: Any = None) -> None:
+            statements[0] += 1
+            super().execute(sql, params)
+
+    def moved(so_far: Reconciled) -> None:
+        memory.append(psutil.Process().memory_info().rss)
+        tell(f"{so_far.objects:,} objects compared", 0.5)
+
+    before, conn.cursor_factory = conn.cursor_factory, Counting
     began = time.monotonic()
-    done = reconcile(
-        conn, target, home, RUN, budget_s=1e9, report=print,
-        moved=lambda so_far: tell(f"{so_far.objects:,} objects compared", 0.5),
-    )  # fmt: skip
+    done = reconcile(conn, target, home, RUN, budget_s=1e9, report=print, moved=moved)
     wall_s = time.monotonic() - began
+    conn.cursor_factory = before
     assert done.finished, done
     assert (done.lost, done.damaged, done.foreign) == (0, 0, 0), done
-    return Rate(f"reconcile, {kind}", done.objects, "objects", wall_s)
+    grown = (max(memory) - memory[0]) / 1e6
+    note = f"{statements[0]:,} statements, {grown:.1f} MB more than after the first page"
+    return Rate(f"reconcile, {kind}", done.objects, "objects", wall_s, note)
 
 
 def _backup_rates(folder: Path, home: Home, conn: Connection, tell: Tell) -> list[Rate]:

@@ -287,6 +287,19 @@ _SMALL = """
     SELECT camera_id, %(now)s - interval '9 days', %(now)s - interval '8 days', 'mains failure', 'sari', %(now)s
     FROM camera;
 
+    INSERT INTO viewer_user (name, role, password, made_at, made_by, everywhere)
+    SELECT 'marker' || n, 'investigator', '', %(now)s, 'benchmark', true FROM generate_series(1, 20) n;
+    INSERT INTO bookmark (user_id, from_at, to_at, note, tags)
+    SELECT user_id, at, at + (n %% 3) * interval '2 minutes', 'Seen by the gate: kata' || n %% 500 || ', red',
+        ARRAY['tag' || n %% 40]
+    FROM (
+        SELECT n, %(now)s - random() * (%(now)s - %(begin)s) AS at
+        FROM generate_series(1, 100 * (SELECT count(*) FROM camera)) n
+    ) AS made JOIN viewer_user ON name = 'marker' || 1 + n %% 20;
+    INSERT INTO bookmark_camera (bookmark_id, camera_id, from_at, to_at)
+    SELECT bookmark_id, camera_id, from_at, to_at FROM bookmark
+    JOIN camera ON camera_id IN (1 + bookmark_id %% (SELECT count(*) FROM camera), 1 + bookmark_id * 7 %% 48);
+
     INSERT INTO view_log (at, who, action, recording_id, start_at, detail)
     SELECT at, 'sari', 'view', 1, at, '{}' FROM generate_series(%(begin)s, %(now)s, interval '5 minutes') at;
 

@@ -22,6 +22,7 @@ from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 
 from vms.backfill import DAG_ID
 from vms.errors import CatalogueError, ConfigError
+from vms.queues import ENCODE
 from vms_airflow.backfill import Onward, choose, compress, look, plan, sense, upload, verdict
 from vms_airflow.tasks import record, release
 
@@ -73,7 +74,7 @@ with DAG(
     @task_group
     def batch(batch):
         made = compress.override(
-            execution_timeout=timedelta(hours=6), max_active_tis_per_dag=1, map_index_template=BATCH_TITLE
+            queue=ENCODE, execution_timeout=timedelta(hours=6), max_active_tis_per_dag=1, map_index_template=BATCH_TITLE
         )(batch=batch)
         sent = upload.override(
             execution_timeout=timedelta(hours=12),

@@ -30,6 +30,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from vms.config import Config, Site, SiteError, load_config
 from vms.errors import ConfigError
 from vms.home import from_environment
+from vms.queues import CENTRE, ENCODE, site_queue
+from vms_airflow.links import viewer_address
 from vms_airflow.sensor import FootageSensor
 from vms_airflow.tasks import compress, plan, record, release, upload
 from vms_airflow.timetable import SiteTimetable, stagger_of
@@ -37,10 +39,12 @@ from vms_airflow.verdict import VerdictOperator
 
 PREFIX = "footage_"
 SHARDS = 8
+SPREAD = 16
 STOPPED = "vms.video.ffmpeg.Stopped"  # by name: reading this file needs nothing of FFmpeg
 
 DEFAULTS = {
     "owner": "vms",
+    "queue": CENTRE,
     "retries": 2,
     "retry_delay": timedelta(seconds=15),
     "retry_policy": ExceptionRetryPolicy(
@@ -71,8 +75,9 @@ Looks into the site's footage folder every {every} and archives what is closed a
 *A red run* loses nothing: the next run takes up what is left. Once the cause is mended, clear the failed tasks to go
 on at once. Clearing any task is safe: what is done already is found and not done twice.
 
-The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}). Settings: `sites.yaml`; a change counts from
-the next run on.
+How the site is getting on: the tab **Status**, or [the viewer]({viewer}/operations?dag=footage_{id}).
+The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}/). Settings: `sites.yaml`; a change counts
+from the next run on.
 """
 
 ABOUT_ERROR = """
@@ -95,7 +100,9 @@ def footage_dag(site: Site) -> DAG:
         dag_id=PREFIX + site.id,
         dag_display_name=f"Footage: {site.name}",
         description=f"Archive the footage of {site.name}",
-        doc_md=ABOUT_SITE.format(name=site.name, every=timetable.summary.removeprefix("every "), viewer=_viewer()),
+        doc_md=ABOUT_SITE.format(
+            id=site.id, name=site.name, every=timetable.summary.removeprefix("every "), viewer=viewer_address()
+        ),
         schedule=timetable if site.enabled else None,
         catchup=False,
         max_active_runs=1,
@@ -105,9 +112,11 @@ def footage_dag(site: Site) -> DAG:
         default_args=DEFAULTS,
         tags={"footage", site.id, site.time_zone, *(() if site.enabled else ("disabled",))},
     ) as dag:
+        near = site_queue(site.id)
         sensed = FootageSensor(
             task_id="sense",
             site=site.id,
+            queue=near,
             execution_timeout=timedelta(minutes=10),
             doc_md=FootageSensor.__doc__,
         )
@@ -115,15 +124,18 @@ def footage_dag(site: Site) -> DAG:
 
         @task_group
         def batch(batch):
-            # A batch fills all cores by itself and a second its tail; more would only be in the way of others.
+            # A batch fills all cores by itself and a second its tail; more would only be in the way of others, unless
+            # there are workers that each take no more than two by themselves.
             made = compress.override(
+                queue=ENCODE,
                 execution_timeout=timedelta(hours=6),
                 priority_weight=1,
-                max_active_tis_per_dag=2,
+                max_active_tis_per_dag=2 if from_environment().parts is None else SPREAD,
                 map_index_template=BATCH_TITLE,
             )(site=site.id, batch=batch)
             # A batch sends several files at once; more than two batches of a site would only share its uplink.
             sent = upload.override(
+                queue=near,
                 execution_timeout=timedelta(hours=12),
                 priority_weight=5,
                 retry_delay=timedelta(minutes=1),
@@ -137,7 +149,9 @@ def footage_dag(site: Site) -> DAG:
 
         (
             batch.expand(batch=batches)
-            >> release.override(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(hours=2))(site=site.id)
+            >> release.override(queue=near, trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(hours=2))(
+                site=site.id
+            )
             >> VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE)
         )
     return dag
@@ -193,7 +207,3 @@ def _entries(config: Config) -> Iterator[tuple[str, Site | SiteError]]:
         yield PREFIX + site.id, site
     for error in config.errors:
         yield PREFIX + error.id if error.id else "sites_yaml", error
-
-
-def _viewer() -> str:
-    return f"http://127.0.0.1:{from_environment().viewer_port}/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ from vms.model import (
     Sensed,
     Sighting,
     SourceSeen,
+    StoreOptions,
+    dump,
 )
 from vms.stores import open_store
 from vms.video.binaries import binaries
@@ -178,6 +181,25 @@ def build(home: Home, clip: Clip) -> World:
         _archive(conn, config, clip, "ho", (*lobby, dav, late, bad), unfinished="gate/late.mp4")
         _archive(conn, config, clip, "makassar", (_seen("cashier/1.mp4", "cashier", START),))
     return World(home, clip, nas)
+
+
+def move_to_bucket(world: World, url: str, conn_id: str, viewer: str = "redirect", storage_class: str = "") -> None:
+    """From now on the world's store lies in this bucket, with the same objects. viewer: as sites.yaml says it."""
+    options = StoreOptions(storage_class=storage_class)
+    bucket = open_store("nas", url, conn_id=conn_id, options=options)
+    identity = bucket.identify(None)
+    for file in (one for one in world.nas.rglob("*.*") if not one.name.startswith(".")):
+        key = str(file.relative_to(world.nas))
+        is_preview = file.suffix == ".jpg"
+        bucket.put(file, key, sha256=_sha256(file), size_bytes=file.stat().st_size, preview=is_preview)
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE store SET url = %s, conn_id = %s, identity = %s, options = %s",
+            (url, conn_id, identity, json.dumps(dump(options))),
+        )
+    text = world.home.sites_file.read_text()
+    asked = f"url: '{url}', conn_id: {conn_id}, viewer: '{viewer}'"
+    world.home.sites_file.write_text(text.replace(f"url: 'file://{world.nas}'", asked))
 
 
 def _archive(

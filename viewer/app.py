@@ -19,7 +19,21 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from viewer import assets, audit_log, database, gate, media, security, share, sign_in, taking, visitor
+from viewer import (
+    assets,
+    audit_log,
+    database,
+    direct,
+    figures,
+    gate,
+    media,
+    security,
+    session_watch,
+    share,
+    sign_in,
+    taking,
+    visitor,
+)
 from viewer.watch import routes as watch
 from viewer.watch.visit import PREFIX
 from vms.home import from_environment
@@ -28,6 +42,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parent
 home = from_environment()
+stores = direct.Direct(home)
 
 
 @asynccontextmanager
@@ -37,7 +52,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     Streamlit collects in full after every script run; over everything that is imported, that takes most of a rerun.
     """
     began = time.monotonic()
-    from viewer.pages import account, alerts, coverage, deeds, exports, find, holds, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
+    from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, operations, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
 
     gc.collect()
     gc.freeze()
@@ -56,20 +71,23 @@ app = st.App(
     lifespan=lifespan,
     routes=[
         *sign_in.routes(home, database.pool(home)),
-        *media.routes(home, database.pool(home)),
+        *session_watch.routes(),
+        *media.routes(home, database.pool(home), stores),
         *audit_log.routes(home, database.pool(home)),
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
         *watch.routes(home, database.pool(home)),
+        *figures.routes(home, database.pool(home)),
         Route("/favicon.png", favicon),
         Route("/favicon.ico", favicon),
     ],
     middleware=[
         Middleware(
             security.Guard,
-            frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
+            frame_ancestors=sign_in.frame_ancestors(home),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
         Middleware(assets.Assets, more={"/watch": (f"<{PREFIX}/{watch.HLS}>; rel=preload; as=script",)}),

@@ -1,5 +1,5 @@
 """The viewer's own components: account, card grid and table, calendar, camera tree, recording with player,
-site panels, heat map, gaps, timeline with player. Their code lies in front/.
+site panels, the tables of Operations, heat map, gaps, timeline with player. Their code lies in front/.
 
 They get plain data and make elements from it in the browser, text always as text. Each is told in the address' terms
 (hrefs), so that links open in a new tab too.
@@ -36,8 +36,9 @@ _tree = _component("tree")
 _why = _component("why", "gaps")
 _recording = _component("recording")
 _sites = _component("sites")
+_ops = _component("ops")
 _heat = _component("heat", "gaps")
-_watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_player", "watch_data")
+_watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_marks", "watch_player", "watch_data")
 
 
 def _ignore() -> None:
@@ -45,10 +46,7 @@ def _ignore() -> None:
 
 
 def account(data: dict[str, Any], key: str) -> bool:
-    """Draw who has signed in, with the way out; it leaves the page by itself when the session has ended.
-
-    Returns whether their account was just asked for.
-    """
+    """Draw who has signed in, with the way out. Returns whether their account was just asked for."""
     return bool(_account(key=key, data=data, width="content", on_open_change=_ignore).open)
 
 
@@ -77,18 +75,40 @@ def gap_list(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
     _why(key=key, data=data, on_show_change=asked)
 
 
-def recording(data: dict[str, Any], key: str, opened: Callable[[], None], watched: Callable[[], None]) -> None:
+def recording(
+    data: dict[str, Any],
+    key: str,
+    opened: Callable[[], None],
+    watched: Callable[[], None],
+    found_cold: Callable[[], None],
+    woken: Callable[[], None],
+) -> None:
     """Draw a recording with its player. opened: called to go to another, session_state[key].open is its id.
-    watched: called to see it on the timeline.
+    watched: called to see it on the timeline. found_cold: called when it has to be restored before it can be played;
+    woken: when that is asked for.
 
-    Asks for a rerun before its links expire.
+    Asks for a rerun before its links expire, and now and then while it is being restored.
     """
-    _recording(key=key, data=data, on_open_change=opened, on_renew_change=_ignore, on_watch_change=watched)
+    _recording(
+        key=key,
+        data=data,
+        on_open_change=opened,
+        on_renew_change=_ignore,
+        on_watch_change=watched,
+        on_cold_change=found_cold,
+        on_wake_change=woken,
+    )
 
 
 def site_panels(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
     """Draw the sites. asked: called when a search is clicked; session_state[key].show is its query string."""
     _sites(key=key, data=data, on_show_change=asked)
+
+
+def operations(data: dict[str, Any], key: str, asked: Callable[[], None], retried: Callable[[], None]) -> None:
+    """Draw a section of Operations. asked: called when a search is clicked, session_state[key].show is its search.
+    retried: called to have a file tried again, session_state[key].retry says which, "*" for all."""
+    _ops(key=key, data=data, on_show_change=asked, on_retry_change=retried)
 
 
 def heat_map(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:

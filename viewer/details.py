@@ -34,12 +34,14 @@ def detail(
     following: RecordingRow | None,
     *,
     may_download: bool = True,
+    cold: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All that the page of one recording shows."""
+    """All that the page of one recording shows. cold: what is to be said of cold storage (`viewer.cold`)."""
     stored = row.state in ("archived", "released") and bool(row.rendition_bytes)
+    asleep = cold is not None and cold["state"] != "ready"
     source = download = None
     expires = 0
-    if stored:
+    if stored and not asleep:
         source, expires = links.to(row, "rendition")
         download = links.to(row, "rendition", "attachment")[0] if may_download else None
     start = row.start_utc.astimezone(formats.zone(row.time_zone))
@@ -72,7 +74,10 @@ def detail(
         "zone": zone_name,
         "fps": row.fps,
         "damaged": row.damaged,
-        "nothing": f"{words('recording.not_stored')} {words.one_of('state', f'{row.state}.hint')}.",
+        "nothing": cold["text"]
+        if cold and asleep
+        else f"{words('recording.not_stored')} {words.one_of('state', f'{row.state}.hint')}.",
+        "cold": cold,
         "problem": problem(words, row),
         "facts": facts(words, row),
         "copies": copies(words, row),

@@ -74,7 +74,7 @@ def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
             burn_in and clip,
             evidence,
         )
-        _ordered(words, person, made)
+        order(words, person, made)
 
 
 def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
@@ -161,7 +161,8 @@ def _totals(scope: str, cameras: tuple[tuple[str, str], ...], begin: datetime, e
         return reads.count_recordings(conn, wanted, most=MOST_RECORDINGS)
 
 
-def _ordered(words: Words, person: Visitor, made: NewExport) -> None:
+def order(words: Words, person: Visitor, made: NewExport) -> None:
+    """Order it, or say why not; what was ordered is written down."""
     try:
         with database.pool().connection(person.scope) as conn:
             count = exports.count_open(conn, person.user_id)

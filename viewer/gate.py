@@ -17,16 +17,16 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import share, sign_in, visitor
+from viewer import figures, session_watch, share, sign_in, visitor
 from viewer.database import AWAY
 from viewer.visitor import Sessions, Visitor
 from vms.catalogue.sessions import hash_of
 
 log = logging.getLogger(__name__)
 
-OPEN = frozenset({"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH})
-"""What everybody gets: whether the viewer runs, its icon, and the page to sign in. Beside it the page of a share, which
-asks for its own token."""
+OPEN = figures.OPEN | {"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH, session_watch.PATH}
+"""What everybody gets: whether the viewer runs, its icon, the page to sign in, and a script without secrets. Beside it
+the page of a share and the figures for monitoring; both ask for a token of their own."""
 
 _QUIET = frozenset({"/session"})
 """What a page asks by itself, which is nothing that the person does."""
@@ -56,7 +56,7 @@ class Gate:
         token = self._token(scope)
         token_hash = hash_of(token) if token else None
         try:
-            person = await self._find(token_hash, scope)
+            person = await self._find(token_hash, scope, afresh=scope["type"] == "websocket" or _is_page(scope))
         except AWAY as error:
             log.warning("Whether somebody has signed in can't be known, the catalogue does not answer: %s", error)
             await self._refuse(scope, receive, send, away=True)
@@ -78,13 +78,13 @@ class Gate:
         cookies = cookie_parser(Headers(scope=scope).get("cookie", ""))
         return cookies.get(sign_in.cookie_name(scope, self._port), "")[:200]
 
-    async def _find(self, token_hash: bytes | None, scope: Scope) -> Visitor | None:
+    async def _find(self, token_hash: bytes | None, scope: Scope, *, afresh: bool = False) -> Visitor | None:
         if token_hash is None:
             return None
         address = scope["client"][0] if scope.get("client") else ""
         # a page is a hundred messages: a thread for each would be most of what it costs
-        known = self._sessions.fresh(token_hash, address)
-        return known or await run_in_threadpool(self._sessions.find, token_hash, address)
+        known = None if afresh else self._sessions.fresh(token_hash, address)
+        return known or await run_in_threadpool(self._sessions.find, token_hash, address, afresh=afresh)
 
     async def _touch(self, token_hash: bytes) -> None:
         if not self._sessions.touched_lately(token_hash):
@@ -110,7 +110,10 @@ class Gate:
                     raise ConnectionAbortedError("The session has ended.")
             await send(message)
 
-        await self.app(scope, receive, checked)
+        if _is_page(scope):
+            await session_watch.serve(self.app, scope, receive, checked)
+        else:
+            await self.app(scope, receive, checked)
 
     async def _websocket(self, token_hash: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         closed = False
@@ -146,17 +149,28 @@ class Gate:
             await send({"type": "websocket.close", "code": 4503 if away else 4401})
             return
         request = Request(scope)
-        is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
         answer: Response
         if away:
-            answer = sign_in.away(request) if is_page else PlainTextResponse("The catalogue is away.\n", 503)
-        elif is_page and not scope["path"].startswith(("/m/", "/_stcore/")):
+            answer = sign_in.away(request) if _wants_html(scope) else PlainTextResponse("The catalogue is away.\n", 503)
+        elif _is_page(scope):
             path = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
             answer = RedirectResponse(f"{sign_in.PATH}?next={quote(path, safe='/')}", 303)
         else:
             answer = PlainTextResponse("Sign in first.\n", 401)
         answer.headers["Cache-Control"] = "no-store"
         await answer(scope, receive, send)
+
+
+def _wants_html(scope: Scope) -> bool:
+    """Whether a browser is about to show the answer to a person."""
+    return (
+        scope["type"] == "http" and scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", "")
+    )
+
+
+def _is_page(scope: Scope) -> bool:
+    """Whether one of Streamlit's pages is asked for."""
+    return _wants_html(scope) and not scope["path"].startswith(("/m/", "/_stcore/"))
 
 
 def _from_here(scope: Scope) -> bool:

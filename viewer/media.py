@@ -1,4 +1,5 @@
-"""Delivery of renditions, posters and sprites under `/m/<token>`, straight from the store by byte range.
+"""Delivery of renditions, posters and sprites under `/m/<token>`, straight from the store by byte range, or by sending
+the browser there (`direct`).
 
 Never through st.video or st.download_button: those hold whole files in memory. Here a request costs one chunk at a
 time, whatever the file's size. The token says what may be had, and in which session; where it lies is asked of the
@@ -10,7 +11,7 @@ from __future__ import annotations
 import html
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,15 +19,16 @@ from urllib.parse import quote
 import psycopg2
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from viewer import ranges, tokens
 from viewer.database import AWAY, Pool
+from viewer.direct import Direct
 from viewer.i18n import Words, choose_language
 from viewer.visitor import Visitor
 from vms.catalogue import reads
-from vms.errors import ConfigError, StoreError
+from vms.errors import ConfigError, RestoreNeeded, StoreError
 from vms.home import Home
 from vms.stores import ObjectMissing, open_store
 from vms.users import Right
@@ -45,8 +47,9 @@ class Refusal(Exception):
     key: str
 
 
-def routes(home: Home, pool: Pool) -> list[Route]:
-    """The routes that deliver media of this installation."""
+def routes(home: Home, pool: Pool, direct: Direct | None = None) -> list[Route]:
+    """The routes that deliver media of this installation. direct: to which stores browsers may be sent."""
+    direct = direct or Direct(home)
 
     async def media(request: Request) -> Response:
         try:
@@ -55,7 +58,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
             right: Right = "export" if grant.disposition == "attachment" else "view"
             if grant.mark != person.mark or not person.may(right):
                 raise tokens.Forged  # noqa: TRY301
-            return await run_in_threadpool(_answer, pool, grant, request)
+            return await run_in_threadpool(_answer, pool, direct, grant, request)
         except tokens.Forged:
             return refuse(request, Refusal(403, "media.forged"))
         except tokens.Expired:
@@ -81,7 +84,7 @@ def refuse(request: Request, refusal: Refusal) -> Response:
     return PlainTextResponse(words(refusal.key) + "\n", refusal.status, headers)
 
 
-def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
+def _answer(pool: Pool, direct: Direct, grant: tokens.Grant, request: Request) -> Response:
     person: Visitor = request.state.visitor
     with pool.connection(person.scope) as conn:
         places = reads.locate(conn, grant.recording_id, grant.start_utc, grant.part)
@@ -114,16 +117,45 @@ def _answer(pool: Pool, grant: tokens.Grant, request: Request) -> Response:
     status = 206 if part else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    body = open_bytes(places, start, length)
+    away, places = _address(direct, places, grant, headers, request)
+    answer: Response
+    if away:
+        answer = RedirectResponse(away, 307, {"Cache-Control": "no-store"})
+    else:
+        answer = StreamingResponse(open_bytes(places, start, length), status, headers)
     if grant.disposition == "attachment" and start == 0:
         with pool.connection(person.scope) as conn:
             reads.log_view(conn, person.name, "download", grant.recording_id, grant.start_utc, {}, person.address)
-    return StreamingResponse(body, status, headers)
+    return answer
+
+
+def _address(
+    direct: Direct, places: tuple[Any, ...], grant: tokens.Grant, headers: Mapping[str, str], request: Request
+) -> tuple[str, tuple[Any, ...]]:
+    """(where the browser shall go for a rendition, "" when its bytes pass through; the places to read from then).
+
+    A browser that could not go there says so (?through=1). Pictures always pass through: they are small, and kept.
+    """
+    if grant.part != "rendition" or not direct.goes(places[0]):
+        return "", places
+    if "through" in request.query_params:
+        log.warning("A browser can't read from store %s itself: see `vms stores check`", places[0].store_name)
+        return "", places
+    for tried, place in enumerate(places):
+        if not direct.goes(place):
+            return "", (*places[tried:], *places[:tried])
+        try:
+            url = direct.link(place, headers["Content-Type"], headers["Content-Disposition"], request.url.scheme)
+        except (StoreError, ConfigError, OSError) as error:
+            log.warning("Store %s can't deliver %s: %s", place.store_name, place.key, error)
+        else:
+            return url or "", places[tried:]
+    return "", places
 
 
 def open_bytes(places: tuple[Any, ...], start: int, length: int) -> Iterator[bytes]:
     """The bytes from the first store that can give them. Raises Refusal when none can."""
-    away = False
+    away = cold = False
     for place in places:
         try:
             store = open_store(place.store_name, place.store_url, conn_id=place.store_conn_id)
@@ -132,9 +164,13 @@ def open_bytes(places: tuple[Any, ...], start: int, length: int) -> Iterator[byt
             return store.open_range(place.key, start, length)
         except ObjectMissing:
             log.warning("Store %s has no object %s", place.store_name, place.key)
+        except RestoreNeeded:
+            cold = True
         except (StoreError, ConfigError, OSError) as error:
             away = True
             log.warning("Store %s can't deliver %s: %s", place.store_name, place.key, error)
+    if cold:
+        raise Refusal(409, "media.cold")
     raise Refusal(503, "media.away") if away else Refusal(404, "media.missing")
 
 

@@ -6,9 +6,18 @@ through a name that it points at its address (DNS rebinding).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_STORES = " <stores>"
+"""Stands in the policy for the stores' origins."""
+
+_PROBES = frozenset({"/_stcore/health", "/healthz", "/readyz"})
+"""Which machines ask, without TLS and without a secret."""
 
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -17,7 +26,7 @@ class Guard:
     """The outermost layer. frame_ancestors: pages that may show the viewer in a frame, such as the local Airflow.
 
     names: by which it is reached, beside this machine's own. only_tls: a proxy before it does the TLS, and who comes
-    past the proxy is sent away.
+    past the proxy is sent away. stores: origins that pages may read footage from, asked for each page.
     """
 
     def __init__(
@@ -27,8 +36,10 @@ class Guard:
         names: tuple[str, ...] = (),
         *,
         only_tls: bool = False,
+        stores: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.app = app
+        self._stores = stores
         self._only_tls = only_tls
         self._names = LOCAL_NAMES | frozenset(names) | {f"[{name}]" for name in names if ":" in name}
         self._policy = "; ".join(
@@ -38,9 +49,9 @@ class Guard:
                 "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:",
                 "style-src 'self' 'unsafe-inline'",
                 "img-src 'self' data: blob:",
-                "media-src 'self' blob:",
+                f"media-src 'self' blob:{_STORES}",
                 "font-src 'self' data:",
-                "connect-src 'self'",
+                f"connect-src 'self'{_STORES}",
                 "worker-src 'self' blob:",
                 "object-src 'none'",
                 "base-uri 'self'",
@@ -65,7 +76,7 @@ class Guard:
             await refusal(scope, receive, send)
             return
 
-        if self._only_tls and scope["scheme"] not in ("https", "wss") and scope["path"] != "/_stcore/health":
+        if self._only_tls and scope["scheme"] not in ("https", "wss") and scope["path"] not in _PROBES:
             if scope["type"] == "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})
@@ -77,15 +88,23 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                is_page = headers.get("content-type", "").startswith("text/html")
+                stores = await run_in_threadpool(self._stores) if is_page else ()
+                policy = self._policy.replace(_STORES, "".join(f" {one}" for one in stores))
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
-                headers.setdefault("Content-Security-Policy", self._policy)  # our own pages have a stricter one
+                headers.setdefault("Content-Security-Policy", policy)  # our own pages have a stricter one
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+def is_local(host: str) -> bool:
+    """Whether this Host header says that the page is looked at on the viewer's own machine."""
+    return _name(host) in LOCAL_NAMES
 
 
 def _name(host: str) -> str:

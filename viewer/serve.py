@@ -9,13 +9,14 @@ import uvicorn
 from streamlit.web import bootstrap
 
 from viewer.theme import OPTIONS
+from vms import logs
 from vms.errors import VmsError
 from vms.home import Home, from_environment
 
 
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C. Returns the exit status."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up()
     try:
         home = from_environment()
         home.prepare()

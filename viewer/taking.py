@@ -1,43 +1,72 @@
 """Handing out a finished export as one ZIP: to who ordered it, under `/m/export/<token>`; `share` does so by links.
 
 It is made from the files on the disk piece by piece, so memory does not grow with it, and looked at every two seconds:
-who loses the right in the middle does not get the rest.
+who loses the right in the middle does not get the rest. A password for it is given when it is taken: what no worker,
+catalogue or log was ever told can't be found there.
 """
 
 from __future__ import annotations
 
+import html
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from urllib.parse import parse_qs
 
 import psycopg2
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from viewer import formats, tokens, visitor
+from viewer import formats, sign_in, tokens, visitor
 from viewer.database import AWAY, Pool
+from viewer.i18n import Words, choose_language
 from viewer.media import Refusal, refuse
+from viewer.plain_page import FRAME, HEADERS
 from viewer.visitor import Visitor
 from vms.catalogue import exports, reads
 from vms.catalogue.exports import ExportRow
 from vms.errors import ConfigError
 from vms.exports import archive
+from vms.exports.locking import SHORTEST_PASSWORD
 from vms.home import Home
 
 log = logging.getLogger(__name__)
 
+LONGEST_PASSWORD = 200
+_LARGEST_FORM = 4096
+
 
 def routes(home: Home, pool: Pool) -> list[Route]:
-    """The route of the ZIP."""
+    """The route of the ZIP, and of the page that asks for its password."""
 
     async def export(request: Request) -> Response:
+        return await _guarded(request, lambda person, number: _answer(home, pool, person, number, request.method))
+
+    async def page(request: Request) -> Response:
+        return await _guarded(request, lambda person, number: _page(pool, request, person, number, ""))
+
+    async def locked(request: Request) -> Response:
+        if not sign_in.is_own(request):
+            return refuse(request, Refusal(403, "media.forged"))
+        password, again = await _passwords(request)
+        problem = "exports.lock.short" if len(password) < SHORTEST_PASSWORD else ""
+        problem = problem or ("exports.lock.differ" if password != again else "")
+
+        def answer(person: Visitor, number: int) -> Response:
+            if problem:
+                return _page(pool, request, person, number, problem)
+            return _answer(home, pool, person, number, "GET", password)
+
+        return await _guarded(request, answer)
+
+    async def _guarded(request: Request, answer: Callable[[Visitor, int], Response]) -> Response:
         person: Visitor = request.state.visitor
         try:
             export_id = tokens.check_export(home, request.path_params["token"], person.mark)
-            return await run_in_threadpool(_answer, home, pool, person, export_id, request.method)
+            return await run_in_threadpool(answer, person, export_id)
         except tokens.Forged:
             return refuse(request, Refusal(403, "media.forged"))
         except tokens.Expired:
@@ -48,7 +77,11 @@ def routes(home: Home, pool: Pool) -> list[Route]:
             log.warning("The catalogue does not answer: %s", error)
             return refuse(request, Refusal(503, "media.catalogue_away"))
 
-    return [Route("/m/export/{token}", export, methods=["GET", "HEAD"])]
+    return [
+        Route("/m/export/{token}", export, methods=["GET", "HEAD"]),
+        Route("/m/export/{token}/locked", page, methods=["GET"]),
+        Route("/m/export/{token}/locked", locked, methods=["POST"]),
+    ]
 
 
 def sees_everybodys(person: Visitor) -> bool:
@@ -68,9 +101,17 @@ def find(pool: Pool, person: Visitor, export_id: int) -> ExportRow | None:
 
 
 def zip_of(
-    home: Home, export_id: int, begin: datetime, time_zone: str, still: Callable[[], bool], *, is_head: bool
+    home: Home,
+    export_id: int,
+    begin: datetime,
+    time_zone: str,
+    still: Callable[[], bool],
+    *,
+    is_head: bool,
+    password: str = "",
 ) -> Response:
     """The answer with the ZIP. begin (UTC), time_zone: of its footage, for the name. still: asked whether to go on.
+    password: with which it is encrypted on its way; it is kept nowhere.
 
     Raises Refusal when its files are gone.
     """
@@ -82,7 +123,7 @@ def zip_of(
     local = begin.astimezone(formats.zone(time_zone))
     headers = {
         "Content-Type": "application/zip",
-        "Content-Length": str(archive.length(entries)),
+        "Content-Length": str(archive.length(entries, locked=bool(password))),
         "Content-Disposition": f'attachment; filename="export_{export_id}_{local:%Y-%m-%d_%H-%M-%S}.zip"',
         "Content-Encoding": "identity",
         "Cache-Control": "private, no-store",
@@ -90,14 +131,14 @@ def zip_of(
     }
     if is_head:
         return Response(status_code=200, headers=headers)
-    return StreamingResponse(_watched(home, export_id, entries, still), 200, headers)
+    return StreamingResponse(_watched(home, export_id, entries, still, password), 200, headers)
 
 
 def _watched(
-    home: Home, export_id: int, entries: Sequence[archive.Entry], still: Callable[[], bool]
+    home: Home, export_id: int, entries: Sequence[archive.Entry], still: Callable[[], bool], password: str
 ) -> Iterator[bytes]:
     looked = time.monotonic()
-    for piece in archive.stream(home, export_id, entries):
+    for piece in archive.stream(archive.folder_of(home, export_id), entries, password):
         if time.monotonic() - looked > visitor.FRESH_S:
             looked = time.monotonic()
             if not still():
@@ -105,7 +146,47 @@ def _watched(
         yield piece
 
 
-def _answer(home: Home, pool: Pool, person: Visitor, export_id: int, method: str) -> Response:
+def _page(pool: Pool, request: Request, person: Visitor, export_id: int, problem: str) -> Response:
+    """Asks for the password, twice."""
+    if find(pool, person, export_id) is None:
+        raise Refusal(404, "exports.gone")
+    words = Words(choose_language(request.query_params.get("lang"), request.headers.get("accept-language")))
+    said = f'<p class="said" role="alert">{_told(words, problem)}</p>' if problem else ""
+    fields = "".join(
+        f'<label for="{name}">{_told(words, key)}</label><input id="{name}" name="{name}" type="password" required'
+        f' minlength="{SHORTEST_PASSWORD}" maxlength="{LONGEST_PASSWORD}" autocomplete="new-password">'
+        for name, key in (("password", "exports.lock.password"), ("again", "exports.lock.again"))
+    )
+    action = f"{html.escape(request.url.path)}?lang={words.lang}"
+    body = (
+        f'<h1>{_told(words, "exports.lock.title")}</h1><p class="help">{_told(words, "exports.lock.text")}</p>{said}'
+        f'<form method="post" action="{action}">{fields}<button>{_told(words, "exports.download")}</button></form>'
+        f'<nav><a href="/exports">{_told(words, "app.exports")}</a></nav>'
+    )
+    page = FRAME.format(lang=words.lang, head=f"<title>{_told(words, 'exports.lock.title')}</title>", body=body)
+    return HTMLResponse(page, 400 if problem else 200, HEADERS)
+
+
+def _told(words: Words, key: str) -> str:
+    return html.escape(words(key, least=SHORTEST_PASSWORD))
+
+
+async def _passwords(request: Request) -> tuple[str, str]:
+    """What the form holds; nothing of it is kept or logged."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_FORM:
+            return "", ""
+    try:
+        fields = parse_qs(body.decode(), max_num_fields=5)
+    except ValueError:
+        return "", ""
+    password, again = (fields.get(name, [""])[0][:LONGEST_PASSWORD] for name in ("password", "again"))
+    return password, again
+
+
+def _answer(home: Home, pool: Pool, person: Visitor, export_id: int, method: str, password: str = "") -> Response:
     row = find(pool, person, export_id)
     if row is None:
         raise Refusal(404, "exports.gone")
@@ -116,8 +197,10 @@ def _answer(home: Home, pool: Pool, person: Visitor, export_id: int, method: str
         except (*AWAY, psycopg2.Error):
             return False
 
-    answer = zip_of(home, export_id, row.from_utc, row.time_zone, still, is_head=method == "HEAD")
+    is_head = method == "HEAD"
+    answer = zip_of(home, export_id, row.from_utc, row.time_zone, still, is_head=is_head, password=password)
     if method == "GET":
         with pool.connection(person.scope) as conn:
-            reads.log_view(conn, person.name, "export_taken", None, None, {"export": export_id}, person.address)
+            detail = {"export": export_id, **({"locked": True} if password else {})}
+            reads.log_view(conn, person.name, "export_taken", None, None, detail, person.address)
     return answer

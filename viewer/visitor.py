@@ -65,12 +65,15 @@ class Sessions:
         self._known: dict[bytes, _Known] = {}
         self._lock = threading.Lock()
 
-    def find(self, token_hash: bytes, address: str = "") -> Visitor | None:
-        """Whose session it is, None when it is not open. Raises one of AWAY when that can't be known."""
+    def find(self, token_hash: bytes, address: str = "", *, afresh: bool = False) -> Visitor | None:
+        """Whose session it is, None when it is not open. afresh: whatever was known a moment ago.
+
+        Raises one of AWAY when that can't be known.
+        """
         now = time.monotonic()
         with self._lock:
             known = self._known.get(token_hash)
-        if known is None or now - known.asked >= FRESH_S:
+        if known is None or afresh or now - known.asked >= FRESH_S:
             try:
                 with self._pool.connection(NOBODY) as conn:
                     row = sessions.open_session(conn, token_hash)

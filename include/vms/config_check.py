@@ -33,7 +33,7 @@ from vms.config_model import (
     StoreConfig,
 )
 from vms.config_retention import too_long_retentions
-from vms.config_stores import OptionMistake, lock_outlasts, store_options
+from vms.config_stores import OptionMistake, browsers, lock_outlasts, store_options
 from vms.config_values import did_you_mean, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
 from vms.config_yaml import Document, Located, Mistake, Where
@@ -485,7 +485,8 @@ def _store(name: str, section: schema.StoreSection) -> StoreConfig:
     if section.conn_id and section.url.startswith("file:"):
         raise ValueError("conn_id: a mounted folder needs no connection; take it out.")
     options = store_options(section, section.url)
-    return StoreConfig(name, section.url, section.conn_id, options, section.retention, section.size)
+    at = browsers(section.viewer, section.url)
+    return StoreConfig(name, section.url, section.conn_id, options, section.retention, section.size, at)
 
 
 def _profile(name: str, section: schema.ProfileSection) -> Profile:

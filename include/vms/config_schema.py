@@ -162,6 +162,7 @@ class StoreSection(Section):
     verify: Literal["read-back"] | None = None
     retention: Retention | None = None
     size: Size | None = None
+    viewer: str = ""
 
 
 class ProfileSection(Section):

@@ -101,6 +101,24 @@ def store_options(section: Any, url: str) -> StoreOptions:
     )
 
 
+def browsers(text: str, url: str) -> str:
+    """Where browsers fetch footage themselves (see StoreConfig). text: the key `viewer`. Raises OptionMistake."""
+    scheme = urlsplit(url).scheme
+    if text in ("", "through"):
+        return ""
+    if scheme == "file":
+        raise OptionMistake("viewer", "a folder has no address that a browser could go to; take it out.")
+    if text == "redirect":
+        return text
+    parts = urlsplit(text)
+    plain = parts.hostname and "@" not in parts.netloc and parts.path in ("", "/") and not parts.query + parts.fragment
+    if parts.scheme in ("http", "https") and plain:
+        return f"{parts.scheme}://{parts.netloc}"
+    also = "the address at which browsers reach the server, such as https://s3.company.co.id"
+    near = did_you_mean(text, ["through", "redirect"])
+    raise OptionMistake("viewer", f'found "{text}"; allowed are through, redirect, or {also}.{near}')
+
+
 def lock_outlasts(options: StoreOptions, retention: timedelta) -> bool:
     """Whether the bucket would still refuse to delete when the time has come."""
     return timedelta(days=options.lock_days) > retention

@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from vms.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_GIVEN = "VMS_SECRET_"
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,30 @@ class ViewerPlace:
     def scheme(self) -> str:
         return "https" if self.certificate else "http"
 
+    def origins(self, port: int) -> tuple[str, ...]:
+        """As browsers call its pages. port: on which it listens; a proxy before it has https on the usual one."""
+        if not self.names:
+            return tuple(f"{self.scheme}://{name}:{port}" for name in ("127.0.0.1", "localhost"))
+        behind = f":{port}" if self.certificate and port != 443 else ""
+        return tuple(f"https://{f'[{name}]' if ':' in name else name}{behind}" for name in self.names)
+
     @property
     def reached_at(self) -> str:
         """The address by which this machine itself reaches it."""
         if self.host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
             return "127.0.0.1"
         return f"[{self.host}]" if ":" in self.host else self.host
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the other parts are, when each runs in a container of its own. airflow: how they reach Airflow's API;
+    pages: how people do; broker: the Redis that hands tasks to the workers; s3: the S3 server, "" for none."""
+
+    airflow: str
+    pages: str
+    broker: str = field(repr=False)
+    s3: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,10 @@ class Home:
     s3_port: int
     """Of that server; 0: one that is free."""
     place: ViewerPlace = ViewerPlace()
+    parts: Parts | None = None
+    """None: all of it runs on this machine, as children of one launcher."""
+    given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Secrets that the environment gives; the others are kept in `secrets`."""
 
     @property
     def postgres(self) -> Path:
@@ -144,7 +167,10 @@ class Home:
             ) from error
 
     def secret(self, name: str, length: int = 32) -> str:
-        """The secret of this name, generated at first use (URL-safe text, mode 0600)."""
+        """The secret of this name: VMS_SECRET_<NAME>, else generated at first use (URL-safe text, mode 0600)."""
+        for known, value in self.given:
+            if known == name:
+                return value
         path = self.secrets / name
         if not path.exists():
             self.prepare()
@@ -162,7 +188,7 @@ class Home:
 
 def from_environment(environ: dict[str, str] | None = None) -> Home:
     """The installation that VMS_HOME, VMS_SITES, VMS_VIEWER_PORT, VMS_AIRFLOW_PORT, VMS_POSTGRES_URL, VMS_FFMPEG,
-    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT and VMS_VIEWER_* name.
+    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT, VMS_VIEWER_*, VMS_PARTS_* and VMS_SECRET_* name.
 
     Raises ConfigError when a value does not fit.
     """
@@ -183,6 +209,8 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         with_s3=demo and with_s3,
         place=_viewer_place(env),
         s3_port=_port(env, "VMS_S3_PORT", 0, highest=55_535) if env.get("VMS_S3_PORT") else 0,
+        parts=_parts(env),
+        given=tuple((k.removeprefix(_GIVEN).lower(), v) for k, v in sorted(env.items()) if k.startswith(_GIVEN) and v),
     )
 
 
@@ -239,6 +267,14 @@ def _viewer_place(env: dict[str, str]) -> ViewerPlace:
             "Set VMS_VIEWER_NAMES to what they type, such as cctv.example.co.id,192.168.1.10.",
         )
     return ViewerPlace(host, names, certificate, key, proxies)
+
+
+def _parts(env: dict[str, str]) -> Parts | None:
+    airflow = env.get("VMS_PARTS_AIRFLOW", "")
+    if not airflow:
+        return None
+    pages, broker, s3 = (env.get(f"VMS_PARTS_{name}", "") for name in ("PAGES", "BROKER", "S3"))
+    return Parts(airflow, pages or airflow, broker, s3)
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -84,6 +84,21 @@ def test_a_wrong_sites_yaml_is_not_tried_again(dag: DAG) -> None:
         assert task.retry_policy.evaluate(CatalogueError("x"), 1, 3).action is RetryAction.DEFAULT
 
 
+def test_each_task_waits_where_what_it_needs_is(dag: DAG) -> None:
+    queues = {task.task_id: task.queue for task in dag.tasks}
+    assert {name for name, queue in queues.items() if queue == "site-ho"} == {"sense", "batch.upload", "release"}
+    assert queues["batch.compress"] == "encode"
+    assert {name for name, queue in queues.items() if queue == "centre"} == {"plan", "batch.record", "verdict"}
+
+
+def test_with_workers_in_containers_a_backlog_goes_to_more_than_one(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure("ho")
+    monkeypatch.setenv("VMS_PARTS_AIRFLOW", "http://api-server:8080")
+    assert bag().dags["footage_ho"].get_task("batch.compress").max_active_tis_per_dag > 2
+
+
 def test_release_and_verdict_run_whatever_happened_before(dag: DAG) -> None:
     for name in ("batch.record", "release", "verdict"):
         assert dag.get_task(name).trigger_rule == "all_done"

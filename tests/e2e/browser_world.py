@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,16 @@ class Viewer:
 
 
 @contextmanager
-def served(home: Home, folder: Path, more: dict[str, str] | None = None, scheme: str = "http") -> Iterator[Viewer]:
-    """Serve a world that is built in this home. more: further variables of its environment."""
+def served(
+    home: Home,
+    folder: Path,
+    more: dict[str, str] | None = None,
+    scheme: str = "http",
+    change: Callable[[World], None] = lambda _: None,
+) -> Iterator[Viewer]:
+    """Serve a world that is built in this home. more: further variables of its environment. change: of the world."""
     world = build(home, make_clip(folder, home))
+    change(world)
     port = free_port()
     environment = os.environ | {
         "VMS_HOME": str(home.root),

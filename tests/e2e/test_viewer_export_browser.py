@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyzipper
 
-from browser_world import NEEDS_BROWSER, Viewer, new_page
+from browser_world import NEEDS_BROWSER, WAIT_MS, Viewer, new_page
 from viewer_world import owner, sign_in
 from vms.catalogue import users
 from vms.home import PROJECT_ROOT
@@ -52,7 +53,8 @@ def test_two_cameras_on_a_phone_from_find_to_a_verified_package(
     page.wait_for_url(re.compile("/exports"))
     page.get_by_text(re.compile("4 rekaman, .* panjang rekaman")).wait_for()
     expect = pytest.importorskip("playwright.sync_api").expect
-    expect(page.get_by_label("Dari (jam)")).to_have_value("08:00:00")  # the form fills itself in after it is drawn
+    begin = page.get_by_label("Dari (jam)")
+    expect(begin).to_have_value("08:00:00", timeout=WAIT_MS)  # the form fills itself in after it is drawn
     page.get_by_text("Paket bukti").first.click()
     _order(page, "Motor merah <img src=x onerror=window.hacked=1>")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -61,7 +63,16 @@ def test_two_cameras_on_a_phone_from_find_to_a_verified_package(
     assert re.fullmatch(r"export_1_2026-01-31_08-00-00\.zip", download.value.suggested_filename)
     with zipfile.ZipFile(download.value.path()) as packed:
         packed.extractall(tmp_path / "out")
+        packed_manifest = packed.read("manifest.json")
     assert len(list((tmp_path / "out").glob("ho/*/*/*"))) == 4
+    page.get_by_role("link", name="ZIP dengan kata sandi").click()
+    page.get_by_label("Kata sandi ZIP").fill("kopi tubruk dan gula")
+    page.get_by_label("Sekali lagi").fill("kopi tubruk dan gula")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Unduh ZIP").click()
+    with pyzipper.AESZipFile(download.value.path()) as locked:
+        assert locked.read("manifest.json", pwd=b"kopi tubruk dan gula") == packed_manifest
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     cameras = {one.name.split("_2026")[0] for one in (tmp_path / "out" / "clips").iterdir()}
     assert cameras == {"ho_lobby", "ho_gate"}
     said = subprocess.run(

@@ -71,6 +71,22 @@ def test_an_open_page_goes_away_when_its_session_ends(viewer: Viewer, browser: A
     assert page.locator(".card, .site, .cell").count() == 0
 
 
+def test_a_page_that_never_came_to_life_goes_away_too(viewer: Viewer, browser: Any) -> None:
+    """The session ends after the page has come and before it could draw anything, or ask for it."""
+    home = viewer.world.home
+    page = new_page(browser, viewer, person=sign_in(home, "budi", "investigator"), locale="en-GB")
+
+    def end_first(route: Any) -> None:
+        with closing(owner(home)) as conn:
+            users.set_disabled(conn, "budi", datetime.now(UTC), "test")
+        route.continue_()
+
+    page.route(re.compile(r"/static/js/"), end_first)
+    page.goto(f"{viewer.url}/holds?lang=en", wait_until="commit")
+    page.wait_for_url(re.compile("/sign-in"))
+    page.get_by_role("heading", name="Sign in").wait_for()
+
+
 def test_a_stream_ends_with_its_session(viewer: Viewer, browser: Any) -> None:
     home = viewer.world.home
     budi = sign_in(home, "budi", "investigator")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import secrets
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser_world import NEEDS_BROWSER, Viewer, new_page
-from viewer_world import START, eventually
+import weed
+from browser_world import NEEDS_BROWSER, Viewer, new_page, served
+from cold_server import run_cold
+from viewer_world import ATTACK, START, eventually, move_to_bucket, owner
+from vms.home import Home
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
@@ -140,25 +146,54 @@ def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Vi
     page.mouse.up()
     eventually(lambda: "08:00:01 \N{EN DASH} 08:10:03" not in chosen.inner_text())
     assert "08:00:01 \N{EN DASH} 08:" in chosen.inner_text()
+    _bookmarked_and_found_again(page, chosen.inner_text().split(" WIB")[0])
     page.keyboard.press("Escape")
     page.locator(".pick").wait_for(state="hidden")
     assert "from=" not in page.url
+    y = line.bounding_box()["y"] + 45
     page.keyboard.down("Shift")
     page.mouse.move(at("head") - 100, y)
     page.mouse.down()
     page.mouse.move(at("head") + 2, y, steps=4)  # ends at the playhead, to which it is drawn
     page.mouse.up()
     page.keyboard.up("Shift")
-    eventually(lambda: "\N{EN DASH} 08:10:03 WIB" in chosen.inner_text())
+    eventually(lambda: "\N{EN DASH} 08:00:01 WIB" in chosen.inner_text())
     assert page.errors == []
+
+
+def _bookmarked_and_found_again(page: Any, when: str) -> None:
+    """The range chosen is bookmarked; told under the pointer, found by its words on a page, and opened from there."""
+    page.locator(".stage").click()
+    page.keyboard.press("b")
+    form = page.locator("dialog.form")
+    assert when.replace("\n", " ") in form.inner_text()
+    form.get_by_role("button", name="Save").click()
+    form.get_by_text("Write a note or a tag.").wait_for()
+    form.get_by_label("Note").fill(f"Motor merah {ATTACK}")
+    form.get_by_label("Tags").fill("curi, Gerbang")
+    form.get_by_role("button", name="Save").click()
+    page.get_by_text("Bookmarks on the timeline (1)").click()
+    page.locator(".marks li", has_text=ATTACK).locator(".tag", has_text="gerbang").wait_for()
+    box, state = page.locator(".line").bounding_box(), page.evaluate(PICK)
+    page.mouse.move(box["x"] + state["from"] + 2, box["y"] + 40)
+    page.locator(".tip .told", has_text=ATTACK).wait_for()
+    page.get_by_role("link", name="All bookmarks").click()
+    page.get_by_label("Words in the note").fill("merah")
+    page.get_by_label("Words in the note").press("Enter")
+    page.wait_for_url(re.compile(r"/bookmarks\?q=merah"))
+    page.locator(".bookmark", has_text=ATTACK).wait_for()
+    page.get_by_role("link", name="Watch", exact=True).last.click()
+    eventually(lambda: _shows(page, "08:00:01", tile=1))
+    assert page.locator(".pick .said").inner_text().startswith(when)
+    assert page.evaluate("window.hacked") is None
 
 
 PICK = """() => {
   const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
   const app = roots.find((one) => one?.app).app, line = app.line;
-  return { to: line.x(app.pick.to), head: line.x(app.at) };
+  return { from: line.x(app.pick.from), to: line.x(app.pick.to), head: line.x(app.at) };
 }"""
-"""Where the end of the range and the playhead are drawn."""
+"""Where the ends of the range and the playhead are drawn."""
 
 
 def test_from_a_search_and_from_a_recording_to_the_timeline(viewer: Viewer, browser: Any) -> None:
@@ -176,6 +211,94 @@ def test_from_a_search_and_from_a_recording_to_the_timeline(viewer: Viewer, brow
     eventually(lambda: _shows(page, "08:00:00"))
     assert "camera=ho%2Flobby" in page.url
     assert page.errors == []
+
+
+def test_from_a_bucket_the_browser_plays_itself_and_through_the_viewer_when_it_may_not(
+    catalogue: tuple[Home, str],
+    tmp_path: Path,
+    s3_server: weed.S3Server,
+    browser: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The viewer's own answers carry no footage, until the bucket has no rule that lets its pages in."""
+    text = weed.connection_text(s3_server.endpoint)
+    monkeypatch.setenv("AIRFLOW_CONN_CLOUD", text)
+    bucket = f"b{secrets.token_hex(6)}"
+    s3_server.client().create_bucket(Bucket=bucket)
+
+    def let_in(origin: str) -> None:
+        rule = {"AllowedOrigins": [origin], "AllowedMethods": ["GET"], "AllowedHeaders": ["Range"]}
+        s3_server.client().put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+
+    with served(
+        catalogue[0], tmp_path, change=lambda world: move_to_bucket(world, f"s3://{bucket}/x", "cloud")
+    ) as viewer:
+        let_in(viewer.url)
+        page = new_page(browser, viewer, locale="en-GB")
+        answers: list[tuple[str, int]] = []
+        page.on("response", lambda one: answers.append((one.url, one.status)))
+
+        def footage(base: str) -> set[int]:
+            return {status for url, status in answers if url.startswith(base) and (base != viewer.url or "/m/" in url)}
+
+        assert s3_server.endpoint in page.goto(viewer.url).all_headers()["content-security-policy"]
+        page.goto(viewer.url + FIRST)
+        page.wait_for_selector(".tile video", state="attached")
+        eventually(lambda: _shows(page, "08:00:01"))
+        page.keyboard.press(" ")
+        eventually(lambda: "08:05:0" in page.locator(".stamp").inner_text())
+        assert footage(s3_server.endpoint) == {206}
+        through = [one for one in answers if "/m/" in one[0] and one[0].startswith(viewer.url) and one[1] == 206]
+        assert through == [], "the viewer sent footage itself"
+
+        page.goto(f"{viewer.url}/?camera=ho/lobby")
+        page.locator(".card").last.click()
+        eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2 && !video.error"))
+        with page.expect_download() as download:
+            page.locator("a.download").click()
+        assert Path(download.value.path()).read_bytes() == viewer.world.clip.video.read_bytes()
+        assert download.value.suggested_filename.startswith("ho_lobby_2026-01-31_08-00-00")
+        assert [one for one in answers if one[0].startswith(viewer.url) and "/m/" in one[0] and one[1] == 206] == []
+
+        let_in("https://other.example")
+        answers.clear()
+        page.goto(viewer.url + FIRST)
+        page.wait_for_selector(".tile video", state="attached")
+        eventually(lambda: _shows(page, "08:00:01"))
+        assert 206 in footage(viewer.url)
+        assert page.errors == []
+
+
+def test_cold_storage_is_said_asked_and_waited_for(
+    catalogue: tuple[Home, str],
+    tmp_path: Path,
+    s3_server: weed.S3Server,
+    browser: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with run_cold(s3_server.port) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_CLOUD", weed.connection_text(server.endpoint))
+        url = f"s3://{weed.BUCKET}/{secrets.token_hex(8)}"
+        with served(
+            catalogue[0], tmp_path, change=lambda world: move_to_bucket(world, url, "cloud", "through", "GLACIER")
+        ) as viewer:
+            page = new_page(browser, viewer, width=360, locale="id-ID")
+            page.goto(viewer.url + FIRST)
+            page.locator(".legend .cold").wait_for()
+            page.locator(".note").get_by_text("penyimpanan dingin").wait_for()
+            page.locator(".note button").click()
+            page.get_by_text("biasanya paling lama 5 jam").wait_for()
+            page.get_by_role("button", name="Minta pemulihan").click()
+            page.get_by_text("sudah diminta").wait_for()
+            assert len(server.asked) == 1
+            with closing(owner(viewer.world.home)) as conn, conn.cursor() as cursor:
+                cursor.execute("SELECT who FROM view_log WHERE action = 'restore_asked'")
+                assert cursor.fetchall() == [("sari",)]
+            server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
+            page.reload()
+            page.get_by_text("dapat diputar sampai 21 Des 2040").wait_for()
+            eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2"))
+            assert page.errors == []
 
 
 def test_a_phone_and_hostile_names(viewer: Viewer, browser: Any) -> None:

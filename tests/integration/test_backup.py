@@ -131,6 +131,16 @@ def test_a_dump_of_an_older_schema_is_brought_up_to_date_and_a_newer_one_refused
     assert (done.migrated, done.before) == ("0004", None)
 
 
+def test_a_program_older_than_the_catalogue_changes_nothing_in_it(address: str) -> None:
+    with opened(address) as conn:
+        ask(conn, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
+    before = facts(address)
+    with pytest.raises(CatalogueError, match="newer") as refused:
+        migrate.upgrade(address)
+    assert "backup" in refused.value.remedy
+    assert facts(address) == before
+
+
 def _upgrade_to(revision: str):
     upgrade = migrate.alembic.command.upgrade
     return lambda config, _target: upgrade(config, revision)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import pyzipper
 from click.testing import Result
 from typer import Typer
 from typer.testing import CliRunner
@@ -157,3 +158,24 @@ def test_refuses_an_unknown_site(vms: Vms, conn: Connection, tmp_path: Path) -> 
     refused = vms("export", "2026-01-31", "--to", str(tmp_path / "out"), "--site", "hoo")
     assert isinstance(refused.exception, CatalogueError)
     assert 'Did you mean "ho"?' in refused.exception.message
+
+
+def test_all_of_it_goes_into_a_zip_under_a_password(
+    vms: Vms, conn: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive(conn, tmp_path)
+    to, packed = tmp_path / "out", tmp_path / "export.zip"
+    monkeypatch.setenv("VMS_ZIP_PASSWORD", "too short")
+    assert vms("export", "2026-01-31", "--to", str(to), "--zip", str(packed)).exit_code == 2
+    assert not to.exists(), "refused before any work"
+    monkeypatch.setenv("VMS_ZIP_PASSWORD", "kopi tubruk dan gula")
+    assert vms("export", "2026-01-31", "--to", str(to), "--zip", str(to / "in.zip")).exit_code == 2
+    done = vms("export", "2026-01-31", "--to", str(to), "--zip", str(packed))
+    assert done.exit_code == 0, done.output
+    assert "tubruk" not in done.output
+    with pyzipper.AESZipFile(packed) as opened:
+        files = {one.relative_to(to).as_posix() for one in to.rglob("*") if one.is_file()}
+        assert set(opened.namelist()) == files
+        for name in files:
+            assert opened.read(name, pwd=b"kopi tubruk dan gula") == (to / name).read_bytes()
+    assert vms("export", "2026-01-31", "--to", str(to), "--zip", str(packed)).exit_code == 2, "it is there already"

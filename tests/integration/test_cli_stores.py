@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from vms.cli.wording import utc_text
 from vms.config import StoreConfig
 from vms.errors import CatalogueError, ConfigError
 from vms.home import Home
-from vms.stores import open_store
+from vms.stores import links, open_store
 
 Vms = Callable[..., Result]
 
@@ -65,6 +66,32 @@ def test_what_is_wrong_is_told_with_its_remedy_and_without_secrets(
     assert "secret key" in refused.stdout
     assert "hunter2" not in refused.stdout
     assert "AIRFLOW_CONN_NOWHERE" in vms("check", "lost").stdout
+
+
+def test_it_is_told_whether_browsers_may_read_and_with_which_rule_they_may(
+    vms: Vms, tmp_path: Path, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule that is told is the one that helps."""
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    monkeypatch.setenv("VMS_VIEWER_PORT", "5999")
+    bucket, client = f"b{secrets.token_hex(6)}", s3_server.client()
+    client.create_bucket(Bucket=bucket)
+    other = {"AllowedOrigins": ["https://other.example"], "AllowedMethods": ["GET"]}
+    client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [other]})
+    more = f"  cloud: {{url: 's3://{bucket}/x', conn_id: office_s3, viewer: redirect}}\n"
+    (tmp_path / "sites.yaml").write_text(SITES.format(folder=tmp_path, more=more))
+    (told,) = json.loads(vms("check", "cloud", "--json").stdout)["stores"]
+    last = told["findings"][-1]
+    assert (last["ok"], "lets no browser read" in last["what"]) == (False, True)
+    rule = json.loads(last["remedy"].partition("--cors-configuration '")[2].rstrip("'"))
+    client.put_bucket_cors(Bucket=bucket, CORSConfiguration=rule)
+    store = open_store("cloud", f"s3://{bucket}/x", conn_id="office_s3")
+    assert isinstance(store, links.GivesLinks)
+    pages = ("http://127.0.0.1:5999", "http://localhost:5999")
+    assert [one.ok for one in links.findings(store, store.url, "", pages)] == [True]
+    assert [one.ok for one in links.findings(store, store.url, "", ("https://evil.example",))] == [False]
+    (lost,) = links.findings(store, store.url, "http://127.0.0.1:9", pages)
+    assert "http://127.0.0.1:9, does not answer" in lost.what
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(vms: Vms) -> None:

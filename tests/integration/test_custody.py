@@ -31,9 +31,10 @@ from catalogue_world import (
     sha,
 )
 from vms.catalogue.connection import Connection
-from vms.catalogue.custody import ask_retry, close_run, record_receipts, record_releases
+from vms.catalogue.custody import close_run, record_receipts, record_releases
 from vms.catalogue.planning import plan_run
 from vms.catalogue.reads import RecordingRow, get_recording
+from vms.catalogue.retries import ask_retry
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home
@@ -250,6 +251,25 @@ def test_a_released_file_that_lies_there_again_is_released_again(conn: Connectio
     back = planned(conn, seen("lobby/a.mp4", mtime_ns=7), run=3, now=LATER)
     assert back.batches == ()
     assert [each.sources for each in back.due] == [(seen("lobby/a.mp4", mtime_ns=7).source,)]
+    assert the_recording(conn, batch).state == "archived"
+    assert ask(conn, "SELECT archived, released FROM camera_day") == [(1, 0)]
+    record_releases(conn, [receipt], a_run(3), LATER)
+    assert the_recording(conn, batch).state == "released"
+
+
+def test_an_adopted_recording_whose_source_lies_on_site_is_archived_and_released_when_its_time_has_come(
+    conn: Connection,
+) -> None:
+    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
+    archived(conn, batch)
+    ask(conn, "UPDATE recording SET custody = 2 RETURNING 1")  # as it is taken in when the catalogue is rebuilt
+    ask(conn, "DELETE FROM recording_source RETURNING 1")
+    found = planned(conn, seen("lobby/a.mp4"), run=2, now=NOW + timedelta(hours=1))
+    assert (found.batches, found.due, found.settled) == ((), (), (seen("lobby/a.mp4").source,))
+    assert the_recording(conn, batch).state == "archived"
+    assert events(conn, batch.items[0].recording_id)[-1] == "source_seen"
+    (order,) = planned(conn, run=3, now=LATER).due
+    assert order.sources == (seen("lobby/a.mp4").source,)
 
 
 def test_release_of_what_is_not_archived_is_refused(conn: Connection) -> None:

@@ -25,9 +25,10 @@ from vms.catalogue import exports, users
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow, NewExport
 from vms.errors import CatalogueError
-from vms.exports import archive, worker
+from vms.exports import archive, clips, worker
 from vms.home import Home
 from vms.stack.services import exports_service
+from vms.video.ffmpeg import Stopped
 from vms.video.slots import cores, encode_slot
 
 BOTH = (("ho", "lobby"), ("makassar", "cashier"))
@@ -45,6 +46,49 @@ def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.Mo
 def conn(world: World) -> Iterator[Connection]:
     with closing(owner(world.home)) as made:
         yield made
+
+
+def test_clips_that_lie_there_whole_are_not_made_again(
+    world: World, conn: Connection, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is ended in its second clip; one clip is damaged meanwhile; the next worker makes the rest."""
+    export_id = order(cameras=(("ho", "lobby"),), clip=True, burn_in=True)
+    made: list[str] = []
+    ending = threading.Event()
+    real = clips.make_clip
+
+    def stopped_in_the_third(home: Home, clip: Any, target: Path, **more: Any) -> None:
+        if len(made) == 2:
+            ending.set()
+            more["stop"].wait()
+            raise Stopped
+        real(home, clip, target, **more)
+        made.append(target.name)
+
+    monkeypatch.setattr(clips, "make_clip", stopped_in_the_third)
+    taken = exports.next_export(conn)
+    assert taken
+    worker.take(world.home, conn, taken, ending)
+    assert row(conn, export_id).state == "running"
+    folder = archive.folder_of(world.home, export_id) / "clips"
+    first, second = (folder / name for name in made)
+    first.write_bytes(b"damaged")
+    before = second.stat().st_ino
+    made.clear()
+
+    def counted(home: Home, clip: Any, target: Path, **more: Any) -> None:
+        real(home, clip, target, **more)
+        made.append(target.name)
+
+    monkeypatch.setattr(clips, "make_clip", counted)
+    done = work_off(world, conn)
+    assert (done.state, done.fault) == ("done", "")
+    assert second.name not in made
+    assert (len(made), first.name in made) == (2, True)
+    assert second.stat().st_ino == before
+    assert not [one.name for one in folder.iterdir() if one.name.startswith(".")]
+    names = {one.name for one in archive.entries_of(world.home, export_id)}
+    assert {f"clips/{one.name}" for one in folder.iterdir()} <= names
 
 
 @pytest.fixture
@@ -78,7 +122,7 @@ def work_off(world: World, conn: Connection) -> ExportRow:
 
 def unzipped(world: World, export_id: int, to: Path) -> Path:
     entries = archive.entries_of(world.home, export_id)
-    data = b"".join(archive.stream(world.home, export_id, entries))
+    data = b"".join(archive.stream(archive.folder_of(world.home, export_id), entries))
     assert len(data) == archive.length(entries)
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         assert packed.testzip() is None
@@ -291,7 +335,7 @@ def test_archives_beyond_the_small_numbers_of_zip(
         small.setattr(archive.struct, "pack", packed)
         size = archive.pack(world.home, 7, lambda *_: None, lambda *_: None, threading.Event())
         entries = archive.entries_of(world.home, 7)
-        data = b"".join(archive.stream(world.home, 7, entries))
+        data = b"".join(archive.stream(folder, entries))
     assert len(data) == size
     with zipfile.ZipFile(io.BytesIO(data)) as made:
         assert made.testzip() is None
@@ -301,4 +345,4 @@ def test_archives_beyond_the_small_numbers_of_zip(
     (folder / "manifest.json").unlink()
     (folder / "manifest.json").symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="manifest"):
-        b"".join(archive.stream(world.home, 7, entries))
+        b"".join(archive.stream(folder, entries))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyzipper
 import streamlit as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -136,7 +137,7 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
 
     _work_off(world, conn)
     app = page_of("exports")
-    (link,) = re.findall(r'href="(/m/export/[^"]+)"', html(app))
+    (link,) = re.findall(r'href="(/m/export/[^"/]+)"', html(app))
     answer = _as(client, budi).get(link)
     assert answer.status_code == 200
     assert answer.headers["content-length"] == str(len(answer.content))
@@ -172,6 +173,57 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
         ("budi", "share_revoked", "192.0.2.7"),
         ("budi", "export_deleted", "192.0.2.7"),
     ]
+
+
+def test_a_password_is_given_when_the_zip_is_taken_and_kept_nowhere(
+    world: World, conn: Connection, client: TestClient, look_as: As, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    budi, secret = sign_in(world.home, "budi", "investigator"), "kopi tubruk & gula jawa"
+    row = _made(world, conn, budi)
+    look_as(budi)
+    (link,) = re.findall(r'href="(/m/export/[^"]+/locked)', html(page_of("exports")))
+    page = _as(client, budi).get(link, headers={"Accept-Language": "id"})
+    assert (page.status_code, "Kata sandi ZIP" in page.text) == (200, True)
+    for told, said in ((("short", "short"), "at least 12"), ((secret, secret + "!"), "not the same")):
+        refused = client.post(f"{link}?lang=en", data=dict(zip(("password", "again"), told, strict=True)))
+        assert (refused.status_code, said in refused.text, secret in refused.text) == (400, True, False)
+    form = {"password": secret, "again": secret}
+    assert client.post(link, data=form, headers={"Origin": "https://evil.example"}).status_code == 403
+    answer = client.post(link, data=form)
+    assert answer.headers["content-length"] == str(len(answer.content))
+    plain = client.get(link.removesuffix("/locked")).content
+    with zipfile.ZipFile(io.BytesIO(plain)) as opened, pyzipper.AESZipFile(io.BytesIO(answer.content)) as locked:
+        with pytest.raises(RuntimeError):
+            locked.read(locked.namelist()[0], pwd=b"another password")
+        assert locked.namelist() == opened.namelist()
+        for name in opened.namelist():
+            assert locked.read(name, pwd=secret.encode()) == opened.read(name), name
+    assert _log(conn, "export_taken")[0] == ("budi", "export_taken", "testclient")
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT detail FROM view_log WHERE action = 'export_taken' ORDER BY view_no LIMIT 1")
+        assert cursor.fetchone() == ({"export": row.export_id, "locked": True},)
+    assert secret not in caplog.text
+    assert "tubruk" not in caplog.text
+    assert _as(client, sign_in(world.home, "citra", "investigator")).post(link, data=form).status_code == 403
+
+
+def test_what_failed_or_is_gone_is_ordered_again_as_it_was(world: World, conn: Connection, look_as: As) -> None:
+    budi = sign_in(world.home, "budi", "investigator")
+    row = _made(world, conn, budi, evidence=True)
+    look_as(budi)
+    assert button(page_of("exports"), "Order again") is None, "it is there"
+    exports.ask_delete(conn, row.export_id, row.user_id, everybody=False)
+    worker.clear(world.home, conn)
+    app = page_of("exports")
+    button(app, "Order again").click().run()
+    assert not app.exception
+    again, before = exports.list_exports(conn, row.user_id, everybody=False)
+    assert (again.state, before.state) == ("queued", "expired")
+    assert (again.cameras, again.from_utc, again.to_utc, again.reason, again.evidence, again.clip) == (
+        row.cameras, row.from_utc, row.to_utc, "theft", True, False,
+    )  # fmt: skip
+    assert [one[:2] for one in _log(conn, "export_ordered")] == [("budi", "export_ordered")]
 
 
 def test_what_can_not_be_ordered_is_said(world: World, look_as: As) -> None:
@@ -253,7 +305,9 @@ def test_hostile_links_give_nothing(
 
     (archive.folder_of(world.home, row.export_id) / "manifest.json").write_text("{}")
     with pytest.raises(OSError, match="shorter"):
-        b"".join(archive.stream(world.home, row.export_id, archive.entries_of(world.home, row.export_id)))
+        b"".join(
+            archive.stream(archive.folder_of(world.home, row.export_id), archive.entries_of(world.home, row.export_id))
+        )
     listed = archive.list_of(world.home, row.export_id)
     listed.write_text('[["../../secrets/viewer_media", 1, 1, "2026-01-01T00:00:00"]]')
     assert asked.get(link).status_code == 404
@@ -345,6 +399,7 @@ def test_a_pin_can_not_be_guessed(world: World, conn: Connection, client: TestCl
 
 def test_a_revoked_link_breaks_a_download_off(world: World, conn: Connection) -> None:
     row = _made(world, conn, sign_in(world.home, "budi", "investigator"))
-    pieces = taking._watched(world.home, row.export_id, archive.entries_of(world.home, row.export_id), lambda: False)
-    with pytest.raises(ConnectionAbortedError):
-        list(pieces)
+    entries = archive.entries_of(world.home, row.export_id)
+    for password in ("", "kopi tubruk dan gula"):
+        with pytest.raises(ConnectionAbortedError):
+            list(taking._watched(world.home, row.export_id, entries, lambda: False, password))

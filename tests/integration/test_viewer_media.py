@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -9,19 +10,26 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+import requests
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from viewer import media, tokens, visitor
+import weed
+from cold_server import run_cold
+from viewer import cold, direct, media, tokens, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
-from viewer_world import Clip, SignedIn, World, build, eventually, owner, sign_in
+from viewer_world import Clip, SignedIn, World, build, eventually, move_to_bucket, owner, sign_in
 from vms.catalogue import connection, reads, users
 from vms.catalogue.rows import RecordingRow
 from vms.home import Home
+from vms.stores.cold import Cold
 
 LinkTo = Callable[..., str]
 
@@ -235,6 +243,124 @@ def test_a_large_file_is_never_in_memory(world: World, row: RecordingRow) -> Non
     tracemalloc.stop()
     assert total == size
     assert peak < 16 << 20
+
+
+@pytest.fixture
+def in_bucket(world: World, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The world's footage lies in a bucket, and browsers fetch it there."""
+    monkeypatch.setenv("AIRFLOW_CONN_CLOUD", weed.connection_text(s3_server.endpoint))
+    url = f"s3://{weed.BUCKET}/{secrets.token_hex(8)}"
+    move_to_bucket(world, url, "cloud")
+    return url
+
+
+@pytest.mark.usefixtures("in_bucket")
+def test_footage_in_a_bucket_does_not_pass_through_the_viewer(
+    s3_server: weed.S3Server,
+    client: TestClient,
+    world: World,
+    row: RecordingRow,
+    link_to: LinkTo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client.follow_redirects = False
+    whole = world.clip.video.read_bytes()
+    answer = client.get(link_to(row), headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, answer.content, answer.headers["cache-control"]) == (307, b"", "no-store")
+    there = answer.headers["location"]
+    assert there.startswith(f"{s3_server.endpoint}/")
+    assert "a secret" not in there
+    part = requests.get(there, headers={"Range": "bytes=3-9"}, timeout=30)
+    assert (part.status_code, part.content, part.headers["content-type"]) == (206, whole[3:10], "video/mp4")
+    assert requests.get(there.replace("lobby", "gate"), timeout=30).status_code == 403, "signed for one object"
+    assert client.head(link_to(row)).headers["content-length"] == str(len(whole))
+
+    answer = client.get(link_to(row, how="attachment"))
+    taken = requests.get(answer.headers["location"], timeout=30)
+    assert (answer.content, taken.content) == (b"", whole)
+    assert taken.headers["content-disposition"].startswith('attachment; filename="ho_lobby_2026-01-31_08-00-00_WIB')
+    assert _ask(world, "SELECT who FROM view_log WHERE action = 'download'") == [("sari",)]
+    assert client.get(link_to(row, "poster")).content == world.clip.poster.read_bytes(), "pictures pass through"
+    assert client.get(f"{link_to(row)}?through=1").content == whole, "for whom the store does not answer"
+
+    monkeypatch.setattr(direct, "LASTS_S", 1)
+    soon = client.get(link_to(row)).headers["location"]
+    eventually(lambda: requests.get(soon, timeout=30).status_code == 403)
+
+
+@pytest.mark.usefixtures("in_bucket")
+def test_a_bucket_is_left_out_when_it_can_not_serve(
+    client: TestClient, world: World, row: RecordingRow, link_to: LinkTo, person: SignedIn
+) -> None:
+    client.follow_redirects = False
+    viewer = sign_in(world.home, "dewi", "viewer", sees=[("makassar", "cashier")])
+    link = tokens.issue(world.home, viewer.mark, row.id, row.start_utc, "rendition")[0]
+    client.cookies.set("vms_5000", viewer.token)
+    assert client.get(link).status_code == 404, "not granted"
+    client.cookies.set("vms_5000", person.token)
+    assert client.get(link).status_code == 403, "the link of another session"
+    others = [one for one in world.rows() if one.camera == "lobby" and one.state == "archived" and one.id != row.id]
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE copy SET key = key || '.gone' WHERE recording_id = %s", (row.id,))
+    assert client.get(link_to(row)).status_code == 404, "what is gone there is said here"
+    with TestClient(client.app, base_url="https://127.0.0.1:5000", follow_redirects=False) as over_tls:
+        over_tls.cookies.set("__Host-vms_5000", person.token)
+        assert over_tls.get(link_to(others[0])).status_code == 200, "no browser goes from https to http"
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE store SET identity = 'another'")
+    assert client.get(link_to(others[1])).status_code == 503
+
+
+@pytest.mark.parametrize("how", ["through", "redirect"])
+def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
+    how: str,
+    client: TestClient,
+    world: World,
+    s3_server: weed.S3Server,
+    row: RecordingRow,
+    link_to: LinkTo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client.follow_redirects = False
+    with run_cold(s3_server.port) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_CLOUD", weed.connection_text(server.endpoint))
+        move_to_bucket(world, f"s3://{weed.BUCKET}/{secrets.token_hex(8)}", "cloud", how, "DEEP_ARCHIVE")
+        with Pool(world.home).connection("*") as conn:
+            places = reads.locate(conn, row.id, row.start_utc, "rendition")
+        answer = client.get(link_to(row), headers={"Accept-Language": "en"})
+        assert (answer.status_code, "cold storage" in answer.text) == (409, True)
+        assert client.get(link_to(row, "poster")).status_code == 200, "pictures are never cold"
+        assert cold.may_be(places)
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "asleep")
+        for _ in range(2):
+            cold.wake(places)
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "waking")
+        (asked,) = server.asked
+        assert "<Days>7</Days>" in asked
+        assert client.get(link_to(row)).status_code == 409
+        server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "ready", datetime(2040, 12, 21, tzinfo=UTC))
+        answer = client.get(link_to(row))
+        whole = requests.get(answer.headers["location"], timeout=30) if how == "redirect" else answer
+        assert whole.content == world.clip.video.read_bytes()
+        server.all_ready("Fri, 21 Dec 2012 00:00:00 GMT")
+        assert cold.of(places) == Cold("DEEP_ARCHIVE", "asleep"), "its days are over"
+
+
+@pytest.mark.usefixtures("in_bucket")
+def test_pages_may_read_from_the_stores_that_browsers_go_to_and_from_no_other(
+    s3_server: weed.S3Server, world: World
+) -> None:
+    async def page(_: Request) -> Response:
+        return HTMLResponse("<p>a page</p>")
+
+    guard = Middleware(Guard, stores=direct.Direct(world.home).origins)
+    with TestClient(Starlette(routes=[Route("/", page)], middleware=[guard]), base_url="http://127.0.0.1") as client:
+        policy = client.get("/").headers["content-security-policy"].split("; ")
+    assert f"connect-src 'self' {s3_server.endpoint}" in policy
+    assert f"media-src 'self' blob: {s3_server.endpoint}" in policy
+    assert sum(s3_server.endpoint in one for one in policy) == 2
+    assert not [one for one in policy if "<" in one]
 
 
 def test_a_link_is_good_for_the_session_it_was_made_for_and_no_longer_than_that(

@@ -205,6 +205,19 @@ def test_the_page_speaks_both_languages(client: TestClient) -> None:
     assert 'href="/sign-in?lang=id&amp;next=%2Fsites"' in english
 
 
+def test_airflow_alone_may_show_the_form_in_a_frame_and_only_where_browsers_hand_the_cookie_on(
+    client: TestClient, home: Home
+) -> None:
+    answer = client.get("/sign-in", headers=PAGE | {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "same-site"})
+    assert 'name="form"' in answer.text
+    (allowed,) = re.findall(r"frame-ancestors ([^;]*)", answer.headers["content-security-policy"])
+    assert allowed == f"http://127.0.0.1:{home.airflow_port} http://localhost:{home.airflow_port}"
+    answer = client.get("/sign-in?lang=en", headers=PAGE | {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert 'name="form"' not in answer.text
+    assert f"open under http://127.0.0.1:{home.airflow_port}." in answer.text
+
+
 def test_too_many_failures_have_to_wait_but_lock_nobody_else_out(client: TestClient, home: Home) -> None:
     add_user(home, "sari")
     for _ in range(sessions.MOST_FROM_ONE_PLACE):
@@ -266,6 +279,23 @@ def test_what_ends_a_session_ends_what_is_open(client: TestClient, home: Home, e
     assert client.get("/session").status_code == 401
 
 
+def test_a_page_and_a_websocket_are_never_from_memory(
+    client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a reload just after the end would bring a page that waits for ever."""
+    monkeypatch.setattr(visitor, "FRESH_S", 3600.0)
+    client.cookies.set("vms_5000", signed_in(home).token)
+    assert client.get("/static/index.js").status_code == 200
+    _change(home, "DELETE FROM viewer_session")
+    assert client.get("/static/index.js").status_code == 200, "this is known from before"
+    assert client.get("/", headers=PAGE).status_code == 303
+    client.cookies.set("vms_5000", signed_in(home, "budi").token)
+    assert client.get("/static/index.js").status_code == 200
+    _change(home, "DELETE FROM viewer_session")
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(STREAM):
+        pass
+
+
 def test_a_page_of_many_messages_waits_for_no_thread(
     client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,7 +315,7 @@ def test_a_page_of_many_messages_waits_for_no_thread(
             socket.send_bytes(message.SerializeToString())
             socket.receive_bytes()
         assert client.get("/").status_code == 200
-    assert asked == ["find", "touch"]
+    assert asked == ["find", "touch", "find"], "and a page is never let in from memory"
 
 
 def test_only_what_a_person_does_keeps_a_session_open(client: TestClient, home: Home) -> None:

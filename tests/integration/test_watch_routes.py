@@ -69,6 +69,25 @@ def test_a_timeline_of_two_cameras_with_footage_gaps_holds_and_clock(client: Tes
     assert any(gap[2] == 0 for gap in cameras["ho/gate"]["gaps"]), "what waits on site is not a gap like others"
 
 
+def test_what_is_only_in_cold_storage_is_told_apart(client: TestClient, world: World) -> None:
+    def codes() -> list[int]:
+        return [one[2] for one in _get(client, "timeline", camera="ho/lobby", **WINDOW)["cameras"][0]["spans"]]
+
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute('UPDATE store SET options = \'{"storage_class": "GLACIER"}\'')
+    assert codes() == [spans.COLD] * 3
+    first = next(one for one in world.rows() if one.camera == "lobby")
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("INSERT INTO store (name, url) VALUES ('nas2', 'file:///nas2') RETURNING store_id")
+        (number,) = cursor.fetchone() or (0,)
+        cursor.execute(
+            "INSERT INTO copy SELECT (jsonb_populate_record(copy, jsonb_build_object('store_id', %s::int))).* FROM copy"
+            " WHERE recording_id = %s",
+            (number, first.id),
+        )
+    assert codes() == [0, spans.COLD, spans.COLD]
+
+
 def test_a_month_is_drawn_without_reading_every_recording(client: TestClient) -> None:
     month = {"from": BEGIN - 20 * 24 * HOUR_MS, "to": BEGIN + 11 * 24 * HOUR_MS}
     made = _get(client, "timeline", camera="ho/lobby", **month)

@@ -122,7 +122,7 @@ def test_what_gives_way_lets_others_have_the_encoder_first_and_has_its_turn_in_t
             threading.Thread(target=take, args=("backfill",), kwargs={"gives_way": True}),
         ]
         threads[0].start()
-        while not slots._others_wait(home.run / "encode-slots"):  # only this one looks so far, so it sees the other
+        while not slots._others_wait(slots.slots_folder(home)):  # only this one looks so far, so it sees the other
             time.sleep(0.01)
         threads[1].start()
         time.sleep(3 * slots._POLL_S)  # both wait when the slot becomes free

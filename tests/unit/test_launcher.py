@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -129,6 +131,52 @@ def test_installed_it_goes_on_at_once_from_anywhere_and_through_a_link(
     assert done.stderr == ""
     assert done.stdout.strip().endswith("-m vms.cli recordings --site two words")
     assert done.stdout.startswith(f"{checkout}/include:{checkout}/plugins")
+
+
+def test_compose_init_writes_every_secret_that_compose_asks_for_and_never_overwrites_one(
+    checkout: Path, tools: Path
+) -> None:
+    """Without Python: what runs is in containers."""
+    for name in ("od", "head", "base64", "id", "chmod", "cp"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (checkout / "include").mkdir()
+    shutil.copy(PROJECT_ROOT / "include" / "sites.example.yaml", checkout / "include")
+
+    done = _run(checkout / "vms", tools, "compose", "init", "--demo")
+
+    assert done.returncode == 0, done.stderr
+    assert "docker compose up" in done.stderr
+    file = checkout / ".env"
+    assert file.stat().st_mode & 0o777 == 0o600
+    first = _settings(file)
+    asked = set(re.findall(r"\$\{(VMS_SECRET_\w+)", (PROJECT_ROOT / "docker-compose.yaml").read_text()))
+    secrets = {name: value for name, value in first.items() if name.startswith("VMS_SECRET_")}
+    assert secrets.keys() == asked
+    assert len(set(secrets.values())) == len(secrets)
+    assert all(len(value) >= 20 and re.fullmatch("[A-Za-z0-9_-]+", value) for value in secrets.values())
+    assert len(base64.urlsafe_b64decode(secrets["VMS_SECRET_AIRFLOW_FERNET"] + "=")) == 32
+    assert (first["COMPOSE_PROFILES"], first["VMS_DEMO"]) == ("demo", "1")
+    assert not set(secrets.values()) & set(done.stderr.split())
+
+    file.write_text(file.read_text().replace(f"VMS_SECRET_BROKER={secrets['VMS_SECRET_BROKER']}\n", ""))
+    (checkout / "config" / "sites.yaml").write_text("mine\n")
+    again = _run(checkout / "vms", tools, "compose", "init")
+    assert "VMS_SECRET_BROKER" in again.stderr
+    assert "VMS_SECRET_POSTGRES" not in again.stderr
+    after = _settings(file)
+    assert {name for name in after if after[name] != first[name]} == {"VMS_SECRET_BROKER"}
+    assert after.keys() == first.keys()
+    assert (checkout / "config" / "sites.yaml").read_text() == "mine\n"
+
+
+def test_compose_init_refuses_what_it_does_not_know(checkout: Path, tools: Path) -> None:
+    assert "--dmeo" in _run(checkout / "vms", tools, "compose", "init", "--dmeo").stderr
+    assert "docker compose" in _run(checkout / "vms", tools, "compose", "up").stderr
+    assert not (checkout / ".env").exists()
+
+
+def _settings(file: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in file.read_text().splitlines() if not line.startswith("#"))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from vms.errors import ConfigError, RestoreNeeded, StoreDenied, StoreError, Stor
 from vms.home import from_environment
 from vms.stores import open_store, s3_client, s3_line
 from vms.stores.connections import Connection, connection, keep_in_file
+from vms.stores.links import GivesLinks
 from vms.stores.s3_errors import refusal
 from vms.stores.s3_put import (
     LEAST_PART_BYTES,
@@ -276,3 +277,28 @@ def test_a_changed_file_gives_another_client(file: Path) -> None:
         clients.append(s3_client.client("company_s3"))
         assert s3_client.client("company_s3") is clients[-1]
     assert clients[0] is not clients[1]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "extra", "address", "begins"),
+    [
+        ("cctv", {}, "", "https://cctv.s3.ap-southeast-3.amazonaws.com/archive/ho/a.mp4?"),
+        ("my.cctv", {}, "", "https://s3.ap-southeast-3.amazonaws.com/my.cctv/archive/ho/a.mp4?"),
+        ("cctv", {"endpoint_url": "http://10.0.0.5:8333"}, "", "http://10.0.0.5:8333/cctv/archive/ho/a.mp4?"),
+        ("cctv", {"endpoint_url": "http://10.0.0.5:8333"}, "https://s3.pt.id", "https://s3.pt.id/cctv/archive/ho/a."),
+    ],
+)
+def test_a_link_names_the_server_that_a_browser_reaches(
+    monkeypatch: pytest.MonkeyPatch, bucket: str, extra: dict[str, str], address: str, begins: str
+) -> None:
+    """Amazon's newer regions refuse links that are signed for the address of all regions."""
+    text = {"conn_type": "aws", "login": "key", "password": SECRET, "extra": {"region_name": "ap-southeast-3", **extra}}
+    monkeypatch.setenv("AIRFLOW_CONN_COMPANY_S3", json.dumps(text))
+    store = open_store("cloud", f"s3://{bucket}/archive", conn_id="company_s3")
+    assert isinstance(store, GivesLinks)
+    link = store.link("ho/a.mp4", 300, "video/mp4", 'inline; filename="a.mp4"', address)
+    assert link.startswith(begins)
+    assert "ap-southeast-3%2Fs3%2Faws4_request" in link
+    assert "X-Amz-Expires=300" in link
+    with pytest.raises(StoreError):
+        store.link("../other", 300, "video/mp4", "inline")

@@ -1,17 +1,6 @@
-// Who has signed in, with the way out. A page whose session has ended must not stay on the screen.
+// Who has signed in, with the way out.
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  const leave = () => {
-    document.body.style.visibility = "hidden";
-    const here = location.pathname + location.search;
-    location.replace(`/sign-in?next=${encodeURIComponent(here)}&lang=${data.lang}`);
-  };
-  const look = async () => {
-    try {
-      const answer = await fetch("/session", { cache: "no-store" });
-      if (answer.status === 401) leave();
-    } catch { /* the viewer is away: the page says so itself */ }
-  };
   const out = async () => {
     try {
       const answer = await fetch("/sign-out", { method: "POST", redirect: "manual" });
@@ -27,7 +16,4 @@ export default function ({ data, parentElement, setTriggerValue }) {
         ...follow(data.href, () => setTriggerValue("open", true)) }, h("b", {}, data.name), h("small", {}, data.role)),
       h("button", { type: "button", class: "out", onclick: out }, data.words.out)));
   });
-  const timer = setInterval(look, 4000);
-  document.addEventListener("visibilitychange", look);
-  return () => { clearInterval(timer); document.removeEventListener("visibilitychange", look); };
 }

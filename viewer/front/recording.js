@@ -3,12 +3,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const w = data.words;
   let utc = false;
   const renewAt = data.expires * 1000 - Date.now() - 120000;
-  const timer = data.expires ? setTimeout(() => setTriggerValue("renew", Date.now()), Math.max(5000, renewAt)) : null;
+  const waking = data.cold?.state === "waking";  // looked at again every minute
+  const timer = data.expires || waking ? setTimeout(() => setTriggerValue("renew", Date.now()), waking ? 60000 : Math.max(5000, renewAt)) : null;
 
   // New links for the same recording: keep the player where it is.
   const shown = root.querySelector("video");
   if (shown && root.recording === data.id && data.src) {
-    if (shown.getAttribute("src") !== data.src) {
+    if (shown.getAttribute("src").split("?")[0] !== data.src) {
+      shown.through = false;
       const at = shown.currentTime, playing = !shown.paused;
       shown.src = data.src;
       shown.addEventListener("loadedmetadata", () => { shown.currentTime = at; if (playing) shown.play(); }, { once: true });
@@ -34,12 +36,13 @@ export default function ({ parentElement, data, setTriggerValue }) {
       h("div", { class: "steps" }, step(data.previous, "back", w.previous), step(data.next, "forth", w.next)));
   }
   function notice(text, more, tone = "orange", button = null) {
-    return h("div", { class: `notice ${tone}`, role: "status" }, icon("warning", 22), h("div", {}, h("p", {}, text), more ? h("p", { class: "soft" }, more) : null, button));
+    return h("div", { class: `notice ${tone}`, role: "status" }, icon(tone === "green" ? "check" : "warning", 22), h("div", {}, h("p", {}, text), more ? h("p", { class: "soft" }, more) : null, button));
   }
   function player() {
     const frame = h("div", { class: "frame" });
     if (!data.src) {
-      const box = h("div", { class: "nothing" }, icon("camera", 40), h("p", {}, data.nothing));
+      const ask = data.cold?.ask ? h("button", { class: "button first", type: "button", onclick: () => setTriggerValue("wake", Date.now()) }, data.cold.ask) : null;
+      const box = h("div", { class: "nothing", role: data.cold ? "status" : null }, icon(data.cold ? "clock" : "camera", 40), h("p", {}, data.nothing), ask);
       frame.append(box);
       if (data.problem) return h("div", {}, frame, notice(data.problem.text, null), h("div", { class: "remedy" },
         data.problem.detail ? h("p", { class: "soft" }, data.problem.detail) : null,
@@ -56,6 +59,15 @@ export default function ({ parentElement, data, setTriggerValue }) {
       if (answer.firstChild) return;
       const reply = await fetch(data.src, { method: "HEAD" }).catch(() => null);
       if (reply && reply.status === 410) { setTriggerValue("renew", Date.now()); return; }
+      const first = reply && reply.ok ? await fetch(data.src, { headers: { Range: "bytes=0-0" } }).catch(() => null) : null;
+      if (first && first.status === 409) { setTriggerValue("cold", Date.now()); return; }
+      if (reply && reply.ok && !video.through) {  // the store itself does not answer this browser, or its link has ended
+        const at = video.currentTime, playing = !video.paused;
+        video.through = true;
+        video.src = `${data.src}?through=1`;
+        video.addEventListener("loadedmetadata", () => { video.currentTime = at; if (playing) video.play(); }, { once: true });
+        return;
+      }
       const again = h("button", { class: "button", onclick: () => { answer.replaceChildren(); video.load(); } }, w.retry);
       answer.replaceChildren(reply && reply.ok ? notice(w.cannot_play) : notice(w.broken, null, "orange", again));
     });
@@ -69,7 +81,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     tick();
     frame.append(video);
     root.clock = clock;
-    return h("div", {}, frame, strip(video), answer, data.damaged ? notice(w.damaged, data.damaged) : null);
+    return h("div", {}, frame, strip(video), answer, data.cold ? notice(data.cold.text, null, "green") : null, data.damaged ? notice(w.damaged, data.damaged) : null);
   }
   function strip(video) {
     if (!data.sprite) return null;

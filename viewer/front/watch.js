@@ -15,6 +15,7 @@ class App {
     this.clock = new Clock([[0, 0, ""]], given.months);
     this.line = new Line(this);
     this.pick = new Pick(this);
+    this.marks = new Marks(this);
     this.build();
     this.given = { ...given, cameras: [] };
     this.take(given);
@@ -127,13 +128,14 @@ class App {
         ...[["hour", HOUR], ["day", DAY], ["week", 7 * DAY], ["month", 31 * DAY]].map(([name, span]) =>
           h("button", { type: "button", class: "span", onclick: () => this.line.show(this.at - span / 2, this.at + span / 2) }, w[name]))));
     const example = (name, text) => h("li", {}, h("i", { class: `key ${name}` }), text);
-    this.legend = h("ul", { class: "legend" }, ["all", "lacking", "site", "damaged", "held", "gap", "settled"].map((name) => example(name, w[`key_${name}`])));
+    this.legend = h("ul", { class: "legend" }, ["all", "lacking", "site", "cold", "damaged", "held", "gap", "settled", "marked"].map((name) => example(name, w[`key_${name}`])));
     this.list = h("tbody");
     const table = h("details", { class: "list", ontoggle: () => this.fillList() }, h("summary", {}, w.list),
       h("div", { class: "scroll" }, h("table", {}, this.list)));
     this.table = table;
-    this.root.replaceChildren(this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, table,
-      h("p", { class: "soft keys" }, w.keys), this.help);
+    this.root.replaceChildren(this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, this.marks.node, table,
+      h("p", { class: "soft keys" }, w.keys), this.help, this.marks.dialog);
+    this.pick.tools.append(this.marks.button);
   }
   address() {
     const url = new URL(location.href);
@@ -155,10 +157,12 @@ class App {
   fault(text) { this.message.textContent = text; this.message.hidden = !text; }
   loadedTimeline() {
     this.fault("");
+    this.legend.querySelector(".cold").parentElement.hidden = !this.cameras.some((one) => this.data.of(one.key)?.spans.some((span) => span[2] & COLD));
     this.clock = new Clock(this.data.clock || [[0, 0, "UTC"]], this.given.months);
     this.line.draw();
     this.paint(true);
     this.pick.say();
+    this.marks.loaded();
     if (this.table.open) this.fillList();
     for (const tile of this.tiles) if (tile.explained) this.explain(tile, this.at);
   }
@@ -372,7 +376,7 @@ class App {
       "+": () => line.zoom(0.5), "=": () => line.zoom(0.5), "-": () => line.zoom(2),
       PageUp: () => line.show(line.from - line.span, line.from), PageDown: () => line.show(line.to, line.to + line.span),
       m: () => this.mute(), f: () => this.full(), z: () => this.look(),
-      i: () => this.pick.begin(), o: () => this.pick.end(),
+      i: () => this.pick.begin(), o: () => this.pick.end(), b: () => this.marks.ask(),
       ",": () => this.frameStep(-1), ".": () => this.frameStep(1), "<": () => this.faster(-1), ">": () => this.faster(1),
       g: () => this.step("gap", event.shiftKey ? "previous" : "next"), s: () => { if (!this.given.may_take) return false; this.shot(); },
       1: () => this.cameras.length > 1 && this.show(1), 4: () => this.cameras.length > 1 && this.show(4), 9: () => this.cameras.length > 1 && this.show(9),

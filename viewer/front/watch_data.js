@@ -9,7 +9,8 @@ class Data {
   }
   of(key) { return this.rows.get(key); }
   get clock() { return this.rows.get(this.app.cameras[this.app.main]?.key)?.clock; }
-  forget() { this.rows.clear(); this.loaded = null; }
+  forget() { this.rows.clear(); this.marked = []; this.loaded = null; }
+  again() { this.loaded = null; this.want(this.app.line.from, this.app.line.to); }
 
   // Have the timeline for what is seen, with as much on both sides, unless it is there.
   want(from, to) {
@@ -27,6 +28,7 @@ class Data {
       const made = await this.ask("timeline", { camera: keys, from: Math.max(DAY, Math.floor(from - margin)), to: Math.ceil(to + margin) });
       if (turn !== this.turn) return;
       for (const camera of made.cameras) this.rows.set(camera.id, { ...camera, from: made.from, to: made.to, texts: made.texts, clock: camera.clock });
+      this.marked = made.marked;
       this.loaded = { from: made.from, to: made.to, fine: made.fine, at: Date.now() };
       this.app.loadedTimeline();
     } catch (error) {
@@ -46,7 +48,7 @@ class Data {
     const at = ms - row.from, span = row.spans.find((one) => at >= one[0] && at < one[0] + one[1]);
     if (span) {
       const held = row.held.some((one) => at >= one[0] && at < one[0] + one[1]);
-      return [span[2] & DAMAGED ? w.is_damaged : span[2] & UNKNOWN ? w.is_kept : span[2] & LACKING ? w.is_lacking : w.is_all,
+      return [span[2] & DAMAGED ? w.is_damaged : span[2] & COLD ? w.is_cold : span[2] & UNKNOWN ? w.is_kept : span[2] & LACKING ? w.is_lacking : w.is_all,
         span[2] & DOUBTFUL ? w.is_doubtful : "", held ? w.is_held : ""].filter(Boolean).join(" · ");
     }
     const gap = this.gapAt(key, ms);

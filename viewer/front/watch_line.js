@@ -1,5 +1,5 @@
 // The timeline: a canvas with a row for each camera. Zoomed by wheel, pinch and keys, moved by dragging, a click plays there.
-const LACKING = 1, DAMAGED = 2, DOUBTFUL = 4, UNKNOWN = 8;
+const LACKING = 1, DAMAGED = 2, DOUBTFUL = 4, UNKNOWN = 8, COLD = 16;
 const LEAST_VIEW = 10 * SECOND, MOST_VIEW = 190 * DAY;
 class Line {
   constructor(app) {
@@ -106,9 +106,10 @@ class Line {
     if (drag.fixed !== null && drag.moved) { this.app.pick.draw(false); this.app.pick.changed(); } else if (drag.scrub && drag.moved) this.app.seek(this.ms(x));
     else if (!drag.moved) {
       if (y > 26) this.app.choose(this.row(y));
-      if (x >= this.gutter) this.app.seek(this.ms(x));
+      const [marked] = x >= this.gutter ? this.app.marks.near([x, y], event.pointerType === "mouse" ? 6 : 14) : [];
+      if (marked) this.app.marks.open(marked); else if (x >= this.gutter) this.app.seek(this.ms(x));
     }
-    if (event.pointerType !== "mouse") setTimeout(() => this.hover(null), 1500);
+    if (event.pointerType !== "mouse") { this.hover([x, y]); setTimeout(() => this.hover(null), 2500); }
   }
 
   // ---- hover: the moment's time, state and picture
@@ -119,7 +120,7 @@ class Line {
     const ms = this.ms(place[0]), row = this.row(place[1]), camera = this.app.cameras[row];
     const picture = h("div", { class: "picture" });
     this.tip.replaceChildren(picture, h("b", {}, this.app.clock.full(ms)), h("span", {}, this.app.cameras.length > 1 ? camera.name : ""),
-      h("span", { class: "soft" }, this.app.data.stateAt(camera.key, ms)));
+      h("span", { class: "soft" }, this.app.data.stateAt(camera.key, ms)), ...this.app.marks.near(place, 9).map((one) => h("div", { class: "told" }, this.app.marks.text(one))));
     this.tip.hidden = false;
     const set = () => {
       const half = this.tip.offsetWidth / 2;
@@ -171,6 +172,7 @@ class Line {
     const pen = this.pen, c = Object.fromEntries(["text", "soft", "line", "green", "orange", "gray", "blue", "red"].map((name) =>
       [name, this._colour(name === "text" ? "--st-text-color" : `--${name}`)]));
     c.back = this._colour("--st-background-color");
+    c.violet = this._colour("--violet");
     pen.clearRect(0, 0, this.width, this.height);
     pen.font = `500 12px ${this._colour("--st-font") || "sans-serif"}`;
     pen.textBaseline = "middle";
@@ -222,6 +224,7 @@ class Line {
     for (const span of data.spans) {
       const code = span[2];
       if (code & DAMAGED) box(span, this._hatch(c.back, c.orange));
+      else if (code & COLD) { box(span, `color-mix(in srgb, ${c.blue} 35%, ${c.back})`); box(span, c.blue, top, 4); }
       else if (code & LACKING) { box(span, `color-mix(in srgb, ${c.green} 30%, transparent)`); box(span, c.green, top + tall / 2, tall / 2); }
       else box(span, code & UNKNOWN ? `color-mix(in srgb, ${c.green} 75%, ${c.back})` : c.green);
       if (code & DOUBTFUL) box(span, this._hatch(c.text, ""), top + tall - 5, 5);
@@ -233,5 +236,6 @@ class Line {
       for (const span of sure) pen.fillRect(this.x(data.from + span[0]) - 0.5, top, 1, tall);
     }
     for (const hold of data.held) box(hold, c.text, top, 4);
+    this.app.marks.paint(pen, this, camera.key, top, tall, c);
   }
 }

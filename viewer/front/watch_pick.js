@@ -70,7 +70,8 @@ class Pick {
       h("span", { class: "soft" }, `${lengthText(w, (this.to - this.from) / 1000)}${cameras}`));
     this.ways.replaceChildren(...[
       given.may_take ? this._way("exports", "down", w.pick_export, SECOND, "button first") : null,
-      given.may_hold ? this._way("holds", "hold", w.pick_hold, MINUTE, "button") : null, close].filter(Boolean));
+      given.may_hold ? this._way("holds", "hold", w.pick_hold, MINUTE, "button") : null,
+      h("button", { class: "button", type: "button", onclick: () => this.app.marks.ask() }, icon("bookmark", 18), w.bookmark), close].filter(Boolean));
   }
   // A page whose form asks for whole seconds or minutes gets those around the range.
   _way(page, name, text, step, style) {

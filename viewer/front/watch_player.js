@@ -166,7 +166,7 @@ class Player {
     const from = Math.round(ms - BEFORE), to = Math.round(ms + BEHIND);
     try {
       const [Hls, made] = await Promise.all([loadHls(this.app.given.player),
-        this.app.data.ask("playlist", { camera: this.camera.key, from, to, at: Math.round(ms), can: this.convert ? "" : playableCodecs().join(","), low: this.app.low ? 1 : 0 })]);
+        this.app.data.ask("playlist", { camera: this.camera.key, from, to, at: Math.round(ms), can: this.convert ? "" : playableCodecs().join(","), low: this.app.low ? 1 : 0, ...(this.app.through ? { through: 1 } : {}) })]);
       if (turn !== this.asked) return false;
       this.pieces = made.pieces;
       this.leftOut = made.left_out;
@@ -208,6 +208,8 @@ class Player {
       this._busy(false);
       if (fault.type === Hls.ErrorTypes.MEDIA_ERROR && this.asStored) { this.convert = true; this.loaded = null; this.seek(at); return; }  // what FFmpeg can still decode
       if ([403, 410].includes(fault.response?.code) && this.renewed !== turn) { this.renewed = turn; this.loaded = null; this.seek(at); return; }
+      // the store itself does not answer this browser (a firewall, no rule for it): all through the viewer then
+      if (fault.type === Hls.ErrorTypes.NETWORK_ERROR && this.asStored && !this.app.through) { this.app.through = true; this.loaded = null; this.seek(at); return; }
       this.fail("", at);
     });
     hls.on(Hls.Events.FRAG_LOADED, (_name, { frag, networkDetails }) => {

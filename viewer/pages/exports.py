@@ -17,7 +17,7 @@ from viewer.i18n import Words
 from viewer.visitor import Visitor
 from vms import passwords
 from vms.catalogue import exports, reads, reads_sites, shares
-from vms.catalogue.exports import ExportRow
+from vms.catalogue.exports import ExportRow, NewExport
 from vms.catalogue.rows import SiteRow
 from vms.catalogue.shares import ShareRow
 from vms.home import from_environment
@@ -86,6 +86,17 @@ def _list(
                     _cancel(words, person, row)
             elif row.state == "done" and row.all_granted:
                 _finished(words, person, row, [one for one in links if one.export_id == row.export_id], zone)
+            elif row.state != "done" and row.all_granted:
+                _again(words, person, row)
+
+
+def _again(words: Words, person: Visitor, row: ExportRow) -> None:
+    """What failed, was cancelled or is gone can be ordered as it was."""
+    if st.button(words("exports.again"), key=f"x.again.{row.export_id}", icon=":material/refresh:"):
+        made = NewExport(
+            person.user_id, row.cameras, row.from_utc, row.to_utc, row.reason, row.clip, row.burn_in, row.evidence
+        )
+        export_form.order(words, person, made)
 
 
 def _cancel(words: Words, person: Visitor, row: ExportRow) -> None:
@@ -106,6 +117,8 @@ def _finished(words: Words, person: Visitor, row: ExportRow, links: Sequence[Sha
         link = tokens.issue_export(from_environment(), person.mark, row.export_id)
         text = escape(words("exports.download"))
         st.html(f'<a class="csv main" href="{escape(link)}" download>{text}</a>', width="content")
+        locked = escape(words("exports.lock"))
+        st.html(f'<a class="csv" href="{escape(link)}/locked?lang={words.lang}">{locked}</a>', width="content")
         _share(words, person, row)
         _delete(words, person, row)
     for one in links:

@@ -66,9 +66,8 @@ def _add(words: Words, sites: Sequence[SiteRow]) -> None:
         begin = columns[1].time_input(words("holds.from.time"), value=find.first_time or time(0), step=60)
         last = columns[2].date_input(words("holds.to"), value=find.last or find.first or today, format="DD/MM/YYYY")
         end = columns[3].time_input(words("holds.to.time"), value=find.last_time or time(23, 59), step=60)
-        reason = st.text_area(
-            words("holds.reason"), max_chars=_LONGEST_REASON, height=80, help=words("holds.reason.help")
-        )
+        reason = st.text_area(words("holds.reason"), max_chars=_LONGEST_REASON, height=80)
+        st.caption(words("holds.reason.help"))  # not as its help, whose button has a name in English only
         st.caption(words("holds.clock"))
         if st.form_submit_button(words("holds.add.button"), type="primary"):
             _added(words, sites, cameras, (first, begin), (last, end), reason)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
 import streamlit as st
 
-from viewer import cards, components, database, details, frame, query
+from viewer import cards, cold, components, database, details, frame, query
 from viewer.i18n import Words
 from viewer.pages import exports, holds
 from vms.catalogue import reads
-from vms.catalogue.rows import RecordingFilter, RecordingRow
+from vms.catalogue.rows import Located, RecordingFilter, RecordingRow
+from vms.errors import VmsError
+
+log = logging.getLogger(__name__)
+
+_STORED = ("archived", "released")
 
 
 def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
@@ -32,7 +39,14 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
             return
         lineage = reads.lineage_of(conn, row.id, row.start_utc)
         before, after = _neighbours(conn, row, find)
+        places = reads.locate(conn, row.id, row.start_utc, "rendition")
         _log_once(conn, row)
+    found_cold: set[int] = st.session_state.setdefault("recording.cold", set())
+    looks_cold = row.state in _STORED and (row.id in found_cold or cold.may_be(places))
+    here = cold.of(places) if looks_cold else None
+
+    def woken() -> None:
+        _wake(words, row, places)
 
     def opened() -> None:
         chosen = query.read({"recording": [st.session_state["recording"].open or ""]}).recording
@@ -44,13 +58,25 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
 
     components.recording(
         details.detail(
-            frame.links(), words, row, lineage, find, before, after, may_download=frame.visitor().may("export")
+            frame.links(),
+            words,
+            row,
+            lineage,
+            find,
+            before,
+            after,
+            may_download=frame.visitor().may("export"),
+            cold=cold.told(words, here, row.time_zone),
         ),
         "recording",
         opened,
         watched,
+        lambda: found_cold.add(row.id),
+        woken,
     )
-    if row.state in ("archived", "released"):
+    if problem := st.session_state.pop("recording.problem", ""):
+        st.error(problem)
+    if row.state in _STORED:
         what = ((row.site, row.camera), row.start_utc, cards.end_of(row), row.time_zone)
         links = []
         if frame.visitor().may("export"):
@@ -59,6 +85,20 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
             links.append((holds.address_of(*what), words("holds.this")))
         made = " ".join(f'<a class="csv" href="{escape(address)}">{escape(text)}</a>' for address, text in links)
         st.html(f"<p>{made}</p>")
+
+
+def _wake(words: Words, row: RecordingRow, places: Sequence[Located]) -> None:
+    """Ask the store for the recording; written down, as it costs."""
+    person = frame.visitor()
+    if not person.may("view"):
+        return
+    try:
+        with database.pool().connection(person.scope) as conn:
+            cold.wake(places)
+            reads.log_view(conn, person.name, "restore_asked", row.id, row.start_utc, {}, person.address)
+    except (VmsError, OSError, *database.AWAY) as error:
+        log.warning("A restore can't be asked for: %s", error)
+        st.session_state["recording.problem"] = words("cold.refused")
 
 
 def _neighbours(

@@ -15,9 +15,11 @@ from vms.video.fragments import FragmentIndex, NotFragmented, read_index
 
 log = logging.getLogger(__name__)
 
-Why = Literal["form", "missing", "away"]
-"""Why a rendition has no index: it is of a form that browsers take only as a whole, or no store gives it."""
+Why = Literal["form", "missing", "away", "cold"]
+"""Why a rendition has no index: it is of a form that browsers take only as a whole, or no store gives it, or none
+before it has restored it."""
 
+_WHY: dict[int, Why] = {503: "away", 409: "cold"}
 _MOST = 4096  # of about 8 kB each: a rendition of five minutes has some 20 fragments, a copied one 150
 _FORMS = frozenset({".mp4", ".m4v", ".mov"})
 
@@ -53,7 +55,7 @@ class Heads:
         except NotFragmented:
             log.info("%s has no index of fragments", wanted.places[0].key)
         except media.Refusal as refusal:
-            return "away" if refusal.status == 503 else "missing"
+            return _WHY.get(refusal.status, "missing")
         with self._lock:
             self._known[key] = index
             while len(self._known) > self._most:

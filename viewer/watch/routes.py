@@ -6,6 +6,7 @@ Answers are JSON. Pictures and footage come by the signed links of viewer.media,
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,11 +24,11 @@ from viewer.database import AWAY, Connection, Pool
 from viewer.i18n import Words, choose_language
 from viewer.media import Refusal
 from viewer.visitor import Visitor
-from viewer.watch import asked, playlist, spans, stand_in_links
+from viewer.watch import asked, bookmarking, playlist, spans, stand_in_links
 from viewer.watch.heads import Heads
 from viewer.watch.stand_ins import MISSING, StandIns, lengths_of
 from viewer.watch.visit import PREFIX, Visit
-from vms.catalogue import coverage, reads
+from vms.catalogue import bookmarks, coverage, reads
 from vms.catalogue import timeline as catalogue
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 from vms.catalogue.timeline import CameraKey
@@ -49,6 +50,7 @@ _GONE = 499
 """Nobody reads this answer any more."""
 
 _LOOK_S = 0.1
+_MOST_TOLD = 32_768
 
 _OWN_PAGE = "x-vms-page"
 """A header that a page of another site can't send."""
@@ -68,8 +70,12 @@ def routes(home: Home, pool: Pool) -> list[Route]:
             if request.method == "POST" and request.headers.get(_OWN_PAGE) != "watch":
                 return JSONResponse({"error": "Another page asked for this."}, 403)
             words = Words(choose_language(request.query_params.get("lang"), request.headers.get("accept-language")))
-            visit = Visit(home, words, request.query_params, pool, request.state.visitor)
             headers = {"Cache-Control": "no-store"}
+            try:
+                told = await _told(request)
+            except Refusal as refusal:
+                return JSONResponse({"error": words(refusal.key)}, refusal.status, headers)
+            visit = Visit(home, words, request.query_params, pool, request.state.visitor, told)
             if not visit.person.may("view"):
                 return JSONResponse({"error": words("app.not_allowed.text")}, 403, headers)
             try:
@@ -125,6 +131,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         Route(f"{PREFIX}/moment", answered(_moment)),
         Route(f"{PREFIX}/step", answered(_step)),
         Route(f"{PREFIX}/snapshot", answered(_snapshot), methods=["POST"]),
+        Route(f"{PREFIX}/bookmark", answered(bookmarking.add), methods=["POST"]),
         Route(f"{PREFIX}/progress", answered(lambda visit: {"share": stand_ins.progress(visit.person.mark)})),
         Route(f"{PREFIX}/piece/{{token}}/{{number:int}}.ts", piece),
         Route(f"{PREFIX}/{HLS}", player),
@@ -137,8 +144,27 @@ def _timeline(visit: Visit) -> dict[str, Any]:
         facts = coverage.load_facts(conn, *_days(wanted.begin, wanted.end), cameras=wanted.cameras)
         fine = catalogue.stretches(conn, wanted.cameras, wanted.begin, wanted.end) if wanted.is_fine else []
         held = catalogue.held(conn, wanted.cameras, wanted.begin, wanted.end)
+        marked = bookmarks.along(conn, wanted.cameras, wanted.begin, wanted.end, bookmarking.MOST_SHOWN)
     _known(wanted.cameras, facts)
-    return spans.timeline(visit.words, wanted, facts, fine, held)
+    return spans.timeline(visit.words, wanted, facts, fine, held) | {"marked": [bookmarking.pin(one) for one in marked]}
+
+
+async def _told(request: Request) -> dict[str, Any]:
+    """What a request that changes something has sent: JSON of some kilobytes."""
+    if request.method != "POST":
+        return {}
+    text = b""
+    async for piece in request.stream():
+        text += piece
+        if len(text) > _MOST_TOLD:
+            raise Refusal(413, "watch.bad_request")
+    try:
+        told = json.loads(text or b"{}")
+    except ValueError:
+        raise Refusal(400, "watch.bad_request") from None
+    if not isinstance(told, dict):
+        raise Refusal(400, "watch.bad_request")
+    return told
 
 
 def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
@@ -165,6 +191,7 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
         lengths = tuple(lengths_of(one, index))
         if as_stored and able and isinstance(index, FragmentIndex):
             url, expires = visit.link(one.recording_id, one.start_utc, "rendition")
+            url += "?through=1" if "through" in visit.params else ""
             sources.append(playlist.Source(_name(one), one.start_utc, url, index))
         elif not as_stored and lengths:
             url, expires = visit.stand_in(one.recording_id, one.start_utc, "low" if low else "good")

@@ -16,9 +16,10 @@ from vms import pieces
 from vms.catalogue.timeline import CameraKey, Stretch
 from vms.coverage import OPEN, CameraFacts, find_gaps
 
-LACKING, DAMAGED, DOUBTFUL, UNKNOWN = 1, 2, 4, 8
+LACKING, DAMAGED, DOUBTFUL, UNKNOWN, COLD = 1, 2, 4, 8, 16
 """What the number of a piece of footage says, added up: a copy is missing; the footage is damaged; its time is in
-doubt; the copies were not looked at because the time asked for is too long. 0: all is as it should be."""
+doubt; the copies were not looked at because the time asked for is too long; it has to be
+restored first. 0: all is as it should be."""
 
 _HOUR = timedelta(hours=1)
 
@@ -51,7 +52,7 @@ def timeline(
     """What the component draws. stretches: of all cameras, used when the time is short enough."""
     by_camera: dict[CameraKey, list[list[int]]] = {key: [] for key in asked.cameras}
     for one in stretches:
-        code = LACKING * one.lacking | DAMAGED * one.damaged | DOUBTFUL * one.doubtful
+        code = LACKING * one.lacking | DAMAGED * one.damaged | DOUBTFUL * one.doubtful | COLD * one.cold
         _add(by_camera[one.camera], asked, one.start_utc, one.end_utc, code)
     held_of: dict[CameraKey, list[list[int]]] = {key: [] for key in asked.cameras}
     for key, begin, end in held:

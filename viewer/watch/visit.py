@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,8 @@ class Visit:
     params: QueryParams
     pool: Pool
     person: Visitor
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What was sent with it, as JSON."""
 
     @property
     def links(self) -> cards.Links:

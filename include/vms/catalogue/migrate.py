@@ -18,6 +18,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from vms.catalogue import whole
 from vms.catalogue.connection import VIEWER, Connection, connect
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import CatalogueError
@@ -36,6 +37,7 @@ def upgrade(owner_url: str) -> None:
         with conn.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         try:
+            require_known(whole.revision(conn))
             _require_role(conn)
             _migrate(owner_url)
             _grant(conn)
@@ -45,6 +47,15 @@ def upgrade(owner_url: str) -> None:
                 f"The catalogue's schema can't be brought up to date ({str(error).strip()}).",
                 "Nothing of the failed step was kept. Check that vms_owner owns the database, then start again.",
             ) from error
+
+
+def require_known(revision: str) -> None:
+    """Raises CatalogueError when the schema is of a newer version than this program."""
+    if revision and revision not in revisions():
+        raise CatalogueError(
+            f"The catalogue is newer ({revision}) than this program, which knows it up to {newest()}.",
+            "Start the version that it was last used with, or restore the backup that was made before the upgrade.",
+        )
 
 
 def revisions() -> tuple[str, ...]:
@@ -106,8 +117,10 @@ _WRITES = {
     "export_order": "INSERT, UPDATE (cancel_at, kept_until)",
     "export_camera": "INSERT",
     "export_share": "INSERT, UPDATE (revoked_at, opened, taken, wrong)",
+    "bookmark": "INSERT, UPDATE (note, tags, changed_at), DELETE",
+    "bookmark_camera": "INSERT",
 }
-"""What the viewer's role may write, by table; who may hold, release, order what is in v0013 and v0015."""
+"""What the viewer's role may write, by table; who may hold, release, order, mark what is in v0013, v0015 and v0017."""
 
 
 _CLOSED = ("replaced_object",)

@@ -20,13 +20,15 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 from vms.catalogue.backfills import held_by_backfills
 from vms.catalogue.batching import Candidate, cut, title
 from vms.catalogue.connection import Connection
-from vms.catalogue.events import Actor
+from vms.catalogue.events import Actor, note
+from vms.catalogue.lost import rebuild_days_of
 from vms.catalogue.missing import choose_copies, copy_orders, forget_stores, out_since, with_fallback
 from vms.catalogue.orders import Place, load_items, load_orders, select_due
 from vms.catalogue.pace import pace_of
 from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
 from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores, note_look
 from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
+from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
 from vms.model import Batch, Fault, Plan, Rejection, RunRef, Sensed, Sighting, SourceSeen
@@ -60,10 +62,11 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
             _take_up_retries(cursor, site_id)
             run_no = _store_batches(cursor, actor, site, site_id)
         settled, back = standing(cursor, site_id, sensed)
+        for camera_id, place in back:
+            _back_on_site(cursor, actor, camera_id, place)
         due: list[Place] = []
         if site.keep_source is not None:
             due = select_due(cursor, site_id, site.keep_source, now, planned_at)
-            due += [place for place, archived_at in back if archived_at + site.keep_source <= now]
         return Plan(
             site=site.id,
             batches=load_batches(cursor, run_no),
@@ -278,23 +281,36 @@ def _candidates(cursor: Cursor, site_id: int, now: datetime) -> tuple[list[Candi
     return again, new[: FILES_PER_RUN - len(again)]
 
 
-def standing(
-    cursor: Cursor, site_id: int, sensed: Sensed
-) -> tuple[tuple[SourceSeen, ...], list[tuple[Place, datetime]]]:
-    """Names that need no further look, and recordings already released of which a source lies there again."""
+def standing(cursor: Cursor, site_id: int, sensed: Sensed) -> tuple[tuple[SourceSeen, ...], list[tuple[int, Place]]]:
+    """Names that need no further look, and recordings already released of which a source lies there again, with the
+    number of their camera."""
     settled: list[SourceSeen] = []
-    back: dict[Place, datetime] = {}
+    back: set[tuple[int, Place]] = set()
     for each in files_of(sensed):
         cursor.execute(
-            "SELECT r.recording_id, r.start_at, r.custody, r.archived_at"
+            "SELECT r.recording_id, r.start_at, r.custody, r.camera_id"
             " FROM recording_source n JOIN recording r ON r.recording_id = n.recording_id AND r.start_at = n.start_at"
             " WHERE n.site_id = %s AND n.path_hash = hashtextextended(%s, 0) AND n.path = %s"
             " AND n.size_bytes = %s AND n.mtime_ns = %s AND n.released_at IS NULL AND n.replaced_at IS NULL",
             (site_id, each.source.path, each.source.path, each.source.size_bytes, each.source.mtime_ns),
         )
-        for recording_id, start, custody, archived_at in cursor.fetchall():
+        for recording_id, start, custody, camera_id in cursor.fetchall():
             if custody != CUSTODY["planned"]:
                 settled.append(each.source)
             if custody == CUSTODY["released"]:
-                back[recording_id, start] = archived_at
-    return tuple(settled), list(back.items())
+                back.add((camera_id, (recording_id, start)))
+    return tuple(settled), sorted(back)
+
+
+def _back_on_site(cursor: Cursor, actor: Actor, camera_id: int, place: Place) -> None:
+    """A source of it lies in the footage folder: it is archived, and released anew when its time has come."""
+    hold_camera(cursor, camera_id)
+    known = lock(cursor, "r.recording_id = %s AND r.start_at = %s", place)
+    if known is None or known.custody != CUSTODY["released"]:
+        return
+    cursor.execute(
+        "UPDATE recording SET custody = %s, release_tried_at = NULL WHERE recording_id = %s AND start_at = %s",
+        (CUSTODY["archived"], *place),
+    )
+    note(cursor, actor, "source_seen", known, why="it was released, and a source of it lies on site")
+    rebuild_days_of(cursor, known)

@@ -136,7 +136,8 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
     found = fetch_all(
         conn,
         """
-        SELECT st.name, st.url, st.identity, st.conn_id, k.key, k.size_bytes, s.slug, c.slug, s.tz, k.start_at
+        SELECT st.name, st.url, st.identity, st.conn_id, k.key, k.size_bytes, s.slug, c.slug, s.tz, k.start_at,
+               coalesce(st.options->>'storage_class', '')
         FROM copy k
         JOIN store st USING (store_id)
         JOIN recording r ON r.recording_id = k.recording_id AND r.start_at = k.start_at AND r.start_at = %s
@@ -148,7 +149,7 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
         [start_utc, recording_id, start_utc, PARTS[part]],
     )
     located = []
-    for name, url, identity, conn_id, key, size, site, camera, zone, start in found:
+    for name, url, identity, conn_id, key, size, site, camera, zone, start, kept_class in found:
         suffix = PurePosixPath(key).suffix.lower()
         begin = local(start, ZoneInfo(zone))
         located.append(
@@ -161,6 +162,7 @@ def locate(conn: Connection, recording_id: int, start_utc: datetime, part: Part)
                 size_bytes=size,
                 media_type=_MEDIA_TYPES.get(suffix, "application/octet-stream"),
                 download_name=f"{site}_{camera}_{begin:%Y-%m-%d_%H-%M-%S}_{begin:%Z}{suffix}",
+                storage_class=kept_class,
             )
         )
     return tuple(located)

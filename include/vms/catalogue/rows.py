@@ -116,7 +116,10 @@ class Totals:
 
 @dataclass(frozen=True)
 class Located:
-    """Where the bytes of a part of a recording lie, and how to hand them out."""
+    """Where the bytes of a part of a recording lie, and how to hand them out.
+
+    storage_class: what the store gives new footage, "" for its default.
+    """
 
     store_name: str
     store_url: str
@@ -126,6 +129,7 @@ class Located:
     media_type: str
     download_name: str
     store_conn_id: str = ""
+    storage_class: str = ""
 
 
 @dataclass(frozen=True)

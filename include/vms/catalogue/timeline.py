@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from vms.catalogue.connection import Connection, Params, fetch_all
 from vms.catalogue.reads import LONGEST
 from vms.catalogue.rows import PARTS
+from vms.stores.cold import COLD_CLASSES
 
 CameraKey = tuple[str, str]
 """(site, camera)"""
@@ -24,7 +25,8 @@ CameraKey = tuple[str, str]
 class Stretch:
     """A recording that can be watched. lacking: a store that shall hold it has no good copy yet.
 
-    damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock).
+    damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock). cold: it lies
+    only in stores whose footage has to be restored before it is read.
     """
 
     camera: CameraKey
@@ -34,6 +36,7 @@ class Stretch:
     lacking: bool
     damaged: bool
     doubtful: bool
+    cold: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,12 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
         """
         SELECT head.site, head.camera, r.recording_id, r.start_at, r.end_at,
                EXISTS (SELECT FROM copy_wanted w WHERE w.recording_id = r.recording_id AND w.start_at = r.start_at),
-               coalesce(r.damaged, '') <> '', cardinality(r.time_marks) > 0
+               coalesce(r.damaged, '') <> '', cardinality(r.time_marks) > 0,
+               CASE WHEN EXISTS (SELECT FROM store WHERE options->>'storage_class' = ANY(%s)) THEN (
+                   SELECT bool_and(coalesce(st.options->>'storage_class', '') = ANY(%s))
+                   FROM copy k JOIN store st USING (store_id)
+                   WHERE k.recording_id = r.recording_id AND k.start_at = r.start_at AND k.part = 0 AND k.state = 0
+               ) END
         FROM (
             SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
             WHERE (s.slug, c.slug) IN %s
@@ -104,11 +112,20 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
         WHERE r.custody IN (1, 2) AND r.lost_at IS NULL
         ORDER BY head.site, head.camera, r.start_at, r.recording_id
         """,
-        [tuple(cameras) or (("", ""),), from_utc, to_utc, from_utc - LONGEST, from_utc, from_utc],
+        [
+            [*COLD_CLASSES],
+            [*COLD_CLASSES],
+            tuple(cameras) or (("", ""),),
+            from_utc,
+            to_utc,
+            from_utc - LONGEST,
+            from_utc,
+            from_utc,
+        ],
     )
     return [
-        Stretch((site, camera), number, start, end, lacking, damaged, doubtful)
-        for site, camera, number, start, end, lacking, damaged, doubtful in found
+        Stretch((site, camera), number, start, end, lacking, damaged, doubtful, bool(cold))
+        for site, camera, number, start, end, lacking, damaged, doubtful, cold in found
     ]
 
 

@@ -8,10 +8,10 @@ import os
 import platform
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from vms.cli.doctor_airflow import airflow, schema
 from vms.cli.doctor_finding import Finding
 from vms.cli.doctor_stores import backup, storage, upload
 from vms.cli.status import Overview
@@ -21,7 +21,7 @@ from vms.home import Home
 from vms.stack import postgres
 from vms.stack.airflow_env import airflow_url
 from vms.stack.launch import port_holder
-from vms.stack.services import AirflowHealth, viewer_url
+from vms.stack.services import viewer_url
 from vms.video.binaries import binaries, version
 
 FOLDER_PATIENCE_S = 10.0
@@ -92,11 +92,7 @@ def _nothing_appears(home: Home, seen: Overview, config: Config | None, problem:
             yield _folder(group, site)
             yield from _sensed(group, site, seen)
     if seen.usable:
-        well = AirflowHealth(home, since=time.time() - 120)
-        for part in ("scheduler", "dag_processor"):
-            ok = well.is_well(part)
-            words = f"Airflow's {part.replace('_', ' ')} {'works' if ok else 'gives no sign of life'}."
-            yield Finding(group, ok, words, "" if ok else f"Look into {home.logs}; ./vms down and ./vms up restart it.")
+        yield from airflow(group, home)
     for text in seen.problems:
         yield Finding(group, False, text, "See above.")
 
@@ -172,6 +168,8 @@ def _machine(home: Home) -> Iterator[Finding]:
         ok = postgres.is_ready(home)
         words = f"PostgreSQL at {address[0]}:{address[1]} {'answers' if ok else 'does not answer'}."
         yield Finding(group, ok, words, "" if ok else f"./vms up starts it; its log is {home.logs / 'postgres.log'}.")
+        if ok:
+            yield from schema(group, home)
 
 
 def _clock(group: str) -> Finding:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -23,9 +25,13 @@ from vms.cli.export_report import Bars, Range, show_end
 from vms.cli.selection import filters, known_sites, moment_of
 from vms.cli.wording import new_console, plain, size_text
 from vms.errors import ConfigError, StoreFull
+from vms.exports import archive
 from vms.exports.folder import MANIFEST, Folder
+from vms.exports.locking import SHORTEST_PASSWORD
 from vms.exports.making import KEPT, SPARE_BYTES, What, make
 from vms.home import from_environment
+
+ZIP_PASSWORD = "VMS_ZIP_PASSWORD"  # noqa: S105  # the name of a variable
 
 
 def register(app: typer.Typer) -> None:
@@ -63,6 +69,15 @@ def export(
             help="Make an evidence package: custody of each recording, a sheet with stills, a verifier, all signed.",
         ),
     ] = False,
+    zip_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--zip",
+            metavar="FILE",
+            help="Also pack all of it into one ZIP under a password (AES-256), which is asked for, or taken from"
+            f" {ZIP_PASSWORD} in the environment.",
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why an evidence package is made; it stands in it and in the log.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: what became of it.")] = False,
@@ -78,6 +93,7 @@ def export(
         )
     if burn_in and not clip:
         raise typer.BadParameter("Only clips can be written into: give --clip, too.", param_hint="--burn-in")
+    password = _zip_password(zip_file, to) if zip_file and not dry_run else ""
     asked = parse_range(range_, site or [], camera or [])
     home, console = from_environment(), new_console(stderr=as_json)
     with closing(connect(url(home, "viewer"))) as conn, naming_loss():
@@ -103,7 +119,38 @@ def export(
         what = What(clip=clip, burn_in=burn_in, reason=reason.strip())
         with Bars(console, quiet=as_json) as bars:
             stopped = not make(home, conn, folder, wanted, what, bars)
+    if zip_file and not stopped:
+        _pack(folder.root, zip_file, password)
     _tell(folder, console, stopped=stopped, as_json=as_json)
+
+
+def _zip_password(file: Path, to: Path) -> str:
+    """The password, before any work is done for it. Raises typer.BadParameter."""
+    if file.exists():
+        raise typer.BadParameter(f"{file} is there already.", param_hint="--zip")
+    if file.resolve().is_relative_to(to.resolve()):
+        raise typer.BadParameter("Give it a place outside of the folder that it packs.", param_hint="--zip")
+    said = os.environ.get(ZIP_PASSWORD) or typer.prompt(
+        "Password for the ZIP", hide_input=True, confirmation_prompt=True
+    )
+    if len(said) < SHORTEST_PASSWORD:
+        raise typer.BadParameter(f"Give the password at least {SHORTEST_PASSWORD} characters.", param_hint="--zip")
+    return str(said)
+
+
+def _pack(root: Path, file: Path, password: str) -> None:
+    begun = file.with_name(f".{file.name}.part")
+    try:
+        entries = archive.listed(root, lambda *_: None, lambda *_: None, threading.Event())
+        with begun.open("wb") as packed:
+            for piece in archive.stream(root, entries, password):
+                packed.write(piece)
+        begun.replace(file)
+    except OSError as error:
+        begun.unlink(missing_ok=True)
+        raise StoreFull(
+            f"{file} can't be written ({error.strerror}).", "Make room there; the folder is whole."
+        ) from error
 
 
 def parse_range(text: str, sites: Sequence[str], cameras: Sequence[str]) -> Range:

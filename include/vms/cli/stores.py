@@ -25,7 +25,8 @@ from vms.config_values import did_you_mean
 from vms.errors import ConfigError, VmsError
 from vms.home import Home, from_environment
 from vms.stack import postgres
-from vms.stores import Finding, open_store
+from vms.stores import Finding, links, open_store
+from vms.stores.links import GivesLinks
 
 app = typer.Typer(help="Check stores, and list what they hold.", no_args_is_help=True)
 
@@ -52,7 +53,7 @@ def check(
         if not as_json:
             console.print(f"[bold]{plain(store.name)}[/]  {plain(store.url)}")
         with _waiting(console, quiet=as_json) as tell:
-            found[store.name] = _findings(store, known.get(store.name), tell)
+            found[store.name] = _findings(home, store, known.get(store.name), tell)
         for one in () if as_json else found[store.name]:
             console.print(f"  {'[green]✓[/]' if one.ok else '[red]✗[/]'} {plain(one.what)}")
             if one.remedy:
@@ -156,14 +157,19 @@ def _waiting(console: Console, *, quiet: bool) -> Iterator[Callable[[str], None]
         yield lambda what: bar.update(task, description=what)
 
 
-def _findings(store: StoreConfig, identity: str | None, tell: Callable[[str], None]) -> list[Finding]:
+def _findings(home: Home, store: StoreConfig, identity: str | None, tell: Callable[[str], None]) -> list[Finding]:
     try:
         opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
         if identity is not None:
             opened.identify(identity)
     except VmsError as error:
         return [Finding(False, error.message, error.remedy)]
-    return opened.check(tell)
+    found = opened.check(tell)
+    if store.browsers and found[0].ok and isinstance(opened, GivesLinks):
+        tell("reading as a browser does")
+        address = "" if store.browsers == "redirect" else store.browsers
+        found += links.findings(opened, store.url, address, home.place.origins(home.viewer_port))
+    return found
 
 
 def _as_object(row: StoreOverview, configured: bool) -> dict[str, Any]:

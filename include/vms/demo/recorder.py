@@ -13,6 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 
+from vms import logs
 from vms.demo.cameras import SITES
 from vms.demo.clips import Clip, record, sweep
 from vms.errors import EncodeFailed
@@ -51,7 +52,7 @@ def record_until(stop: threading.Event, home: Home) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up()
     stop = threading.Event()
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:

@@ -2,7 +2,8 @@
 
 Sizes and checksums (CRC-32) are read once, when the export is finished, into a list beside the folder. So the length of
 the ZIP is known before its first byte, every unpacker can read it (sizes stand before the data), and memory does not
-grow with the files. Nothing is compressed: video does not get smaller.
+grow with the files. Nothing is compressed: video does not get smaller. With a password every file is encrypted on its
+way (`locking`); names, sizes and times can still be read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from vms.errors import ConfigError
+from vms.exports.locking import EXTRA, FLAG, GROWS_BY, METHOD, VERSION, Lock
 from vms.home import Home
 from vms.video.ffmpeg import Stopped
 from vms.whole_file import write_whole
@@ -73,7 +75,16 @@ def pack(
     began: told how many bytes in how many files there are; moved: how many of them are read. Raises Stopped, OSError,
     ConfigError.
     """
-    folder = folder_of(home, export_id)
+    entries = listed(folder_of(home, export_id), began, moved, stop)
+    told = [[one.name, one.size, one.crc, one.modified.isoformat()] for one in entries]
+    write_whole(list_of(home, export_id), json.dumps(told, ensure_ascii=False) + "\n")
+    return length(entries)
+
+
+def listed(
+    folder: Path, began: Callable[[int, int], None], moved: Callable[[int, int], None], stop: threading.Event
+) -> tuple[Entry, ...]:
+    """Every file of a folder, read once. Raises Stopped, OSError."""
     files = sorted(one for one in folder.rglob("*") if one.is_file() and not _is_hidden(one.relative_to(folder)))
     began(sum(one.stat().st_size for one in files), len(files))
     entries: list[Entry] = []
@@ -90,9 +101,7 @@ def pack(
         modified = datetime.fromtimestamp(path.stat().st_mtime).replace(microsecond=0)  # noqa: DTZ006 (ZIP knows no zone)
         entries.append(Entry(path.relative_to(folder).as_posix(), size, crc, modified))
         done += size
-    told = [[one.name, one.size, one.crc, one.modified.isoformat()] for one in entries]
-    write_whole(list_of(home, export_id), json.dumps(told, ensure_ascii=False) + "\n")
-    return length(entries)
+    return tuple(entries)
 
 
 def entries_of(home: Home, export_id: int) -> tuple[Entry, ...]:
@@ -107,31 +116,35 @@ def entries_of(home: Home, export_id: int) -> tuple[Entry, ...]:
     return found
 
 
-def length(entries: Sequence[Entry]) -> int:
-    """How many bytes `stream` gives."""
+def length(entries: Sequence[Entry], *, locked: bool = False) -> int:
+    """How many bytes `stream` gives. locked: with a password."""
     at, central = 0, 0
     for one in entries:
-        central += len(_central(one, at))
-        at += len(_local(one)) + one.size
+        central += len(_central(one, at, locked))
+        at += len(_local(one, locked)) + _packed(one, locked)
     return at + central + len(_end(len(entries), at, central))
 
 
-def stream(home: Home, export_id: int, entries: Sequence[Entry]) -> Iterator[bytes]:
+def stream(folder: Path, entries: Sequence[Entry], password: str = "") -> Iterator[bytes]:
     """The ZIP, piece by piece. Raises OSError when a file is gone or not what the list says: then it is broken off."""
-    folder = folder_of(home, export_id)
-    at, directory = 0, []
+    at, directory, locked = 0, [], bool(password)
     for one in entries:
-        head = _local(one)
-        directory.append(_central(one, at))
+        head = _local(one, locked)
+        directory.append(_central(one, at, locked))
         yield head
+        lock = Lock(password) if locked else None
+        if lock:
+            yield lock.begin
         left = one.size
         with open(folder / one.name, "rb", opener=_without_links) as file:
             while left and (chunk := file.read(min(_CHUNK, left))):
                 left -= len(chunk)
-                yield chunk
+                yield lock.encrypt(chunk) if lock else chunk
         if left:
             raise OSError(f"{folder / one.name} has become shorter")
-        at += len(head) + one.size
+        if lock:
+            yield lock.end()
+        at += len(head) + _packed(one, locked)
     central = b"".join(directory)
     yield central + _end(len(entries), at, len(central))
 
@@ -149,26 +162,37 @@ def _times(at: datetime) -> tuple[int, int]:
     return clock, (max(0, at.year - 1980) << 9) | (at.month << 5) | at.day
 
 
-def _local(one: Entry) -> bytes:
-    is_large = one.size >= _LIMIT
-    extra = struct.pack("<HHQQ", 1, 16, one.size, one.size) if is_large else b""
-    size = _LIMIT if is_large else one.size
-    version = 45 if is_large else 20
+def _packed(one: Entry, locked: bool) -> int:
+    """How many bytes it has in the ZIP."""
+    return one.size + (GROWS_BY if locked else 0)
+
+
+def _how(one: Entry, locked: bool, version: int) -> tuple[int, int, int, int]:
+    """Version, flags, method and CRC-32 as the headers say them; a locked file is proven by its seal instead."""
+    return (VERSION, _UTF8 | FLAG, METHOD, 0) if locked else (version, _UTF8, 0, one.crc)
+
+
+def _local(one: Entry, locked: bool) -> bytes:
+    is_large = _packed(one, locked) >= _LIMIT
+    extra = struct.pack("<HHQQ", 1, 16, one.size, _packed(one, locked)) if is_large else b""
+    sizes = (_LIMIT, _LIMIT) if is_large else (_packed(one, locked), one.size)
+    version, flags, method, crc = _how(one, locked, 45 if is_large else 20)
+    extra += EXTRA if locked else b""
     clock, day = _times(one.modified)
-    head = (0x04034B50, version, _UTF8, 0, clock, day, one.crc, size, size, len(one.encoded), len(extra))
+    head = (0x04034B50, version, flags, method, clock, day, crc, *sizes, len(one.encoded), len(extra))
     return struct.pack("<IHHHHHIIIHH", *head) + one.encoded + extra
 
 
-def _central(one: Entry, at: int) -> bytes:
-    large = [one.size, one.size] if one.size >= _LIMIT else []
-    far = [at] if at >= _LIMIT else []
-    values = [*large, *far]
+def _central(one: Entry, at: int, locked: bool) -> bytes:
+    is_large = _packed(one, locked) >= _LIMIT
+    values = [*([one.size, _packed(one, locked)] if is_large else []), *([at] if at >= _LIMIT else [])]
     extra = struct.pack(f"<HH{len(values)}Q", 1, 8 * len(values), *values) if values else b""
-    size, offset = (_LIMIT if large else one.size), (_LIMIT if far else at)
+    sizes = (_LIMIT, _LIMIT) if is_large else (_packed(one, locked), one.size)
+    version, flags, method, crc = _how(one, locked, 45 if values else 20)
+    extra += EXTRA if locked else b""
     clock, day = _times(one.modified)
-    version = 45 if values else 20
-    head = (0x02014B50, _MADE_BY, version, _UTF8, 0, clock, day, one.crc, size, size, len(one.encoded), len(extra))
-    tail = (0, 0, 0, 0o100644 << 16, offset)
+    head = (0x02014B50, _MADE_BY, version, flags, method, clock, day, crc, *sizes, len(one.encoded), len(extra))
+    tail = (0, 0, 0, 0o100644 << 16, min(at, _LIMIT))
     return struct.pack("<IHHHHHHIIIHH", *head) + struct.pack("<HHHII", *tail) + one.encoded + extra
 
 

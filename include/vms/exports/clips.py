@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from vms.home import Home
 from vms.steps.clip import Clip, Footage, make_clip, plan_clips
 from vms.steps.staged import sha256_of
 from vms.video.ffmpeg import Stopped
+from vms.whole_file import write_whole
 from vms.wording import utc_text
 
 
@@ -44,7 +47,9 @@ def write_clips(
     """Make the clips of all recordings that lie in the folder. wanted: the range, in UTC for each zone.
 
     begins: told how many seconds and clips it will be; moved: how many seconds are made. Raises Stopped.
+    What an earlier try has made of the same recordings is not made again (until `forget_notes`).
     """
+    notes = _Notes(folder.root)
     planned = [one for some in _by_camera(folder.recordings) for one in _planned(folder, some, wanted)]
     begins(sum(one.clip.seconds for one in planned), len(planned))
     before = 0.0
@@ -56,9 +61,15 @@ def write_clips(
         told = _told(one, path, folder.root)
         burnt_in = one.names if burn_in else ""
         try:
-            add = partial(_add, moved, before)
-            make_clip(home, one.clip, path, zone=one.zone, burn_in=burnt_in, moved=add, stop=stop)
-            proof = {"size_bytes": path.stat().st_size, "sha256": sha256_of(path), "burnt_in": burn_in}
+            mark = _mark(one, folder, burnt_in)
+            proof = notes.proof(path, mark)
+            if proof is None:
+                add = partial(_add, moved, before)
+                make_clip(home, one.clip, path, zone=one.zone, burn_in=burnt_in, moved=add, stop=stop)
+                proof = notes.keep(path, mark)
+            else:
+                moved(before + one.clip.seconds)
+            proof = proof | {"burnt_in": burn_in}
         except VmsError as error:
             folder.failures.append(told | {"message": error.message, "remedy": error.remedy})
         except OSError as error:
@@ -67,6 +78,54 @@ def write_clips(
         else:
             folder.clips.append(told | proof)
         before += one.clip.seconds
+
+
+class _Notes:
+    """Which clips lie in the folder whole, and of what they were made."""
+
+    def __init__(self, root: Path) -> None:
+        self._file = _notes_of(root)
+        try:
+            self._known = dict(json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError):
+            self._known = {}
+
+    def proof(self, path: Path, mark: str) -> dict[str, Any] | None:
+        """Size and hash of the clip, when it lies there as it was made; None when it has to be made."""
+        known = self._known.get(path.name)
+        if not isinstance(known, dict) or known.get("mark") != mark or not path.is_file():
+            return None
+        found = _proof(path)
+        return found if found == known.get("proof") else None
+
+    def keep(self, path: Path, mark: str) -> dict[str, Any]:
+        """Take note of a clip that was just made."""
+        found = _proof(path)
+        self._known[path.name] = {"mark": mark, "proof": found}
+        write_whole(self._file, json.dumps(self._known))
+        return found
+
+
+def forget_notes(root: Path) -> None:
+    """The export has come to its end: nothing that is no part of it stays in its folder."""
+    _notes_of(root).unlink(missing_ok=True)
+
+
+def _notes_of(root: Path) -> Path:
+    return root / CLIPS / ".made.json"
+
+
+def _proof(path: Path) -> dict[str, Any]:
+    return {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _mark(one: _Planned, folder: Folder, burnt_in: str) -> str:
+    """Changes with whatever the clip is made of."""
+    hashes = {each["file"]: each["sha256"] for each in folder.recordings}
+    parts = [[first.isoformat(), last.isoformat()] for first, last, _ in one.clip.parts]
+    ends = [one.clip.begin.isoformat(), one.clip.end.isoformat()]
+    told = [ends, parts, [hashes[name] for name in one.files], one.zone, burnt_in]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _add(moved: Callable[[float], None], before: float, seconds: float) -> None:

@@ -21,7 +21,7 @@ from vms.coverage import find_gaps
 from vms.errors import ConfigError, StoreFull, VmsError
 from vms.evidence.package import add_custody, furnish, unseal
 from vms.evidence.signing import key_fingerprint, sign
-from vms.exports.clips import write_clips
+from vms.exports.clips import forget_notes, write_clips
 from vms.exports.folder import Folder, gap_object
 from vms.home import Home
 from vms.model import State, StoreTarget
@@ -88,6 +88,7 @@ def make(
         folder.gaps = []
         folder.close(complete=False)
         return False
+    forget_notes(folder.root)
     folder.close(complete=not folder.failures, attached=attached)
     if what.reason:
         sign(home, folder.root)

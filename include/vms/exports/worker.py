@@ -23,6 +23,7 @@ from types import FrameType
 
 import psycopg2
 
+from vms import logs
 from vms.catalogue import exports, reads_sites
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow
@@ -289,7 +290,7 @@ def _alone(home: Home, ending: threading.Event) -> Iterator[bool]:
 
 def main() -> int:
     """Work until SIGTERM or Ctrl-C. Returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logs.set_up()
     ending = threading.Event()
 
     def ask_to_end(_signal: int, _frame: FrameType | None) -> None:

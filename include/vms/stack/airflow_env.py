@@ -10,11 +10,15 @@ import json
 import os
 from pathlib import Path
 
-from vms.home import PROJECT_ROOT, Home
+from vms import queues
+from vms.home import PROJECT_ROOT, Home, Parts
 from vms.stack.postgres import HOST, role_url
 
 ADMIN_USER = "admin"
-ADMIN_SECRET = "airflow_admin"  # noqa: S105 - the name of a secret, not the secret
+VIEWER_USER = "viewer"
+"""As whom the viewer asks: it looks at runs and starts them, and may change nothing else in Airflow."""
+
+_SECRETS = {ADMIN_USER: "airflow_admin", VIEWER_USER: "airflow_viewer"}  # their names, not the secrets
 PASSED_THROUGH = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 FIXED = {
@@ -23,7 +27,8 @@ FIXED = {
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "CORE__DEFAULT_TIMEZONE": "utc",
     "CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # getfqdn hangs for seconds on machines without DNS
-    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin",
+    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin,{VIEWER_USER}:user",
+    "OPERATORS__DEFAULT_QUEUE": queues.CENTRE,
     "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "5",
     "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
@@ -88,7 +93,7 @@ def base_environment(home: Home) -> dict[str, str]:
 
 
 def viewer_environment(home: Home) -> dict[str, str]:
-    """The viewer gets the reading role only, and nothing of Airflow."""
+    """The viewer gets the reading role only; Airflow it asks as a user of its own (VIEWER_USER)."""
     return base_environment(home) | {
         "VMS_VIEWER_CATALOGUE_URL": role_url(home, "vms_viewer", "catalogue"),
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
@@ -101,40 +106,76 @@ def owner_url(home: Home) -> str:
 
 
 def airflow_url(home: Home) -> str:
-    """Where Airflow's pages and API are."""
-    return f"http://{HOST}:{home.airflow_port}"
+    """Where Airflow's pages and API are, as seen from here."""
+    return home.parts.airflow if home.parts else f"http://{HOST}:{home.airflow_port}"
 
 
-def password_file(home: Home) -> Path:
-    """Where the password of the Airflow user `admin` lies, made at first use."""
-    home.secret(ADMIN_SECRET, 12)
-    return home.secrets / ADMIN_SECRET
+def airflow_pages(home: Home) -> str:
+    """Where Airflow's pages are, as people's browsers reach them."""
+    return home.parts.pages if home.parts else airflow_url(home)
+
+
+def password_of(home: Home, user: str = ADMIN_USER) -> str:
+    """Of this user of Airflow."""
+    return home.secret(_SECRETS[user], 12)
+
+
+def password_file(home: Home, user: str = ADMIN_USER) -> Path:
+    """Where the password of this user of Airflow lies, made at first use."""
+    password_of(home, user)
+    return home.secrets / _SECRETS[user]
 
 
 def _of_home(home: Home) -> dict[str, str]:
     url = airflow_url(home)
-    return {
+    database = role_url(home, "airflow", "airflow")
+    here = _in_containers(home, home.parts, database) if home.parts else _on_this_machine(home, url)
+    return here | {
         "CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
         "CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
-        "CORE__PARALLELISM": str((os.cpu_count() or 1) + 2),
         "CORE__FERNET_KEY": home.secret("airflow_fernet") + "=",  # 32 random bytes, URL-safe Base64 with its padding
-        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_users_file(home)),
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "DATABASE__SQL_ALCHEMY_CONN": role_url(home, "airflow", "airflow").replace("://", "+psycopg2://", 1),
+        "DATABASE__SQL_ALCHEMY_CONN": database.replace("://", "+psycopg2://", 1),
         "API__PORT": str(home.airflow_port),
-        "API__BASE_URL": url,
         "API__SECRET_KEY": home.secret("airflow_api", 48),
         "API_AUTH__JWT_SECRET": home.secret("airflow_jwt", 64),
         "LOGGING__BASE_LOG_FOLDER": str(home.logs / "airflow"),
+        "LOGGING__JSON_LOGS": str(os.environ.get("VMS_LOG_FORMAT", "") == "json"),
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home.logs / "dag-processor"),
         "DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home.airflow / "bundles"),
     }
 
 
+def _on_this_machine(home: Home, url: str) -> dict[str, str]:
+    return {
+        "CORE__PARALLELISM": str((os.cpu_count() or 1) + 2),
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_users_file(home)),
+        "API__BASE_URL": url,
+    }
+
+
+def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
+    """Workers take tasks from a broker, and people sign in by passwords that are kept hashed."""
+    return {
+        "CORE__EXECUTOR": "CeleryExecutor",
+        "CORE__PARALLELISM": "512",  # how much is done at once is for the workers to say
+        "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "API__HOST": "0.0.0.0",  # noqa: S104  # of the container; what of it is published, compose says
+        "API__BASE_URL": parts.pages,
+        "CELERY__BROKER_URL": parts.broker,
+        "CELERY__RESULT_BACKEND": f"db+{database}",
+        "CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
+        # A message that a killed worker had taken comes again after this time only; Airflow itself tries again long
+        # before, and must never do what is still being done twice.
+        "CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",
+        "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
+    }
+
+
 def _users_file(home: Home) -> Path:
-    """Airflow reads user and password from this file, and would make up a password of its own for a missing user."""
+    """Airflow reads users and passwords from this file, and would make up a password of its own for a missing user."""
     path = home.secrets / "airflow_users.json"
-    wanted = json.dumps({ADMIN_USER: password_file(home).read_text().strip()})
+    wanted = json.dumps({user: password_of(home, user) for user in _SECRETS})
     if not path.exists() or path.read_text().strip() != wanted:
         fresh = path.with_suffix(f".{os.getpid()}.new")
         fresh.touch(mode=0o600)

@@ -16,6 +16,7 @@ import signal
 import socket
 import sysconfig
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ _GRPC = 10_000
 _HIGHEST = 65_535 - _GRPC
 _USUAL_PORT = 8333
 _REGION = "us-east-1"
+_PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -150,31 +152,50 @@ class _Server:
         users = home.secrets / "demo_s3_identities.json"
         users.touch(mode=0o600)
         users.write_text(identities(access, secret))
-        endpoint = url(home)
-        extra = {"endpoint_url": endpoint, "region_name": _REGION}
-        connection = {"conn_type": "aws", "login": access, "password": secret, "extra": extra}
-        keep_in_file(home, CONN_ID, connection)
-        self._client, self._has_written = _client(endpoint, access, secret), False
+        self._client, self._has_written = _connected(home, url(home)), False
         settings = environment(home.secret("demo_s3_encryption"))
         return Command(argv(program, folder, users, ports), base_environment(home) | settings, folder)
 
     def is_writable(self) -> bool:
-        from botocore.exceptions import BotoCoreError, ClientError
+        self._has_written = _is_writable(self._client, written=self._has_written)
+        return self._has_written
 
-        try:
-            if self._has_written:
-                self._client.head_object(Bucket=BUCKET, Key="ready")
-                return True
-            known = self._client.exceptions
-            with contextlib.suppress(known.BucketAlreadyOwnedByYou, known.BucketAlreadyExists):
-                self._client.create_bucket(Bucket=BUCKET)
-            # Bytes, and back again: an empty object asks nothing of the volumes, which come seconds after the rest.
-            self._client.put_object(Bucket=BUCKET, Key="ready", Body=b"ready")
-            self._client.get_object(Bucket=BUCKET, Key="ready")["Body"].read()
-        except (BotoCoreError, ClientError):
-            return False
-        self._has_written = True
-        return True
+
+def use_server(home: Home, endpoint: str) -> None:
+    """Use the server that answers there, in a container of its own. Raises StackError when it does not come up."""
+    client = _connected(home, endpoint)
+    give_up = time.monotonic() + _PATIENCE_S
+    while not _is_writable(client, written=False):
+        if time.monotonic() > give_up:
+            raise StackError(f"The S3 server at {endpoint} can't be written.", "Look at its log; then start again.")
+        time.sleep(1.0)
+
+
+def _connected(home: Home, endpoint: str) -> Any:
+    """A client of this server; the home's connection CONN_ID leads to it from now on."""
+    access, secret = home.secret("demo_s3_access", 12), home.secret("demo_s3_secret")
+    extra = {"endpoint_url": endpoint, "region_name": _REGION}
+    keep_in_file(home, CONN_ID, {"conn_type": "aws", "login": access, "password": secret, "extra": extra})
+    return _client(endpoint, access, secret)
+
+
+def _is_writable(client: Any, *, written: bool) -> bool:
+    """written: it was seen to be so before."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        if written:
+            client.head_object(Bucket=BUCKET, Key="ready")
+            return True
+        known = client.exceptions
+        with contextlib.suppress(known.BucketAlreadyOwnedByYou, known.BucketAlreadyExists):
+            client.create_bucket(Bucket=BUCKET)
+        # Bytes, and back again: an empty object asks nothing of the volumes, which come seconds after the rest.
+        client.put_object(Bucket=BUCKET, Key="ready", Body=b"ready")
+        client.get_object(Bucket=BUCKET, Key="ready")["Body"].read()
+    except (BotoCoreError, ClientError):
+        return False
+    return True
 
 
 def _client(endpoint: str, access: str, secret: str) -> Any:

@@ -22,12 +22,12 @@ from typing import IO
 import psutil
 import psycopg2
 
-from vms import config, users
+from vms import config, logs, users
 from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import demo_s3, postgres, processes
-from vms.stack.airflow_env import airflow_environment, owner_url
+from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, owner_url, password_of
 from vms.stack.services import (
     airflow_services,
     exports_service,
@@ -111,9 +111,9 @@ def start(home: Home, supervisor: Supervisor) -> None:
         migrate.upgrade(owner_url(home))
         users.ensure_administrator(home, owner_url(home))
     supervisor.start_service(viewer_service(home))
-    if _airflow_is_old(home):
+    if airflow_is_old(home):
         with _step(supervisor, "Airflow's database"):
-            _migrate_airflow(home)
+            migrate_airflow(home)
     if footage:
         footage.wait_sites()
     api, scheduler, dag_processor = airflow_services(home)
@@ -319,7 +319,7 @@ def port_holder(port: int) -> str:
     return ""
 
 
-def _airflow_is_old(home: Home) -> bool:
+def airflow_is_old(home: Home) -> bool:
     """Whether Airflow's tables are not those of the installed version: asking Airflow itself takes seconds."""
     try:
         return bool(json.loads(_airflow_stamp(home).read_text()) != _airflow_version(home))
@@ -342,29 +342,41 @@ def _airflow_stamp(home: Home) -> Path:
     return home.airflow / "migrated.json"
 
 
-def _migrate_airflow(home: Home) -> None:
-    log_file = home.logs / "airflow-migrate.log"
+def migrate_airflow(home: Home) -> None:
+    """Bring Airflow's tables to the installed version; in containers with its users. Raises StackError."""
     home.airflow.mkdir(parents=True, exist_ok=True)
+    _airflow_command(home, "db", "migrate")
+    if home.parts:
+        for user, name, role in ((ADMIN_USER, "Administrator", "Admin"), (VIEWER_USER, "Viewer", "User")):
+            about = ("--firstname", name, "--lastname", "-", "--email", f"{user}@localhost")
+            _airflow_command(home, "users", "create", "--username", user, "--role", role, *about, asked=user)
+    _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
+
+
+def _airflow_command(home: Home, *arguments: str, asked: str = ADMIN_USER) -> None:
+    """Run it, with the password of who is asked for given as typed: twice, and not in the list of processes."""
+    log_file = home.logs / "airflow-migrate.log"
     with log_file.open("ab") as output:
         done = subprocess.run(
-            (sys.executable, "-m", "airflow", "db", "migrate"),
+            (sys.executable, "-m", "airflow", *arguments),
             cwd=PROJECT_ROOT,
             env=airflow_environment(home),
-            stdin=subprocess.DEVNULL,
+            input=f"{password_of(home, asked)}\n" * 2,
+            text=True,
             stdout=output,
             stderr=output,
+            start_new_session=True,  # without a terminal that it could ask instead
             check=False,
         )
     if done.returncode != 0:
         raise StackError(
             f"Airflow's database can't be prepared: {last_line(log_file)}", f"The whole log is in {log_file}."
         )
-    _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
 
 
 def main() -> int:
     """The background launcher of `up --detach`: what happens is in run/services.json."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up()
     try:
         return run(homes.from_environment(), changed=lambda _state: None)
     except VmsError as error:

@@ -47,7 +47,11 @@ def viewer_service(home: Home) -> Service:
     def prepare() -> Command:
         return Command((sys.executable, "-m", "viewer.serve"), viewer_environment(home), PROJECT_ROOT)
 
-    return Service("viewer", prepare, lambda: _get(f"{viewer_url(home)}/_stcore/health") is not None)
+    return Service("viewer", prepare, lambda: viewer_answers(home))
+
+
+def viewer_answers(home: Home) -> bool:
+    return _get(f"{viewer_url(home)}/_stcore/health") is not None
 
 
 def exports_service(home: Home) -> Service:
@@ -98,7 +102,7 @@ class AirflowHealth:
         self._answer: dict[str, Any] | None = None
 
     def is_well(self, part: str) -> bool:
-        """part: api_server, scheduler or dag_processor."""
+        """part: api_server, scheduler, dag_processor or triggerer."""
         if time.monotonic() - self._asked > HEALTH_KEPT_S:
             said = _get(self._url)
             self._answer = json.loads(said) if said else None

@@ -27,6 +27,7 @@ from vms.footage import mtime_ns
 from vms.home import Home
 from vms.ledger import FILE as LEDGER_FILE
 from vms.ledger import Ledger
+from vms.logs import of_recording
 from vms.model import Batch, BatchItem, Fault, Preview, Receipt, Rendition, dump, load
 from vms.steps.source import find_source, path_of, refuse_changed
 from vms.steps.space import wait_for_space
@@ -64,7 +65,7 @@ def compress_batch(
         try:
             jobs = [
                 pool.submit(
-                    compress_item,
+                    of_recording(item.recording_id, compress_item),
                     item,
                     site,
                     home,

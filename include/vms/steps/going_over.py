@@ -27,6 +27,7 @@ from vms.catalogue.reads import get_recording
 from vms.config import Site
 from vms.errors import StoreError
 from vms.home import Home
+from vms.logs import about
 from vms.model import RunRef, StoreTarget
 from vms.steps.inspecting import sweep
 from vms.steps.prove import THEN, Look, look_at, looks_emptied
@@ -93,13 +94,14 @@ def go_over(
     for place in places:
         if done_already(conn, order, place):
             continue
-        if order.mode == "recompress":
-            found = [remake(Remaking(conn, work.stores, site, home, run), place)]
-        else:
-            found = _verify(work, place) if order.mode == "verify" else _reupload(work, place)
-        for one in found:
-            if one.message:
-                report(one.message)
+        with about(recording=place[0]):
+            if order.mode == "recompress":
+                found = [remake(Remaking(conn, work.stores, site, home, run), place)]
+            else:
+                found = _verify(work, place) if order.mode == "verify" else _reupload(work, place)
+            for one in found:
+                if one.message:
+                    report(one.message)
         record_items(conn, order, place, found, datetime.now(UTC))
 
 

@@ -24,6 +24,7 @@ from vms.config import Site
 from vms.errors import VmsError
 from vms.home import Home
 from vms.ledger import Ledger
+from vms.logs import of_recording
 from vms.model import ReleaseOrder, ReleaseReceipt, SourceSeen, StoreTarget
 from vms.paths import from_text
 from vms.stores import Store, open_store
@@ -71,7 +72,7 @@ def release(
     Never raises for one file or one store. A source that is gone already is neither removed nor kept.
     """
     work = _Release(site, site.staging or home.site_staging(site.id), now, report)
-    receipts = tuple(_release(work, order) for order in orders)
+    receipts = tuple(of_recording(order.recording_id, _release)(work, order) for order in orders)
     _note_settled(work, orders, settled, receipts)
     _report_orphans(work, orders)
     removed = sum(len(receipt.removed) for receipt in receipts)

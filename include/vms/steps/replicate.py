@@ -22,6 +22,7 @@ from vms.config import Site
 from vms.errors import CopyDamaged, CopyUnreachable, RestoreNeeded, StagingFull, StoreError, VmsError
 from vms.home import Home
 from vms.line import Cap, paces_of
+from vms.logs import of_recording
 from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
@@ -173,7 +174,7 @@ def copy_each(
         try:
             while True:
                 while len(running) < FILES_IN_FLIGHT and (file := next(files, None)) is not None:
-                    running.add(pool.submit(_copy, file))
+                    running.add(pool.submit(of_recording(file.order.recording_id, _copy), file))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)

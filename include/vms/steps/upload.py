@@ -21,6 +21,7 @@ from vms.config import Site
 from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.line import Cap, paces_of
+from vms.logs import of_recording
 from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
@@ -114,7 +115,9 @@ def upload_batch(
         try:
             jobs = [
                 pool.submit(
-                    _upload, _File(work, items[receipt.recording_id], f"{number} of {len(receipts)}: "), receipt
+                    of_recording(receipt.recording_id, _upload),
+                    _File(work, items[receipt.recording_id], f"{number} of {len(receipts)}: "),
+                    receipt,
                 )
                 for number, receipt in enumerate(receipts, 1)
             ]

@@ -20,7 +20,7 @@ from google.api_core import exceptions as api
 
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import gcs_keeping, gcs_lifecycle, gcs_upload
+from vms.stores import gcs_keeping, gcs_lifecycle, gcs_links, gcs_upload
 from vms.stores.base import (
     FileRotted,
     Finding,
@@ -197,6 +197,12 @@ class GcsStore:
         self._still_the_store()
         with self._doing("putting or lifting holds"):
             return gcs_keeping.hold(self._blob, keys, on=on)
+
+    def link(self, key: str, lasts_s: int, media_type: str, disposition: str, address: str = "") -> str:
+        """See `vms.stores.links.GivesLinks`."""
+        blob = self._blob(key if key == IDENTITY_FILE else valid_key(key))
+        with self._doing(f"signing a link to {key}"):
+            return gcs_links.link(blob, lasts_s, media_type, disposition, address)
 
     def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
         """See `vms.stores.lifecycle.HasLifecycle`."""

@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import s3_check, s3_keeping, s3_lifecycle, s3_put
+from vms.stores import s3_check, s3_cold, s3_keeping, s3_lifecycle, s3_put
 from vms.stores.base import (
     CHUNK_BYTES,
     Finding,
@@ -37,13 +37,14 @@ from vms.stores.base import (
     preview_options,
     valid_key,
 )
+from vms.stores.cold import Cold
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.keeping import Protection
 from vms.stores.lifecycle import Lifecycle
 from vms.stores.probe import probe_findings
 from vms.stores.read_back import hash_of
 from vms.stores.s3_bucket import SWITCH_LOCK_ON, NotShown, has_lock
-from vms.stores.s3_client import client
+from vms.stores.s3_client import client, link_client
 from vms.stores.s3_errors import FAILURES, code, is_missing, is_taken, refusal
 from vms.stores.staged import StagedFile, examine
 
@@ -179,9 +180,7 @@ class S3Store:
                 if code(error) in ("InvalidRange", "416"):
                     return iter(())
                 if is_missing(error):
-                    raise ObjectMissing(
-                        f"Store {self._name} has no object {key}.", "It was purged, or removed in the bucket by hand."
-                    ) from error
+                    raise self._missing(key) from error
                 raise
         if wanted and not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
             answer["Body"].close()
@@ -233,6 +232,35 @@ class S3Store:
         with self._doing("bringing objects back"):
             back = s3_keeping.bring_back(self._client(), self._bucket, [self._prefix + key for key in keys])
         return [name.removeprefix(self._prefix) for name in back]
+
+    def link(self, key: str, lasts_s: int, media_type: str, disposition: str, address: str = "") -> str:
+        """See `vms.stores.links.GivesLinks`."""
+        answered = {
+            "ResponseContentType": media_type,
+            "ResponseContentDisposition": disposition,
+            "ResponseCacheControl": "private, no-store",
+        }
+        with self._doing(f"signing a link to {key}"):
+            at = self._place(key if key == IDENTITY_FILE else valid_key(key))
+            signer = link_client(self._conn_id, address)
+            return str(signer.generate_presigned_url("get_object", Params={**at, **answered}, ExpiresIn=lasts_s))
+
+    def coldness(self, key: str) -> Cold | None:
+        """See `vms.stores.cold.Sleeps`."""
+        with self._doing(f"looking at {key}"):
+            try:
+                return s3_cold.coldness(self._client().head_object(**self._place(valid_key(key))))
+            except ClientError as error:
+                if is_missing(error):
+                    self._must_still_be_here()
+                    raise self._missing(key) from error
+                raise
+
+    def wake(self, key: str) -> None:
+        """See `vms.stores.cold.Sleeps`."""
+        self._must_be_identified()
+        with self._doing(f"asking for the restore of {key}"):
+            s3_cold.wake(self._client(), self._bucket, self._prefix + valid_key(key))
 
     def lifecycle(self, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
         """See `vms.stores.lifecycle.HasLifecycle`."""
@@ -432,6 +460,11 @@ class S3Store:
             yield
         except FAILURES as error:
             raise self._named(error, what) from error
+
+    def _missing(self, key: str) -> ObjectMissing:
+        return ObjectMissing(
+            f"Store {self._name} has no object {key}.", "It was purged, or removed in the bucket by hand."
+        )
 
     def _wrong(self, why: str) -> WrongStore:
         return WrongStore(

@@ -43,14 +43,33 @@ def client(conn_id: str) -> Any:
         return _clients[held]
 
 
+def link_client(conn_id: str, address: str = "") -> Any:
+    """A client for signing links that browsers follow; address: of the server as browsers reach it, when it differs.
+
+    The region's own address is named on purpose: with none named, boto3 signs for the one of all regions, which the
+    newer regions (Jakarta's, too) refuse.
+    """
+    held = (os.getpid(), f"{conn_id} {address}", fingerprint(conn_id), link_client)
+    with _making:
+        if held in _clients:
+            return _clients[held]
+    own = endpoint(connection(conn_id)) is not None or bool(address)
+    made = make_client(conn_id, address or client(conn_id).meta.endpoint_url, "path" if own else "virtual")
+    with _making:
+        return _clients.setdefault(held, made)
+
+
 def _goes_out(request: Any, **_: object) -> None:
     """A request is signed and sent now; a body that keeps to a pace must know, as signing may read it as well."""
     if isinstance(request.body, Slice):
         request.body.goes_out()
 
 
-def make_client(conn_id: str) -> Any:
-    """A new client, without Airflow. Raises StoreDenied."""
+def make_client(conn_id: str, address: str = "", style: str = "") -> Any:
+    """A new client, without Airflow. Raises StoreDenied.
+
+    address: of the server, instead of the connection's. style: how the bucket is named in addresses, path or virtual.
+    """
     known = connection(conn_id)
     extra = known.extra
     for key in _NEEDS_AIRFLOW:
@@ -67,14 +86,14 @@ def make_client(conn_id: str) -> Any:
             region_name=extra.get("region_name"),
             profile_name=extra.get("profile_name"),
         )
-        server = endpoint(known)
+        server = address or endpoint(known)
         region = session.region_name or "us-east-1"
         return session.client(
             "s3",
             region_name=region,
             endpoint_url=server,
             verify=extra.get("verify"),
-            config=client_config(extra.get("config_kwargs") or {}, own_server=server is not None),
+            config=client_config(extra.get("config_kwargs") or {}, own_server=server is not None, style=style),
         )
     except Exception as error:  # what boto3 says of a malformed key or profile may quote it
         if isinstance(error, StoreDenied):
@@ -86,10 +105,10 @@ def make_client(conn_id: str) -> Any:
     )
 
 
-def client_config(given: Mapping[str, Any], *, own_server: bool) -> Config:
+def client_config(given: Mapping[str, Any], *, own_server: bool, style: str = "") -> Config:
     """How every client of ours behaves; `given` (config_kwargs of the connection) is the operator's and wins."""
     s3 = {
-        "addressing_style": "path" if own_server else "auto",
+        "addressing_style": style or ("path" if own_server else "auto"),
         # Every body carries a CRC32 that the server checks and that is signed; hashing it once more costs a reading.
         "payload_signing_enabled": False,
     }

@@ -115,7 +115,11 @@ def _answered(what: str, error: ClientError) -> StoreError:
     if found.startswith("KMS."):
         return StoreDenied(what, "Check that the key of the store's `encryption` exists, is enabled and may be used.")
     if found in _ASLEEP:
-        return RestoreNeeded(what, "Its storage class must be restored first (RestoreObject) before it can be read.")
+        return RestoreNeeded(
+            what,
+            "It lies in cold storage and has to be restored first, which takes hours: ask for it on the recording's"
+            " page in the viewer, then try again.",
+        )
     if found in _RIGHTS or number == 403:
         return StoreDenied(
             what,

@@ -26,6 +26,7 @@ ACTIONS = {
     "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "PutObject": "s3:PutObject",
     "PutObjectLegalHold": "s3:PutObjectLegalHold",
+    "RestoreObject": "s3:RestoreObject",
     "UploadPart": "s3:PutObject",
 }
 """By the name of the request. A request with tags also takes PUT_TAGS, one with a lock PUT_LOCK; deleting a version,

@@ -1,5 +1,7 @@
 """Turns at encoding, shared by everything on this machine: as many at once as there are cores and memory for.
 
+A container is a machine of its own here, with its own name, cores and memory, also when several share a state folder.
+
 A slot is a locked file, so that it is free again the moment that its holder ends, however it ends.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -50,6 +53,11 @@ def free_memory_bytes() -> int:
         return free
 
 
+def slots_folder(home: Home) -> Path:
+    """Where the slots of this machine are."""
+    return home.run / "encode-slots" / socket.gethostname()
+
+
 @contextmanager
 def encode_slot(
     home: Home, pixels: int, stop: threading.Event | None = None, *, gives_way: bool = False
@@ -59,7 +67,7 @@ def encode_slot(
 
     gives_way: take none while somebody who does not give way waits for one, for up to LONGEST_WAY_S.
     """
-    folder = home.run / "encode-slots"
+    folder = slots_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     handle = _take(folder, pixels, stop, gives_way)
     try:

@@ -1,0 +1,269 @@
+"""Bookmarks: moments and ranges of cameras that people marked, with a note and tags.
+
+Made, changed and removed with the viewer's role; the database shows one to whoever sees all its cameras. All times are
+UTC; a moment begins and ends at the same time.
+"""
+
+# ruff: noqa: S608 (statements are put together from constant pieces; every value goes as a parameter)
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from vms.catalogue.connection import Connection, Params, fetch_all
+from vms.catalogue.reads import LONGEST
+from vms.catalogue.timeline import CameraKey
+from vms.errors import CatalogueError
+
+LONGEST_NOTE = 2000
+LONGEST_TAG = 40
+MOST_TAGS = 12
+LONGEST_RANGE = timedelta(days=31)
+_MOST_WORDS = 10
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True)
+class NewBookmark:
+    """What somebody marks."""
+
+    user_id: int
+    cameras: tuple[CameraKey, ...]
+    from_utc: datetime
+    to_utc: datetime
+    note: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BookmarkFilter:
+    """Which ones. cameras: one of these, None: any (only for who sees everything). words: all of them begin a word of
+    its note or tags. tag: it has it. who: made it. [from_utc, to_utc): it overlaps this."""
+
+    cameras: tuple[CameraKey, ...] | None = None
+    from_utc: datetime | None = None
+    to_utc: datetime | None = None
+    words: str = ""
+    tag: str = ""
+    who: str = ""
+
+
+@dataclass(frozen=True)
+class BookmarkRow:
+    """One bookmark. with_footage: how many of its cameras have footage of its time now; purged: of how many others it
+    was removed when its time was over. Both None where they were not asked for."""
+
+    bookmark_id: int
+    user_id: int
+    who: str
+    made_at: datetime
+    changed_at: datetime | None
+    from_utc: datetime
+    to_utc: datetime
+    note: str
+    tags: tuple[str, ...]
+    time_zone: str
+    cameras: tuple[CameraKey, ...]
+    with_footage: int | None = None
+    purged: int | None = None
+
+
+def as_tags(text: str) -> tuple[str, ...]:
+    """What somebody wrote as tags, by commas: in lower case, each once. Raises ValueError when there are too many."""
+    found = (" ".join(one.replace("#", " ").split()).lower() for one in text.split(","))
+    tags = tuple(dict.fromkeys(one for one in found if one))
+    if len(tags) > MOST_TAGS or any(len(one) > LONGEST_TAG for one in tags):
+        raise ValueError("tags")
+    return tags
+
+
+def add_bookmark(conn: Connection, made: NewBookmark) -> int:
+    """Returns its number. Raises CatalogueError when a camera is none that the asker sees."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE (s.slug, c.slug) IN %s",
+            (made.cameras or (("", ""),),),
+        )
+        cameras = [row[0] for row in cursor.fetchall()]
+        if not cameras or len(cameras) != len(set(made.cameras)):
+            raise CatalogueError("A bookmark was set on a camera that is not there.", "Choose from those shown.")
+        cursor.execute(
+            "INSERT INTO bookmark (user_id, from_at, to_at, note, tags) VALUES (%s, %s, %s, %s, %s)"
+            " RETURNING bookmark_id",
+            (made.user_id, made.from_utc, made.to_utc, made.note, list(made.tags)),
+        )
+        (bookmark_id,) = cursor.fetchone() or (0,)
+        cursor.execute(
+            "INSERT INTO bookmark_camera (bookmark_id, camera_id, from_at, to_at) SELECT %s, unnest(%s), %s, %s",
+            (bookmark_id, cameras, made.from_utc, made.to_utc),
+        )
+    return int(bookmark_id)
+
+
+def change_bookmark(
+    conn: Connection, bookmark_id: int, user_id: int, note: str, tags: Sequence[str], *, everybody: bool
+) -> bool:
+    """Give it another note and other tags. Returns whether there is one that is this user's (or anybody's)."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE bookmark SET note = %s, tags = %s, changed_at = now()"
+            " WHERE bookmark_id = %s AND (%s OR user_id = %s)",
+            (note, list(tags), bookmark_id, everybody, user_id),
+        )
+        return cursor.rowcount == 1
+
+
+def remove_bookmark(conn: Connection, bookmark_id: int, user_id: int, *, everybody: bool) -> bool:
+    """Returns whether there was one that was this user's (or anybody's)."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM bookmark WHERE bookmark_id = %s AND (%s OR user_id = %s)", (bookmark_id, everybody, user_id)
+        )
+        return cursor.rowcount == 1
+
+
+def list_bookmarks(
+    conn: Connection, wanted: BookmarkFilter, *, limit: int, after: tuple[datetime, int] | None = None
+) -> list[BookmarkRow]:
+    """The next `limit`, those of the newest moments first, with what footage there is. after: (from_utc, bookmark_id)
+    of the last row of the page before."""
+    chosen, params = _chosen(wanted, limit, after)
+    return _rows(conn, chosen, [*params], footage=True)
+
+
+def along(
+    conn: Connection, cameras: Sequence[CameraKey], begin: datetime, end: datetime, most: int
+) -> list[BookmarkRow]:
+    """The newest `most` bookmarks of these cameras that overlap [begin, end)."""
+    chosen, params = _chosen(BookmarkFilter(tuple(cameras), begin, end), most, None)
+    return _rows(conn, chosen, [*params], footage=False)
+
+
+def tags_of(conn: Connection, user_id: int, most: int = 200) -> list[str]:
+    """The tags that this user gave to their newest bookmarks, the most frequent first."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT tag FROM (
+            SELECT tags FROM bookmark WHERE user_id = %s ORDER BY from_at DESC, bookmark_id DESC LIMIT %s
+        ) AS own, unnest(own.tags) AS tag GROUP BY tag ORDER BY count(*) DESC, tag LIMIT 30
+        """,
+        [user_id, most],
+    )
+    return [tag for (tag,) in found]
+
+
+def _chosen(wanted: BookmarkFilter, limit: int, after: tuple[datetime, int] | None) -> tuple[str, Params]:
+    """A FROM body that gives the rows asked for as chosen(from_at, bookmark_id)."""
+    sources: list[tuple[str, object]] = []
+    params = Params()
+    words = _words(wanted.words)
+    if words:
+        sources.append(("bookmarks_saying(to_tsquery('simple', %s))", words))
+    if wanted.tag:
+        sources.append(("bookmarks_tagged(%s)", [wanted.tag]))
+    order = "b.from_at DESC, b.bookmark_id DESC LIMIT %s"
+    if wanted.cameras is None:  # from what says it, else along the time
+        joined = "".join(
+            f" JOIN {source} AS said{number} (bookmark_id) USING (bookmark_id)"
+            for number, (source, _) in enumerate(sources)
+        )
+        params += [value for _, value in sources]
+        more, values = _conditions(wanted, after, "b")
+        return (
+            f"(SELECT b.from_at, b.bookmark_id FROM bookmark b{joined} WHERE {' AND '.join(more)} ORDER BY {order})"
+            " AS chosen",
+            Params([*params, *values, limit]),
+        )
+    conditions, values = _conditions(wanted, after, "x")
+    for source, value in sources:
+        conditions.append(f"b.bookmark_id IN (SELECT {source})")
+        values.append(value)
+    return (
+        f"""
+        (
+            SELECT DISTINCT x.from_at, x.bookmark_id
+            FROM (
+                SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE (s.slug, c.slug) IN %s
+            ) AS head
+            CROSS JOIN LATERAL (
+                SELECT x.from_at, x.bookmark_id FROM bookmark_camera x JOIN bookmark b USING (bookmark_id)
+                WHERE x.camera_id = head.camera_id AND {" AND ".join(conditions)}
+                ORDER BY x.from_at DESC, x.bookmark_id DESC LIMIT %s
+            ) AS x
+            ORDER BY x.from_at DESC, x.bookmark_id DESC LIMIT %s
+        ) AS chosen
+        """,
+        Params([wanted.cameras or (("", ""),), *values, limit, limit]),
+    )
+
+
+def _conditions(wanted: BookmarkFilter, after: tuple[datetime, int] | None, timed: str) -> tuple[list[str], Params]:
+    """timed: the table whose times an index has, bookmark b or its cameras x."""
+    conditions, params = ["true"], Params()
+    if wanted.from_utc is not None:
+        conditions.append(f"{timed}.from_at >= %s AND {timed}.to_at >= %s")
+        params += [wanted.from_utc - LONGEST_RANGE, wanted.from_utc]
+    if wanted.to_utc is not None:
+        conditions.append(f"{timed}.from_at < %s")
+        params.append(wanted.to_utc)
+    if after is not None:
+        conditions.append(f"({timed}.from_at, {timed}.bookmark_id) < (%s, %s)")
+        params += after
+    if wanted.who:
+        conditions.append("b.user_id = (SELECT user_id FROM viewer_user WHERE name = %s)")
+        params.append(wanted.who)
+    return conditions, params
+
+
+def _words(text: str) -> str:
+    """A question of to_tsquery: all these words, each as the beginning of one. Letters and digits alone, cut as
+    bookmark_words cuts them."""
+    return " & ".join(f"{one}:*" for one in _WORD.findall(text)[:_MOST_WORDS])
+
+
+_FOOTAGE = """
+    SELECT count(*) FILTER (WHERE f.kept)::int, count(*) FILTER (WHERE f.purged AND NOT f.kept)::int
+    FROM bookmark_camera x
+    CROSS JOIN LATERAL (
+        SELECT coalesce(bool_or(custody IN (1, 2) AND lost_at IS NULL), false), coalesce(bool_or(custody = 3), false)
+        FROM (
+            SELECT custody, lost_at FROM recording
+            WHERE recording.camera_id = x.camera_id AND start_at >= x.from_at - %s AND start_at <= x.to_at
+              AND end_at > x.from_at
+            OFFSET 0
+        ) AS r
+    ) AS f (kept, purged)
+    WHERE x.bookmark_id = chosen.bookmark_id
+"""
+
+
+def _rows(conn: Connection, chosen: str, params: Iterable[object], *, footage: bool) -> list[BookmarkRow]:
+    found = fetch_all(
+        conn,
+        f"""
+        SELECT b.bookmark_id, b.user_id, u.name, b.made_at, b.changed_at, b.from_at, b.to_at, b.note, b.tags,
+               coalesce(k.tz, 'UTC'), k.cameras, {"f.kept, f.purged" if footage else "NULL, NULL"}
+        FROM {chosen}
+        CROSS JOIN LATERAL (SELECT * FROM bookmark WHERE bookmark.bookmark_id = chosen.bookmark_id OFFSET 0) AS b
+        JOIN viewer_user u ON u.user_id = b.user_id
+        CROSS JOIN LATERAL (
+            SELECT array_agg(s.slug || '/' || c.slug ORDER BY s.slug, c.slug), min(s.tz)
+            FROM bookmark_camera x JOIN camera c USING (camera_id) JOIN site s USING (site_id)
+            WHERE x.bookmark_id = chosen.bookmark_id
+        ) AS k (cameras, tz)
+        {f"CROSS JOIN LATERAL ({_FOOTAGE}) AS f (kept, purged)" if footage else ""}
+        ORDER BY b.from_at DESC, b.bookmark_id DESC
+        """,
+        [*params, *([LONGEST] if footage else [])],
+    )
+    rows = []
+    for number, user_id, who, made, changed, begin, end, note, tags, zone, cameras, kept, purged in found:
+        keys = tuple((one.split("/")[0], one.split("/")[1]) for one in cameras or ())
+        rows.append(
+            BookmarkRow(number, user_id, who, made, changed, begin, end, note, tuple(tags), zone, keys, kept, purged)
+        )
+    return rows

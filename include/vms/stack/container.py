@@ -1,0 +1,148 @@
+"""One part of the product in a container: `python -m vms.stack.container PART`, where the image begins.
+
+A part waits until `init` has brought both databases to its own version, then becomes its program. `init` ends when it
+is done; run again it finds everything done. `health PART` says by its exit status whether a part does its work.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+
+from vms import demo, users
+from vms.catalogue import migrate, whole
+from vms.catalogue.connection import connect, url
+from vms.errors import CatalogueError, StackError, VmsError
+from vms.home import PROJECT_ROOT, Home, from_environment
+from vms.stack import container_worker, demo_s3, launch, postgres
+from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
+from vms.stack.services import AirflowHealth, viewer_answers
+
+log = logging.getLogger(__name__)
+
+AIRFLOW = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+ASK_S = 1.0
+PATIENCE_S = 300.0
+
+
+def init(home: Home) -> None:
+    """Databases, roles, tables, first users; the demonstration's sites and footage. Raises VmsError."""
+    home.prepare()
+    postgres.wait_ready(home, timeout_s=PATIENCE_S)
+    postgres.prepare_databases(home)
+    log.info("Databases and roles are there.")
+    migrate.upgrade(owner_url(home))
+    users.ensure_administrator(home, owner_url(home))
+    log.info("The catalogue is at %s.", migrate.newest())
+    if launch.airflow_is_old(home):
+        log.info("Airflow's tables are brought to this version; a minute or two.")
+        launch.migrate_airflow(home)
+    if home.parts and home.parts.s3:
+        demo_s3.use_server(home, home.parts.s3)
+    if home.demo:
+        demo.prepare(home, report=log.info)
+    log.info("All is prepared.")
+
+
+def run_airflow(home: Home, part: str) -> None:
+    """Become this part of Airflow."""
+    wait_prepared(home, "owner")
+    while launch.airflow_is_old(home):
+        time.sleep(ASK_S)
+    _become(("airflow", *AIRFLOW[part]), airflow_environment(home))
+
+
+def run_viewer(home: Home) -> None:
+    wait_prepared(home, "viewer")
+    _become(("viewer.serve",), viewer_environment(home))
+
+
+def run_exports(home: Home) -> None:
+    wait_prepared(home, "owner")
+    _become(("vms.exports.worker",), viewer_environment(home) | {"VMS_CATALOGUE_URL": owner_url(home)})
+
+
+def run_recorder(home: Home) -> None:
+    wait_prepared(home, "owner")
+    _become(("vms.demo.recorder",), base_environment(home))
+
+
+def run_worker(home: Home) -> None:
+    """Work until told to stop; ends with an error when one of its two halves did."""
+    wait_prepared(home, "owner")
+    while launch.airflow_is_old(home):
+        time.sleep(ASK_S)
+    sys.exit(container_worker.work(home, airflow_environment(home)))
+
+
+def wait_prepared(home: Home, role: str) -> None:
+    """Until the catalogue is at this program's version. Raises CatalogueError when it is newer."""
+    said = ""
+    while True:
+        try:
+            with closing(connect(url(home, "owner" if role == "owner" else "viewer"))) as conn:
+                found = whole.revision(conn)
+        except CatalogueError as error:
+            found, why = "", str(error)
+        else:
+            if found == migrate.newest():
+                return
+            migrate.require_known(found)
+            why = f"the catalogue is at {found or 'no version'}, not yet at {migrate.newest()}"
+        if why != said:
+            log.info("Waiting for init: %s", why)
+            said = why
+        time.sleep(ASK_S)
+
+
+def health(home: Home, part: str) -> bool:
+    """Whether this part does its work."""
+    if part == "viewer":
+        return viewer_answers(home)
+    if part == "worker":
+        return container_worker.answers(home)
+    return AirflowHealth(home, since=0.0).is_well(part.replace("-", "_"))
+
+
+def _become(module: tuple[str, ...], environment: dict[str, str]) -> None:
+    os.chdir(PROJECT_ROOT)
+    os.execve(sys.executable, (sys.executable, "-m", *module), environment)  # noqa: S606 - our own programs
+
+
+PARTS: dict[str, Callable[[Home], None]] = {
+    "init": init,
+    "worker": run_worker,
+    "viewer": run_viewer,
+    "exports": run_exports,
+    "demo-recorder": run_recorder,
+    **{part: partial(run_airflow, part=part) for part in AIRFLOW},
+}
+
+
+def main(arguments: list[str]) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        home = from_environment()
+        if arguments[:1] == ["health"] and len(arguments) == 2:
+            return 0 if health(home, arguments[1]) else 1
+        if len(arguments) != 1 or arguments[0] not in PARTS:
+            raise StackError(f"There is no part {' '.join(arguments) or '(none)'}.", f"One of: {', '.join(PARTS)}")
+        PARTS[arguments[0]](home)
+    except VmsError as error:
+        log.error("%s", error)  # noqa: TRY400  # the message says it all
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

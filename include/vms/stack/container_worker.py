@@ -1,0 +1,127 @@
+"""A worker in its container: Airflow tasks taken from the broker, in two halves that are not in each other's way.
+
+One half encodes, as many batches at a time as fill the container's cores. The other does everything else, so that a
+backlog of footage never keeps a look at a folder or an upload waiting. A site that is new in sites.yaml is served
+within a minute, without a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+
+import psutil
+
+from vms import queues
+from vms.config import load_config
+from vms.errors import ConfigError
+from vms.home import PROJECT_ROOT, Home
+from vms.stack import processes
+from vms.video.slots import cores
+
+log = logging.getLogger(__name__)
+
+ENCODER = "encode"
+REST = "main"
+BATCHES_AT_ONCE = 2
+"""A batch fills all cores by itself and a second its tail."""
+
+LOOK_S = 30.0
+STOP_S = 20.0
+PING_S = 8.0
+
+
+def work(home: Home, environment: Mapping[str, str]) -> int:
+    """Serve the queues that VMS_WORKER_QUEUES names (all of them without it) until SIGTERM. Returns the exit status."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    processes.adopt_orphans()
+    served = served_by(home)
+    running = {half: _start(half, names, environment) for half, names in served.items()}
+    look_next = time.monotonic() + LOOK_S
+    status = 0
+    while not stop.wait(1.0):
+        processes.reap_adopted((os.getsid(0),), [one.pid for one in running.values()])
+        ended = [half for half, one in running.items() if one.poll() is not None]
+        if ended:
+            log.error("The half %s of the worker has ended; the container ends, to be started anew.", ended[0])
+            status = 1
+            break
+        if time.monotonic() > look_next and not _asked():
+            look_next = time.monotonic() + LOOK_S
+            for queue in served_by(home)[REST]:
+                if queue not in served[REST] and _serve_too(queue, environment):
+                    served[REST] = (*served[REST], queue)
+    _end(running.values())
+    return status
+
+
+def answers(home: Home) -> bool:
+    """Whether the halves that run in this container answer over the broker."""
+    from celery import Celery  # quick to import, unlike Airflow
+
+    if home.parts is None:
+        return False
+    names = [_name(half) for half in served_by(home)]
+    said = Celery(broker=home.parts.broker).control.ping(destination=names, timeout=PING_S, limit=len(names))
+    return len(said) == len(names)
+
+
+def _asked() -> tuple[str, ...]:
+    return tuple(one.strip() for one in os.environ.get("VMS_WORKER_QUEUES", "").split(",") if one.strip())
+
+
+def served_by(home: Home) -> dict[str, tuple[str, ...]]:
+    """Which half of the worker serves which queues."""
+    asked = _asked()
+    if not asked:
+        return {ENCODER: (queues.ENCODE,), REST: _every_queue(home)}
+    rest = tuple(one for one in asked if one != queues.ENCODE)
+    return ({ENCODER: (queues.ENCODE,)} if queues.ENCODE in asked else {}) | ({REST: rest} if rest else {})
+
+
+def _every_queue(home: Home) -> tuple[str, ...]:
+    try:
+        return queues.all_queues(site.id for site in load_config(home.sites_file).sites)
+    except ConfigError as error:
+        log.warning("%s", error)
+        return queues.all_queues(())
+
+
+def _start(half: str, served: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    at_once = BATCHES_AT_ONCE if half == ENCODER else cores() + 2
+    log.info("The half %s serves %s, %d at a time.", half, ", ".join(served), at_once)
+    words = ("worker", "-q", ",".join(served), "-c", str(at_once), "-H", _name(half), "--skip-serve-logs")
+    return subprocess.Popen(_celery(*words), cwd=PROJECT_ROOT, env=dict(environment), stdin=subprocess.DEVNULL)
+
+
+def _serve_too(queue: str, environment: Mapping[str, str]) -> bool:
+    log.info("A new site: %s is served, too.", queue)
+    words = ("add-queue", "-q", queue, "-H", _name(REST))
+    return subprocess.run(_celery(*words), cwd=PROJECT_ROOT, env=dict(environment), check=False).returncode == 0
+
+
+def _celery(*words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "airflow", "celery", *words)
+
+
+def _name(half: str) -> str:
+    return f"{half}@{socket.gethostname()}"
+
+
+def _end(running: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Take no new tasks; those that run are told to stop, which they report, so that others go on in seconds."""
+    ours = psutil.Process().children(recursive=True)
+    for one in running:
+        one.terminate()
+    processes.send(processes.running_tasks(ours), signal.SIGTERM)
+    left = processes.wait_gone([one for one in ours if one.is_running()], STOP_S)
+    processes.end(left, patience_s=1.0)

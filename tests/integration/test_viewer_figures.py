@@ -1,0 +1,152 @@
+"""Monitoring against a real catalogue and a real store: who gets the figures, what they say, what probes are told."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+
+from viewer import figures, visitor
+from viewer.database import Pool
+from viewer.gate import Gate
+from viewer.security import Guard
+from viewer_world import Clip, World, build, owner
+from vms.home import Home
+
+Figures = dict[tuple[str, ...], float]
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], viewer_clip: Clip) -> World:
+    return build(catalogue[0], viewer_clip)
+
+
+@pytest.fixture
+def client(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Somebody who has not signed in."""
+    monkeypatch.setattr(figures, "FRESH_S", 0.0)
+    monkeypatch.setattr(figures, "READY_FRESH_S", 0.0)
+    pool = Pool(world.home)
+    app = Starlette(
+        routes=figures.routes(world.home, pool),
+        middleware=[
+            Middleware(Guard, only_tls=True),
+            Middleware(Gate, sessions=visitor.of(pool), port=world.home.viewer_port),
+        ],
+    )
+    with TestClient(app, base_url="https://127.0.0.1:5000", follow_redirects=False) as made:
+        yield made
+    pool.close()
+
+
+def with_token(home: Home) -> dict[str, str]:
+    return {"Authorization": f"Bearer {home.secret(figures.TOKEN)}"}
+
+
+def ask(client: TestClient, world: World) -> Figures:
+    answer = client.get("/metrics", headers=with_token(world.home))
+    assert answer.status_code == 200, answer.text
+    samples = [one for family in text_string_to_metric_families(answer.text) for one in family.samples]
+    return {(one.name, *(one.labels[label] for label in figures.NAMES[one.name][1])): one.value for one in samples}
+
+
+def test_the_figures_are_for_who_has_the_token(client: TestClient, world: World) -> None:
+    assert client.get("/metrics").status_code == 401
+    secret = world.home.secret(figures.TOKEN)
+    for given in ("Bearer", "Bearer wrong", f"Basic {secret}", secret, f"Bearer {secret}x"):
+        refused = client.get("/metrics", headers={"Authorization": given})
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert "vms_" not in refused.text
+    assert client.get("/metrics", params={"token": secret}).status_code == 401
+    plain = client.get("http://127.0.0.1:5000/metrics", headers=with_token(world.home))
+    assert plain.status_code == 403, "a token does not cross the network bare"
+    assert client.get("/metrics", headers=with_token(world.home)).status_code == 200
+
+
+def test_the_figures_are_those_of_the_catalogue(client: TestClient, world: World) -> None:
+    found = ask(client, world)
+    assert found["vms_catalogue_up",] == 1
+    assert found["vms_site_recordings", "ho", "archived"] == 4
+    assert found["vms_site_backlog_files", "ho"] == found["vms_site_quarantined_files", "ho"] == 1
+    assert found["vms_site_backlog_files", "makassar"] == 0
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT source_bytes FROM recording WHERE custody = 0")
+        ((waiting,),) = cursor.fetchall()
+        cursor.execute("SELECT sum(size_bytes) FROM copy")
+        ((stored,),) = cursor.fetchall()
+        cursor.execute("SELECT count(*) FROM copy WHERE part = 0")
+        ((copies,),) = cursor.fetchall()
+    assert found["vms_site_backlog_bytes", "ho"] == waiting > 0
+    assert found["vms_site_backlog_oldest_seconds", "ho"] > 86_400
+    assert found["vms_store_bytes", "nas"] == stored > 0
+    assert found["vms_store_copies", "nas"] == copies
+    assert found["vms_store_free_bytes", "nas"] == pytest.approx(shutil.disk_usage(world.nas).free, rel=0.2)
+    assert found["vms_site_cameras", "ho"] == 2
+    assert found["vms_site_proven_minutes", "ho", "yesterday"] == 0
+    assert {key[2] for key in found if key[:2] == ("vms_site_stage_seconds", "ho")} == {"wait", "compress", "store"}
+    untold = figures.NAMES.keys() - {key[0] for key in found}
+    of_services = {"vms_service_up", "vms_service_restarts"}
+    assert untold == of_services | {"vms_alerts_open", "vms_store_broken_copies", "vms_backup_timestamp_seconds"}
+
+
+def test_footage_of_today_stores_that_are_out_and_missing_copies_are_told(client: TestClient, world: World) -> None:
+    now = datetime.now(UTC)
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO camera_day (camera_id, day, archived, released, purged, secs, bytes_in, bytes_out)"
+            " SELECT c.camera_id, (now() AT TIME ZONE s.tz)::date - ago, 1, 0, 0, 600 * (1 + ago), 1, 1"
+            " FROM camera c JOIN site s USING (site_id), generate_series(0, 2) ago WHERE s.slug = 'ho'"
+        )
+        cursor.execute(
+            "UPDATE store_state SET state = 'unreachable', since = %s"
+            " WHERE site_id = (SELECT site_id FROM site WHERE slug = 'ho')",
+            (now - timedelta(hours=2),),
+        )
+        cursor.execute(
+            "INSERT INTO copy_wanted (site_id, store_id, recording_id, start_at, since)"
+            " SELECT r.site_id, store_id, recording_id, start_at, now() FROM recording r, store WHERE custody = 1"
+        )
+    found = ask(client, world)
+    assert found["vms_site_proven_minutes", "ho", "today"] == 20
+    assert found["vms_site_proven_minutes", "ho", "yesterday"] == 40
+    assert found["vms_store_out_seconds", "ho", "nas"] == pytest.approx(7200, abs=600)
+    assert found["vms_store_missing_copies", "ho", "nas"] == 4
+    assert found["vms_store_missing_copies", "makassar", "nas"] == 1
+
+
+def test_a_store_whose_mount_is_missing_has_no_free_space(client: TestClient, world: World) -> None:
+    world.nas.rename(world.nas.with_name("unplugged"))
+    world.nas.mkdir()
+    assert ("vms_store_free_bytes", "nas") not in ask(client, world)
+
+
+def test_probes_are_told_whether_it_runs_and_whether_it_serves(
+    client: TestClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for scheme in ("https", "http"):
+        assert client.get(f"{scheme}://127.0.0.1:5000/healthz").status_code == 200
+        assert client.get(f"{scheme}://127.0.0.1:5000/readyz").status_code == 200
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute("ALTER TABLE site RENAME TO not_there")
+    try:
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/healthz").status_code == 200
+        found = ask(client, world)
+        assert found["vms_catalogue_up",] == 0
+        assert found["vms_disk_free_bytes",] > 0
+        assert not [key for key in found if key[0].startswith("vms_site")]
+    finally:
+        with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+            cursor.execute("ALTER TABLE not_there RENAME TO site")
+    assert client.get("/readyz").status_code == 200
+    monkeypatch.setattr(figures, "FRESH_S", 3600.0)
+    before = ask(client, world)
+    world.nas.rename(world.nas.with_name("gone"))
+    assert ask(client, world) == before, "one answer serves everybody who asks within a while"

