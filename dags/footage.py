@@ -31,6 +31,7 @@ from vms.config import Config, Site, SiteError, load_config
 from vms.errors import ConfigError
 from vms.home import from_environment
 from vms.queues import CENTRE, ENCODE, site_queue
+from vms_airflow.links import viewer_address
 from vms_airflow.sensor import FootageSensor
 from vms_airflow.tasks import compress, plan, record, release, upload
 from vms_airflow.timetable import SiteTimetable, stagger_of
@@ -74,8 +75,9 @@ Looks into the site's footage folder every {every} and archives what is closed a
 *A red run* loses nothing: the next run takes up what is left. Once the cause is mended, clear the failed tasks to go
 on at once. Clearing any task is safe: what is done already is found and not done twice.
 
-The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}). Settings: `sites.yaml`; a change counts from
-the next run on.
+How the site is getting on: the tab **Status**, or [the viewer]({viewer}/operations?dag=footage_{id}).
+The recordings of a run: its tab **Recordings**, or [the viewer]({viewer}/). Settings: `sites.yaml`; a change counts
+from the next run on.
 """
 
 ABOUT_ERROR = """
@@ -98,7 +100,9 @@ def footage_dag(site: Site) -> DAG:
         dag_id=PREFIX + site.id,
         dag_display_name=f"Footage: {site.name}",
         description=f"Archive the footage of {site.name}",
-        doc_md=ABOUT_SITE.format(name=site.name, every=timetable.summary.removeprefix("every "), viewer=_viewer()),
+        doc_md=ABOUT_SITE.format(
+            id=site.id, name=site.name, every=timetable.summary.removeprefix("every "), viewer=viewer_address()
+        ),
         schedule=timetable if site.enabled else None,
         catchup=False,
         max_active_runs=1,
@@ -203,7 +207,3 @@ def _entries(config: Config) -> Iterator[tuple[str, Site | SiteError]]:
         yield PREFIX + site.id, site
     for error in config.errors:
         yield PREFIX + error.id if error.id else "sites_yaml", error
-
-
-def _viewer() -> str:
-    return f"http://127.0.0.1:{from_environment().viewer_port}/"

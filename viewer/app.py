@@ -50,7 +50,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     Streamlit collects in full after every script run; over everything that is imported, that takes most of a rerun.
     """
     began = time.monotonic()
-    from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
+    from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, operations, sites, watch  # noqa: F401  # here, so that app start-up errors name the lifespan
 
     gc.collect()
     gc.freeze()
@@ -82,7 +82,7 @@ app = st.App(
     middleware=[
         Middleware(
             security.Guard,
-            frame_ancestors=tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost")),
+            frame_ancestors=sign_in.frame_ancestors(home),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
             stores=stores.origins,

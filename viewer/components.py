@@ -1,5 +1,5 @@
 """The viewer's own components: account, card grid and table, calendar, camera tree, recording with player,
-site panels, heat map, gaps, timeline with player. Their code lies in front/.
+site panels, the tables of Operations, heat map, gaps, timeline with player. Their code lies in front/.
 
 They get plain data and make elements from it in the browser, text always as text. Each is told in the address' terms
 (hrefs), so that links open in a new tab too.
@@ -36,6 +36,7 @@ _tree = _component("tree")
 _why = _component("why", "gaps")
 _recording = _component("recording")
 _sites = _component("sites")
+_ops = _component("ops")
 _heat = _component("heat", "gaps")
 _watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_marks", "watch_player", "watch_data")
 
@@ -102,6 +103,12 @@ def recording(
 def site_panels(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
     """Draw the sites. asked: called when a search is clicked; session_state[key].show is its query string."""
     _sites(key=key, data=data, on_show_change=asked)
+
+
+def operations(data: dict[str, Any], key: str, asked: Callable[[], None], retried: Callable[[], None]) -> None:
+    """Draw a section of Operations. asked: called when a search is clicked, session_state[key].show is its search.
+    retried: called to have a file tried again, session_state[key].retry says which, "*" for all."""
+    _ops(key=key, data=data, on_show_change=asked, on_retry_change=retried)
 
 
 def heat_map(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:

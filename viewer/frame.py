@@ -129,16 +129,9 @@ def guarded(words: Words) -> Iterator[None]:
 def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None, account: st.Page) -> None:
     """The line at the top: company, pages, language, who has signed in. person None: that can't be known now."""
     st.html(_STYLE)
-    name = installation().company or "VMS"
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(
-            f'<div class="brand"><img src="/favicon.png" alt="" width="36" height="36"><div><b>{html.escape(name)}</b>'
-            f"<small>{html.escape(words('app.subtitle'))}</small></div></div>",
-            width="content",
-        )
-        with st.container(key="nav", horizontal=True, vertical_alignment="center", gap="small", width="content"):
-            for page, key in pages:
-                st.page_link(page, label=words(key))
+        if not st.context.is_embedded:  # else Airflow's own page stands around it
+            _brand_and_pages(words, pages)
         _language_switch(words)
         if person is not None:
             asked = components.account(
@@ -157,6 +150,18 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
             )
             if asked:
                 st.switch_page(account)
+
+
+def _brand_and_pages(words: Words, pages: list[tuple[st.Page, str]]) -> None:
+    name = installation().company or "VMS"
+    st.html(
+        f'<div class="brand"><img src="/favicon.png" alt="" width="36" height="36"><div><b>{html.escape(name)}</b>'
+        f"<small>{html.escape(words('app.subtitle'))}</small></div></div>",
+        width="content",
+    )
+    with st.container(key="nav", horizontal=True, vertical_alignment="center", gap="small", width="content"):
+        for page, key in pages:
+            st.page_link(page, label=words(key))
 
 
 def _language_switch(words: Words) -> None:

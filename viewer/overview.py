@@ -33,7 +33,7 @@ def panel(
     archived = counts.get("archived", 0) + counts.get("released", 0)
     waiting, quarantined = counts.get("planned", 0), counts.get("quarantined", 0)
     local = now.astimezone(formats.zone(site.time_zone))
-    tone, state = _state(site, quarantined, now)
+    tone, state = state_of(site, quarantined, now)
     since = (
         words("sites.waiting.since", age=formats.age(words, site.oldest_waiting, now)) if site.oldest_waiting else ""
     )
@@ -56,15 +56,15 @@ def panel(
             },
         ],
         "numbers": [
-            _number(words, archived, "sites.archived", "", "green" if archived else "", _search(site.site)),
-            _number(words, waiting, "sites.waiting", since, "blue" if waiting else "", _search(site.site, "planned")),
+            _number(words, archived, "sites.archived", "", "green" if archived else "", search(site.site)),
+            _number(words, waiting, "sites.waiting", since, "blue" if waiting else "", search(site.site, "planned")),
             _number(
                 words,
                 quarantined,
                 "sites.quarantined",
                 "",
                 "orange" if quarantined else "",
-                _search(site.site, "quarantined"),
+                search(site.site, "quarantined"),
             ),
         ],
         "day_title": words("sites.day"),
@@ -76,12 +76,12 @@ def panel(
         "all_problems": (
             {
                 "text": words("sites.show_quarantined", count=formats.number(words, quarantined)),
-                **_search(site.site, "quarantined"),
+                **search(site.site, "quarantined"),
             }
             if quarantined > min(len(problems), MOST_PROBLEMS)
             else None
         ),
-        "footage": {"text": words("sites.show"), **_search(site.site, period="")},
+        "footage": {"text": words("sites.show"), **search(site.site, period="")},
     }
 
 
@@ -99,13 +99,13 @@ def _bars(
                 "name": camera.name,
                 "label": words("sites.day.covered", camera=camera.name, length=formats.length(words, seconds)),
                 "parts": [[round(100 * (at - begin) / pieces.DAY, 2) for at in part] for part in parts],
-                **_search(site.site, camera=camera.id, period=""),
+                **search(site.site, camera=camera.id, period=""),
             }
         )
     return bars
 
 
-def _state(site: SiteOverview, quarantined: int, now: datetime) -> tuple[str, str]:
+def state_of(site: SiteOverview, quarantined: int, now: datetime) -> tuple[str, str]:
     """Tone and words: running when it was looked at within the hour, attention when a file needs a person."""
     if quarantined:
         return "orange", "sites.attention"
@@ -134,18 +134,23 @@ def _number(words: Words, count: int, key: str, note: str, tone: str, target: di
 
 def _problem(words: Words, row: RecordingRow) -> dict[str, str]:
     said = cards.reason(words, row)
-    show = urlencode({"recording": query.recording_text(row.id, row.start_utc)})
     return {
         "file": row.source_name or row.camera_name,
         "text": said,
         "detail": row.message if row.message != said else "",
         "remedy": cards.remedy(words, row),
-        "show": show,
-        "href": f"/?{show}",
+        **opened(query.recording_text(row.id, row.start_utc)),
     }
 
 
-def _search(site: str, state: str = "", camera: str = "", period: str = "all") -> dict[str, str]:
+def opened(recording: str) -> dict[str, str]:
+    """The way to a recording, as a component is told it."""
+    show = urlencode({"recording": recording})
+    return {"show": show, "href": f"/?{show}"}
+
+
+def search(site: str, state: str = "", camera: str = "", period: str = "all") -> dict[str, str]:
+    """The way to this search, as a component is told it."""
     made = {"site": site, "camera": f"{site}/{camera}" if camera else "", "state": state, "from": period}
     show = urlencode({key: value for key, value in made.items() if value})
     return {"show": show, "href": f"/?{show}"}

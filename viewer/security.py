@@ -102,6 +102,11 @@ class Guard:
         await self.app(scope, receive, with_headers)
 
 
+def is_local(host: str) -> bool:
+    """Whether this Host header says that the page is looked at on the viewer's own machine."""
+    return _name(host) in LOCAL_NAMES
+
+
 def _name(host: str) -> str:
     """The host without its port, in lower case."""
     if host.startswith("["):

@@ -29,6 +29,7 @@ from viewer.plain_page import FRAME, HEADERS
 from vms import passwords
 from vms.catalogue import reads, sessions
 from vms.home import Home
+from vms.stack.airflow_env import airflow_pages
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
     """The routes by which a person comes in and goes out."""
 
     async def page(request: Request) -> Response:
-        return _page(home, request, 200)
+        return _elsewhere(home, request) if _in_foreign_frame(request) else _page(home, request, 200)
 
     async def enter(request: Request) -> Response:
         try:
@@ -198,12 +199,38 @@ def _page(home: Home, request: Request, status: int, refused: _Refused | None = 
     )
     head = f"<title>{html.escape(words('sign_in.title'))}</title>"
     more = {"Retry-After": str(refused.wait_s)} if refused and refused.wait_s else {}
-    page = HTMLResponse(FRAME.format(lang=words.lang, head=head, body=body), status, HEADERS | more)
+    page = HTMLResponse(FRAME.format(lang=words.lang, head=head, body=body), status, _headers(home) | more)
     secure = request.scope["scheme"] == "https"
     page.set_cookie(
         _form_cookie(home), nonce, max_age=_FORM_S, path=PATH, secure=secure, httponly=True, samesite="strict"
     )
     return page
+
+
+def frame_ancestors(home: Home) -> tuple[str, ...]:
+    """The pages that may show the viewer in a frame: this installation's Airflow, by its origins and nothing else."""
+    here = tuple(f"http://{name}:{home.airflow_port}" for name in ("127.0.0.1", "localhost"))
+    return here if airflow_pages(home) in here else (airflow_pages(home).rstrip("/"), *here)
+
+
+def _in_foreign_frame(request: Request) -> bool:
+    """Whether browsers keep our cookie from this request: the page around the frame is of another site."""
+    told = request.headers
+    return told.get("sec-fetch-dest") in ("iframe", "frame") and told.get("sec-fetch-site") == "cross-site"
+
+
+def _elsewhere(home: Home, request: Request) -> Response:
+    words = _words(request)
+    text = html.escape(words("sign_in.framed", address=airflow_pages(home)))
+    page = FRAME.format(lang=words.lang, head="", body=f"<p>{text}</p>")
+    return HTMLResponse(page, 403, _headers(home))
+
+
+def _headers(home: Home) -> dict[str, str]:
+    """Those of plain pages, but Airflow may show the form in a frame, as it shows the pages behind it."""
+    policy = HEADERS["Content-Security-Policy"]
+    framed = policy.replace("frame-ancestors 'none'", f"frame-ancestors {' '.join(frame_ancestors(home))}")
+    return HEADERS | {"Content-Security-Policy": framed}
 
 
 def _words(request: Request) -> Words:

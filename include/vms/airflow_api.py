@@ -1,11 +1,11 @@
-"""What the command line asks of the running Airflow, by its REST API; every failure said in words.
+"""What the command line and the viewer ask of the running Airflow, by its REST API; every failure said in words.
 
 The scheduler, not this process, runs what is asked for. No part of Airflow is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -16,7 +16,7 @@ import httpx
 
 from vms.errors import StackError
 from vms.home import Home
-from vms.stack.airflow_env import ADMIN_USER, admin_password, airflow_url
+from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_of
 
 ACTIVE = ("queued", "running")
 _PAGE = 100
@@ -34,13 +34,15 @@ class Dag:
 
 @dataclass(frozen=True)
 class DagRun:
-    """One run. state: queued, running, success or failed. Times are UTC, None before they happened."""
+    """One run. state: queued, running, success or failed. Times are UTC, None before they happened. title: of its DAG,
+    as people read it."""
 
     dag_id: str
     run_id: str
     state: str
     started_at: datetime | None
     ended_at: datetime | None
+    title: str = ""
 
     @property
     def active(self) -> bool:
@@ -59,13 +61,14 @@ class TaskRun:
 
 
 class AirflowApi:
-    """A client of one home's Airflow, as its admin; use it in a `with` block.
+    """A client of one home's Airflow, as its admin or another of its users; use it in a `with` block.
 
     Every method raises StackError when Airflow does not answer or refuses.
     """
 
-    def __init__(self, home: Home, *, timeout_s: float = 15.0) -> None:
+    def __init__(self, home: Home, *, user: str = ADMIN_USER, timeout_s: float = 15.0) -> None:
         self._home = home
+        self._user = user
         self._url = airflow_url(home)
         # Airflow is on this machine: a proxy of the environment must never get the password.
         self._client = httpx.Client(base_url=self._url, timeout=timeout_s, trust_env=False)
@@ -159,6 +162,18 @@ class AirflowApi:
             for one in self._pages(path, "task_instances")
         ]
 
+    def newest_runs(self, states: Sequence[str], most: int, dag_ids: Sequence[str] | None = None) -> list[DagRun]:
+        """The newest runs in these states, of these DAGs or (None) of any."""
+        body: dict[str, Any] = {"states": list(states), "page_limit": most, "order_by": "-run_after"}
+        if dag_ids is not None:
+            body["dag_ids"] = list(dag_ids)
+        found = self._ask("POST", "/dags/~/dagRuns/list", json=body) or {}
+        return [_run(one) for one in found.get("dag_runs", [])]
+
+    def paused(self) -> frozenset[str]:
+        """The ids of the DAGs that somebody has paused in Airflow."""
+        return frozenset(one["dag_id"] for one in self._pages("/dags", "dags", {"paused": True}))
+
     def failure(self, dag_id: str, run_id: str, task: TaskRun) -> str:
         """The error that ended the last try of a task, as its log has it; "" when the log tells none."""
         path = (
@@ -216,12 +231,12 @@ class AirflowApi:
         return self._told(answer, f"{method} {path}")
 
     def _log_in(self) -> None:
-        login = {"username": ADMIN_USER, "password": admin_password(self._home)}
+        login = {"username": self._user, "password": password_of(self._home, self._user)}
         self._token = ""
         answer = self._send("POST", "/auth/token", json=login)
         if answer.status_code in (401, 403):
             raise StackError(
-                f"Airflow at {self._url} refuses the user {ADMIN_USER} of this home.",
+                f"Airflow at {self._url} refuses the user {self._user} of this home.",
                 "Is it the Airflow of another home? Check VMS_HOME and VMS_AIRFLOW_PORT with ./vms status.",
             )
         self._token = str(self._told(answer, _LOG_IN).get("access_token", ""))
@@ -282,6 +297,7 @@ def _run(found: Mapping[str, Any]) -> DagRun:
         state=found["state"],
         started_at=_time(found.get("start_date")),
         ended_at=_time(found.get("end_date")),
+        title=found.get("dag_display_name") or "",
     )
 
 

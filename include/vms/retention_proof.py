@@ -58,7 +58,8 @@ class StoreFacts:
 @dataclass(frozen=True)
 class Forecast:
     """full_on: when the store is full at the present rates, None when that will not be. needed: bytes that it will hold
-    once the oldest footage goes as fast as new footage comes. advice: what to change, "" when nothing."""
+    once the oldest footage goes as fast as new footage comes. advice: what to change, "" when nothing; the same in
+    numbers: short bytes more, or fits_days instead of longest_days."""
 
     store: str
     held: int
@@ -67,6 +68,9 @@ class Forecast:
     needed: int
     full_on: date | None
     advice: str
+    short: int = 0
+    fits_days: int = 0
+    longest_days: int = 0
 
 
 def prove_camera(facts: CameraFacts, promised: timedelta) -> Proof:
@@ -99,4 +103,4 @@ def forecast(facts: StoreFacts, now: datetime) -> Forecast:
     short = max(needed - facts.held - facts.room, 0)
     advice = f"Add {short / 1e9:,.0f} GB, or let it keep {fits} days instead of {facts.longest.days}"
     advice += f" (stores.{facts.name}.retention: {max(fits, 1)}d)."
-    return Forecast(*about, (now + timedelta(days=days)).date(), advice)
+    return Forecast(*about, (now + timedelta(days=days)).date(), advice, short, max(fits, 1), facts.longest.days)

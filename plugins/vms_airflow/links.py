@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.types import TaskInstanceKey
 
 from vms.home import from_environment
+from vms.stack.airflow_env import airflow_pages
 
 
 def viewer_address() -> str:
@@ -33,14 +34,22 @@ class RecordingsLink(BaseOperatorLink):
 
 
 def viewer_pages() -> list[dict[str, Any]]:
-    """The viewer in Airflow's menu, and a tab on every run. Airflow itself quotes what it puts into the braces."""
+    """The viewer in Airflow's menu, and tabs on DAGs and runs. Airflow itself quotes what it puts into the braces.
+
+    Airflow shows what has a url_route in a frame, and makes no tab without one. Browsers give the viewer its cookie in
+    a frame of the same host alone; where it is reached at another, there are links instead.
+    """
     address = viewer_address()
+    links = [{"name": "Viewer", "href": address, "destination": "nav", "category": "browse"}]
+    if urlsplit(address).hostname != urlsplit(airflow_pages(from_environment())).hostname:
+        return [*links, {**links[0], "name": "Operations", "href": f"{address}/operations"}]
+    operations = f"{address}/operations?embed=true"
+    tabs = [
+        ("Operations", "nav", "operations", operations),
+        ("Status", "dag", "dag-operations", f"{operations}&dag={{DAG_ID}}"),
+        ("Recordings", "dag_run", "recordings", f"{address}/?run={{DAG_ID}}%2F{{RUN_ID}}"),
+    ]
     return [
-        {"name": "Viewer", "href": address, "destination": "nav", "category": "browse"},
-        {
-            "name": "Recordings",
-            "href": f"{address}/?run={{DAG_ID}}%2F{{RUN_ID}}",
-            "destination": "dag_run",
-            "url_route": "recordings",  # Airflow makes no tab without one, and takes a page of the same name instead
-        },
+        *links,
+        *({"name": name, "destination": where, "url_route": route, "href": href} for name, where, route, href in tabs),
     ]

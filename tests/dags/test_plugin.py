@@ -51,3 +51,13 @@ def test_airflow_tells_the_pages_apart() -> None:
     pages = viewer_pages()
     assert len({page["name"] for page in pages}) == len(pages)
     assert all("url_route" in page for page in pages if page["destination"] != "nav")
+
+
+def test_where_the_viewer_has_a_name_of_its_own_there_are_links_and_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers keep the viewer's cookie from a frame within a page of another host."""
+    assert {page.get("url_route") for page in viewer_pages()} == {None, "operations", "dag-operations", "recordings"}
+    monkeypatch.setenv("VMS_VIEWER_NAMES", "cctv.example.co.id")
+    pages = viewer_pages()
+    assert {page["name"] for page in pages} == {"Viewer", "Operations"}
+    assert not any("url_route" in page for page in pages)
+    assert all(page["href"].startswith("http://cctv.example.co.id:") for page in pages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import os
 import shutil
 import signal
@@ -141,6 +142,47 @@ def test_a_recording_plays_in_a_browser_and_downloads_whole(stack: Stack, tmp_pa
         download.value.save_as(saved)
         browser.close()
     assert f"sha256:{sha256(saved)}" == row["copies"][0]["checksum"]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+def test_operations_is_a_page_within_airflow_from_where_a_file_is_tried_again(stack: Stack) -> None:
+    bad = wait_for("a quarantined file", lambda: stack.recordings("--state", "quarantined"), 240, every_s=3)[-1]
+    airflow = f"http://127.0.0.1:{stack.airflow_port}"
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(locale="en-GB")
+        page.set_default_timeout(120_000)
+        page.goto(airflow)
+        page.locator("input[name=username]").fill("admin")
+        page.locator("input[name=password]").fill((stack.home / "secrets" / "airflow_admin").read_text().strip())
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Operations").click()
+        page.wait_for_url(f"{airflow}/plugin/operations")
+        frame = page.frame_locator("iframe")
+        frame.locator("#name").fill("admin")  # a browser keeps the cookie of a frame of the same host
+        frame.locator("#password").fill((stack.home / "secrets" / "viewer_admin").read_text().strip())
+        frame.locator("button").click()
+        frame.get_by_role("table", name="Runs").get_by_text("Footage of").first.wait_for()
+        assert frame.locator("a[target=_blank]").count() == 0, "the frame may open no tabs"
+
+        page.goto(f"{airflow}/dags/footage_{bad['site']}/plugin/dag-operations")
+        frame = page.frame_locator("iframe")
+        sites = frame.get_by_role("table", name="Sites and cameras").locator("tbody")
+        sites.first.wait_for()
+        assert sites.count() == 1
+        frame.get_by_role("button", name=f"Try {bad['source_name']} again").click()
+        frame.get_by_text("Asked for").first.wait_for()
+
+        page.goto(f"{stack.viewer_url}/operations")
+        page.locator("a[target=_blank]").first.wait_for()
+        back = page.locator("a[target=_blank]").first.get_attribute("href")
+        assert back.startswith(f"{airflow}/dags/")
+        page.goto(back)
+        page.get_by_role("link", name="Recordings").first.wait_for()
+        browser.close()
+    told = json.loads(stack.vms("recordings", "--id", str(bad["id"]), "--json").stdout)
+    asked = [one["detail"] for one in told["lineage"] if one["event"] == "retry_asked"]
+    assert asked == [{"who": "admin"}]
 
 
 def parent_of(pid: int) -> int:

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from catalogue_world import BROKEN, NOW, START, a_run, a_site, ask, picture, receipt_for, refused, seen, sensed
 from vms.catalogue.connection import Connection, connect
-from vms.catalogue.custody import ask_retry, close_run, record_receipts, record_releases
+from vms.catalogue.custody import close_run, record_receipts, record_releases
 from vms.catalogue.planning import plan_run
+from vms.catalogue.retries import ask_retry
 from vms.config import StoreConfig
 from vms.home import Home
 from vms.model import Batch, Fault, Plan, Receipt, Rejection, ReleaseReceipt, RunRef, Sighting, TimeBasis

@@ -28,10 +28,11 @@ from catalogue_world import (
 )
 from vms.catalogue import connection, copying, reads
 from vms.catalogue.connection import Connection
-from vms.catalogue.custody import ask_retry, close_run, record_receipts, record_releases
+from vms.catalogue.custody import close_run, record_receipts, record_releases
 from vms.catalogue.partitions import ensure_partitions
 from vms.catalogue.planning import plan_run
 from vms.catalogue.reads import RecordingFilter
+from vms.catalogue.retries import ask_retry
 from vms.errors import CatalogueError
 from vms.home import Home
 from vms.model import Batch, Copied, ReleaseReceipt

@@ -31,9 +31,10 @@ from catalogue_world import (
     sha,
 )
 from vms.catalogue.connection import Connection
-from vms.catalogue.custody import ask_retry, close_run, record_receipts, record_releases
+from vms.catalogue.custody import close_run, record_receipts, record_releases
 from vms.catalogue.planning import plan_run
 from vms.catalogue.reads import RecordingRow, get_recording
+from vms.catalogue.retries import ask_retry
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home

@@ -22,7 +22,7 @@ from shown_page import button, html, page_of
 from viewer import audit_log, database, visitor
 from viewer.gate import Gate
 from viewer_world import ATTACK, NOW, Clip, SignedIn, World, build, owner, sign_in
-from vms.catalogue import alerts, audit, holds, reads
+from vms.catalogue import alerts, audit, holds, reads, retries
 from vms.home import Home, from_environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
@@ -154,6 +154,35 @@ def test_the_database_lets_nobody_hold_or_release_beyond_their_grants(world: Wor
                 with pytest.raises(refused):
                     cursor.execute(sql)
     assert [one.hold_id for one in _holds(world) if one.released_at is None] == [ours]
+
+
+def test_the_database_lets_nobody_ask_for_a_retry_beyond_their_grants(world: World) -> None:
+    """Whatever a page forgets to ask; and the viewer's role writes custody and lineage by that one function alone."""
+    bad = next(row for row in world.rows() if row.state == "quarantined")
+    pool = database.pool(world.home)
+    now = datetime.now(UTC)
+
+    def ask(sees: list[tuple[str, str]], name: str) -> int:
+        found = visitor.of(pool).find(bytes.fromhex(sign_in(world.home, name, "investigator", sees).session))
+        assert found
+        with pool.connection(found.scope) as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT ask_retry(%s, %s, 'x', now())", (bad.id, bad.start_utc))
+            allowed = cursor.fetchone() == (True,)
+            assert retries.retries_asked(conn) == ({(bad.id, bad.start_utc)} if allowed else set())
+            for sql in (
+                "UPDATE quarantine SET retry_asked_at = NULL",
+                "UPDATE recording SET custody = 0",
+                "INSERT INTO lineage (at) VALUES (now())",
+            ):
+                with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                    cursor.execute(sql)
+            return allowed + 2 * retries.ask_retry(conn, "ho", None, None, name, now)
+
+    assert ask([("ho", "gate"), ("makassar", "")], "budi") == 0
+    assert ask([("ho", "lobby")], "rina") == 1
+    with closing(owner(world.home)) as conn:
+        events = [row for row in reads.lineage_of(conn, bad.id, bad.start_utc) if row.event == "retry_asked"]
+        assert [(row.detail, row.map_index) for row in events] == [({"who": "x"}, -1)]
 
 
 def test_alerts_tell_what_is_wrong_what_was_and_what_could_not_be_told(world: World, look_as: As) -> None:

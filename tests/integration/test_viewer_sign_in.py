@@ -205,6 +205,19 @@ def test_the_page_speaks_both_languages(client: TestClient) -> None:
     assert 'href="/sign-in?lang=id&amp;next=%2Fsites"' in english
 
 
+def test_airflow_alone_may_show_the_form_in_a_frame_and_only_where_browsers_hand_the_cookie_on(
+    client: TestClient, home: Home
+) -> None:
+    answer = client.get("/sign-in", headers=PAGE | {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "same-site"})
+    assert 'name="form"' in answer.text
+    (allowed,) = re.findall(r"frame-ancestors ([^;]*)", answer.headers["content-security-policy"])
+    assert allowed == f"http://127.0.0.1:{home.airflow_port} http://localhost:{home.airflow_port}"
+    answer = client.get("/sign-in?lang=en", headers=PAGE | {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert 'name="form"' not in answer.text
+    assert f"open under http://127.0.0.1:{home.airflow_port}." in answer.text
+
+
 def test_too_many_failures_have_to_wait_but_lock_nobody_else_out(client: TestClient, home: Home) -> None:
     add_user(home, "sari")
     for _ in range(sessions.MOST_FROM_ONE_PLACE):

@@ -13,7 +13,7 @@ import streamlit as st
 from viewer import frame, visitor
 from viewer.database import AWAY
 from viewer.i18n import Words
-from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, sites, watch
+from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, operations, sites, watch
 from viewer.visitor import Visitor
 from vms.users import Right
 
@@ -66,6 +66,7 @@ def main() -> None:
         "bookmarks": page(bookmarks.draw, "bookmarks"),
         "exports": page(exports.draw, "exports", "export"),
         "holds": page(holds.draw, "holds"),
+        "operations": page(operations.draw, "operations"),
         "alerts": page(alerts.draw, "alerts"),
     }
     chosen = st.navigation([find_page, *others.values(), log_page, account_page], position="hidden")

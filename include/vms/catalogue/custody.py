@@ -32,7 +32,6 @@ from vms.catalogue.lost import was_archived
 from vms.catalogue.missing import see_stores
 from vms.catalogue.orders import Place, load_items, load_orders
 from vms.catalogue.partitions import ensure_partitions, months_ahead
-from vms.catalogue.places import hold_site
 from vms.catalogue.registering import drop, forget_names, lock, quarantine, set_custody
 from vms.catalogue.rollup import hold_camera, rebuild_days
 from vms.catalogue.rows import CUSTODY, STATES
@@ -151,37 +150,6 @@ def _unfinished(camera: str, start: datetime, zone: str, name: str, reason: str,
     begin = local(start, ZoneInfo(zone))
     why = f"{reason}: {message}" if reason else "no task reported on it"
     return f"{camera} {begin:%Y-%m-%d %H:%M:%S %Z} ({name}): {why}"
-
-
-def ask_retry(
-    conn: Connection, site: str, camera: str | None, recording_id: int | None, who: str, now: datetime
-) -> int:
-    """Have quarantined recordings tried again by the site's next run: of a site, a camera, or a single one.
-
-    Returns how many. who: the person, for lineage; now: UTC.
-    """
-    ensure_partitions(conn, months_ahead(now))
-    actor = Actor(RunRef(dag_id="", run_id=""), now)
-    with conn, conn.cursor() as cursor:
-        hold_site(cursor, site)
-        cursor.execute(
-            "SELECT q.recording_id, q.start_at FROM quarantine q"
-            " JOIN recording r ON r.recording_id = q.recording_id AND r.start_at = q.start_at AND r.custody = 4"
-            " JOIN camera c USING (camera_id) JOIN site s ON s.site_id = r.site_id"
-            " WHERE s.slug = %(site)s AND (%(camera)s IS NULL OR c.slug = %(camera)s)"
-            " AND (%(recording)s IS NULL OR r.recording_id = %(recording)s) AND q.retry_asked_at IS NULL",
-            {"site": site, "camera": camera, "recording": recording_id},
-        )
-        asked = 0
-        for place in sorted(cursor.fetchall()):
-            known = lock(cursor, "r.recording_id = %s AND r.start_at = %s AND r.custody = 4", place)
-            if known is not None:
-                cursor.execute(
-                    "UPDATE quarantine SET retry_asked_at = %s WHERE recording_id = %s AND start_at = %s", (now, *place)
-                )
-                note(cursor, actor, "retry_asked", known, who=who)
-                asked += 1
-        return asked
 
 
 def _work(conn: Connection, batch: Batch, actor: Actor) -> Work:

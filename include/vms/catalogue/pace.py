@@ -14,7 +14,8 @@ WORTH_S = 600.0
 
 @dataclass(frozen=True)
 class Backlog:
-    """What a site has still to archive. files and footage_s: planned recordings and their seconds of footage.
+    """What a site has still to archive. files, footage_s, source_bytes: planned recordings, their seconds of
+    footage and the size of their source files.
 
     missing_copies: copies that archived recordings still lack. catches_up_s: seconds until the backlog is gone at the
     pace of the last day, new footage reckoned in; None when the pace is not known or new footage comes as fast.
@@ -26,6 +27,7 @@ class Backlog:
     missing_copies: int
     catches_up_s: float | None
     falls_behind: bool
+    source_bytes: int = 0
 
 
 def pace_of(cursor: Cursor, site_id: int, now: datetime) -> float | None:
@@ -55,11 +57,11 @@ def pace_of(cursor: Cursor, site_id: int, now: datetime) -> float | None:
 def backlog_of(cursor: Cursor, site_id: int, now: datetime) -> Backlog:
     """What the site has to do, and when it will be done. now: UTC."""
     cursor.execute(
-        "SELECT count(*), coalesce(sum(duration_s), 0)::float8 FROM recording WHERE site_id = %s AND custody IN (0, 4)"
-        " AND custody = 0",
+        "SELECT count(*), coalesce(sum(duration_s), 0)::float8, coalesce(sum(source_bytes), 0)::bigint FROM recording"
+        " WHERE site_id = %s AND custody IN (0, 4) AND custody = 0",
         (site_id,),
     )
-    files, footage_s = cursor.fetchone() or (0, 0.0)
+    files, footage_s, source_bytes = cursor.fetchone() or (0, 0.0, 0)
     cursor.execute("SELECT count(*) FROM copy_wanted WHERE site_id = %s", (site_id,))
     (missing,) = cursor.fetchone() or (0,)
     pace = pace_of(cursor, site_id, now)
@@ -75,4 +77,4 @@ def backlog_of(cursor: Cursor, site_id: int, now: datetime) -> Backlog:
         gain = pace - arrived_s / max(within_s, 1.0)
         behind = gain <= 0
         catches_up = None if behind else footage_s / gain
-    return Backlog(files, footage_s, missing, catches_up, behind)
+    return Backlog(files, footage_s, missing, catches_up, behind, source_bytes)

@@ -7,6 +7,7 @@ their own small index.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
@@ -15,6 +16,26 @@ from vms.catalogue.rows import CameraDay, CameraRow, SiteOverview, SiteRow
 from vms.model import State
 
 _COUNTED: tuple[State, ...] = ("planned", "archived", "released", "purged", "quarantined")
+
+
+@dataclass(frozen=True)
+class CameraEnd:
+    """Where the archived footage of a camera ends (UTC), None when there is none."""
+
+    site: str
+    camera: str
+    name: str
+    last_utc: datetime | None
+
+
+@dataclass(frozen=True)
+class RunBatch:
+    """A batch of a run. position: also the index of its tasks."""
+
+    dag_id: str
+    run_id: str
+    position: int
+    title: str
 
 
 def list_sites(conn: Connection) -> list[SiteRow]:
@@ -84,6 +105,41 @@ def backlogs(conn: Connection, now: datetime) -> dict[str, Backlog]:
     with conn, conn.cursor() as cursor:
         cursor.execute("SELECT slug, site_id FROM site")
         return {slug: backlog_of(cursor, site_id, now) for slug, site_id in cursor.fetchall()}
+
+
+def camera_ends(conn: Connection) -> list[CameraEnd]:
+    """Every camera, by site and name, from the sums by day."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT s.slug, c.slug, c.name, d.last_at
+        FROM camera c
+        JOIN site s USING (site_id)
+        LEFT JOIN LATERAL (
+            SELECT last_at FROM camera_day WHERE camera_day.camera_id = c.camera_id AND last_at IS NOT NULL
+            ORDER BY day DESC LIMIT 1
+        ) AS d ON true
+        ORDER BY s.slug, lower(c.name), c.slug
+        """,
+        [],
+    )
+    return [CameraEnd(*row) for row in found]
+
+
+def batches_of_runs(conn: Connection, runs: Sequence[tuple[str, str]]) -> list[RunBatch]:
+    """The batches of these (dag id, run id) in their order; a run that has no plan yet has none."""
+    found = fetch_all(
+        conn,
+        """
+        SELECT run.dag_id, run.run_id, b.position, b.title
+        FROM unnest(%s::text[], %s::text[]) AS wanted (dag_id, run_id)
+        JOIN run ON run.dag_id = wanted.dag_id AND run.run_id = wanted.run_id
+        JOIN batch b USING (run_no)
+        ORDER BY run.dag_id, run.run_id, b.position
+        """,
+        [[dag_id for dag_id, _ in runs], [run_id for _, run_id in runs]],
+    )
+    return [RunBatch(*row) for row in found]
 
 
 def camera_days(conn: Connection, sites: Sequence[str], from_day: date, to_day: date) -> list[CameraDay]:

@@ -184,7 +184,7 @@ def _site_object(site: SiteOverview) -> dict[str, Any]:
 
 
 def _backlog_object(backlog: Backlog | None) -> dict[str, Any]:
-    """files, footage_s, missing_copies, catches_up_s, falls_behind: see `vms.catalogue.pace.Backlog`."""
+    """files, footage_s, source_bytes, missing_copies, catches_up_s, falls_behind: see `vms.catalogue.pace.Backlog`."""
     return {"backlog": None if backlog is None else asdict(backlog)}
 
 

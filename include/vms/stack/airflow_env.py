@@ -15,7 +15,10 @@ from vms.home import PROJECT_ROOT, Home, Parts
 from vms.stack.postgres import HOST, role_url
 
 ADMIN_USER = "admin"
-ADMIN_SECRET = "airflow_admin"  # noqa: S105 - the name of a secret, not the secret
+VIEWER_USER = "viewer"
+"""As whom the viewer asks: it looks at runs and starts them, and may change nothing else in Airflow."""
+
+_SECRETS = {ADMIN_USER: "airflow_admin", VIEWER_USER: "airflow_viewer"}  # their names, not the secrets
 PASSED_THROUGH = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 FIXED = {
@@ -24,7 +27,7 @@ FIXED = {
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "CORE__DEFAULT_TIMEZONE": "utc",
     "CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # getfqdn hangs for seconds on machines without DNS
-    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin",
+    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin,{VIEWER_USER}:user",
     "OPERATORS__DEFAULT_QUEUE": queues.CENTRE,
     "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "5",
@@ -90,7 +93,7 @@ def base_environment(home: Home) -> dict[str, str]:
 
 
 def viewer_environment(home: Home) -> dict[str, str]:
-    """The viewer gets the reading role only, and nothing of Airflow."""
+    """The viewer gets the reading role only; Airflow it asks as a user of its own (VIEWER_USER)."""
     return base_environment(home) | {
         "VMS_VIEWER_CATALOGUE_URL": role_url(home, "vms_viewer", "catalogue"),
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
@@ -107,15 +110,20 @@ def airflow_url(home: Home) -> str:
     return home.parts.airflow if home.parts else f"http://{HOST}:{home.airflow_port}"
 
 
-def admin_password(home: Home) -> str:
-    """Of the Airflow user `admin`."""
-    return home.secret(ADMIN_SECRET, 12)
+def airflow_pages(home: Home) -> str:
+    """Where Airflow's pages are, as people's browsers reach them."""
+    return home.parts.pages if home.parts else airflow_url(home)
 
 
-def password_file(home: Home) -> Path:
-    """Where the password of the Airflow user `admin` lies, made at first use."""
-    home.secret(ADMIN_SECRET, 12)
-    return home.secrets / ADMIN_SECRET
+def password_of(home: Home, user: str = ADMIN_USER) -> str:
+    """Of this user of Airflow."""
+    return home.secret(_SECRETS[user], 12)
+
+
+def password_file(home: Home, user: str = ADMIN_USER) -> Path:
+    """Where the password of this user of Airflow lies, made at first use."""
+    password_of(home, user)
+    return home.secrets / _SECRETS[user]
 
 
 def _of_home(home: Home) -> dict[str, str]:
@@ -165,9 +173,9 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
 
 
 def _users_file(home: Home) -> Path:
-    """Airflow reads user and password from this file, and would make up a password of its own for a missing user."""
+    """Airflow reads users and passwords from this file, and would make up a password of its own for a missing user."""
     path = home.secrets / "airflow_users.json"
-    wanted = json.dumps({ADMIN_USER: admin_password(home)})
+    wanted = json.dumps({user: password_of(home, user) for user in _SECRETS})
     if not path.exists() or path.read_text().strip() != wanted:
         fresh = path.with_suffix(f".{os.getpid()}.new")
         fresh.touch(mode=0o600)

@@ -27,7 +27,7 @@ from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import demo_s3, postgres, processes
-from vms.stack.airflow_env import ADMIN_USER, admin_password, airflow_environment, owner_url
+from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, owner_url, password_of
 from vms.stack.services import (
     airflow_services,
     exports_service,
@@ -343,24 +343,25 @@ def _airflow_stamp(home: Home) -> Path:
 
 
 def migrate_airflow(home: Home) -> None:
-    """Bring Airflow's tables to the installed version; in containers with the first user. Raises StackError."""
+    """Bring Airflow's tables to the installed version; in containers with its users. Raises StackError."""
     home.airflow.mkdir(parents=True, exist_ok=True)
     _airflow_command(home, "db", "migrate")
     if home.parts:
-        name = ("--firstname", "Administrator", "--lastname", "-", "--email", f"{ADMIN_USER}@localhost")
-        _airflow_command(home, "users", "create", "--username", ADMIN_USER, "--role", "Admin", *name)
+        for user, name, role in ((ADMIN_USER, "Administrator", "Admin"), (VIEWER_USER, "Viewer", "User")):
+            about = ("--firstname", name, "--lastname", "-", "--email", f"{user}@localhost")
+            _airflow_command(home, "users", "create", "--username", user, "--role", role, *about, asked=user)
     _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
 
 
-def _airflow_command(home: Home, *arguments: str) -> None:
-    """Run it, a wanted password given as it would be typed: twice, and seen by nobody in the list of processes."""
+def _airflow_command(home: Home, *arguments: str, asked: str = ADMIN_USER) -> None:
+    """Run it, with the password of who is asked for given as typed: twice, and not in the list of processes."""
     log_file = home.logs / "airflow-migrate.log"
     with log_file.open("ab") as output:
         done = subprocess.run(
             (sys.executable, "-m", "airflow", *arguments),
             cwd=PROJECT_ROOT,
             env=airflow_environment(home),
-            input=f"{admin_password(home)}\n" * 2,
+            input=f"{password_of(home, asked)}\n" * 2,
             text=True,
             stdout=output,
             stderr=output,

@@ -1,0 +1,350 @@
+"""What the page Operations shows, section by section: pure data for its component, in the person's language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from viewer import cards, elsewhere, formats, overview, query
+from viewer.elsewhere import FOOTAGE, Fill, Runs
+from viewer.i18n import Words
+from vms.airflow_api import DagRun, TaskRun
+from vms.catalogue.orders import Place
+from vms.catalogue.pace import Backlog
+from vms.catalogue.reads_sites import CameraEnd, RunBatch
+from vms.catalogue.rows import RecordingRow, SiteOverview, StoreOverview, StoreStateRow
+
+SILENT = timedelta(hours=24)
+MOST_FAILING = 50
+_MOST_LINES = 6
+_AT_WORK = ("running", "up_for_retry", "up_for_reschedule")
+_TONES = {"success": "green", "failed": "red", "running": "blue", "queued": "gray"}
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the catalogue tells one person. quarantined: the newest; failing: planned files that failed in their last
+    batch. asked: those that the next run tries again. stores: None for whom does not see everything."""
+
+    sites: tuple[SiteOverview, ...]
+    cameras: tuple[CameraEnd, ...]
+    backlogs: Mapping[str, Backlog]
+    answers: tuple[StoreStateRow, ...]
+    stores: tuple[StoreOverview, ...] | None
+    quarantined: tuple[RecordingRow, ...]
+    failing: tuple[RecordingRow, ...]
+    asked: frozenset[Place]
+    alerts: int
+
+
+def sites(words: Words, seen: Seen, waiting: Sequence[Mapping[str, Any]], runs: Runs | None, now: datetime) -> Data:
+    """Every site, those that need a hand first: cameras, newest footage, last look, backlog, quarantined files."""
+    paused = runs.paused if runs else frozenset()
+    rows = [_site(words, one, seen, waiting, FOOTAGE + one.site in paused, now) for one in seen.sites]
+    rows.sort(key=lambda row: ("red", "orange", "gray", "green").index(row["cells"][0]["tone"]))
+    heads = ("site", "cameras", "newest", "look", "backlog", "quarantined")
+    return {
+        **_section(words, "sites", heads, rows),
+        "tiles": _tiles(words, seen),
+        "empty": words("ops.sites.none"),
+    }
+
+
+def _tiles(words: Words, seen: Seen) -> list[Data]:
+    backlogs = seen.backlogs.values()
+    waits, footage_s = sum(one.files for one in backlogs), sum(one.footage_s for one in backlogs)
+    bad = sum(one.counts.get("quarantined", 0) for one in seen.sites)
+    out = len({one.store for one in seen.answers if one.state != "ok"})
+    growing = any(one.falls_behind for one in backlogs)
+
+    def tile(count: int, key: str, note: str, tone: str, page: str = "") -> Data:
+        label = words.one_of("ops.tile", key)
+        return {"value": formats.number(words, count), "label": label, "note": note, "tone": tone, "href": page}
+
+    length = words("ops.tile.length", length=formats.length(words, footage_s)) if waits else ""
+    return [
+        tile(waits, "waiting", length, "orange" if growing else "blue" if waits else "green"),
+        tile(bad, "quarantined", "", "orange" if bad else "green"),
+        tile(out, "stores", "", "red" if out else "green"),
+        tile(seen.alerts, "alerts", "", "red" if seen.alerts else "green", "/alerts"),
+    ]
+
+
+def _site(
+    words: Words, site: SiteOverview, seen: Seen, waiting: Sequence[Mapping[str, Any]], paused: bool, now: datetime
+) -> Data:
+    backlog = seen.backlogs.get(site.site) or Backlog(0, 0.0, 0, None, False)
+    why = [str(one.get("why", "")) for one in waiting if one.get("site") == site.site]
+    quarantined = site.counts.get("quarantined", 0)
+    tone, state = overview.state_of(site, quarantined, now)
+    if paused:
+        tone, state = "orange", "ops.paused"
+    elif why:
+        tone, state = "orange", "ops.waits"
+    elif backlog.falls_behind:
+        tone, state = "orange", "ops.growing"
+    cameras = [one for one in seen.cameras if one.site == site.site]
+    silent = [one for one in cameras if one.last_utc is None or now - one.last_utc > SILENT]
+    note = words("ops.silent", count=formats.number(words, len(silent))) if silent else ""
+    return {
+        "key": site.site,
+        "cells": [
+            {"text": site.name, "badge": words(state), "tone": tone, **overview.search(site.site, period="")},
+            {"text": formats.number(words, len(cameras)), "note": note, "tone": "orange" if silent else ""},
+            {"text": _age(words, site.last_footage, now)},
+            {"text": _age(words, site.last_sensed, now)},
+            _backlog(words, backlog, site.time_zone, now),
+            {
+                "text": formats.number(words, quarantined),
+                "tone": "orange" if quarantined else "",
+                **(overview.search(site.site, "quarantined") if quarantined else {}),
+            },
+        ],
+        "lines": [{"text": text, "tone": "orange"} for text in why],
+        "items": {
+            "summary": words("ops.cameras", count=formats.number(words, len(cameras))),
+            "list": [
+                {"name": one.name, "value": _age(words, one.last_utc, now), "tone": "orange" if one in silent else ""}
+                for one in cameras
+            ],
+        }
+        if cameras
+        else None,
+    }
+
+
+def _backlog(words: Words, one: Backlog, time_zone: str, now: datetime) -> Data:
+    """Hours of footage that wait; files, bytes, and when they will be done."""
+    notes = []
+    if one.files:
+        notes.append(
+            words(
+                "ops.backlog.files",
+                files=formats.number(words, one.files),
+                size=formats.size(words, one.source_bytes),
+            )
+        )
+        if one.falls_behind:
+            notes.append(words("ops.backlog.growing"))
+        elif one.catches_up_s is not None:
+            done = (now + timedelta(seconds=one.catches_up_s)).astimezone(formats.zone(time_zone))
+            is_today = done.date() == now.astimezone(done.tzinfo).date()
+            day = "" if is_today else f"{formats.day_short(words, done.date())} "
+            notes.append(words("ops.backlog.done", time=f"{day}{done:%H:%M} {formats.zone_name(done)}"))
+    if one.missing_copies:
+        notes.append(words("ops.backlog.copies", count=formats.number(words, one.missing_copies)))
+    text = formats.length(words, one.footage_s) if one.files else words("ops.backlog.none")
+    return {"text": text, "note": " · ".join(notes), "tone": "orange" if one.falls_behind else ""}
+
+
+def stores(words: Words, seen: Seen, names: Mapping[str, str], fill: Fill | None, zone: str, now: datetime) -> Data:
+    """Every store: whether it answers, what it holds and for how long it has room. names: of the sites, by id."""
+    told = {one.store: one for one in (fill.stores if fill else ())}
+    known = {one.name: one for one in seen.stores or ()}
+    out: dict[str, list[StoreStateRow]] = {}
+    for answer in seen.answers:
+        out.setdefault(answer.store, [])
+        if answer.state != "ok":
+            out[answer.store].append(answer)
+    rows = []
+    for name in sorted({*known, *out}, key=lambda one: (not out.get(one), one)):
+        bad = out.get(name, [])
+        worst = words.one_of("ops.store", bad[0].state, bad[0].state) if bad else words("ops.store.ok")
+        cells: list[Data] = [{"text": name, "badge": worst, "tone": "red" if bad else "green"}]
+        lines = [{"text": _outage(words, one, names, zone, now), "tone": "red"} for one in bad]
+        if seen.stores is not None:
+            some, forecast = known.get(name), told.get(name)
+            held = formats.size(words, some.size_bytes) if some else ""
+            count = words("ops.store.recordings", count=formats.number(words, some.copies)) if some else ""
+            cells.append({"text": held, "note": count})
+            cells += _room(words, forecast)
+            if forecast and forecast.full_on:
+                said = words(
+                    "ops.store.advice",
+                    size=formats.size(words, forecast.short),
+                    days=formats.number(words, forecast.fits_days),
+                    instead=formats.number(words, forecast.longest_days),
+                )
+                lines.append({"text": said, "tone": "orange"})
+        rows.append({"key": name, "cells": cells, "lines": lines})
+    heads = ("store", *(("holds", "room", "grows", "full") if seen.stores is not None else ()))
+    asked = words("ops.stores.asked", time=formats.moment(words, fill.at.replace(microsecond=0), zone)) if fill else ""
+    note = asked or (words("ops.stores.asking") if seen.stores is not None else "")
+    return {**_section(words, "stores", heads, rows), "note": note, "empty": words("ops.stores.none")}
+
+
+def _room(words: Words, one: Any) -> list[Data]:
+    if one is None or one.room is None:
+        unknown = words("ops.store.unknown")
+        grows = formats.size(words, max(one.per_day, 0)) if one else ""
+        return [{"text": unknown}, {"text": grows}, {"text": unknown if one is None else words("ops.store.endless")}]
+    share = round(100 * one.held / max(one.held + one.room, 1))
+    full = formats.day_short(words, one.full_on) if one.full_on else words("ops.store.not_full")
+    return [
+        {"text": formats.size(words, one.room), "bar": share},
+        {"text": formats.size(words, max(one.per_day, 0))},
+        {"text": full, "tone": "orange" if one.full_on else ""},
+    ]
+
+
+def _outage(words: Words, one: StoreStateRow, names: Mapping[str, str], zone: str, now: datetime) -> str:
+    since = words(
+        "ops.store.since",
+        site=names.get(one.site, one.site),
+        time=formats.moment(words, one.since.replace(microsecond=0), zone),
+        age=formats.age(words, one.since, now),
+    )
+    return " ".join(filter(None, (since, one.message, one.remedy)))
+
+
+def failing(words: Words, seen: Seen, *, may_retry: bool, focus: str) -> Data:
+    """Files that could not be archived, with the reason, what to do, and a way to have them tried again."""
+    total = sum(one.counts.get("quarantined", 0) for one in seen.sites)
+    rows = [_failing(words, one, seen.asked, may_retry=may_retry) for one in (*seen.quarantined, *seen.failing)]
+    left = sum((one.id, one.start_utc) not in seen.asked for one in seen.quarantined)
+    made = _section(words, "failing", ("file", "when", "why", "remedy", ""), rows)
+    made["empty"] = words("ops.failing.none")
+    if total > len(seen.quarantined):
+        made["more"] = {
+            "text": words("sites.show_quarantined", count=formats.number(words, total)),
+            **overview.search(focus, "quarantined"),
+        }
+    if may_retry and left > 1:
+        made["all"] = {"text": words("ops.retry.all"), "id": "*"}
+    return made
+
+
+def _failing(words: Words, row: RecordingRow, asked: frozenset[Place], *, may_retry: bool) -> Data:
+    why = cards.reason(words, row)
+    key = query.recording_text(row.id, row.start_utc)
+    action: Data | None = None
+    if row.state == "planned":
+        action = {"text": words("ops.retry.itself"), "done": True}
+    elif (row.id, row.start_utc) in asked:
+        action = {"text": words("ops.retry.asked"), "done": True}
+    elif may_retry:
+        action = {"text": words("ops.retry"), "id": key}
+    name = row.source_name or row.camera_name
+    return {
+        "key": key,
+        "cells": [
+            {"text": name, "note": f"{row.camera_name} · {row.site_name}", **overview.opened(key)},
+            {"text": formats.moment(words, row.start_utc, row.time_zone)},
+            {"text": why, "note": row.message if row.message != why else "", "wide": True},
+            {"text": cards.remedy(words, row), "wide": True},
+        ],
+        "action": action,
+        "label": words("ops.retry.label", file=name),
+    }
+
+
+def runs(
+    words: Words, found: Runs | None, batches: Iterable[RunBatch], names: Mapping[str, str], link: str, now: datetime
+) -> Data:
+    """What Airflow does now, what failed and what was done lately. link: Airflow's address, "" for no links."""
+    made = _section(words, "runs", ("run", "began", "took"), [])
+    made["empty"] = words("ops.runs.none")
+    if found is None or found.error:
+        made["notice"] = words("ops.runs.asking") if found is None else words("ops.runs.away")
+        made["empty"] = found.error if found else ""
+        return made
+    of: dict[tuple[str, str], dict[int, RunBatch]] = {}
+    for one in batches:
+        of.setdefault((one.dag_id, one.run_id), {})[one.position] = one
+    # a round of alerts every few minutes would leave no room for anything else
+    over = [*found.failed, *(one for one in found.done if one.dag_id != "alerts")]
+    newest = [*found.active, *sorted(over, key=lambda one: _order(one, now), reverse=True)]
+    for run in newest:
+        tasks = (found.tasks or {}).get((run.dag_id, run.run_id), ())
+        made["rows"].append(_run(words, run, tasks, of.get((run.dag_id, run.run_id), {}), names, link, now))
+    return made
+
+
+def _order(run: DagRun, now: datetime) -> datetime:
+    return run.ended_at or run.started_at or now
+
+
+def _run(
+    words: Words,
+    run: DagRun,
+    tasks: Sequence[TaskRun],
+    batches: Mapping[int, RunBatch],
+    names: Mapping[str, str],
+    link: str,
+    now: datetime,
+) -> Data:
+    site = run.dag_id.removeprefix(FOOTAGE) if run.dag_id.startswith(FOOTAGE) else ""
+    what = words("ops.dag.footage", site=names.get(site, site)) if site else _dag(words, run)
+    lines = [{"text": text, "tone": ""} for text in (_batch_lines if site else _task_lines)(words, tasks, batches)]
+    done = sum(task.task_id == "batch.record" and task.state == "success" for task in tasks if task.map_index >= 0)
+    note = ""
+    if batches and run.active:
+        note = words("ops.run.batches", done=formats.number(words, done), count=formats.number(words, len(batches)))
+    took = ""
+    if run.started_at:
+        took = formats.length(words, ((run.ended_at or now) - run.started_at).total_seconds())
+    cell = {"text": what, "badge": words.one_of("ops.state", run.state, run.state), "note": note}
+    if link:
+        cell["link"] = f"{link}/dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"
+        cell["hint"] = words("ops.runs.open")
+    return {
+        "key": f"{run.dag_id} {run.run_id}",
+        "cells": [
+            {**cell, "tone": _TONES.get(run.state, "gray")},
+            {"text": formats.age(words, run.started_at, now) if run.started_at else words("ops.run.waits")},
+            {"text": took},
+        ],
+        "lines": lines[:_MOST_LINES],
+    }
+
+
+def _dag(words: Words, run: DagRun) -> str:
+    return words.one_of("ops.dag", run.dag_id, run.title or run.dag_id)
+
+
+def _batch_lines(words: Words, tasks: Sequence[TaskRun], batches: Mapping[int, RunBatch]) -> list[str]:
+    """What is being done with which batch; batches that the person may not see are not spoken of."""
+    lines = []
+    for task in tasks:
+        if task.state not in _AT_WORK:
+            continue
+        doing = words.one_of("ops.doing", task.task_id.rpartition(".")[2], task.task_id)
+        if task.state != "running":
+            doing = words("ops.doing.again", what=doing)
+        if task.map_index < 0:
+            lines.append(doing)
+        elif task.map_index in batches:
+            lines.append(f"{doing}: {batches[task.map_index].title}")
+    return lines
+
+
+def _task_lines(_words: Words, tasks: Sequence[TaskRun], _batches: Mapping[int, RunBatch]) -> list[str]:
+    return [task.title or task.task_id for task in tasks if task.state in _AT_WORK]
+
+
+def _section(words: Words, name: str, heads: Sequence[str], rows: list[Data]) -> Data:
+    return {
+        "lang": words.lang,
+        "name": name,
+        "title": words.one_of("ops.title", name),
+        "heads": [words.one_of("ops.head", one) if one else "" for one in heads],
+        "rows": rows,
+        "note": "",
+        "notice": "",
+        "more": None,
+        "all": None,
+    }
+
+
+def _age(words: Words, then: datetime | None, now: datetime) -> str:
+    return formats.age(words, then, now) if then else words("sites.never")
+
+
+def site_of(dag: str) -> str:
+    """The site of a DAG's id, "" for a DAG that is no site's."""
+    return dag.removeprefix(elsewhere.FOOTAGE) if dag.startswith(elsewhere.FOOTAGE) else ""
