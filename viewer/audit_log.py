@@ -63,6 +63,9 @@ ACTIONS = (
     "user_disabled",
     "user_enabled",
     "user_language",
+    "user_linked",
+    "user_bound",
+    "user_unlinked",
 )
 _AT_ONCE = 1000
 _ORDER = {name: place for place, name in enumerate(("user", "role", "cameras", "site", "camera", "from", "to"))}
@@ -117,7 +120,12 @@ def what(words: Words, row: LogRow, zone_id: str) -> str:
         if value is True:
             parts.append(words.one_of("detail", name, name))
         elif value not in ("", None, False):
-            said = words.one_of("role", str(value), str(value)) if name == "role" else _text(words, value, zone_id)
+            if name == "role":
+                said = words.one_of("role", str(value), str(value))
+            elif name == "provider":
+                said = words.one_of("not_admitted", str(value), str(value))
+            else:
+                said = _text(words, value, zone_id)
             parts.append(f"{words.one_of('detail', name, name)}: {said}")
     return " · ".join(parts)
 

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import Request, cookie_parser
+from starlette.requests import HTTPConnection, Request, cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from viewer import figures, session_watch, share, sign_in, visitor
 from viewer.database import AWAY
+from viewer.security import from_here, is_own
 from viewer.visitor import Sessions, Visitor
 from vms.catalogue.sessions import hash_of
 
 log = logging.getLogger(__name__)
 
-OPEN = figures.OPEN | {"/_stcore/health", "/favicon.png", "/favicon.ico", sign_in.PATH, session_watch.PATH}
-"""What everybody gets: whether the viewer runs, its icon, the page to sign in, and a script without secrets. Beside it
+OPEN = figures.OPEN | sign_in.PATHS | {"/_stcore/health", "/favicon.png", "/favicon.ico", session_watch.PATH}
+"""What everybody gets: whether the viewer runs, its icon, the ways to sign in, and a script without secrets. Beside it
 the page of a share and the figures for monitoring; both ask for a token of their own."""
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing; all others are for our own pages only."""
 
 _QUIET = frozenset({"/session"})
 """What a page asks by itself, which is nothing that the person does."""
@@ -47,7 +51,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         scope["headers"] = [pair for pair in scope["headers"] if pair[0].lower() != _HEADER]  # ours alone to set
-        if scope["type"] == "websocket" and not _from_here(scope):
+        if scope["type"] == "websocket" and not from_here(HTTPConnection(scope)):
             await self._refuse(scope, receive, send, away=False)
             return
         if scope["type"] == "http" and (scope["path"] in OPEN or share.PATH.fullmatch(scope["path"])):
@@ -69,6 +73,9 @@ class Gate:
         scope.setdefault("state", {}).update(visitor=person, session=token_hash)
         if scope["type"] == "websocket":
             await self._websocket(token_hash, scope, receive, send)
+            return
+        if scope["method"] not in _READING and not is_own(HTTPConnection(scope)):
+            await PlainTextResponse("Another page asked for this.\n", 403)(scope, receive, send)
             return
         if scope["path"] not in _QUIET:
             await self._touch(token_hash)
@@ -171,13 +178,6 @@ def _wants_html(scope: Scope) -> bool:
 def _is_page(scope: Scope) -> bool:
     """Whether one of Streamlit's pages is asked for."""
     return _wants_html(scope) and not scope["path"].startswith(("/m/", "/_stcore/"))
-
-
-def _from_here(scope: Scope) -> bool:
-    """Whether the page that opens this websocket is one of ours; programs that are no browser say nothing of it."""
-    headers = Headers(scope=scope)
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
 
 
 def _by_person(message: bytes | None) -> bool:

@@ -30,8 +30,8 @@ from viewer.visitor import Visitor
 from vms.catalogue import reads
 from vms.errors import ConfigError, RestoreNeeded, StoreError
 from vms.home import Home
+from vms.rights import Right
 from vms.stores import ObjectMissing, open_store
-from vms.users import Right
 
 log = logging.getLogger(__name__)
 

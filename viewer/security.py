@@ -7,9 +7,11 @@ through a name that it points at its address (DNS rebinding).
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +22,7 @@ _PROBES = frozenset({"/_stcore/health", "/healthz", "/readyz"})
 """Which machines ask, without TLS and without a secret."""
 
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_INLINE = "{inline}"
 
 
 class Guard:
@@ -45,8 +48,8 @@ class Guard:
         self._policy = "; ".join(
             (
                 "default-src 'self'",
-                # Streamlit starts with a small inline script and loads components' code from blobs
-                "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:",
+                # components' code comes from blobs; of inline scripts only those that Streamlit's page brings
+                f"script-src 'self' {_INLINE} 'wasm-unsafe-eval' blob:",
                 "style-src 'self' 'unsafe-inline'",
                 "img-src 'self' data: blob:",
                 f"media-src 'self' blob:{_STORES}",
@@ -93,6 +96,8 @@ class Guard:
                 policy = self._policy.replace(_STORES, "".join(f" {one}" for one in stores))
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "same-origin"
+                allowed = " ".join(scope.get("state", {}).get("inline", ()))
+                policy = policy.replace(f"{_INLINE} ", f"{allowed} " if allowed else "")
                 headers.setdefault("Content-Security-Policy", policy)  # our own pages have a stricter one
                 headers["Cross-Origin-Opener-Policy"] = "same-origin"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
@@ -105,6 +110,17 @@ class Guard:
 def is_local(host: str) -> bool:
     """Whether this Host header says that the page is looked at on the viewer's own machine."""
     return _name(host) in LOCAL_NAMES
+
+
+def is_own(asked: HTTPConnection) -> bool:
+    """Whether a page of ours asks, by what browsers say of where a request comes from; other programs say nothing."""
+    return asked.headers.get("sec-fetch-site", "same-origin") == "same-origin" and from_here(asked)
+
+
+def from_here(asked: HTTPConnection) -> bool:
+    """As is_own, by the origin alone: not every browser knows where a websocket comes from."""
+    origin = asked.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc.lower() == asked.headers.get("host", "").lower()
 
 
 def _name(host: str) -> str:

@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import psycopg2
 from starlette.concurrency import run_in_threadpool
@@ -22,12 +22,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from viewer import formats, visitor
+from viewer import formats, provider_sign_in, visitor
 from viewer.database import AWAY, NOBODY, Pool
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
 from viewer.plain_page import FRAME, HEADERS
+from viewer.provider_sign_in import Refused
+from viewer.security import is_own
 from vms import passwords
 from vms.catalogue import reads, sessions
+from vms.config_sign_in import SignInPolicy
 from vms.home import Home
 from vms.stack.airflow_env import airflow_pages
 
@@ -35,16 +38,11 @@ log = logging.getLogger(__name__)
 
 PATH = "/sign-in"
 _OUT = "/sign-out"
+PATHS = frozenset({PATH}) | provider_sign_in.PATHS
+"""By which people come in."""
+
 _LARGEST_FORM = 4096
 _FORM_S = 3600
-
-
-class _Refused(Exception):
-    """No session: the HTTP status and the key of its words. wait_s: how long to wait before another try."""
-
-    def __init__(self, status: int, key: str, wait_s: int = 0) -> None:
-        super().__init__(status, key, wait_s)
-        self.status, self.key, self.wait_s = status, key, wait_s
 
 
 def cookie_name(scope: MutableMapping[str, Any], port: int) -> str:
@@ -62,28 +60,30 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         try:
             form = await _form(home, request)
             token = await run_in_threadpool(_admit, pool, form, _address(request), device_of(request))
-        except _Refused as refused:
-            return _page(home, request, refused.status, refused)
+        except Refused as refused:
+            return say(request, refused)
         except (*AWAY, psycopg2.Error) as error:
             log.warning("Nobody can sign in, the catalogue does not answer: %s", error)
-            return _page(home, request, 503, _Refused(503, "media.catalogue_away"))
-        answer = RedirectResponse(_local(form.get("next", "")), 303)
-        secure = request.scope["scheme"] == "https"
+            return _page(home, request, 503, Refused(503, "media.catalogue_away"))
+        return begun(request, token, form.get("next", ""))
+
+    def begun(request: Request, token: str, target: str) -> Response:
+        answer = RedirectResponse(_local(target), 303, {"Cache-Control": "no-store"})
         answer.set_cookie(
             cookie_name(request.scope, home.viewer_port),
             token,
             max_age=int(sessions.LONGEST.total_seconds()),
             path="/",
-            secure=secure,
+            secure=request.scope["scheme"] == "https",
             httponly=True,
             samesite="lax",
         )
-        answer.headers["Cache-Control"] = "no-store"
         return answer
 
+    def say(request: Request, refused: Refused) -> Response:
+        return _page(home, request, refused.status, refused)
+
     async def leave(request: Request) -> Response:
-        if not is_own(request):
-            return PlainTextResponse("Another page asked for this.\n", 403)
         token_hash: bytes = request.state.session
         person: visitor.Visitor = request.state.visitor
 
@@ -109,6 +109,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         Route(PATH, enter, methods=["POST"]),
         Route(_OUT, leave, methods=["POST"]),
         Route("/session", still, methods=["GET"]),
+        *provider_sign_in.routes(home, pool, begun, say),
     ]
 
 
@@ -126,19 +127,19 @@ def device_of(request: Request) -> str:
 
 
 def _admit(pool: Pool, form: dict[str, str], address: str, device: str) -> str:
-    """The token of a new session. Raises _Refused, or one of AWAY."""
+    """The token of a new session. Raises Refused, or one of AWAY."""
     name, password = form.get("name", "").strip().lower()[:64], form.get("password", "")[: passwords.LONGEST]
     with pool.connection(NOBODY) as conn:
         counted = sessions.begin_try(conn, name, address)
         if counted.wait_s:
-            raise _Refused(429, "sign_in.wait", counted.wait_s)
+            raise Refused(429, "sign_in.wait", counted.wait_s)
         secret = sessions.secret_of(conn, name)
     right = passwords.is_right_now(password, secret.password)
     with pool.connection(NOBODY) as conn:
         if not right or secret.user_id is None:
             detail = {"limited": True} if counted.is_last else {}
             reads.log_view(conn, secret.name, "sign_in_failed", None, None, detail, address)
-            raise _Refused(403, "sign_in.wrong")
+            raise Refused(403, "sign_in.wrong")
         sessions.forgive(conn, name, address)
         token = sessions.begin_session(conn, secret.user_id, address, device)
         reads.log_view(conn, secret.name, "sign_in", None, None, {}, address)
@@ -146,56 +147,70 @@ def _admit(pool: Pool, form: dict[str, str], address: str, device: str) -> str:
 
 
 async def _form(home: Home, request: Request) -> dict[str, str]:
-    """The fields of a form that this viewer handed to this browser. Raises _Refused."""
+    """The fields of a form that this viewer handed to this browser. Raises Refused."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LARGEST_FORM:
-            raise _Refused(413, "sign_in.stale")
+            raise Refused(413, "sign_in.stale")
     try:
         fields = {key: values[0] for key, values in parse_qs(body.decode(), max_num_fields=10).items()}
     except ValueError:
-        raise _Refused(400, "sign_in.stale") from None
+        raise Refused(400, "sign_in.stale") from None
     nonce = request.cookies.get(_form_cookie(home), "")
     if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not is_own(request):
-        raise _Refused(403, "sign_in.stale")
+        raise Refused(403, "sign_in.stale")
     return fields
 
 
-def is_own(request: Request) -> bool:
-    """Whether a page of ours asked for it: what browsers say about where a request comes from."""
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None and site != "same-origin":
-        return False
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
-def _page(home: Home, request: Request, status: int, refused: _Refused | None = None) -> Response:
+def _page(home: Home, request: Request, status: int, refused: Refused | None = None) -> Response:
     words = _words(request)
     target = _local(request.query_params.get("next", ""))
+    provider = provider_sign_in.policy(home)
     nonce = request.cookies.get(_form_cookie(home), "") or secrets.token_urlsafe(18)
     said = ""
     if refused:
         minutes = formats.number(words, -(-refused.wait_s // 60))
-        said = f'<p class="said" role="alert">{html.escape(words(refused.key, minutes=minutes))}</p>'
+        text = words(refused.key, minutes=minutes, provider=_label(words, provider))
+        said = f'<p class="said" role="alert">{html.escape(text)}</p>'
     others = " ".join(
         f'<a href="{PATH}?lang={lang}&amp;next={quote(target, safe="")}" lang="{lang}">{html.escape(name)}</a>'
         for lang, name in LANGUAGE_NAMES.items()
         if lang != words.lang
     )
-    action = f"{PATH}?lang={words.lang}&amp;next={quote(target, safe='')}"
-    body = _FORM.format(
-        said=said,
-        others=others,
-        action=action,
+    wanted = f"?lang={words.lang}&amp;next={quote(target, safe='')}"
+    form = _FORM.format(
+        action=f"{PATH}{wanted}",
         seal=_seal(home, nonce),
         next=html.escape(target, quote=True),
-        title=html.escape(words("sign_in.title")),
-        subtitle=html.escape(words("app.subtitle")),
+        focus="" if provider else " autofocus",
         name=html.escape(words("sign_in.name")),
         password=html.escape(words("sign_in.password")),
         button=html.escape(words("sign_in.button")),
         help=html.escape(words("sign_in.help")),
+    )
+    if provider:
+        left = "out" in request.query_params
+        form = _BY_PROVIDER.format(
+            start=f"{provider_sign_in.START}{wanted}",
+            by_provider=html.escape(words("sign_in.by_provider", provider=_label(words, provider))),
+            out=_LEFT.format(
+                out=provider_sign_in.OUT,
+                left=html.escape(words("sign_in.left")),
+                text=html.escape(words("sign_in.leave_provider", provider=_label(words, provider))),
+            )
+            if left
+            else "",
+            open=" open" if refused and refused.key == "sign_in.wrong" else "",
+            local=html.escape(words("sign_in.local")),
+            form=form,
+        )
+    body = _BODY.format(
+        said=said,
+        others=others,
+        form=form,
+        title=html.escape(words("sign_in.title")),
+        subtitle=html.escape(words("app.subtitle")),
     )
     head = f"<title>{html.escape(words('sign_in.title'))}</title>"
     more = {"Retry-After": str(refused.wait_s)} if refused and refused.wait_s else {}
@@ -256,11 +271,22 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-_FORM = """<img src="/favicon.png" alt="" width="44" height="44"><h1>{title}</h1><p class="sub">{subtitle}</p>{said}
-<form method="post" action="{action}"><input type="hidden" name="form" value="{seal}">
+def _label(words: Words, provider: SignInPolicy | None) -> str:
+    return (provider.label if provider else "") or words("sign_in.provider")
+
+
+_BODY = """<img src="/favicon.png" alt="" width="44" height="44"><h1>{title}</h1><p class="sub">{subtitle}</p>{said}
+{form}<nav>{others}</nav>"""
+
+_FORM = """<form method="post" action="{action}"><input type="hidden" name="form" value="{seal}">
 <input type="hidden" name="next" value="{next}">
 <label for="name">{name}</label><input id="name" name="name" autocomplete="username" autocapitalize="none"
- spellcheck="false" maxlength="64" required autofocus>
+ spellcheck="false" maxlength="64" required{focus}>
 <label for="password">{password}</label><input id="password" name="password" type="password" maxlength="200"
  autocomplete="current-password" required><button>{button}</button></form>
-<p class="help">{help}</p><nav>{others}</nav>"""
+<p class="help">{help}</p>"""
+
+_BY_PROVIDER = """<a class="main" href="{start}">{by_provider}</a>{out}
+<details{open}><summary>{local}</summary>{form}</details>"""
+
+_LEFT = """<p class="help">{left} <a href="{out}">{text}</a></p>"""

@@ -15,7 +15,7 @@ import streamlit as st
 from viewer import database
 from viewer.database import AWAY, NOBODY, Pool
 from vms.catalogue import sessions
-from vms.users import RIGHTS, Right
+from vms.rights import RIGHTS, Right
 
 HEADER = "x-vms-session"
 """Set by the gate and by nobody else (see viewer.gate): the hash of the session, in hex, and from where it comes."""

@@ -33,6 +33,7 @@ from vms.config_model import (
     StoreConfig,
 )
 from vms.config_retention import too_long_retentions
+from vms.config_sign_in import SignInPolicy, SignInSection, sign_in_policy
 from vms.config_stores import OptionMistake, browsers, lock_outlasts, store_options
 from vms.config_values import did_you_mean, store_folder, store_url
 from vms.config_wording import explain, found_text, unknown_key
@@ -51,6 +52,7 @@ TOP_KEYS = (
     "backup",
     "exports",
     "alerts",
+    "sign_in",
     "sites",
 )
 
@@ -110,6 +112,7 @@ class _Check:
         self.backup = self._backup()
         self.exports = self._exports()
         self.alerts = self._alerts()
+        self.sign_in = self._sign_in()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
@@ -157,6 +160,7 @@ class _Check:
             backup=self.backup,
             exports=self.exports,
             alerts=self.alerts,
+            sign_in=self.sign_in,
         )
 
     def _company(self) -> str:
@@ -238,6 +242,15 @@ class _Check:
         mistakes.extend(alert_mistakes(located, policy, [_id_of(one) for one in self.document.sites]))
         self.beside.extend(mistakes)
         return AlertPolicy(wrong=True) if mistakes else policy
+
+    def _sign_in(self) -> SignInPolicy | None:
+        """A mistake is told beside the sites, and nobody gets in by the provider until it is mended."""
+        located = self.document.sections.get("sign_in")
+        if located is None or located.data is None:
+            return None
+        section, mistakes = self._validate(SignInSection, located, "sign_in")
+        self.beside.extend(mistakes)
+        return sign_in_policy(section) if section is not None and not mistakes else None
 
     def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
         named: _Named[Any] = _Named({}, {})

@@ -10,6 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from vms.config_alerts import NO_ALERTS, AlertPolicy
+from vms.config_sign_in import SignInPolicy
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 from vms.uplink import UNLIMITED, Uplink
@@ -164,7 +165,10 @@ class SiteError:
 
 @dataclass(frozen=True)
 class Config:
-    """All that sites.yaml says. errors: sites that are left out, each with its message."""
+    """All that sites.yaml says. errors: sites that are left out, each with its message.
+
+    sign_in: None where people sign in with a password only.
+    """
 
     company: str
     sites: tuple[Site, ...]
@@ -176,6 +180,7 @@ class Config:
     backup: BackupPolicy = BackupPolicy()
     exports: ExportPolicy = ExportPolicy()
     alerts: AlertPolicy = NO_ALERTS
+    sign_in: SignInPolicy | None = None
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

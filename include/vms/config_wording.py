@@ -24,7 +24,9 @@ def explain(detail: Any, kind: type[schema.Section]) -> str:
     if code == "missing":
         return "this key is missing."
     if code == "value_error":
-        secret = loc[-1:] in (("url",), ("conn_id",)) or "targets" in loc  # a password must not end up in a log
+        secret = (
+            loc[-1:] in (("url",), ("conn_id",), ("client_id",), ("client_secret",)) or "targets" in loc
+        )  # a password must not end up in a log
         return f"{context['error']}" if secret else f"{shown}; {context['error']}"
     if code == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"])

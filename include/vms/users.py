@@ -1,34 +1,15 @@
-"""Who may do what in the viewer: roles and their rights, and the first administrator of an installation."""
+"""The first administrator of an installation, and where passwords lie that were made up."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
 
 from vms import passwords
 from vms.catalogue import users
 from vms.catalogue.connection import connect
 from vms.home import Home
-
-Role = Literal["administrator", "investigator", "viewer", "auditor"]
-Right = Literal["view", "export", "hold", "release", "retry", "log"]
-"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold. retry: have files that could
-not be archived tried again.
-
-log: read who did what. Auditors read it and see no footage.
-"""
-
-RIGHTS: dict[str, frozenset[Right]] = {
-    "administrator": frozenset(get_args(Right)),
-    "investigator": frozenset({"view", "export", "hold", "retry"}),
-    "viewer": frozenset({"view"}),
-    "auditor": frozenset({"log"}),
-}
-
-EVERYWHERE = frozenset({"administrator", "auditor"})
-"""Roles that see every site without a grant."""
 
 FIRST = "admin"
 _FIRST_PASSWORD = "viewer_admin"  # noqa: S105 - the name of a secret, not the secret

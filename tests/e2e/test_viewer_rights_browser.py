@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 from contextlib import closing
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -60,6 +62,112 @@ def test_a_grant_that_is_taken_back_closes_the_page(viewer: Viewer, browser: Any
     with closing(owner(home)) as conn:
         users.revoke(conn, "budi", [("ho", "")], "test")
     page.wait_for_url(re.compile("/sign-in"))
+
+
+def test_a_right_that_ends_while_footage_plays_ends_the_footage(viewer: Viewer, browser: Any) -> None:
+    home = viewer.world.home
+    page = new_page(browser, viewer, person=sign_in(home, "budi", "viewer", [("ho", "lobby")]), locale="en-GB")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/m/" in request.url else None)
+    page.goto(f"{viewer.url}/watch?camera=ho/lobby&at=2026-01-31T08:00:01")
+    video = page.locator(".tile video")
+    eventually(lambda: video.evaluate("video => video.videoWidth === 320"))
+    page.keyboard.press(" ")
+    eventually(lambda: video.evaluate("video => video.currentTime > 1.5"))
+    link = asked[-1]
+    assert page.request.get(link).status in (200, 206)
+    with closing(owner(home)) as conn:
+        users.revoke(conn, "budi", [("ho", "lobby")], "test")
+    page.wait_for_url(re.compile("/sign-in"))
+    assert page.locator("video").count() == 0
+    assert page.request.get(link).status == 401
+
+
+def test_nothing_that_is_put_into_a_page_runs(viewer: Viewer, browser: Any) -> None:
+    """Texts are escaped; and should one ever not be, the page's policy lets no script run that it did not bring."""
+    page = new_page(browser, viewer, locale="en-GB")
+    refused: list[str] = []
+    page.on("console", lambda told: refused.append(told.text) if "Content Security Policy" in told.text else None)
+    for path in ("find", "watch", "sites", "coverage", "exports", "holds", "alerts", "log", "account"):
+        answer = page.goto(f"{viewer.url}/{path}")
+        policy = answer.header_value("content-security-policy")
+        (scripts,) = [one for one in policy.split("; ") if one.startswith("script-src")]
+        assert "'unsafe-inline'" not in scripts
+        assert "'unsafe-eval'" not in scripts
+        page.wait_for_selector(".account .who")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("window.hacked") is None, path
+    assert refused == [], "what the pages themselves need is allowed"
+    page.evaluate(
+        """() => new Promise(done => {
+            document.addEventListener('securitypolicyviolation', done, { once: true });
+            document.body.insertAdjacentHTML('beforeend', '<img src="/none" onerror="window.hacked = 1">');
+        })"""
+    )
+    assert page.evaluate("window.hacked") is None
+
+
+def test_paths_lead_nowhere_else_and_other_sites_do_nothing(viewer: Viewer, browser: Any) -> None:
+    home, person = viewer.world.home, viewer.person
+    secret = home.secret("viewer_form")
+    host = viewer.url.removeprefix("http://")
+    cookie = f"vms_{host.rpartition(':')[2]}={person.token}"
+    climbs = ("../" * 12 + "etc/passwd", "..%2f" * 12 + "etc%2fpasswd", "%2e%2e/" * 12 + "etc/passwd")
+    climbs += (
+        f"..{home.secrets}/viewer_form",
+        f"/{home.secrets}/viewer_form",
+        "..\\..\\etc\\passwd",
+        "%00",
+        "a%0d%0aX:y",
+    )
+    rooms = (
+        "",
+        "m/",
+        "m/export/",
+        "share/",
+        "static/",
+        "media/",
+        "component/",
+        "api/watch/",
+        "_stcore/",
+        "app/static/",
+    )
+    with closing(http.client.HTTPConnection(host, timeout=60)) as line:
+        for room in rooms:
+            for climb in climbs:
+                line.putrequest("GET", f"/{room}{climb}", skip_host=True)
+                for name, value in (("Host", host), ("Cookie", cookie), ("Accept", "*/*")):
+                    line.putheader(name, value)
+                line.endheaders()
+                answer = line.getresponse()
+                body = answer.read().decode("utf-8", "replace")
+                assert "root:" not in body, (room, climb)
+                assert secret not in body, (room, climb)
+                assert answer.status < 500, (room, climb)
+        for headers in ({}, {"Cookie": cookie, "Origin": "http://evil.example"}):
+            up = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+            line.request(
+                "GET", "/_stcore/stream", headers=up | {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} | headers
+            )
+            answer = line.getresponse()
+            assert (answer.status, answer.read()) == (403, b""), headers
+    page = new_page(browser, viewer, locale="en-GB")
+    page.goto(viewer.url)
+    page.wait_for_selector(".card")
+    evil = page.context.new_page()
+    evil.route("http://evil.example/**", lambda route: route.fulfill(body=EVIL, content_type="text/html"))
+    for path in ("/sign-out", "/sign-in", "/api/watch/snapshot?camera=ho/lobby&at=1", "/_stcore/upload_file/a/b"):
+        evil.goto(f"http://evil.example/?{quote(viewer.url + path, safe='')}", wait_until="commit")
+        evil.wait_for_url(re.compile(re.escape(host)))
+    page.reload()
+    page.wait_for_selector(".card")
+    with closing(owner(home)) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM view_log WHERE action IN ('sign_out', 'sign_in', 'snapshot')")
+        assert cursor.fetchone() == (0,)
+
+
+EVIL = """<form method="post"><input name="name" value="admin"></form><script>
+document.forms[0].action = decodeURIComponent(location.search.slice(1)); document.forms[0].submit();</script>"""
 
 
 def test_held_by_one_and_released_by_another(viewer: Viewer, browser: Any) -> None:

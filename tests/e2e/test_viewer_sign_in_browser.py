@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import closing
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from browser_world import NEEDS_BROWSER, Viewer, new_page
+from oidc_provider import CLIENT, SECRET, served_provider
 from viewer_world import PASSWORD, add_user, eventually, owner, sign_in
 from vms.catalogue import sessions, users
 
@@ -133,4 +135,45 @@ def test_a_person_changes_their_own_password_and_signs_out_everywhere(viewer: Vi
     desk.get_by_test_id("stPopoverBody").get_by_role("button", name="Sign out everywhere").click()
     for page in (desk, phone):
         page.wait_for_url(re.compile("/sign-in"))
+        assert page.errors == []
+
+
+def test_in_by_the_company_and_out_of_both(viewer: Viewer, browser: Any) -> None:
+    """The provider is another site to the browser, so cookies must survive the way there and back."""
+    home = viewer.world.home
+    with served_provider() as provider:
+        provider.backs.add(f"{viewer.url}/sign-in/back")
+        provider.people["b-1"] = {"preferred_username": "budi", "groups": ["security"]}
+        entry = {"company_login": {"conn_type": "oidc", "login": CLIENT, "password": SECRET}}
+        home.connections.write_text(json.dumps(entry))
+        home.connections.chmod(0o600)
+        home.sites_file.write_text(
+            f"{home.sites_file.read_text()}sign_in:\n  issuer: {provider.issuer}\n  conn_id: company_login\n"
+            "  label: PT Uji\n  create: true\n  roles: {investigator: [security]}\n  sees: [makassar]\n"
+        )
+        page = new_page(browser, viewer, width=360, signed_in=False, locale="id-ID")
+        page.goto(f"{viewer.url}/?site=makassar&from=2026-01-31")
+        page.get_by_role("link", name="Masuk dengan PT Uji").click()
+        page.get_by_role("link", name="b-1").click()
+        page.wait_for_url(re.compile("site=makassar"))
+        page.wait_for_selector(".card")
+        assert page.locator(".card").count() == 1
+        page.locator(".account .who").click()
+        page.get_by_text("tidak ada kata sandi yang diganti di sini").wait_for()
+        page.locator(".account .out").click()
+        page.get_by_role("link", name="Keluar juga dari PT Uji").click()
+        page.get_by_role("heading", name="Signed out of the company").wait_for()
+        page.get_by_role("link", name="back").click()
+        page.get_by_role("link", name="Masuk dengan PT Uji").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+        with closing(owner(home)) as conn:
+            users.set_disabled(conn, "budi", datetime.now(UTC), "test")
+        page.get_by_role("link", name="Masuk dengan PT Uji").click()
+        page.get_by_role("link", name="b-1").click()
+        page.get_by_role("alert").get_by_text("belum punya akses di sini").wait_for()
+        add_user(home, "rina", "viewer")
+        page.get_by_text("Pakai kata sandi").click()
+        _fill(page, "rina", PASSWORD)
+        page.wait_for_selector(".card")
         assert page.errors == []

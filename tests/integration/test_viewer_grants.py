@@ -38,6 +38,7 @@ OPEN_TO_ALL = {
     "viewer_user": "read to sign in, never shown",
     "viewer_session": "read to sign in, never shown",
     "viewer_grant": "read to sign in, never shown",
+    "viewer_identity": "read to sign in, never shown",
     "sign_in_try": "read to sign in, never shown",
 }
 

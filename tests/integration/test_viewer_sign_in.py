@@ -61,6 +61,7 @@ def client(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
             *sign_in.routes(home, pool),
             Route("/", page),
             Route("/static/index.js", page),
+            Route("/change", page, methods=["POST", "PUT", "PATCH", "DELETE"]),
             Route("/_stcore/health", lambda _: JSONResponse("ok")),
             WebSocketRoute("/_stcore/stream", echo),
         ],
@@ -140,6 +141,19 @@ def test_signing_in_and_out(client: TestClient, home: Home) -> None:
     client.cookies.set("vms_5000", token)
     assert client.get("/").status_code == 401, "the cookie alone, kept by somebody, opens nothing"
     assert _log(home) == [("sari", "sign_in", ADDRESS, {}), ("sari", "sign_out", ADDRESS, {})]
+
+
+def test_no_other_page_changes_anything_by_any_route(client: TestClient, home: Home) -> None:
+    """Held by the gate, so also for routes that are yet to come."""
+    client.cookies.set("vms_5000", signed_in(home).token)
+    theirs = [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:5001"}]
+    theirs += [{"Sec-Fetch-Site": site} for site in ("cross-site", "same-site", "none")]
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        for headers in theirs:
+            assert client.request(method, "/change", headers=headers).status_code == 403, (method, headers)
+        assert client.request(method, "/change").status_code == 200
+        own = {"Origin": "http://127.0.0.1:5000", "Sec-Fetch-Site": "same-origin"}
+        assert client.request(method, "/change", headers=own).status_code == 200
 
 
 def test_a_wrong_name_and_a_wrong_password_are_told_alike(

@@ -15,7 +15,7 @@ from viewer.database import AWAY
 from viewer.i18n import Words
 from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, find, holds, operations, sites, watch
 from viewer.visitor import Visitor
-from vms.users import Right
+from vms.rights import Right
 
 Draw = Callable[[Words, frame.Goto], None]
 

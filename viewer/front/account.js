@@ -6,7 +6,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const answer = await fetch("/sign-out", { method: "POST", redirect: "manual" });
       if (answer.type === "opaqueredirect" || answer.status === 401) {
         document.body.style.visibility = "hidden";
-        location.replace(`/sign-in?lang=${data.lang}`);
+        location.replace(`/sign-in?lang=${data.lang}&out=1`);
       }
     } catch { /* the viewer is away; nothing has ended, and the button is still there */ }
   };

@@ -33,6 +33,7 @@ def draw(words: Words, _goto: frame.Goto) -> None:
         sites = () if person.sees_everything else tuple(site.name for site in reads_sites.list_sites(conn))
     with database.pool().connection(NOBODY) as conn:
         open_now = sessions.own_sessions(conn, person.user_id)
+        has_password = sessions.secret_of(conn, person.name).password is not None
     st.html(f'<h1 class="pagetitle">{escape(words("app.account"))}</h1>')
     said = st.session_state.pop("a.said", None)
     if said:
@@ -44,7 +45,10 @@ def draw(words: Words, _goto: frame.Goto) -> None:
     )
     with st.container(width=640):
         _language(words, person)
-        _password(words, person)
+        if has_password:
+            _password(words, person)
+        else:
+            st.caption(words("account.password.none"))
         _sessions(words, person, open_now)
 
 

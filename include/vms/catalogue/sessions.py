@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -77,6 +78,15 @@ class Secret:
     user_id: int | None
     name: str
     password: str | None
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Whom the provider let in: user_id, and the name here. how: "in", else why not (see v0018_identities.sql)."""
+
+    user_id: int | None
+    name: str | None
+    how: str
 
 
 def hash_of(token: str) -> bytes:
@@ -176,6 +186,29 @@ def secret_of(conn: Connection, name: str) -> Secret:
     if found is None:
         return Secret(None, "", None)
     return Secret(found[0] if found[3] is None else None, found[1], found[2])
+
+
+def enter_by_provider(
+    conn: Connection,
+    issuer: str,
+    subject: str,
+    name: str,
+    role: str,
+    address: str,
+    *,
+    may_make: bool = False,
+    everywhere: bool = False,
+    sees: Sequence[tuple[str, str]] = (),
+) -> Entered:
+    """Who it is that the provider vouches for, as its subject, under this name, with this role ("" for none).
+
+    may_make: make an account for who has none, which sees everywhere or these (site, camera) ids. Written into the log.
+    """
+    places = [f"{site}/{camera}" if camera else site for site, camera in sees]
+    values = (issuer, subject, name, role or None, may_make, everywhere, places, address)
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT * FROM enter_by_provider(%s, %s, %s, %s, %s, %s, %s, %s)", values)
+        return Entered(*(cursor.fetchone() or (None, None, "")))
 
 
 def begin_try(conn: Connection, name: str, address: str) -> Try:

@@ -18,7 +18,7 @@ from psycopg2.extras import Json
 from vms.catalogue.connection import Connection, fetch_all
 from vms.errors import UserError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}\Z")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}\Z")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class UserRow:
     """One user. sessions: how many are open. last_seen: when one of them last did something. Times are UTC.
 
     everywhere: sees every site; else sees grants: (site, camera) ids, camera "" for all of the site.
+    has_password: and may sign in with it. provider: whether the identity provider may let them in: "" no, "awaited" as
+    soon as somebody comes under this name, else the issuer that knows them.
     """
 
     user_id: int
@@ -37,6 +39,8 @@ class UserRow:
     sessions: int
     last_seen: datetime | None
     everywhere: bool
+    has_password: bool
+    provider: str
     grants: tuple[tuple[str, str], ...]
 
 
@@ -45,8 +49,10 @@ def list_users(conn: Connection) -> list[UserRow]:
     found = fetch_all(
         conn,
         "SELECT u.user_id, u.name, u.role, u.made_at, u.made_by, u.disabled_at, count(s.user_id), max(s.seen_at),"
-        " u.everywhere FROM viewer_user u LEFT JOIN viewer_session s USING (user_id)"
-        " GROUP BY u.user_id ORDER BY u.name",
+        " u.everywhere, u.password IS NOT NULL,"
+        " CASE WHEN i.user_id IS NULL THEN '' ELSE coalesce(i.issuer, 'awaited') END"
+        " FROM viewer_user u LEFT JOIN viewer_session s USING (user_id) LEFT JOIN viewer_identity i USING (user_id)"
+        " GROUP BY u.user_id, i.user_id ORDER BY u.name",
         [],
     )
     granted = fetch_all(
@@ -67,21 +73,21 @@ def add_user(
     conn: Connection,
     name: str,
     role: str,
-    password: str,
+    password: str | None,
     who: str,
     now: datetime,
     *,
     everywhere: bool = False,
     sees: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Make a user. password: as vms.passwords.hashed gives it. sees: as of `grant`.
+    """Make a user. password: as vms.passwords.hashed gives it; None: the provider lets them in. sees: as of `grant`.
 
     Raises UserError for a name that is none or is taken, and as `grant` does.
     """
     if not _NAME.match(name):
         raise UserError(
             f"{name!r} is no name for a user.",
-            "Up to 40 small letters, digits, dots, dashes and underscores, a letter or digit first.",
+            "Up to 64 small letters, digits, dots, dashes, underscores and @, a letter or digit first.",
         )
     try:
         with conn, conn.cursor() as cursor:
@@ -93,6 +99,8 @@ def add_user(
             (user_id,) = cursor.fetchone() or (0,)
             _log(cursor, who, "user_added", {"user": name, "role": role, "everywhere": everywhere})
             _add_grants(cursor, user_id, name, sees, who)
+            if password is None:
+                _await(cursor, user_id, name, who)
     except UniqueViolation:
         raise UserError(f"There is a user {name} already.", "`vms users list` shows them.") from None
 
@@ -129,6 +137,33 @@ def set_disabled(conn: Connection, name: str, disabled_at: datetime | None, who:
         _require_administrator(cursor)
         _end_sessions(cursor, user_id)
         _log(cursor, who, "user_disabled" if disabled_at else "user_enabled", {"user": name})
+
+
+def link(conn: Connection, name: str, who: str) -> None:
+    """Let the identity provider vouch for a user: who comes next under this name is meant, for ever. What they have
+    open ends. Raises UserError when there is no such user."""
+    with conn, conn.cursor() as cursor:
+        user_id = _lock(cursor, name)
+        _await(cursor, user_id, name, who)
+        _end_sessions(cursor, user_id)
+
+
+def unlink(conn: Connection, name: str, who: str) -> None:
+    """The provider does not vouch for this user any more; what they have open ends. Raises UserError when it never
+    did, or when there is no such user."""
+    with conn, conn.cursor() as cursor:
+        user_id = _lock(cursor, name)
+        cursor.execute("DELETE FROM viewer_identity WHERE user_id = %s", (user_id,))
+        if not cursor.rowcount:
+            raise UserError(f"{name} does not sign in by the provider.", "`vms users list` shows who does.")
+        _end_sessions(cursor, user_id)
+        _log(cursor, who, "user_unlinked", {"user": name})
+
+
+def _await(cursor: Cursor, user_id: int, name: str, who: str) -> None:
+    cursor.execute("DELETE FROM viewer_identity WHERE user_id = %s", (user_id,))
+    cursor.execute("INSERT INTO viewer_identity (user_id, made) VALUES (%s, false)", (user_id,))
+    _log(cursor, who, "user_linked", {"user": name})
 
 
 def grant(conn: Connection, name: str, sites: Sequence[tuple[str, str]], who: str, *, everywhere: bool = False) -> None:

@@ -33,6 +33,7 @@ def examine(home: Home, seen: Overview) -> Iterator[Finding]:
     """All findings, one after the other."""
     config, problem = _config(home)
     yield from _page(home, seen)
+    yield from _sign_in(config)
     yield from _nothing_appears(home, seen, config, problem)
     yield from storage(home, seen, config)
     yield from upload(home, seen, config)
@@ -78,6 +79,22 @@ def _page(home: Home, seen: Overview) -> Iterator[Finding]:
         f" this machine only{'' if home.place.is_loopback else f', the viewer on {home.place.host}'}."
         f" From another machine: ssh -L {home.viewer_port}:127.0.0.1:{home.viewer_port} USER@{platform.node()}",
     )
+
+
+def _sign_in(config: Config | None) -> Iterator[Finding]:
+    """Whether people can come in by the identity provider, where there is one."""
+    if config is None or config.sign_in is None:
+        return
+    from vms.identity_provider import Provider  # only where it is used: it takes a while to load
+
+    try:
+        Provider(config.sign_in).check()
+    except VmsError as error:
+        yield Finding("Signing in", False, error.message, error.remedy)
+    else:
+        yield Finding(
+            "Signing in", True, f"The identity provider {config.sign_in.issuer} answers, and is the right one."
+        )
 
 
 def _nothing_appears(home: Home, seen: Overview, config: Config | None, problem: Finding | None) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from vms.cli.retention import who
 from vms.cli.wording import new_console, plain, utc_text
 from vms.errors import UserError
 from vms.home import Home, from_environment
-from vms.users import EVERYWHERE, RIGHTS, Role
+from vms.rights import EVERYWHERE, RIGHTS, Role
 
 app = typer.Typer(help="Who may sign in to the viewer.", no_args_is_help=True)
 
@@ -51,14 +51,19 @@ def add(
     camera: _Cameras = None,
     everywhere: _Everywhere = False,
     make_up: _MadeUp = False,
+    provider: Annotated[
+        bool, typer.Option("--provider", help="No password: the identity provider of sites.yaml lets them in.")
+    ] = False,
 ) -> None:
     """Let somebody sign in, and see these sites. The password is asked for, or read from the standard input."""
+    if provider and make_up:
+        raise typer.BadParameter("Either the provider lets them in or a password; leave out one.")
     home = from_environment()
     places = _places(site, camera)
     everywhere = everywhere or role in EVERYWHERE
     with _opened(home) as conn:
-        password = _password(name, make_up=make_up)
-        hashed, now = passwords.hashed(password), datetime.now(UTC)
+        password = None if provider else _password(name, make_up=make_up)
+        hashed, now = passwords.hashed(password) if password else None, datetime.now(UTC)
         kept.add_user(conn, name, role, hashed, who(), now, everywhere=everywhere, sees=places)
     sees = "everything" if everywhere else _names(places) or "nothing yet (`vms users grant`)"
     new_console().print(f"{plain(name)} may sign in as {role} and sees {plain(sees)}.")
@@ -76,14 +81,16 @@ def list_all(as_json: _Json = False) -> None:
             sys.stdout.write(json.dumps(asdict(row) | times, ensure_ascii=False) + "\n")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("user", "role", "sees", "made (UTC)", "by", "sessions", "last seen (UTC)", "state"):
+    for title in ("user", "role", "sees", "made (UTC)", "by", "sessions", "last seen (UTC)", "signs in by", "state"):
         table.add_column(title)
     for row in rows:
         seen = f"{row.last_seen:%Y-%m-%d %H:%M}" if row.last_seen else ""
         state = f"disabled {row.disabled_at:%Y-%m-%d}" if row.disabled_at else ""
         made = f"{row.made_at:%Y-%m-%d}"
         sees = "everything" if row.everywhere else _names(row.grants) or "nothing"
-        table.add_row(row.name, row.role, plain(sees), made, plain(row.made_by), str(row.sessions), seen, state)
+        table.add_row(
+            row.name, row.role, plain(sees), made, plain(row.made_by), str(row.sessions), seen, _ways(row), state
+        )
     new_console().print(table if rows else "There is no user yet; `vms up` makes the first administrator.")
 
 
@@ -126,6 +133,22 @@ def revoke(name: _Name, site: _Sites = None, camera: _Cameras = None, everywhere
 
 
 @app.command()
+def link(name: _Name) -> None:
+    """Let the identity provider let a user in: whoever comes next under this name there is them, for ever."""
+    with _opened(from_environment()) as conn:
+        kept.link(conn, name, who())
+    new_console().print(f"The provider may let {plain(name)} in; what they had open has ended.")
+
+
+@app.command()
+def unlink(name: _Name) -> None:
+    """The identity provider does not let a user in any more. What they have open ends at once."""
+    with _opened(from_environment()) as conn:
+        kept.unlink(conn, name, who())
+    new_console().print(f"The provider does not let {plain(name)} in any more; what they had open has ended.")
+
+
+@app.command()
 def disable(name: _Name) -> None:
     """Shut a user out. What they have open ends at once."""
     with _opened(from_environment()) as conn:
@@ -154,6 +177,11 @@ def _some(sites: list[str] | None, cameras: list[str] | None, *, everywhere: boo
     if not places and not everywhere:
         raise typer.BadParameter("Say what: --site, --camera or --everywhere.")
     return places
+
+
+def _ways(row: kept.UserRow) -> str:
+    provider = {"": "", "awaited": "provider (not yet)"}.get(row.provider, "provider")
+    return ", ".join(filter(None, ("password" if row.has_password else "", provider))) or "nothing"
 
 
 def _names(places: Sequence[tuple[str, str]]) -> str:

@@ -35,8 +35,8 @@ from vms.exports.folder import Asked, Folder
 from vms.exports.making import CLIP_BYTES_PER_S, KEPT, SPARE_BYTES, What, make
 from vms.exports.policy import policy_of
 from vms.home import Home, from_environment
+from vms.rights import RIGHTS
 from vms.steps.export import Exported
-from vms.users import RIGHTS
 from vms.video.ffmpeg import Stopped
 from vms.wording import size_text, utc_text
 
