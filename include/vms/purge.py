@@ -21,7 +21,16 @@ from vms.catalogue.holds import while_purging
 from vms.catalogue.orders import Place
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.purge_plans import PurgePlan
-from vms.catalogue.purging import MarkedCopy, close, leftovers, mark, open_items, unmark
+from vms.catalogue.purging import (
+    MarkedCopy,
+    close,
+    close_leftover,
+    leftovers,
+    mark,
+    open_items,
+    spoiled_leftovers,
+    unmark,
+)
 from vms.config import Config
 from vms.errors import CatalogueError, ConfigError, StoreError, StoreUnreachable, VmsError, WrongStore
 from vms.model import RunRef, StoreTarget
@@ -140,6 +149,7 @@ def apply_in_store(
             gone += _delete(conn, actor, store.store_id, opened, marked, aside)
         done += len(places)
         report(f"{store.name}: {done} copies looked at, {gone} deleted")
+    _purge_spoiled(conn, actor, store.store_id, opened, aside, report)
     return StoreOutcome(store.name, gone, done - gone)
 
 
@@ -243,6 +253,20 @@ def _finish_leftovers(conn: Connection, actor: Actor, store_id: int, opened: Sto
         gone += finished
         if not finished and not held:
             return gone
+
+
+def _purge_spoiled(conn: Connection, actor: Actor, store_id: int, opened: Store, aside: bool, report: Report) -> None:
+    """Damaged objects beside repaired copies go after them. Each row is closed when its object is gone, so that a stop
+    in between is finished by the next run; what the store keeps locked stays listed."""
+    take = opened.set_aside if aside and isinstance(opened, SetsAside) else opened.delete
+    with while_purging(conn):
+        due = spoiled_leftovers(conn, store_id)
+        gone = set(take([key for _, key in due])) if due else set()
+        for known, key in due:
+            if key in gone:
+                close_leftover(conn, actor, store_id, known, key)
+    if due:
+        report(f"{opened.name}: {len(gone)} of {len(due)} damaged objects that had been repaired are deleted")
 
 
 def _delete(

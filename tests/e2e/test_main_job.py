@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -48,6 +50,31 @@ def test_every_service_runs(stack: Stack) -> None:
     states = {service["name"]: service["state"] for service in stack.status()["services"]}
     assert states.keys() >= {"postgres", "airflow-api", "airflow-scheduler", "airflow-dag-processor", "viewer"}
     assert set(states.values()) == {"ready"}
+
+
+def test_what_is_told_to_machines_and_helpers_is_whole_and_holds_no_secret(stack: Stack, tmp_path: Path) -> None:
+    secrets = {path.name: path.read_text().strip() for path in (stack.home / "secrets").iterdir() if path.is_file()}
+    asked = stack.vms("support-bundle", "--to", str(tmp_path / "bundle.zip"))
+    assert "Not in it" not in asked.stderr, asked.stderr
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
+        parts = {name: bundle.read(name).decode() for name in bundle.namelist()}
+    told = json.loads(parts["airflow.json"])
+    assert {"footage_ho", "retention"} <= {one["dag_id"] for one in told["dags"]}
+    assert "footage_ho" in {one["dag_id"] for one in told["runs"]}
+    assert {"logs/viewer.log", "logs/airflow-scheduler.log", "doctor.json", "sites.yaml"} <= parts.keys()
+    text = "\n".join(parts.values())
+    assert not [name for name, secret in secrets.items() if len(secret) > 3 and secret in text]
+
+    assert httpx.get(f"{stack.viewer_url}/readyz").status_code == 200
+    assert httpx.get(f"{stack.viewer_url}/metrics").status_code == 401
+    token = (stack.home / "secrets" / "metrics_token").read_text()
+    figures = httpx.get(f"{stack.viewer_url}/metrics", headers={"Authorization": f"Bearer {token}"}).text
+    assert 'vms_service_up{service="airflow-scheduler"} 1.0' in figures
+    assert 'vms_site_stage_seconds{site="ho",stage="compress"}' in figures
+    known = {one["id"] for one in stack.recordings()}
+    logs = (stack.home / "logs" / "airflow").rglob("*compress*/**/*.log")
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    assert {one["recording"] for one in lines if "recording" in one} & known
 
 
 def test_the_hash_chain_holds_from_source_to_copy(stack: Stack) -> None:

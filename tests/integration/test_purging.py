@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -20,8 +21,10 @@ import pytest
 import weed
 from catalogue_world import ask, events, opened, picture
 from purge_world import PURGE_RUN, PurgeWorld, a_world
+from vms import purge
 from vms.catalogue import dead_months, expired, holds, purge_facts, purge_plans
 from vms.catalogue.expired import older_than
+from vms.catalogue.lost import note_stray_object
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError, ConfigError, StoreError, WrongStore
 from vms.hold_stores import hold_in_stores
@@ -73,6 +76,60 @@ def test_what_has_expired_goes_and_its_plan_lineage_and_days_tell_of_it(world: P
     assert days[0][:2] == (2, 3)
     assert days[0][2] == 600 - 1
     assert prove(world.conn, made.plan_id) == []
+
+
+def test_a_damaged_object_beside_its_repaired_copy_goes_with_it_and_not_before_nor_under_a_hold(
+    world: PurgeWorld, tmp_path: Path
+) -> None:
+    old, held, young = world.archive(1, 210)[0], world.archive(1, 211, camera="gate")[0], world.archive(1, 20)[0]
+    with world.conn.cursor() as cursor:
+        cursor.execute("SELECT recording_id, key FROM copy WHERE part = 0")
+        damaged = dict(cursor.fetchall())
+        for number, key in damaged.items():
+            good = key.replace(".mp4", ".r1.mp4")
+            (tmp_path / "good").write_bytes(b"good")
+            digest = hashlib.sha256(b"good").hexdigest()
+            world.stores["nas"].put(tmp_path / "good", good, sha256=digest, size_bytes=4)
+            cursor.execute("UPDATE copy SET key = %s WHERE recording_id = %s AND part = 0", (good, number))
+            note_stray_object(cursor, 1, key, "damaged", 5, "repaired", world.now)
+        note_stray_object(cursor, 1, "foreign/thing.txt", "foreign", 5, "", world.now)
+    start = ask(world.conn, "SELECT start_at FROM recording WHERE recording_id = %s", held)[0][0]
+    holds.add_hold(world.conn, [("ho", "gate")], start, start + timedelta(seconds=1), "theft", "hr", world.now)
+
+    apply(world, plan(world).plan_id)
+
+    assert world.custody(old, held, young) == [3, 1, 1]
+    assert world.objects("nas") & set(damaged.values()) == {damaged[held], damaged[young]}
+    assert ask(world.conn, "SELECT key FROM stray_object ORDER BY key") == sorted(
+        [("foreign/thing.txt",), (damaged[held],), (damaged[young],)]
+    )
+    assert events(world.conn, old)[-2:] == ["purged", "copy_purged"]
+
+    holds.release_hold(world.conn, 1, "hr", "solved", world.now)
+    (tmp_path / "again").write_bytes(b"spoilt")  # as if a store had kept it until now, and a hold has come since
+    digest = hashlib.sha256(b"spoilt").hexdigest()
+    world.stores["nas"].put(tmp_path / "again", damaged[old], sha256=digest, size_bytes=6)
+    with world.conn.cursor() as cursor:
+        note_stray_object(cursor, 1, damaged[old], "damaged", 6, "repaired", world.now)
+    start = ask(world.conn, "SELECT start_at FROM recording WHERE recording_id = %s", old)[0][0]
+    holds.add_hold(world.conn, [("ho", "lobby")], start, start + timedelta(seconds=1), "theft", "hr", world.now)
+    made = plan(world)
+    assert made.recordings == 1
+    for store in purge_facts.stores_of_plan(world.conn, made.plan_id):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(purge, "close_leftover", stop)
+            with pytest.raises(KeyboardInterrupt):
+                apply_in_store(world.conn, world.config, made.plan_id, store, PURGE_RUN, world.now)
+    assert damaged[held] not in world.objects("nas")
+    assert damaged[held] in {key for (key,) in ask(world.conn, "SELECT key FROM stray_object")}
+    apply(world, made.plan_id)
+    assert world.objects("nas") == world.keys_of(young) | {damaged[young], damaged[old]}
+    assert damaged[held] not in {key for (key,) in ask(world.conn, "SELECT key FROM stray_object")}
+
+
+def stop(*_: object) -> None:
+    """As a kill at this instruction."""
+    raise KeyboardInterrupt
 
 
 def test_applying_again_and_planning_again_change_nothing(world: PurgeWorld) -> None:

@@ -18,8 +18,9 @@ from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
+from vms.catalogue.adopting import owner_of, read_key
 from vms.catalogue.connection import Connection, fetch_all
-from vms.catalogue.events import Actor, note
+from vms.catalogue.events import Actor, Known, note
 from vms.catalogue.expired import Expired, lock_expired
 from vms.catalogue.holds import HELD_BY
 from vms.catalogue.orders import Place
@@ -184,6 +185,40 @@ def restore(conn: Connection, actor: Actor, store_id: int, place: Place, there: 
             rebuild_many(cursor, camera_id, ZoneInfo(zone), [(place[1], end)])
         note(cursor, actor, "purge_undone", known, store=store_id, who=who, keys=sorted(there))
         return True
+
+
+def spoiled_leftovers(conn: Connection, store_id: int) -> list[tuple[Known, str]]:
+    """Damaged objects in this store that a repaired copy has taken the place of, and whose time is over with it: their
+    recording has been purged from this store, and no hold covers it. To be called under `holds.while_purging`."""
+    found = fetch_all(
+        conn, "SELECT key FROM stray_object WHERE store_id = %s AND kind = 'damaged' ORDER BY key", [store_id]
+    )
+    due = []
+    for (key,) in found:
+        parts = read_key(key)
+        owner = owner_of(conn, parts) if parts else None
+        if owner is None:
+            continue
+        place = (owner.known.recording_id, owner.known.start_utc)
+        with conn.cursor() as cursor:
+            cursor.execute(
+                "SELECT bool_and(state = 2), bool_or(key = %s) FROM copy"
+                " WHERE recording_id = %s AND start_at = %s AND store_id = %s",
+                (key, *place, store_id),
+            )
+            if cursor.fetchone() == (True, False) and not _held(cursor, [place]):
+                due.append((owner.known, key))
+    return due
+
+
+def close_leftover(conn: Connection, actor: Actor, store_id: int, known: Known, key: str) -> None:
+    """Its object is confirmed gone."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute("DELETE FROM stray_object WHERE store_id = %s AND key = %s", (store_id, key))
+        if cursor.rowcount:
+            note(
+                cursor, actor, "copy_purged", known, store=store_id, keys=[key], why="a damaged copy that was repaired"
+            )
 
 
 def gone_copies(conn: Connection, place: Place, store_id: int) -> dict[str, int]:
