@@ -29,8 +29,7 @@ class Guard:
     """The outermost layer. frame_ancestors: pages that may show the viewer in a frame, such as the local Airflow.
 
     names: by which it is reached, beside this machine's own. only_tls: a proxy before it does the TLS, and who comes
-    past the proxy is sent away. own_machine: but not who comes by a name that means their own machine, to whose address
-    alone the port of the container is published. stores: origins that pages may read footage from, asked for each page.
+    past the proxy is sent away. stores: origins that pages may read footage from, asked for each page.
     """
 
     def __init__(
@@ -40,12 +39,10 @@ class Guard:
         names: tuple[str, ...] = (),
         *,
         only_tls: bool = False,
-        own_machine: bool = False,
         stores: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.app = app
         self._stores = stores
-        self._bare = LOCAL_NAMES if own_machine else frozenset()
         self._only_tls = only_tls
         self._names = LOCAL_NAMES | frozenset(names) | {f"[{name}]" for name in names if ":" in name}
         self._policy = "; ".join(
@@ -82,8 +79,7 @@ class Guard:
             await refusal(scope, receive, send)
             return
 
-        bare = scope["scheme"] not in ("https", "wss") and _name(host) not in self._bare
-        if self._only_tls and bare and scope["path"] not in _PROBES:
+        if self._only_tls and scope["scheme"] not in ("https", "wss") and scope["path"] not in _PROBES:
             if scope["type"] == "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})
@@ -111,11 +107,6 @@ class Guard:
         await self.app(scope, receive, with_headers)
 
 
-def is_local(host: str) -> bool:
-    """Whether this Host header says that the page is looked at on the viewer's own machine."""
-    return _name(host) in LOCAL_NAMES
-
-
 def is_own(asked: HTTPConnection) -> bool:
     """Whether a page of ours asks, by what browsers say of where a request comes from; other programs say nothing."""
     return asked.headers.get("sec-fetch-site", "same-origin") == "same-origin" and from_here(asked)
@@ -125,6 +116,11 @@ def from_here(asked: HTTPConnection) -> bool:
     """As is_own, by the origin alone: not every browser knows where a websocket comes from."""
     origin = asked.headers.get("origin")
     return origin is None or urlsplit(origin).netloc.lower() == asked.headers.get("host", "").lower()
+
+
+def is_local(host: str) -> bool:
+    """Whether this Host header says that the page is looked at on the viewer's own machine."""
+    return _name(host) in LOCAL_NAMES
 
 
 def _name(host: str) -> str:

@@ -6,9 +6,8 @@ from typing import Literal, get_args
 
 Role = Literal["administrator", "investigator", "viewer", "auditor"]
 Right = Literal["view", "export", "hold", "release", "retry", "log"]
-"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold.
-
-retry: have files tried again that were not archived.
+"""view: find and watch. export: take footage out. hold: keep footage. release: end a hold. retry: have files that could
+not be archived tried again.
 
 log: read who did what. Auditors read it and see no footage.
 """

@@ -33,6 +33,7 @@ def client(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient
     """Somebody who has not signed in."""
     monkeypatch.setattr(figures, "FRESH_S", 0.0)
     monkeypatch.setattr(figures, "READY_FRESH_S", 0.0)
+    monkeypatch.setattr(figures, "FULL_PATIENCE_S", 60.0)  # a machine may be busy
     pool = Pool(world.home)
     app = Starlette(
         routes=figures.routes(world.home, pool),

@@ -152,7 +152,7 @@ def _known_names(scope: str) -> dict[str, str]:
 
 @st.cache_data(ttl=8, max_entries=100, show_spinner=False)
 def _seen(scope: str, focus: str) -> Seen:
-    """What the catalogue tells within this scope, of all their sites or of one. Shared by all who see the same."""
+    """What the catalogue tells of all the sites of this scope, or of one. Shared by all who see the same."""
     now = datetime.now(UTC)
     only = (focus,) if focus else ()
 

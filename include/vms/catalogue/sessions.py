@@ -82,7 +82,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Entered:
-    """Whom the provider let in: user_id, and the name here. how: "in", else why not (see v0018_identities.sql)."""
+    """Whom the provider let in: user_id, and the name here. how: "in", else why not (see v0020_identities.sql)."""
 
     user_id: int | None
     name: str | None
