@@ -215,10 +215,10 @@ class Person:
         return text
 
     async def run(self, page: str, query: dict[str, str]) -> bytes:
-        """Run the page's script, all of it."""
-        for one in self.renewing:
-            one.cancel()
+        """Run the page's script, all of it; not before a renewal that is under way has its answer."""
         async with self.turn:
+            for one in self.renewing:
+                one.cancel()
             self.renewals.clear()
             self.page, self.query = page, urlencode(query)
             text = await self._run("")
