@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,12 @@ def test_workers_that_share_a_state_folder_have_slots_of_their_own(home: Home, m
     monkeypatch.setattr(slots, "cores", lambda: 1)
     monkeypatch.setattr(slots.socket, "gethostname", lambda: "one")
     with slots.encode_slot(home, 1):
-        assert slots._free_slot(slots.slots_folder(home), 1) is None
+        assert slots._free_slot(slots.slots_folder(home), 1) is None, "it is taken"
         monkeypatch.setattr(slots.socket, "gethostname", lambda: "two")
-        with slots.encode_slot(home, 1):
-            pass
+        slots.slots_folder(home).mkdir(parents=True, exist_ok=True)
+        handle = slots._free_slot(slots.slots_folder(home), 1)
+        assert handle is not None
+        os.close(handle)
 
 
 @pytest.fixture(scope="module")
