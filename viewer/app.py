@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from viewer import (
+    assets,
     audit_log,
     database,
     direct,
@@ -34,6 +35,7 @@ from viewer import (
     visitor,
 )
 from viewer.watch import routes as watch
+from viewer.watch.visit import PREFIX
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
@@ -85,8 +87,10 @@ app = st.App(
             frame_ancestors=sign_in.frame_ancestors(home),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            own_machine=home.parts is not None,
             stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
+        Middleware(assets.Assets, more={"/watch": (f"<{PREFIX}/{watch.HLS}>; rel=preload; as=script",)}),
     ],
 )
