@@ -87,6 +87,7 @@ app = st.App(
             frame_ancestors=sign_in.frame_ancestors(home),
             names=home.place.names,
             only_tls=not home.place.is_loopback and home.place.certificate is None,
+            own_machine=home.parts is not None,
             stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),

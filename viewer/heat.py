@@ -124,16 +124,17 @@ def _there(words: Words, days: Sequence[DayCoverage]) -> str:
 
 
 def _cell(words: Words, day: DayCoverage) -> list[Any]:
-    """[per mille present, tone of what is missing, percentage, lines of reasons]"""
+    """[per mille present, tone of what is missing, percentage, lines of reasons, whether there is anything to watch]"""
+    is_there = day.present_s > 0
     if day.percent is None:
-        return [0, "off", words("coverage.unexpected"), []]
+        return [0, "off", words("coverage.unexpected"), [], is_there]
     share = int(day.percent * 10)
     if day.reason is None:
-        return [1000, "", percent(words, 100), []]
+        return [1000, "", percent(words, 100), [], is_there]
     lines = [
         f"{formats.length(words, seconds)}: {words.one_of('gap', code)}" for code, seconds in day.missing_s.items()
     ]
-    return [share, _TONES.get(day.reason, "red"), percent(words, day.percent), lines]
+    return [share, _TONES.get(day.reason, "red"), percent(words, day.percent), lines, is_there]
 
 
 def _summary(words: Words, maps: Sequence[CameraMap]) -> dict[str, str]:

@@ -25,5 +25,5 @@ summary::before{{content:"";border:.35em solid transparent;border-left:.5em soli
 button{{width:100%;min-height:46px;margin-top:1.3rem;font:inherit;font-weight:650;color:var(--on);background:var(--main);border:0;border-radius:8px;cursor:pointer}}
 :focus-visible{{outline:2px solid var(--main);outline-offset:2px}}.said{{margin:0;color:var(--bad);font-weight:600}}
 dl{{margin:0;display:grid;gap:.15rem}}dt{{opacity:.75;font-size:.88rem;margin-top:.4rem}}dd{{margin:0;font-weight:600;overflow-wrap:anywhere}}
-.help{{font-size:.88rem;opacity:.75;margin:1.1rem 0 0}}nav{{margin-top:.8rem;font-size:.9rem}}a{{color:inherit;display:inline-block;padding:.4rem 0}}
+.help{{font-size:.88rem;opacity:.75;margin:1.1rem 0 0}}nav{{margin-top:.8rem;font-size:.9rem}}a{{color:inherit;display:inline-block;padding:.65rem 0}}
 </style></head><body><main>{body}</main></body></html>"""  # noqa: E501

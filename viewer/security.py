@@ -29,7 +29,8 @@ class Guard:
     """The outermost layer. frame_ancestors: pages that may show the viewer in a frame, such as the local Airflow.
 
     names: by which it is reached, beside this machine's own. only_tls: a proxy before it does the TLS, and who comes
-    past the proxy is sent away. stores: origins that pages may read footage from, asked for each page.
+    past the proxy is sent away. own_machine: but not who comes by a name that means their own machine, to whose address
+    alone the port of the container is published. stores: origins that pages may read footage from, asked for each page.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Guard:
         names: tuple[str, ...] = (),
         *,
         only_tls: bool = False,
+        own_machine: bool = False,
         stores: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.app = app
         self._stores = stores
+        self._bare = LOCAL_NAMES if own_machine else frozenset()
         self._only_tls = only_tls
         self._names = LOCAL_NAMES | frozenset(names) | {f"[{name}]" for name in names if ":" in name}
         self._policy = "; ".join(
@@ -79,7 +82,8 @@ class Guard:
             await refusal(scope, receive, send)
             return
 
-        if self._only_tls and scope["scheme"] not in ("https", "wss") and scope["path"] not in _PROBES:
+        bare = scope["scheme"] not in ("https", "wss") and _name(host) not in self._bare
+        if self._only_tls and bare and scope["path"] not in _PROBES:
             if scope["type"] == "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 4403})

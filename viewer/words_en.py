@@ -387,7 +387,7 @@ TEXT: dict[str, str] = {
     "coverage.cameras": "{count} cameras",
     "coverage.camera": "Camera",
     "coverage.there": "there",
-    "coverage.open": "Click (or tap again) for the footage of this day",
+    "coverage.open": "Click (or tap again) to watch this day",
     "coverage.keys": "Keys: Tab into the map, arrows to move, Enter opens the footage of that day.",
     "coverage.unexpected": "nothing expected",
     "coverage.summary.of": "of the expected time is in the archive",

@@ -387,7 +387,7 @@ TEXT: dict[str, str] = {
     "coverage.cameras": "{count} kamera",
     "coverage.camera": "Kamera",
     "coverage.there": "ada",
-    "coverage.open": "Klik (atau ketuk lagi) untuk rekaman hari itu",
+    "coverage.open": "Klik (atau ketuk lagi) untuk menonton hari itu",
     "coverage.keys": "Tombol: Tab masuk ke peta, panah untuk berpindah, Enter membuka rekaman hari itu.",
     "coverage.unexpected": "tidak ada yang diharapkan",
     "coverage.summary.of": "dari waktu yang diharapkan ada di arsip",

@@ -59,10 +59,12 @@ class ViewerPlace:
 @dataclass(frozen=True)
 class Parts:
     """Where the other parts are, when each runs in a container of its own. airflow: how they reach Airflow's API;
-    pages: how people do; broker: the Redis that hands tasks to the workers; s3: the S3 server, "" for none."""
+    pages, viewer: how people reach Airflow and the viewer; broker: the Redis that hands tasks to the workers; s3: the
+    S3 server, "" for none."""
 
     airflow: str
     pages: str
+    viewer: str
     broker: str = field(repr=False)
     s3: str = ""
 
@@ -273,8 +275,8 @@ def _parts(env: dict[str, str]) -> Parts | None:
     airflow = env.get("VMS_PARTS_AIRFLOW", "")
     if not airflow:
         return None
-    pages, broker, s3 = (env.get(f"VMS_PARTS_{name}", "") for name in ("PAGES", "BROKER", "S3"))
-    return Parts(airflow, pages or airflow, broker, s3)
+    pages, viewer, broker, s3 = (env.get(f"VMS_PARTS_{name}", "") for name in ("PAGES", "VIEWER", "BROKER", "S3"))
+    return Parts(airflow, pages or airflow, viewer, broker, s3)
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -13,8 +13,10 @@ from vms.stack.airflow_env import airflow_pages
 
 
 def viewer_address() -> str:
-    """The viewer as a browser on this machine reaches it."""
+    """The viewer as a browser on this machine reaches it; with parts in containers as people do."""
     home = from_environment()
+    if home.parts:
+        return home.parts.viewer
     name = home.place.names[0] if home.place.names else "127.0.0.1"
     return f"{home.place.scheme}://{name}:{home.viewer_port}"
 

@@ -180,10 +180,15 @@ def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> 
     page.locator('[data-site="ho"] a.cell').first.focus()
     page.keyboard.press("ArrowRight")
     assert page.locator(".tip b").inner_text().endswith("%")
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".card")
-    assert "from=2026-01-31" in page.url
+    page.keyboard.press("Enter")  # to where the footage of that day begins
+    page.locator(".stamp", has_text="31 Jan 2026 08:00:00 WIB").wait_for()
     assert "camera=ho" in page.url
+    page.go_back()
+    page.wait_for_selector(".site .cell")
+    assert "from=2026-01-30&to=2026-02-01" in page.url
+    page.locator('[data-site="ho"] a.cell').first.click()  # nothing to watch, but to be told why
+    page.wait_for_url(re.compile(r"from=2026-01-30&to=2026-01-30&state=all"))
+    page.locator(".statebox").wait_for()
     assert page.errors == []
 
     phone = new_page(browser, viewer, width=360, locale="en-GB", has_touch=True, is_mobile=True)
@@ -194,7 +199,7 @@ def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> 
     assert phone.locator(".tip").is_visible()
     assert "coverage" in phone.url, "the first touch tells"
     phone.locator(".site a.cell").nth(1).tap()
-    phone.wait_for_selector(".card, .statebox")
+    phone.locator(".stamp", has_text="31 Jan 2026 08:00:00 WIB").wait_for()
     assert phone.errors == []
 
 

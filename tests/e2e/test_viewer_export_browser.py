@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 import pyzipper
 
-from browser_world import NEEDS_BROWSER, WAIT_MS, Viewer, new_page
-from viewer_world import owner, sign_in
+from browser_world import NEEDS_BROWSER, Viewer, new_page
+from viewer_world import add_user, owner, sign_in
 from vms.catalogue import users
 from vms.home import PROJECT_ROOT
+from walk import walk
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
@@ -43,34 +44,28 @@ def _order(page: Any, reason: str) -> None:
     page.get_by_text(re.compile("Ekspor 1 dipesan")).wait_for()
 
 
-def test_two_cameras_on_a_phone_from_find_to_a_verified_package(
-    exporting: Viewer, browser: Any, tmp_path: Path
+def test_a_phone_from_the_sign_in_to_a_verified_package_of_two_cameras_and_three_files(
+    exporting: Viewer, browser: Any, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    person = sign_in(exporting.world.home, "budi", "investigator")
-    page = new_page(browser, exporting, width=360, person=person, locale="id-ID")
-    page.goto(f"{exporting.url}/?camera=ho/lobby,ho/gate&from=2026-01-31T08:00&to=2026-01-31T08:12")
-    page.get_by_role("link", name="Ekspor rentang ini").click()
-    page.wait_for_url(re.compile("/exports"))
-    page.get_by_text(re.compile("4 rekaman, .* panjang rekaman")).wait_for()
-    expect = pytest.importorskip("playwright.sync_api").expect
-    begin = page.get_by_label("Dari (jam)")
-    expect(begin).to_have_value("08:00:00", timeout=WAIT_MS)  # the form fills itself in after it is drawn
-    page.get_by_text("Paket bukti").first.click()
-    _order(page, "Motor merah <img src=x onerror=window.hacked=1>")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Unduh ZIP").click()
-    assert re.fullmatch(r"export_1_2026-01-31_08-00-00\.zip", download.value.suggested_filename)
-    with zipfile.ZipFile(download.value.path()) as packed:
+    add_user(exporting.world.home, "budi", "investigator")
+    page = new_page(browser, exporting, signed_in=False, locale="id-ID", has_touch=True, is_mobile=True)
+    pictures = Path(os.environ.get("VMS_TEST_PICTURES") or tmp_path / "pictures")
+    one, download = walk(page, exporting.url, pictures, "Motor merah <img src=x onerror=window.hacked=1>")
+    record_property("walk", one.told)
+    sys.stdout.write(f"\n{one.told}\n")
+    small = {step: one.small.get(step) for step in ("masuk", "tonton", "awal", "akhir")}
+    assert set(small.values()) == {None}, f"too small for a finger: {small}"
+    assert re.fullmatch(r"export_1_2026-01-31_08-00-0\d\.zip", download.suggested_filename)
+    with zipfile.ZipFile(download.path()) as packed:
         packed.extractall(tmp_path / "out")
         packed_manifest = packed.read("manifest.json")
-    assert len(list((tmp_path / "out").glob("ho/*/*/*"))) == 4
+    assert len(list((tmp_path / "out").glob("ho/*/*/*"))) == 3
     page.get_by_role("link", name="ZIP dengan kata sandi").click()
     page.get_by_label("Kata sandi ZIP").fill("kopi tubruk dan gula")
     page.get_by_label("Sekali lagi").fill("kopi tubruk dan gula")
-    with page.expect_download() as download:
+    with page.expect_download() as locked_download:
         page.get_by_role("button", name="Unduh ZIP").click()
-    with pyzipper.AESZipFile(download.value.path()) as locked:
+    with pyzipper.AESZipFile(locked_download.value.path()) as locked:
         assert locked.read("manifest.json", pwd=b"kopi tubruk dan gula") == packed_manifest
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     cameras = {one.name.split("_2026")[0] for one in (tmp_path / "out" / "clips").iterdir()}

@@ -181,6 +181,11 @@ def test_changed_and_removed_by_who_made_it_or_an_administrator_and_written_down
     number = _set(world, budi, "ho/lobby", note="first", minutes=5)
     look_as(dewi)
     assert [one.label for one in page_of("bookmarks").button] == [], "not hers"
+    hers = visitor.of(database.pool(world.home)).find(bytes.fromhex(dewi.session))
+    assert hers is not None
+    with database.pool(world.home).connection(hers.scope) as conn:
+        assert not bookmarks.change_bookmark(conn, number, hers.user_id, "no", (), everybody=False)
+        assert not bookmarks.remove_bookmark(conn, number, hers.user_id, everybody=False)
     look_as(budi)
     app = page_of("bookmarks")
     app.text_area[0].set_value("second")

@@ -90,8 +90,8 @@ def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
     shown = _coverage("id", "lobby", "gate")
     rows = {row["camera"]: row["cells"][0] for row in shown["sites"][0]["rows"]}
     assert set(rows) == {"lobby", "gate"}
-    share, tone, percent, lines = rows["lobby"]
-    assert (share, tone, percent) == (0, "red", "0,0 %")
+    share, tone, percent, lines, is_there = rows["lobby"]
+    assert (share, tone, percent, is_there) == (0, "red", "0,0 %", True)
     assert any("kamera diam" in line for line in lines)
     assert any("quarantined" not in line and "berkas tidak dapat dipakai" in line for line in lines)
     assert any("waiting" in line for line in _coverage("en", "gate")["sites"][0]["rows"][0]["cells"][0][3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import yaml
 
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import container, container_worker, postgres
-from vms.stack.airflow_env import airflow_environment, airflow_url, viewer_environment
+from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
+from vms.stack.services import viewer_pages
 from vms.video import slots
 
 GIVEN = {
     "VMS_PARTS_AIRFLOW": "http://api-server:8080",
     "VMS_PARTS_PAGES": "https://cctv.example.co.id:8443",
+    "VMS_PARTS_VIEWER": "https://cctv.example.co.id",
     "VMS_PARTS_BROKER": "redis://:broker-word@redis:6379/0",
     "VMS_SECRET_AIRFLOW_DB": "airflow-word",
     "VMS_SECRET_CATALOGUE_OWNER": "owner-word",
@@ -53,6 +56,8 @@ def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that
     assert "airflow:airflow-word@postgres:5432/airflow" in told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     assert told["VMS_CATALOGUE_URL"] == "postgresql://vms_owner:owner-word@postgres:5432/catalogue"
     assert airflow_url(home) == "http://api-server:8080"
+    assert airflow_pages(home) == "https://cctv.example.co.id:8443"
+    assert viewer_pages(home) == "https://cctv.example.co.id"
     assert not (home.secrets / "airflow_users.json").exists()
     assert not (home.secrets / "catalogue_owner").exists()
 
@@ -82,10 +87,12 @@ def test_workers_that_share_a_state_folder_have_slots_of_their_own(home: Home, m
     monkeypatch.setattr(slots, "cores", lambda: 1)
     monkeypatch.setattr(slots.socket, "gethostname", lambda: "one")
     with slots.encode_slot(home, 1):
-        assert slots._free_slot(slots.slots_folder(home), 1) is None
+        assert slots._free_slot(slots.slots_folder(home), 1) is None, "it is taken"
         monkeypatch.setattr(slots.socket, "gethostname", lambda: "two")
-        with slots.encode_slot(home, 1):
-            pass
+        slots.slots_folder(home).mkdir(parents=True, exist_ok=True)
+        handle = slots._free_slot(slots.slots_folder(home), 1)
+        assert handle is not None
+        os.close(handle)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from viewer.security import Guard
 from vms.errors import ConfigError
 from vms.home import Home, from_environment
 from vms.stack.services import viewer_url
@@ -59,3 +63,22 @@ def test_what_is_refused_says_why(tmp_path: Path, settings: dict[str, str], said
     with pytest.raises(ConfigError, match=said) as refused:
         _home(tmp_path, **settings)
     assert "VMS_VIEWER_" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("own_machine", "url", "answer"),
+    [
+        (False, "http://localhost", 403),
+        (True, "http://localhost", 200),
+        (True, "http://127.0.0.1", 200),
+        (True, "http://cctv.example.co.id", 403),
+        (True, "https://cctv.example.co.id", 200),
+        (True, "http://evil.example", 421),
+    ],
+)
+def test_without_tls_a_container_answers_its_own_machine_alone(own_machine: bool, url: str, answer: int) -> None:
+    async def fine(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    guard = Guard(fine, names=("cctv.example.co.id",), only_tls=True, own_machine=own_machine)
+    assert TestClient(guard, base_url=url).get("/").status_code == answer

@@ -49,6 +49,12 @@ def test_the_moment_of_the_address_is_the_clock_of_the_first_cameras_site(text: 
     assert watch._moment(text, (("shop", "till"),), SITES) == moment
 
 
+def test_the_day_of_the_address_is_one_of_the_first_cameras_site() -> None:
+    day = (datetime(2026, 1, 30, 16, tzinfo=UTC), datetime(2026, 1, 31, 16, tzinfo=UTC))
+    assert watch._day("2026-01-31", (("shop", "till"),), SITES) == day
+    assert [watch._day(text, (("shop", "till"),), SITES) for text in ("", "today", "0001-01-01")] == [None] * 3
+
+
 @pytest.mark.parametrize(
     ("begin", "end", "minutes"),
     [

@@ -41,6 +41,8 @@ function plainClick(event) {
 function follow(href, tell) {
   return { href, onclick: (event) => { if (plainClick(event)) { event.preventDefault(); tell(); } } };
 }
+// To another page with nothing lost: Streamlit's own way leaves the address it goes to behind as one of this page's, too.
+function leave(href) { history.pushState(null, "", href); dispatchEvent(new PopStateEvent("popstate")); }
 // Draw only when something changed: Streamlit calls this at every rerun.
 function once(root, data, draw) {
   document.documentElement.lang = data.lang;

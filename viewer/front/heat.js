@@ -30,12 +30,12 @@ export default function ({ parentElement, data, setTriggerValue }) {
     return h("section", { class: "site", "data-site": site.id },
       h("div", { class: "top" }, h("h2", {}, site.name), h("span", { class: "soft" }, site.zone), h("b", { class: "there" }, site.there)), head, grid);
   }
-  function drawCell(site, row, [share, tone, percent, lines], at, tip) {
+  function drawCell(site, row, [share, tone, percent, lines, isThere], at, tip) {
     const day = data.days[at];
     const label = `${row.name}, ${day.long}: ${percent}${lines.length ? `. ${lines.join(". ")}` : ""}`;
     const show = () => showTip(tip, node, row, day, percent, lines);
     const node = h("a", { class: `cell ${tone}`, role: "gridcell", tabindex: "-1", "aria-label": label, style: fill(share),
-      href: address(site, row, day), onpointerenter: (event) => { if (event.pointerType !== "touch") show(); },
+      href: isThere ? watch(site, row, day) : address(site, row, day), onpointerenter: (event) => { if (event.pointerType !== "touch") show(); },
       onpointerleave: (event) => { if (event.pointerType !== "touch") tip.hidden = true; },
       onfocus: show, onblur: () => { tip.hidden = true; },
       onclick: (event) => {
@@ -43,7 +43,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
         event.preventDefault();
         // a finger hides what it points at: the first touch tells, the second one opens
         if (event.pointerType === "touch" && root.told !== node) { root.told = node; show(); return; }
-        open(site, row, day);
+        if (isThere) leave(watch(site, row, day)); else open(site, row, day);
       } });
     return node;
   }
@@ -82,6 +82,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const first = (day || data.days[0]).iso, last = (day || data.days[data.days.length - 1]).iso;
     return `camera=${site.id}%2F${row.camera}&from=${first}&to=${last}&state=all`;
   }
+  function watch(site, row, day) { return `/watch?camera=${site.id}%2F${row.camera}&day=${day.iso}`; }
   function address(site, row, day) { return `/?${search(site, row, day)}`; }
   function open(site, row, day) { setTriggerValue("show", search(site, row, day)); }
 }

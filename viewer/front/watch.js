@@ -51,7 +51,7 @@ class App {
     if (fresh || moved) {
       const span = this.line.from && !moved ? this.line.span : 3 * HOUR;
       this.line.resize();
-      this.line.show(this.at - span / 2, this.at + span / 2);
+      if (given.day) this.line.show(...given.day); else this.line.show(this.at - span / 2, this.at + span / 2);
       this.seek(this.at);
     }
   }
@@ -113,7 +113,7 @@ class App {
       h("h3", {}, w.help), h("dl", {}, this.given.keys.map(([keys, text]) => [h("dt", {}, keys.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, text)])),
       h("button", { class: "button", type: "button", onclick: () => this.help.close() }, w.close));
     this.tools = h("div", { class: "tools", role: "toolbar", "aria-label": w.tools },
-      h("div", { class: "group" }, button("gapback", w.gap_previous, () => this.step("gap", "previous")), button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
+      h("div", { class: "group play" }, button("gapback", w.gap_previous, () => this.step("gap", "previous")), button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
         this.playButton, button("forth10", w.forth10, () => this.seek(this.at + 10 * SECOND)), button("last", w.next, () => this.step("recording", "next")), button("gapforth", w.gap_next, () => this.step("gap", "next"))),
       h("div", { class: "group when" }, this.field, this.zone),
       this.roomGroup, this.pick.tools,
@@ -133,13 +133,13 @@ class App {
     const table = h("details", { class: "list", ontoggle: () => this.fillList() }, h("summary", {}, w.list),
       h("div", { class: "scroll" }, h("table", {}, this.list)));
     this.table = table;
-    this.root.replaceChildren(this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, this.marks.node, table,
-      h("p", { class: "soft keys" }, w.keys), this.help, this.marks.dialog);
+    this.root.replaceChildren(h("div", { class: "whole" }, this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, this.marks.node, table,
+      h("p", { class: "soft keys" }, w.keys), this.help, this.marks.dialog));
     this.pick.tools.append(this.marks.button);
   }
   address() {
     const url = new URL(location.href);
-    url.searchParams.delete("site");
+    for (const name of ["site", "day"]) url.searchParams.delete(name);
     url.searchParams.set("camera", this.cameras.map((one) => one.key).join(","));
     if (this.room) url.searchParams.set("show", this.room);
     const write = (name, ms) => url.searchParams.set(name, new Date(ms).toISOString().replace(".000", ""));
@@ -152,8 +152,7 @@ class App {
     this.settling = setTimeout(() => this.settleNow(), 700);
   }
   settleNow() { clearTimeout(this.settling); if (this.alive && this.at !== null) history.replaceState(history.state, "", this.address()); }
-  // To another page with nothing lost: Streamlit's own way would leave the address it goes to behind as one of this page's.
-  leave(href) { this.settleNow(); history.pushState(null, "", href); dispatchEvent(new PopStateEvent("popstate")); }
+  leave(href) { this.settleNow(); leave(href); }
   fault(text) { this.message.textContent = text; this.message.hidden = !text; }
   loadedTimeline() {
     this.fault("");

@@ -53,6 +53,7 @@ class Pick {
   changed() {
     this.say();
     this.app.settleNow();
+    if (this.some && this.app.line.narrow) this.node.scrollIntoView({ block: "nearest" });  // what to do next lies below a phone's screen
   }
   say() {
     const w = this.app.w, clock = this.app.clock, given = this.app.given;
@@ -92,10 +93,11 @@ class Pick {
     for (const [x, ms, way] of [[left, this.from, 1], [right, this.to, -1]]) {
       if (ms === null) continue;
       pen.fillRect(x - 1, top, 2, tall);
+      if (this.whole && right - left < 26) continue;
       if (this.whole) { pen.beginPath(); pen.roundRect(x - 5, top + tall / 2 - 11, 10, 22, 4); pen.fill(); }
       else { pen.fillRect(Math.min(x, x + 7 * way), top, 7, 2); pen.fillRect(Math.min(x, x + 7 * way), line.height - 2, 7, 2); }
     }
-    if (right < line.gutter || left > line.width) return;
+    if (right < line.gutter || left > line.width || band[1] - band[0] < SECOND) return;
     const text = lengthText(this.app.w, (band[1] - band[0]) / 1000), wide = pen.measureText(text).width + 12, head = line.x(this.app.at);
     let middle = (Math.max(left, line.gutter) + Math.min(right, line.width)) / 2;
     if (right - left < wide + 24) middle = Math.abs(head - right) < Math.abs(head - left) ? left - wide / 2 - 4 : right + wide / 2 + 4;  // beside the playhead's handle

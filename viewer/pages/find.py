@@ -217,7 +217,7 @@ def _timeline_button(words: Words, rows: list[RecordingRow]) -> None:
     def asked() -> None:
         st.session_state["find.watch"] = params
 
-    st.button(words("find.watch"), icon=":material/view_timeline:", type="tertiary", on_click=asked)
+    st.button(words("find.watch"), icon=":material/view_timeline:", on_click=asked)
 
 
 def _export_link(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find) -> None:

@@ -1,8 +1,9 @@
 """Watch: cameras along time, and their picture at any moment.
 
 The address says which cameras and when: ?camera=ho/lobby,ho/gate&at=2026-01-31T01:05:00Z, and which range is chosen:
-&from=...&to=... The component keeps both up to date in the address by itself; what it asks while it is used is answered
-by viewer.watch.routes.
+&from=...&to=... With &day=2026-01-31 in place of a moment a whole day is shown, from its first footage. The component
+keeps moment and range up to date in the address by itself; what it asks while it is used is answered by
+viewer.watch.routes.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ def draw(words: Words, _goto: frame.Goto) -> None:
             _tree(words, sites, query.Find(cameras=chosen))
         if len(asked_for) > asked.MOST_CAMERAS:
             st.caption(words("watch.most", count=asked.MOST_CAMERAS), width="content")
-    at = _moment(st.query_params.get("at", ""), chosen, sites) or (
-        None if "watch.seen" in st.session_state else _newest(chosen)
-    )
+    at = _moment(st.query_params.get("at", ""), chosen, sites)
+    day = None if at else _day(st.query_params.get("day", ""), chosen, sites)
+    if at is None:
+        at = _first(chosen, day) if day else None if "watch.seen" in st.session_state else _newest(chosen)
     st.session_state["watch.seen"] = True
     person = frame.visitor()
     made = page(
@@ -52,6 +54,7 @@ def draw(words: Words, _goto: frame.Goto) -> None:
         chosen,
         at,
         chosen_range=_range(chosen, sites),
+        day=day,
         may_take=person.may("export"),
         may_hold=person.may("hold"),
     )
@@ -66,11 +69,12 @@ def page(
     at: datetime | None,
     *,
     chosen_range: tuple[datetime, datetime] | None = None,
+    day: tuple[datetime, datetime] | None = None,
     may_take: bool,
     may_hold: bool = False,
 ) -> dict[str, Any]:
-    """All that the component is given. at: the moment to show (UTC), None to stay where it is. may_take: pictures and
-    exports."""
+    """All that the component is given. at: the moment to show (UTC), None to stay where it is. day: to be seen as
+    a whole. may_take: pictures and exports."""
     names = {(site.id, camera.id): (camera.name, site.name) for site in sites for camera in site.cameras}
     several = len({site for site, _ in cameras}) > 1
     return {
@@ -84,6 +88,7 @@ def page(
         ],
         "at": spans.milliseconds(at) if at else None,
         "range": [spans.milliseconds(one) for one in chosen_range] if chosen_range else None,
+        "day": [spans.milliseconds(one) for one in day] if day else None,
         "player": f"{visit.PREFIX}/{routes.HLS}",
         "months": formats.short_months(words),
         "may_take": may_take,
@@ -171,6 +176,24 @@ def _moment(text: str, cameras: Sequence[CameraKey], sites: Sequence[SiteRow]) -
         return None
     zone = next(site.time_zone for site in sites if site.id == cameras[0][0])
     return (found if found.tzinfo else found.replace(tzinfo=formats.zone(zone))).astimezone(UTC)
+
+
+def _day(text: str, cameras: Sequence[CameraKey], sites: Sequence[SiteRow]) -> tuple[datetime, datetime] | None:
+    """From when to when the day of the address lasts at the first camera's site."""
+    found = query.read({"from": [text]}).first
+    if found is None:
+        return None
+    zone = next(site.time_zone for site in sites if site.id == cameras[0][0])
+    begin, end = formats.day_bounds(found, found, zone)
+    return begin.astimezone(UTC), end.astimezone(UTC)
+
+
+def _first(cameras: Sequence[CameraKey], day: tuple[datetime, datetime]) -> datetime:
+    """Where the footage of a day begins; the day itself where there is none."""
+    wanted = RecordingFilter(cameras=tuple(cameras), from_utc=day[0], to_utc=day[1], states=("archived", "released"))
+    with database.pool().connection(frame.visitor().scope) as conn:
+        rows = reads.find_recordings(conn, wanted, limit=1, newest_first=False)
+    return max(day[0], rows[0].start_utc) if rows else day[0]
 
 
 def _range(cameras: Sequence[CameraKey], sites: Sequence[SiteRow]) -> tuple[datetime, datetime] | None:

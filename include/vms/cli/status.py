@@ -27,8 +27,8 @@ from vms.config import load_config
 from vms.errors import VmsError
 from vms.home import Home, from_environment
 from vms.model import State
-from vms.stack.airflow_env import airflow_url
-from vms.stack.services import viewer_url
+from vms.stack.airflow_env import airflow_pages
+from vms.stack.services import containers_now, viewer_pages
 from vms.stack.state import StackState, as_seen_now, changed_since, read_state
 from vms.steps.waiting import waiting_now
 
@@ -81,7 +81,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
 def look(home: Home) -> Overview:
     """Ask everything once. What can't be reached is among the problems; nothing raises."""
     written = read_state(home)
-    stack = as_seen_now(written) if written else None
+    stack = containers_now(home) if home.parts else as_seen_now(written) if written else None
     problems = []
     known: dict[str, SiteOverview] = {}
     identities: dict[str, str] | None = None
@@ -90,7 +90,7 @@ def look(home: Home) -> Overview:
     errors: dict[str, str] = {}
     untold: list[str] = []
     ordered = (0, 0)
-    if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url:
+    if (stack and any(one.name == "postgres" and one.pid for one in stack.services)) or home.postgres_url or home.parts:
         try:
             conn = connect(url(home, "viewer"))
             try:
@@ -135,8 +135,8 @@ def as_object(seen: Overview) -> dict[str, Any]:
         "demo": seen.home.demo,
         "home": str(seen.home.root),
         "sites_file": str(seen.home.sites_file),
-        "viewer_url": viewer_url(seen.home),
-        "airflow_url": airflow_url(seen.home),
+        "viewer_url": viewer_pages(seen.home),
+        "airflow_url": airflow_pages(seen.home),
         "launcher_pid": stack.pid if stack and stack.launcher_lives else None,
         "services": [
             {
@@ -207,7 +207,7 @@ def _show(console: Console, seen: Overview) -> None:
     if stack and stack.error:
         console.print(f"[red]{plain(stack.error)}[/] {plain(stack.remedy)}")
     if phase == "usable":
-        console.print(f"Viewer {viewer_url(seen.home)}   Airflow {airflow_url(seen.home)}")
+        console.print(f"Viewer {viewer_pages(seen.home)}   Airflow {airflow_pages(seen.home)}")
     if stack and stack.services:
         console.print(_services_table(stack))
     if seen.sites:
@@ -230,7 +230,8 @@ def _show(console: Console, seen: Overview) -> None:
     for problem in seen.problems:
         console.print(f"[red]{plain(problem)}[/]")
     if phase in ("stopped", "failed"):
-        console.print("Start it with [bold]./vms up[/].")
+        how = "docker compose up -d" if seen.home.parts else "./vms up"
+        console.print(f"Start it with [bold]{how}[/].")
 
 
 def _services_table(stack: StackState) -> Table:

@@ -29,6 +29,7 @@ FIXED = {
     "CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # getfqdn hangs for seconds on machines without DNS
     "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin,{VIEWER_USER}:user",
     "OPERATORS__DEFAULT_QUEUE": queues.CENTRE,
+    "DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL": "0",  # there are none: the DAGs are a folder
     "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "DATABASE__SQL_ALCHEMY_POOL_SIZE": "5",
     "DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
@@ -128,14 +129,14 @@ def password_file(home: Home, user: str = ADMIN_USER) -> Path:
 
 def _of_home(home: Home) -> dict[str, str]:
     url = airflow_url(home)
-    database = role_url(home, "airflow", "airflow")
+    database = role_url(home, "airflow", "airflow").replace("://", "+psycopg2://", 1)
     here = _in_containers(home, home.parts, database) if home.parts else _on_this_machine(home, url)
     return here | {
         "CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
         "CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
         "CORE__FERNET_KEY": home.secret("airflow_fernet") + "=",  # 32 random bytes, URL-safe Base64 with its padding
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "DATABASE__SQL_ALCHEMY_CONN": database.replace("://", "+psycopg2://", 1),
+        "DATABASE__SQL_ALCHEMY_CONN": database,
         "API__PORT": str(home.airflow_port),
         "API__SECRET_KEY": home.secret("airflow_api", 48),
         "API_AUTH__JWT_SECRET": home.secret("airflow_jwt", 64),
@@ -168,6 +169,10 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
         # A message that a killed worker had taken comes again after this time only; Airflow itself tries again long
         # before, and must never do what is still being done twice.
         "CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",
+        # A batch may wait for hours until a worker has a place for it. After ten minutes it is asked for anew, in case
+        # that it was lost on its way; so often that nobody has to look after it.
+        "SCHEDULER__TASK_QUEUED_TIMEOUT": "600",
+        "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100000",
         "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
     }
 

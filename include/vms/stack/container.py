@@ -26,7 +26,7 @@ from vms.stack.services import AirflowHealth, viewer_answers
 log = logging.getLogger(__name__)
 
 AIRFLOW = {
-    "api-server": ("api-server",),
+    "api-server": ("api-server", "--proxy-headers"),
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),

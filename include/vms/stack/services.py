@@ -21,6 +21,7 @@ from vms.stack.airflow_env import (
     viewer_environment,
 )
 from vms.stack.postgres import is_ready, prepare_server
+from vms.stack.state import ServiceState, StackState
 from vms.stack.supervisor import Command, Service
 
 PROBE_S = 5.0
@@ -33,6 +34,11 @@ _OWN.check_hostname, _OWN.verify_mode = False, ssl.CERT_NONE
 
 def viewer_url(home: Home) -> str:
     return f"{home.place.scheme}://{home.place.reached_at}:{home.viewer_port}"
+
+
+def viewer_pages(home: Home) -> str:
+    """Where people find the viewer."""
+    return home.parts.viewer if home.parts else viewer_url(home)
 
 
 def postgres_service(home: Home) -> Service:
@@ -90,6 +96,17 @@ def airflow_services(home: Home) -> tuple[Service, Service, Service]:
         service("airflow-scheduler", "scheduler", "--skip-serve-logs"),
         service("airflow-dag-processor", "dag-processor"),
     )
+
+
+def containers_now(home: Home) -> StackState:
+    """The parts in containers, as far as Airflow knows them."""
+    health = AirflowHealth(home, since=0.0)
+    parts = ("api-server", "scheduler", "dag-processor", "triggerer")
+    services = tuple(
+        ServiceState(part, "ready" if health.is_well(part.replace("-", "_")) else "unwell") for part in parts
+    )
+    all_well = all(one.state == "ready" for one in services)
+    return StackState("", 0, 0.0, 0.0, home.demo, phase="usable" if all_well else "failed", services=services)
 
 
 class AirflowHealth:

@@ -1,0 +1,103 @@
+"""docker-compose.yaml for real: a clean clone archives the demonstration, on one worker, on three, and on what is left
+of them when one is killed while it encodes. Needs a container engine, some GB and a quarter of an hour:
+
+    ./vms test tests/compose/check_workers.py
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from containers import Installation, eventually, installation
+
+SITES = {"ho", "makassar", "jayapura"}
+
+LENGTHEN = """
+import subprocess, sys
+from datetime import UTC, datetime, timedelta
+from vms.demo.cameras import SITES
+from vms.demo.clips import Clip, _backdate, footage_folder
+from vms.home import from_environment
+from vms.video.binaries import binaries
+home, made = from_environment(), 0
+for site in SITES:
+    for number, camera in enumerate(site.cameras):
+        found = sorted(footage_folder(home, site).rglob(f"*{camera.suffix}"))
+        source = next((one for one in found if camera.word in str(one) and one.stat().st_size > 100_000), None)
+        if source is None:
+            continue
+        start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
+        clip = Clip(site, camera, start, 60)
+        path = footage_folder(home, site) / clip.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = home.cache / f"long-{site.id}-{number}{camera.suffix}"
+        kind = {".mp4": "mp4", ".avi": "avi", ".dav": "vob"}[camera.suffix]
+        subprocess.run([binaries(home).ffmpeg, "-v", "error", "-y", "-stream_loop", "3", "-i", f"file:{source}",
+                        "-c", "copy", "-f", kind, f"file:{new}"], check=True)
+        _backdate(new, clip, live=False)
+        new.rename(path)
+        made += 1
+print(made)
+"""
+"""Makes files of some minutes out of those that are there, in no time, so that encoding them takes a while."""
+
+ENCODES = "import psutil; print(sum('ffmpeg' in one.name() for one in psutil.process_iter()))"
+
+
+def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_killed(tmp_path: Path) -> None:
+    with installation(tmp_path, "--demo") as here:
+        here.compose("up", "--build", "-d")
+        eventually("the first footage is archived", lambda: first_set_is_in(here))
+
+        here.compose("up", "-d", "--no-recreate", "--scale", "worker=3", "worker")
+        eventually("three workers answer", lambda: answering(here) == 3)
+        before = counts(here)
+        added = int(here.inside(here.containers("worker")[0], "python", "-c", LENGTHEN))
+        assert added >= 6
+        eventually("batches are spread", lambda: len(encoding(here)) >= 2)
+        victim = encoding(here)[-1]
+        here.kill(victim)
+        assert victim not in here.containers("worker")
+
+        eventually("all of it is archived", lambda: counts(here)["archived"] >= before["archived"] + added)
+        eventually("nothing is left over", lambda: counts(here)["planned"] == 0)
+        rows = here.vms("recordings")
+        sources = Counter((row["site"], row["camera"], row["start_utc"]) for row in rows)
+        assert [one for one, times in sources.items() if times > 1] == [], "one recording for each file"
+        archived = [row for row in rows if row["state"] in ("archived", "released")]
+        assert all(len(row["copies"]) == 1 for row in archived)
+        for site in SITES:
+            (verdict,) = here.vms("run", site, "--wait")
+            assert verdict["state"] == "success", verdict
+
+
+def first_set_is_in(here: Installation) -> bool:
+    (seen,) = here.vms("status")
+    return all(
+        site["counts"]["archived"] > 0 and site["counts"]["planned"] == 0
+        for site in seen["sites"]
+        if site["id"] in SITES
+    )
+
+
+def counts(here: Installation) -> Counter[str]:
+    """Recordings by state. What the demonstration releases after two hours was archived, too."""
+    (seen,) = here.vms("status")
+    found: Counter[str] = Counter()
+    for site in seen["sites"]:
+        found.update(site["counts"])
+    found["archived"] += found.pop("released", 0)
+    return found
+
+
+def answering(here: Installation) -> int:
+    return sum(
+        "well" in here.inside(one, "sh", "-c", "python -m vms.stack.container health worker && echo well")
+        for one in here.containers("worker")
+    )
+
+
+def encoding(here: Installation) -> list[str]:
+    """The workers in which an FFmpeg runs now."""
+    return [one for one in here.containers("worker") if int(here.inside(one, "python", "-c", ENCODES)) > 0]
