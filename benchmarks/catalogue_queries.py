@@ -142,7 +142,10 @@ class Question:
 
 @dataclass
 class World:
-    """What there is to ask about. now, keep: as the rows were made (catalogue_rows.Scale)."""
+    """What there is to ask about. now, keep: as the rows were made (catalogue_rows.Scale).
+
+    granted: the viewer asks for somebody who sees some whole sites; as the page Find does, it then names them.
+    """
 
     viewer: Connection
     owner: Connection
@@ -151,6 +154,7 @@ class World:
     random: Random = field(default_factory=lambda: Random(7))
     sites: list[SiteRow] = field(default_factory=list)
     turn: Iterator[int] = field(default_factory=count)
+    granted: bool = False
 
     def __post_init__(self) -> None:
         self.sites = sorted(reads.list_sites(self.viewer), key=lambda site: site.id)
@@ -199,6 +203,8 @@ def _filter(world: World, wanted: dict[str, Any]) -> RecordingFilter:
     made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
     if "day" in made:
         made["from_utc"], made["to_utc"] = made.pop("day")
+    if world.granted and not made.keys() & {"cameras", "run"}:
+        made["sites"] = made.get("sites") or tuple(site.id for site in world.sites)
     return RecordingFilter(**made)
 
 
@@ -470,6 +476,7 @@ QUESTIONS = (
     Question("page Watch", "bookmarks of 16 cameras, a month", _pins(31)),
     Question("page Watch", "tags that a person uses", lambda world, conn: bookmarks.tags_of(conn, _a_user(world))),
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
+    Question("page Find", "sites that are seen whole", lambda _, conn: reads_sites.wholly_granted(conn)),
     *(
         Question("page Find", f"newest recording, {state}, {what}", _find(1, states=states, to_utc=_soon, **where))
         for state, states in (("archived", ARCHIVED), ("any state", ()), ("purged", ("purged",)))

@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from viewer import (
+    assets,
     audit_log,
     database,
     direct,
@@ -34,6 +35,7 @@ from viewer import (
     visitor,
 )
 from viewer.watch import routes as watch
+from viewer.watch.visit import PREFIX
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
@@ -89,5 +91,6 @@ app = st.App(
             stores=stores.origins,
         ),
         Middleware(gate.Gate, sessions=visitor.of(database.pool(home)), port=home.viewer_port),
+        Middleware(assets.Assets, more={"/watch": (f"<{PREFIX}/{watch.HLS}>; rel=preload; as=script",)}),
     ],
 )

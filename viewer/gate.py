@@ -78,7 +78,7 @@ class Gate:
             await PlainTextResponse("Another page asked for this.\n", 403)(scope, receive, send)
             return
         if scope["path"] not in _QUIET:
-            await run_in_threadpool(self._sessions.touch, token_hash)
+            await self._touch(token_hash)
         await self._http(token_hash, scope, receive, send)
 
     def _token(self, scope: Scope) -> str:
@@ -89,7 +89,13 @@ class Gate:
         if token_hash is None:
             return None
         address = scope["client"][0] if scope.get("client") else ""
-        return await run_in_threadpool(self._sessions.find, token_hash, address, afresh=afresh)
+        # a page is a hundred messages: a thread for each would be most of what it costs
+        known = None if afresh else self._sessions.fresh(token_hash, address)
+        return known or await run_in_threadpool(self._sessions.find, token_hash, address, afresh=afresh)
+
+    async def _touch(self, token_hash: bytes) -> None:
+        if not self._sessions.touched_lately(token_hash):
+            await run_in_threadpool(self._sessions.touch, token_hash)
 
     async def _still(self, token_hash: bytes, scope: Scope) -> bool:
         """Whether the session is open. While that can't be known: no."""
@@ -133,7 +139,7 @@ class Gate:
                 await close()
                 return {"type": "websocket.disconnect", "code": 4401}
             if _by_person(message.get("bytes")):
-                await run_in_threadpool(self._sessions.touch, token_hash)
+                await self._touch(token_hash)
             return message
 
         async def checked_send(message: Message) -> None:

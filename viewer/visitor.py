@@ -85,8 +85,19 @@ class Sessions:
                 known = self._remember(token_hash, row, now)
             if row is None or known is None:
                 return None
-        row = known.row
-        return Visitor(row.user_id, row.name, row.role, row.scope, token_hash.hex()[:16], address, row.lang)
+        return _visitor(known.row, token_hash, address)
+
+    def fresh(self, token_hash: bytes, address: str = "") -> Visitor | None:
+        """As `find` where the catalogue was asked just now, else None; this never waits."""
+        known = self._known.get(token_hash)
+        if known is None or time.monotonic() - known.asked >= FRESH_S:
+            return None
+        return _visitor(known.row, token_hash, address)
+
+    def touched_lately(self, token_hash: bytes) -> bool:
+        """Whether `touch` has nothing to do."""
+        known = self._known.get(token_hash)
+        return known is not None and time.monotonic() - known.touched < _TOUCH_S
 
     def touch(self, token_hash: bytes) -> None:
         """The person has done something. Told to the catalogue now and then; while it is away, not at all."""
@@ -117,6 +128,10 @@ class Sessions:
             made = _Known(row, now, before.touched if before else 0.0)
             self._known[token_hash] = made
             return made
+
+
+def _visitor(row: sessions.SessionRow, token_hash: bytes, address: str) -> Visitor:
+    return Visitor(row.user_id, row.name, row.role, row.scope, token_hash.hex()[:16], address, row.lang)
 
 
 _by_pool: dict[Pool, Sessions] = {}

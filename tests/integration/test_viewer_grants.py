@@ -92,6 +92,7 @@ def test_every_question_shows_only_what_was_granted(
     with database.pool(world.home).connection(scope) as conn:
         listed = {(site.id, camera.id) for site in reads_sites.list_sites(conn) for camera in site.cameras}
         assert listed == cameras
+        assert reads_sites.wholly_granted(conn) == {site for site, camera in sees or () if not camera}
         assert {one.site for one in reads_sites.site_overviews(conn)} == sites
         assert {
             (d.site, d.camera) for d in reads_sites.camera_days(conn, (), date(2026, 1, 1), date(2026, 2, 2))

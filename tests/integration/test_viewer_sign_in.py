@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from viewer import sign_in, visitor
+from viewer import gate, sign_in, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
@@ -308,6 +308,28 @@ def test_a_page_and_a_websocket_are_never_from_memory(
     _change(home, "DELETE FROM viewer_session")
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(STREAM):
         pass
+
+
+def test_a_page_of_many_messages_waits_for_no_thread(
+    client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def counted(work: Any, *given: Any, **named: Any) -> Any:
+        asked.append(work.__name__)
+        return work(*given, **named)
+
+    monkeypatch.setattr(visitor, "FRESH_S", 3600.0)
+    monkeypatch.setattr(gate, "run_in_threadpool", counted)
+    client.cookies.set("vms_5000", signed_in(home).token)
+    with client.websocket_connect(STREAM) as socket:
+        message = BackMsg()
+        message.rerun_script.query_string = "site=ho"
+        for _ in range(20):
+            socket.send_bytes(message.SerializeToString())
+            socket.receive_bytes()
+        assert client.get("/").status_code == 200
+    assert asked == ["find", "touch"]
 
 
 def test_only_what_a_person_does_keeps_a_session_open(client: TestClient, home: Home) -> None:

@@ -89,14 +89,19 @@ def _zone(sites: list[SiteRow], find: query.Find) -> str:
 
 
 def _filter(find: query.Find, zone: str) -> RecordingFilter:
-    """The catalogue's filter. Of a person who sees some cameras only, it names them: to search a site for the few that
-    are theirs would read through all the others' footage."""
+    """The catalogue's filter. Of a person who sees some cameras of a site only, it names them: to search the site for
+    the few that are theirs would read through all the others' footage. Of one who sees whole sites it names those, as
+    what is rare is found along the index of a site."""
     wanted = query.as_filter(find, zone)
     person = frame.visitor()
     if person.sees_everything or wanted.cameras or wanted.run:
         return wanted
     with database.pool().connection(person.scope) as conn:
-        cameras = search_bar.pairs(reads_sites.list_sites(conn), find)
+        sites, whole = reads_sites.list_sites(conn), reads_sites.wholly_granted(conn)
+    asked = [site.id for site in sites if not wanted.sites or site.id in wanted.sites]
+    if asked and whole.issuperset(asked):
+        return replace(wanted, sites=tuple(asked))
+    cameras = search_bar.pairs(sites, find)
     return replace(wanted, cameras=cameras) if len(cameras) <= MOST_CAMERAS else wanted
 
 

@@ -54,6 +54,12 @@ def list_sites(conn: Connection) -> list[SiteRow]:
     return list(sites.values())
 
 
+def wholly_granted(conn: Connection) -> frozenset[str]:
+    """The sites of which who asks was granted every camera; of one who sees everything, none needs to be."""
+    found = fetch_all(conn, "SELECT slug FROM site WHERE site_id IN (SELECT wholly_granted_sites())", [])
+    return frozenset(slug for (slug,) in found)
+
+
 def store_identities(conn: Connection) -> dict[str, str]:
     """What the identity files of the stores must say, by name; without stores that nothing was ever put into."""
     found = fetch_all(conn, "SELECT name, identity FROM store WHERE identity IS NOT NULL", [])
