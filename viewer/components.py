@@ -79,12 +79,11 @@ def recording(
     data: dict[str, Any],
     key: str,
     opened: Callable[[], None],
-    watched: Callable[[], None],
     found_cold: Callable[[], None],
     woken: Callable[[], None],
 ) -> None:
     """Draw a recording with its player. opened: called to go to another, session_state[key].open is its id.
-    watched: called to see it on the timeline. found_cold: called when it has to be restored before it can be played;
+    found_cold: called when it has to be restored before it can be played;
     woken: when that is asked for.
 
     Asks for a rerun before its links expire, and now and then while it is being restored.
@@ -94,7 +93,6 @@ def recording(
         data=data,
         on_open_change=opened,
         on_renew_change=_ignore,
-        on_watch_change=watched,
         on_cold_change=found_cold,
         on_wake_change=woken,
     )

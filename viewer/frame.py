@@ -26,7 +26,7 @@ from vms.home import from_environment
 log = logging.getLogger(__name__)
 
 Goto = Callable[..., None]
-"""goto(params) goes to the page Find with this search, goto(params, "watch") to the page Watch. Not from a callback."""
+"""goto(params) goes to the page Find with this search. Not from a callback."""
 
 _FRONT = Path(__file__).resolve().parent / "front"
 _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"

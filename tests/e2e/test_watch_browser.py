@@ -198,13 +198,15 @@ PICK = """() => {
 
 def test_from_a_search_and_from_a_recording_to_the_timeline(viewer: Viewer, browser: Any) -> None:
     page = new_page(browser, viewer, locale="en-GB")
-    page.goto(f"{viewer.url}/?camera=ho/lobby")
+    page.goto(f"{viewer.url}/?camera=ho/lobby&from=2026-01-31T08:00&to=2026-01-31T08:12")
     page.wait_for_selector(".card")
-    page.get_by_role("button", name="Show on the timeline").click()
+    found = page.url
+    page.get_by_role("link", name="Show on the timeline").click()
     page.wait_for_selector(".tile video")
     eventually(lambda: _shows(page, "08:10:00"))
     page.go_back()
     page.wait_for_selector(".card")
+    assert page.url == found
     page.locator(".card").last.click()
     page.locator("a.watch").click()
     page.wait_for_selector(".tile video")

@@ -103,7 +103,7 @@ def walk(page: Any, url: str, pictures: Path, reason: str) -> tuple[Walk, Any]:
     one.tap("button", re.compile("^Kantor Pusat"))
     eventually(lambda: page.locator(".card").count() == 4)
     one.arrived("hasil")
-    one.tap("button", re.compile("Lihat di garis waktu"))
+    one.tap("link", re.compile("Lihat di garis waktu"))
 
     stamp = page.locator(".stamp").first
     page.locator(".tile video").nth(1).wait_for(state="attached")

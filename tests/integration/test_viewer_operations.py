@@ -116,7 +116,7 @@ def test_the_page_tells_sites_backlog_failing_files_and_stores(world: World, loo
     rows = {row["key"]: row for row in shown["sites"]["rows"]}
     assert rows.keys() == {"ho", "makassar"}
     assert rows["ho"]["cells"][0]["text"] == f"Kantor Pusat {ATTACK}"
-    assert rows["ho"]["cells"][4] == {"text": "4 s", "note": "files: 1, 1.0 MB", "tone": ""}
+    assert rows["ho"]["cells"][4] == {"text": "4 s", "note": "files: 1 · 1.0 MB", "tone": ""}
     assert rows["ho"]["cells"][5]["text"] == "1"
     assert [one["name"] for one in rows["ho"]["items"]["list"]] == ["Gerbang", f"Lobi {ATTACK}"]
     assert [tile["value"] for tile in shown["sites"]["tiles"]] == ["1", "1", "1", "0"]

@@ -48,8 +48,8 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001  # a person sees a designed page, the log has the trace
             frame.fault(words, error)
 
-    def goto(params: dict[str, str], page: str = "find") -> None:
-        st.switch_page({"find": find_page, "watch": watch_page}[page], query_params=params)
+    def goto(params: dict[str, str]) -> None:
+        st.switch_page(find_page, query_params=params)
 
     def page(draw: Draw, name: str, right: Right | None = "view", *, first: bool = False) -> st.Page:
         return st.Page(lambda: show(draw, right), title=words.one_of("app", name), url_path=name, default=first)
@@ -57,10 +57,9 @@ def main() -> None:
     sees_log_only = person is not None and not person.may("view") and person.may("log")
     find_page = page(find.draw, "find", first=not sees_log_only)
     log_page = page(deeds.draw, "log", "log", first=sees_log_only)
-    watch_page = page(watch.draw, "watch")
     account_page = page(account.draw, "account", None)
     others = {
-        "watch": watch_page,
+        "watch": page(watch.draw, "watch"),
         "sites": page(sites.draw, "sites"),
         "coverage": page(coverage.draw, "coverage"),
         "bookmarks": page(bookmarks.draw, "bookmarks"),

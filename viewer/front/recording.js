@@ -107,7 +107,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     } }, icon("link"), w.copy_link);
     return h("div", { class: "actions" },
       data.download ? h("a", { class: "button first download", href: data.download, download: data.name }, icon("down"), `${w.download} · ${data.size}`) : null,
-      data.watch ? h("a", { class: "button watch", ...follow(data.watch, () => setTriggerValue("watch", Date.now())) }, icon("line"), w.watch) : null,
+      data.watch ? h("a", { class: "button watch", ...follow(data.watch, () => leave(data.watch)) }, icon("line"), w.watch) : null,
       link, copied, data.src ? h("div", { class: "clock-line" }, root.clock, h("span", { class: "soft" }, data.zone)) : null, data.src ? h("p", { class: "keys soft" }, w.keys) : null);
   }
   function facts() {

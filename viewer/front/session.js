@@ -1,3 +1,11 @@
+// Links of ours between pages lead on without loading everything anew, and leave one step behind for the way back.
+addEventListener("click", (event) => {
+  const link = event.target instanceof Element && event.target.closest("a[data-within]");
+  if (!link || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  history.pushState(null, "", link.href);
+  dispatchEvent(new PopStateEvent("popstate"));
+});
 // A page whose session has ended must not stay on the screen, whether or not it got as far as drawing something.
 (() => {
   const root = document.documentElement;

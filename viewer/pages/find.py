@@ -39,11 +39,11 @@ class _Shown:
     further: bool = False
 
 
-def draw(words: Words, goto: frame.Goto) -> None:
+def draw(words: Words, _goto: frame.Goto) -> None:
     """The whole page."""
     find = frame.current_find()
     if find.recording:
-        recording.draw(words, find, goto)
+        recording.draw(words, find)
         return
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
@@ -59,8 +59,6 @@ def draw(words: Words, goto: frame.Goto) -> None:
     def results() -> None:
         if frame.current_find() != find:
             st.rerun()
-        if "find.watch" in st.session_state:
-            goto(st.session_state.pop("find.watch"), "watch")
         with frame.guarded(words):
             _results(words, sites, find, _with_period(find, _newest_day(find, zone)), zone)
 
@@ -147,7 +145,7 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
     totals = _totals(frame.visitor().scope, wanted)
     with st.container(horizontal=True, vertical_alignment="center"):
         _totals_line(words, totals, rows, zone)
-        _timeline_button(words, rows)
+        _timeline_link(words, rows)
         _export_link(words, sites, find, shown)
 
     key = "table" if find.table else "grid"
@@ -209,15 +207,10 @@ def _totals_line(words: Words, totals: Totals, rows: list[RecordingRow], zone: s
     st.html(f'<div class="totals" role="status">{"".join(parts)}</div>')
 
 
-def _timeline_button(words: Words, rows: list[RecordingRow]) -> None:
+def _timeline_link(words: Words, rows: list[RecordingRow]) -> None:
     """The way to the page Watch, with the cameras that were found, at the newest of what was found."""
     cameras = list(dict.fromkeys((row.site, row.camera) for row in rows))[: watch_asked.MOST_CAMERAS]
-    params = query.watch_params(cameras, rows[0].start_utc)
-
-    def asked() -> None:
-        st.session_state["find.watch"] = params
-
-    st.button(words("find.watch"), icon=":material/view_timeline:", on_click=asked)
+    _link(f"/watch?{urlencode(query.watch_params(cameras, rows[0].start_utc))}", words("find.watch"))
 
 
 def _export_link(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find) -> None:
@@ -227,8 +220,15 @@ def _export_link(words: Words, sites: list[SiteRow], find: query.Find, shown: qu
         return
     if frame.visitor().may("export"):
         period = {name: getattr(shown, name) for name in ("first", "last", "first_time", "last_time")}
-        address = f"/exports?{urlencode(query.write(query.Find(cameras=cameras, **period)))}"
-        st.html(f'<a class="csv" href="{escape(address)}">{escape(words("exports.these"))}</a>', width="content")
+        _link(
+            f"/exports?{urlencode(query.write(query.Find(cameras=cameras, **period)))}",
+            words("exports.these"),
+        )
+
+
+def _link(address: str, text: str) -> None:
+    """A way to another page, drawn as a button."""
+    st.html(f'<a class="csv" data-within href="{escape(address)}">{escape(text)}</a>', width="content")
 
 
 def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:

@@ -21,11 +21,9 @@ log = logging.getLogger(__name__)
 _STORED = ("archived", "released")
 
 
-def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
+def draw(words: Words, find: query.Find) -> None:
     """The recording that the search has opened. Seeing it is logged, once a visit."""
     assert find.recording is not None  # noqa: S101  # the caller has looked
-    if "recording.watch" in st.session_state:
-        goto(st.session_state.pop("recording.watch"), "watch")
     st.button(
         words("recording.back"),
         icon=":material/arrow_back:",
@@ -53,9 +51,6 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
         if chosen:
             frame.go(replace(frame.current_find(), recording=chosen))
 
-    def watched() -> None:
-        st.session_state["recording.watch"] = query.watch_params([(row.site, row.camera)], row.start_utc)
-
     components.recording(
         details.detail(
             frame.links(),
@@ -70,7 +65,6 @@ def draw(words: Words, find: query.Find, goto: frame.Goto) -> None:
         ),
         "recording",
         opened,
-        watched,
         lambda: found_cold.add(row.id),
         woken,
     )
