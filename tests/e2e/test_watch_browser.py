@@ -96,7 +96,7 @@ def test_the_timeline_is_zoomed_dragged_clicked_and_hovered(viewer: Viewer, brow
     page.mouse.up()
     page.keyboard.press("ArrowRight")
     eventually(lambda: line.get_attribute("aria-valuemin") != before)
-    page.locator("summary").click()
+    page.get_by_text("What the timeline shows, as a list").click()
     page.locator(".list tr", has_text="camera silent").first.wait_for()
     assert page.errors == []
 

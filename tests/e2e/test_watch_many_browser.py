@@ -85,9 +85,9 @@ def test_speed_single_pictures_gaps_and_the_keyboard_map(viewer: Viewer, browser
     page.keyboard.press("Shift+G")
     eventually(lambda: page.evaluate(STATE)["at"] == AT + 4_000)
     page.keyboard.press("?")
-    assert page.locator("dialog").get_by_text("next and previous gap").is_visible()
+    assert page.locator("dialog.help:not(.form)").get_by_text("next and previous gap").is_visible()
     page.keyboard.press("?")
-    page.locator("dialog").wait_for(state="hidden")
+    page.locator("dialog.help:not(.form)").wait_for(state="hidden")
     page.keyboard.press("z")
     eventually(lambda: "scale(2)" in page.locator(".tile video").evaluate("video => video.style.transform"))
     assert page.errors == []
