@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-import streamlit as st
 
 from shown_page import button, html, page_of
 from viewer import database, visitor
@@ -16,7 +14,7 @@ from viewer.pages.account import device
 from viewer_world import PASSWORD, SignedIn, owner, sign_in
 from vms import passwords, users
 from vms.catalogue import sessions
-from vms.home import Home, from_environment
+from vms.home import Home
 
 FRESH = "merah sepatu di atap"
 PHONE = (
@@ -25,14 +23,8 @@ PHONE = (
 
 
 @pytest.fixture
-def home(catalogue: tuple[Home, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    home = catalogue[0]
-    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
-    st.cache_data.clear()
-    yield from_environment()
-    database.pool(from_environment()).close()
+def home(viewer_home: Home) -> Home:
+    return viewer_home
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg2
 import pytest
-import streamlit as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
@@ -19,33 +18,13 @@ from viewer import database, visitor
 from viewer.gate import Gate
 from viewer.security import Guard
 from viewer.watch import routes, spans
-from viewer_world import ATTACK, START, Clip, SignedIn, World, build, owner, sign_in
+from viewer_world import ATTACK, START, SignedIn, World, owner, sign_in
 from vms.catalogue import bookmarks
 from vms.catalogue.bookmarks import BookmarkFilter
-from vms.home import Home, from_environment
 
 AT = spans.milliseconds(START)
 OWN = {"X-Vms-Page": "watch"}
 As = Callable[[SignedIn], None]
-
-
-@pytest.fixture
-def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    home = catalogue[0]
-    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
-    st.cache_data.clear()
-    yield build(from_environment(), viewer_clip)
-    database.pool(from_environment()).close()
-
-
-@pytest.fixture
-def look_as(monkeypatch: pytest.MonkeyPatch) -> As:
-    def look(person: SignedIn) -> None:
-        monkeypatch.setattr(visitor, "_session_of_request", lambda: f"{person.session} 192.0.2.7")
-
-    return look
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import pyzipper
-import streamlit as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
@@ -32,36 +31,22 @@ from vms.catalogue import exports, sessions, shares, users
 from vms.catalogue.connection import Connection
 from vms.catalogue.exports import ExportRow, NewExport
 from vms.exports import archive, worker
-from vms.home import Home, from_environment
+from vms.home import Home
 
 LOBBY = {"camera": "ho/lobby", "from": "2026-01-31T08:00", "to": "2026-01-31T08:15:30"}
 As = Callable[[SignedIn], None]
 
 
 @pytest.fixture
-def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    home = catalogue[0]
-    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
+def world(viewer_home: Home, viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(worker, "POLL_S", 0.05)
-    st.cache_data.clear()
-    yield build(from_environment(), viewer_clip)
-    database.pool(from_environment()).close()
+    return build(viewer_home, viewer_clip)
 
 
 @pytest.fixture
 def conn(world: World) -> Iterator[Connection]:
     with closing(owner(world.home)) as made:
         yield made
-
-
-@pytest.fixture
-def look_as(monkeypatch: pytest.MonkeyPatch) -> As:
-    def look(person: SignedIn) -> None:
-        monkeypatch.setattr(visitor, "_session_of_request", lambda: f"{person.session} 192.0.2.7")
-
-    return look
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import psycopg2
 import pytest
-import streamlit as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
@@ -22,11 +20,10 @@ from shown_page import html
 from viewer import database, media, query, tokens, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
-from viewer_world import NOW, Clip, SignedIn, World, build, owner, sign_in
+from viewer_world import NOW, SignedIn, World, owner, sign_in
 from vms.catalogue import alerts, coverage, holds, migrate, reads, reads_sites, users
 from vms.catalogue.connection import Connection
 from vms.catalogue.rows import RecordingFilter
-from vms.home import Home, from_environment
 from vms.stack.postgres import role_url
 
 SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
@@ -41,17 +38,6 @@ OPEN_TO_ALL = {
     "viewer_identity": "read to sign in, never shown",
     "sign_in_try": "read to sign in, never shown",
 }
-
-
-@pytest.fixture
-def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    home = catalogue[0]
-    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
-    st.cache_data.clear()
-    yield build(from_environment(), viewer_clip)
-    database.pool(from_environment()).close()
 
 
 def _as(world: World, person: SignedIn) -> str:

@@ -11,12 +11,11 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from fake_airflow import FakeAirflow
 from shown_page import page_of
-from viewer import database, elsewhere, query, visitor
+from viewer import elsewhere, query
 from viewer_world import ATTACK, NOW, RUN, Clip, SignedIn, World, build, eventually, owner, sign_in
 from vms.catalogue import reads, reads_sites
 from vms.catalogue.rows import RecordingRow
@@ -40,24 +39,13 @@ def airflow() -> Iterator[FakeAirflow]:
 
 @pytest.fixture
 def world(
-    catalogue: tuple[Home, str], viewer_clip: Clip, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    home = catalogue[0]
-    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
-        monkeypatch.setenv(name, str(value))
+    viewer_home: Home,  # noqa: ARG001 - for the environment that it sets
+    viewer_clip: Clip,
+    airflow: FakeAirflow,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
     monkeypatch.setenv("VMS_AIRFLOW_PORT", str(airflow.server.server_port))
-    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
-    st.cache_data.clear()
-    yield build(from_environment(), viewer_clip)
-    database.pool(from_environment()).close()
-
-
-@pytest.fixture
-def look_as(monkeypatch: pytest.MonkeyPatch) -> As:
-    def look(person: SignedIn) -> None:
-        monkeypatch.setattr(visitor, "_session_of_request", lambda: f"{person.session} 192.0.2.7")
-
-    return look
+    return build(from_environment(), viewer_clip)
 
 
 def _shown(app: AppTest) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg2
 import pytest
-import streamlit as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
@@ -21,32 +20,12 @@ from streamlit.testing.v1 import AppTest
 from shown_page import button, html, page_of
 from viewer import audit_log, database, visitor
 from viewer.gate import Gate
-from viewer_world import ATTACK, NOW, Clip, SignedIn, World, build, owner, sign_in
+from viewer_world import ATTACK, NOW, SignedIn, World, owner, sign_in
 from vms.catalogue import alerts, audit, holds, reads, retries
-from vms.home import Home, from_environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
 BEGIN, END = datetime(2026, 1, 30, 17, tzinfo=UTC), datetime(2026, 1, 31, 17, tzinfo=UTC)
 As = Callable[[SignedIn], None]
-
-
-@pytest.fixture
-def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    home = catalogue[0]
-    for name, value in (("VMS_HOME", home.root), ("VMS_SITES", home.sites_file), ("VMS_DEMO", "0")):
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
-    st.cache_data.clear()
-    yield build(from_environment(), viewer_clip)
-    database.pool(from_environment()).close()
-
-
-@pytest.fixture
-def look_as(monkeypatch: pytest.MonkeyPatch) -> As:
-    def look(person: SignedIn) -> None:
-        monkeypatch.setattr(visitor, "_session_of_request", lambda: f"{person.session} 192.0.2.7")
-
-    return look
 
 
 def _log(world: World, action: str) -> list[tuple[Any, ...]]:
