@@ -23,6 +23,7 @@ import httpx
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.typing import Origin, Subprotocol
 
 from viewer.words_en import TEXT
 
@@ -128,8 +129,8 @@ class Person:
         self.socket = await websockets.connect(
             f"{self.url.replace('http', 'ws', 1)}/_stcore/stream",
             additional_headers=self.headers,
-            origin=self.url,  # type: ignore[arg-type]
-            subprotocols=["streamlit"],  # type: ignore[list-item]
+            origin=Origin(self.url),
+            subprotocols=[Subprotocol("streamlit")],
             max_size=None,
         )
         text = await self.run("", {})

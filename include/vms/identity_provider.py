@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -20,7 +20,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, KeySetSerialization
 
 from vms.config_sign_in import SignInPolicy, is_loopback
 from vms.errors import StoreDenied, VmsError
@@ -195,7 +195,7 @@ class Provider:
         if kept is not None and age < (_KEYS_AGAIN_S if again else _FRESH_S):
             return kept[1]
         try:
-            keys = KeySet.import_key_set(self._get(self._endpoint("jwks_uri")))  # type: ignore[arg-type]
+            keys = KeySet.import_key_set(cast(KeySetSerialization, self._get(self._endpoint("jwks_uri"))))
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise self._away(error) from error
         with self._lock:

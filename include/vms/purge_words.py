@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from vms.catalogue.purge_plans import PurgePlan
-from vms.retention import Kept
 from vms.wording import counted
 
-KEPT: Mapping[Kept, str] = {
+KEPT: Mapping[str, str] = {
     "held": "kept by holds",
     "late": "too old already when they arrived; they go some time after, or when asked for (--late)",
     "only_copy": "kept, as no other copy is left of footage that must be kept longer",
@@ -40,7 +39,7 @@ def lines(plan: PurgePlan) -> Iterator[str]:
     for name, store in plan.per_store.items():
         yield f"store {name}: {_copies(store['copies'])}, {gigabytes(store['bytes'])}"
     for why, sums in plan.kept.items():
-        told = KEPT.get(why, why)  # type: ignore[call-overload]
+        told = KEPT.get(why, why)
         yield f"stays: {_copies(sums['copies'])}, {gigabytes(sums['bytes'])}, {told}"
     for hold_id, many in plan.held.items():
         yield f"hold {hold_id} keeps back {counted(many, 'recording')}"

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -121,7 +122,7 @@ def _parts(home: Home, *, with_doctor: bool) -> Iterator[tuple[str, Part]]:
     if with_doctor:
         yield "doctor.json", lambda: _json([asdict(one) for one in doctor_checks.examine(home, overview())])
     for log in sorted(path for path in home.logs.glob("*.log*") if path.is_file()) if home.logs.is_dir() else ():
-        yield f"logs/{log.name}", lambda log=log: _tail(log)  # type: ignore[misc]
+        yield f"logs/{log.name}", partial(_tail, log)
 
 
 def _json(data: Any) -> str:

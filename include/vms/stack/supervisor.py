@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -261,8 +262,8 @@ class Supervisor:
             waiting = running.state.state != "ready"
             running.ask_next = time.monotonic() + (ASK_STARTING_S if waiting else ASK_READY_S)
 
-    def _change(self, running: _Running, **changes: object) -> None:
-        running.state = replace(running.state, since=time.time(), **changes)  # type: ignore[arg-type]
+    def _change(self, running: _Running, **changes: Any) -> None:
+        running.state = replace(running.state, since=time.time(), **changes)
         self._write()
 
     def _write(self) -> None:
