@@ -23,7 +23,7 @@ from vms.home import Home
 NOW = datetime(2026, 2, 1, 3, tzinfo=UTC)
 DAY = timedelta(days=1)
 SITES = """
-defaults: {{ stores: [nas] }}
+defaults: {{ stores: [nas], time_zone: WIB }}
 stores: {{ nas: {{ url: "file://{0}/nas" }} }}
 sites: [{{ id: jkt, footage: {0}/jkt }}, {{ id: mks, footage: {0}/mks }}]
 """
