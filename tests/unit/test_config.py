@@ -376,3 +376,15 @@ def test_an_unwritable_place_for_the_users_file_is_told(tmp_path):
     home = from_environment({"VMS_HOME": str(tmp_path), "VMS_SITES": str(tmp_path / "locked/sites.yaml")})
     with pytest.raises(ConfigError, match="can't be made"):
         ensure_sites_file(home)
+
+
+def test_a_site_runs_at_the_centre_unless_it_or_the_defaults_say_otherwise(write):
+    config = load_config(
+        write(
+            "defaults: {time_zone: WIB, runs_on: edge}\nsites:\n- {id: one, footage: /f}\n"
+            "- {id: two, footage: /f, runs_on: worker}\n- {id: three, footage: /f, runs_on: central}\n"
+        )
+    )
+    assert {site.id: site.runs_on for site in config.sites} == {"one": "edge", "two": "worker"}
+    assert 'Did you mean "centre"?' in config.errors[0].message
+    assert load_config(write(f"sites:\n{SITE}")).site("ho").runs_on == "centre"

@@ -48,7 +48,7 @@ def home(tmp_path: Path) -> Home:
 
 def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that_were_given(home: Home) -> None:
     told = airflow_environment(home)
-    assert told["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert told["AIRFLOW__CORE__EXECUTOR"].startswith("CeleryExecutor,edge:")
     assert told["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
     assert told["AIRFLOW__CELERY__BROKER_URL"] == "redis://:broker-word@redis:6379/0"
     assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
@@ -77,6 +77,9 @@ def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
 ) -> None:
     monkeypatch.delenv("VMS_WORKER_QUEUES", raising=False)
     assert container_worker.served_by(home) == {"encode": ("encode",), "main": ("centre", "site-jkt", "site-mks")}
+    with home.sites_file.open("a") as sites:
+        sites.write("  - { id: branch, footage: /b, runs_on: edge }\n  - { id: depot, footage: /d, runs_on: worker }\n")
+    assert container_worker.served_by(home)["main"] == ("centre", "site-jkt", "site-mks"), "theirs serve the others"
     monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
     assert container_worker.served_by(home) == {"encode": ("encode",)}
     monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")

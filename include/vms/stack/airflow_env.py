@@ -158,7 +158,7 @@ def _on_this_machine(home: Home, url: str) -> dict[str, str]:
 def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
     """Workers take tasks from a broker, and people sign in by passwords that are kept hashed."""
     return {
-        "CORE__EXECUTOR": "CeleryExecutor",
+        "CORE__EXECUTOR": f"CeleryExecutor,{queues.EDGE}:airflow.providers.edge3.executors.EdgeExecutor",
         "CORE__PARALLELISM": "512",  # how much is done at once is for the workers to say
         "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "API__HOST": "0.0.0.0",  # noqa: S104  # of the container; what of it is published, compose says
