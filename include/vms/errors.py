@@ -40,16 +40,12 @@ class UserError(VmsError):
     """A user of the viewer can't be made or changed as asked: name, password, role, what they may see."""
 
 
-class BranchError(VmsError):
-    """A branch can't be invited, can't join, or can't reach the centre, or what it asks for is not for it."""
-
-
 class StackError(VmsError):
     """A part of the local stack (Postgres, Airflow, viewer) can't be started, reached or stopped."""
 
 
 class BranchError(VmsError):
-    """This machine is no branch, or what makes it one can't be used."""
+    """A branch can't be invited or join, this machine is none, or what makes it one can't be used."""
 
 
 class BranchUnreachable(BranchError):
