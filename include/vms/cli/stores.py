@@ -190,8 +190,8 @@ def _findings(home: Home, store: StoreConfig, identity: str | None, tell: Callab
 
 def _branch_here(home: Home) -> str:
     """The site whose branch this machine is; "" when it is none."""
-    if site := getattr(home, "branch", ""):
-        return str(site)
+    if home.branch:
+        return home.branch
     try:
         return str(json.loads((home.root / "branch" / "branch.json").read_text())["site"])
     except (OSError, ValueError, KeyError, TypeError):
