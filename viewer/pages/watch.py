@@ -100,7 +100,7 @@ def page(
 
 SAID = (
     "line", "play", "pause", "back10", "forth10", "next", "previous", "no_next", "no_previous", "sound", "full",
-    "moment", "tools", "nearer", "farther", "hour", "day", "week", "month", "copy_link", "copied", "list", "keys",
+    "moment", "moment_hint", "calendar", "tools", "nearer", "farther", "hour", "day", "week", "month", "copy_link", "copied", "list", "keys",
     "loading", "broken", "retry", "no_player", "damaged", "open", "is_all", "is_lacking", "is_damaged", "is_kept",
     "is_cold", "key_cold",
     "is_doubtful", "is_held", "is_nothing", "key_all", "key_lacking", "key_site", "key_damaged", "key_held", "key_gap",
