@@ -88,6 +88,8 @@ class Home:
     place: ViewerPlace = ViewerPlace()
     parts: Parts | None = None
     """None: all of it runs on this machine, as children of one launcher."""
+    branch: str = ""
+    """The site whose tasks are done here, at a branch; "": this is no branch."""
     given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Secrets that the environment gives; the others are kept in `secrets`."""
 
@@ -190,7 +192,7 @@ class Home:
 
 def from_environment(environ: dict[str, str] | None = None) -> Home:
     """The installation that VMS_HOME, VMS_SITES, VMS_VIEWER_PORT, VMS_AIRFLOW_PORT, VMS_POSTGRES_URL, VMS_FFMPEG,
-    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT, VMS_VIEWER_*, VMS_PARTS_* and VMS_SECRET_* name.
+    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT, VMS_BRANCH, VMS_VIEWER_*, VMS_PARTS_* and VMS_SECRET_* name.
 
     Raises ConfigError when a value does not fit.
     """
@@ -199,6 +201,8 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
     demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else bool(_remembered(root, "demo"))
     with_s3 = env["VMS_DEMO_S3"] != "0" if env.get("VMS_DEMO_S3") else bool(_remembered(root, "with_s3"))
     default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
+    if (root / "branch" / "branch.json").exists():
+        default_sites = root / "branch" / "sites.yaml"  # what the centre says of this site
     return Home(
         root=root,
         sites_file=Path(env.get("VMS_SITES") or default_sites).expanduser().absolute(),
@@ -212,6 +216,7 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         place=_viewer_place(env),
         s3_port=_port(env, "VMS_S3_PORT", 0, highest=55_535) if env.get("VMS_S3_PORT") else 0,
         parts=_parts(env),
+        branch=env.get("VMS_BRANCH", ""),
         given=tuple((k.removeprefix(_GIVEN).lower(), v) for k, v in sorted(env.items()) if k.startswith(_GIVEN) and v),
     )
 

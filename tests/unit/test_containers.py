@@ -13,6 +13,7 @@ import yaml
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import container, container_worker, postgres
 from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
+from vms.stack.fleet_settings import settings_for
 from vms.stack.services import viewer_pages
 from vms.video import slots
 
@@ -48,7 +49,7 @@ def home(tmp_path: Path) -> Home:
 
 def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that_were_given(home: Home) -> None:
     told = airflow_environment(home)
-    assert told["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert told["AIRFLOW__CORE__EXECUTOR"].startswith("CeleryExecutor,edge:")
     assert told["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
     assert told["AIRFLOW__CELERY__BROKER_URL"] == "redis://:broker-word@redis:6379/0"
     assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
@@ -72,11 +73,32 @@ def test_on_one_machine_nothing_of_that_counts(tmp_path: Path) -> None:
     assert told["AIRFLOW__API__HOST"] == "127.0.0.1"
 
 
+def test_airflow_reads_less_often_and_starts_more_at_once_the_more_sites_there_are(home: Home, tmp_path: Path) -> None:
+    few = airflow_environment(home)
+    assert few["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "30"
+    text = home.sites_file.read_text()
+    home.sites_file.write_text(
+        text + "".join(f"  - {{ id: b{number}, footage: {tmp_path}/b{number} }}\n" for number in range(998))
+    )
+    many = airflow_environment(home)
+    assert many["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "300"
+    for name in ("CORE__DAGBAG_IMPORT_TIMEOUT", "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"):
+        assert int(many[f"AIRFLOW__{name}"]) > int(few[f"AIRFLOW__{name}"])
+    for name, at_most in settings_for(10**6).items():
+        if name.startswith("SCHEDULER__"):
+            assert int(few[f"AIRFLOW__{name}"]) < int(many[f"AIRFLOW__{name}"]) == int(at_most)
+    home.sites_file.write_text("sites: [")
+    assert airflow_environment(home) == few  # what can't be read must not keep Airflow from starting and saying so
+
+
 def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VMS_WORKER_QUEUES", raising=False)
     assert container_worker.served_by(home) == {"encode": ("encode",), "main": ("centre", "site-jkt", "site-mks")}
+    with home.sites_file.open("a") as sites:
+        sites.write("  - { id: branch, footage: /b, runs_on: edge }\n  - { id: depot, footage: /d, runs_on: worker }\n")
+    assert container_worker.served_by(home)["main"] == ("centre", "site-jkt", "site-mks"), "theirs serve the others"
     monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
     assert container_worker.served_by(home) == {"encode": ("encode",)}
     monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")
