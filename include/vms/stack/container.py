@@ -12,17 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from functools import partial
 
-from vms import demo
+from vms import demo, users
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import PROJECT_ROOT, Home, from_environment
-from vms.stack import container_worker, demo_s3, launch, postgres
+from vms.stack import container_worker, demo_s3, launch, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
-from vms.stack.migrating import bring_forward
 from vms.stack.services import AirflowHealth, viewer_answers
 
 log = logging.getLogger(__name__)
@@ -43,7 +41,8 @@ def init(home: Home) -> None:
     postgres.wait_ready(home, timeout_s=PATIENCE_S)
     postgres.prepare_databases(home)
     log.info("Databases and roles are there.")
-    bring_forward(home, datetime.now(UTC), log.info)
+    migrate.upgrade(owner_url(home))
+    users.ensure_administrator(home, owner_url(home))
     log.info("The catalogue is at %s.", migrate.newest())
     if launch.airflow_is_old(home):
         log.info("Airflow's tables are brought to this version; a minute or two.")
@@ -60,7 +59,10 @@ def run_airflow(home: Home, part: str) -> None:
     wait_prepared(home, "owner")
     while launch.airflow_is_old(home):
         time.sleep(ASK_S)
-    _become(("airflow", *AIRFLOW[part]), airflow_environment(home))
+    environment = airflow_environment(home)
+    if part in signing.SIGNERS:
+        environment["AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"] = str(signing.key_file(home))
+    _become(("airflow", *AIRFLOW[part]), environment)
 
 
 def run_viewer(home: Home) -> None:

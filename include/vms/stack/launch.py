@@ -16,19 +16,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import psutil
 import psycopg2
 
-from vms import config, logs
+from vms import config, logs, users
 from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
-from vms.stack import demo_s3, postgres, processes, upgrade_journal
-from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, password_of
+from vms.stack import demo_s3, postgres, processes
+from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, owner_url, password_of
 from vms.stack.services import (
     airflow_services,
     exports_service,
@@ -107,9 +106,10 @@ def start(home: Home, supervisor: Supervisor) -> None:
             supervisor.wait_ready("postgres", DATABASE_S)
         postgres.prepare_databases(home)
     with _step(supervisor, "Catalogue"):
-        from vms.stack.migrating import bring_forward  # brings Alembic: only needed here
+        from vms.catalogue import migrate  # brings Alembic: only needed here
 
-        bring_forward(home, datetime.now(UTC), log.info)
+        migrate.upgrade(owner_url(home))
+        users.ensure_administrator(home, owner_url(home))
     supervisor.start_service(viewer_service(home))
     if airflow_is_old(home):
         with _step(supervisor, "Airflow's database"):
@@ -134,7 +134,6 @@ def start(home: Home, supervisor: Supervisor) -> None:
     if footage:
         footage.wait()
         supervisor.start_service(recorder_service(home))
-    upgrade_journal.end(home)
     supervisor.phase("usable")
 
 
@@ -334,7 +333,8 @@ def _airflow_version(home: Home) -> list[str]:
     try:
         with conn.cursor() as cursor:
             cursor.execute("SELECT version_num FROM alembic_version")
-            return [importlib.metadata.version("apache-airflow-core"), *(str(row[0]) for row in cursor.fetchall())]
+            packages = ("apache-airflow-core", *(("apache-airflow-providers-edge3",) if home.parts else ()))
+            return [*map(importlib.metadata.version, packages), *(str(row[0]) for row in cursor.fetchall())]
     finally:
         conn.close()
 
@@ -351,6 +351,8 @@ def migrate_airflow(home: Home) -> None:
         for user, name, role in ((ADMIN_USER, "Administrator", "Admin"), (VIEWER_USER, "Viewer", "User")):
             about = ("--firstname", name, "--lastname", "-", "--email", f"{user}@localhost")
             _airflow_command(home, "users", "create", "--username", user, "--role", role, *about, asked=user)
+        # How much is done at once is for the workers to say; what waits for branches that are away must fill nothing.
+        _airflow_command(home, "pools", "set", "default_pool", "--", "-1", "Without a limit")
     _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
 
 
