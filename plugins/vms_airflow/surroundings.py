@@ -19,12 +19,13 @@ from vms.model import RunRef
 
 
 def installation(site_id: str) -> tuple[Home, Config, Site]:
-    """Read anew at each task's start, so that a change of sites.yaml takes effect without a restart.
+    """Read anew at each task's start, so that a change of sites.yaml takes effect without a restart. Of its sites the
+    `Config` holds this one alone: a task of one of a thousand has nothing to do with the others.
 
     Raises ConfigError when the file or this site's part of it can't be used.
     """
     home = from_environment()
-    config = load_config(home.sites_file)
+    config = load_config(home.sites_file, site_id)
     return home, config, config.site(site_id)
 
 

@@ -15,6 +15,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
 from footage import footage_dag
+from vms import config_yaml
 from vms.config import load_config
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -226,6 +227,29 @@ def test_a_running_task_builds_and_checks_only_its_own_site(
     built = [dag.dag_id for shard in range(footage.SHARDS) for dag in footage.footage_dags(shard)]
     assert built == ["footage_ho"]
     assert set(asked) == {"ho"}
+
+
+def test_a_task_reads_sites_yaml_once_and_of_it_its_own_site(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import footage
+    from vms import config
+    from vms_airflow.surroundings import installation
+
+    configure(*(f"branch-{number}" for number in range(50)))
+    read: list[int] = []
+
+    def counted(path: Path, only: str | None = None) -> config_yaml.Document:
+        document = config_yaml.read_document(path, only)
+        read.append(len(document.sites))
+        return document
+
+    monkeypatch.setattr(config, "read_document", counted)
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "footage_branch-7")
+    (dag,) = footage.footage_dags(footage.shard_of("footage_branch-7"))
+    _, found, site = installation("branch-7")
+    assert (dag.dag_id, found.sites) == ("footage_branch-7", (site,))
+    assert read == [1]
 
 
 def test_a_broken_site_is_found_by_its_task_too(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import yaml
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import container, container_worker, postgres
 from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
+from vms.stack.fleet_settings import settings_for
 from vms.stack.services import viewer_pages
 from vms.video import slots
 
@@ -70,6 +71,24 @@ def test_on_one_machine_nothing_of_that_counts(tmp_path: Path) -> None:
     assert "AIRFLOW__CORE__AUTH_MANAGER" not in told
     assert not [name for name in told if "CELERY" in name]
     assert told["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_airflow_reads_less_often_and_starts_more_at_once_the_more_sites_there_are(home: Home, tmp_path: Path) -> None:
+    few = airflow_environment(home)
+    assert few["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "30"
+    text = home.sites_file.read_text()
+    home.sites_file.write_text(
+        text + "".join(f"  - {{ id: b{number}, footage: {tmp_path}/b{number} }}\n" for number in range(998))
+    )
+    many = airflow_environment(home)
+    assert many["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "300"
+    for name in ("CORE__DAGBAG_IMPORT_TIMEOUT", "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"):
+        assert int(many[f"AIRFLOW__{name}"]) > int(few[f"AIRFLOW__{name}"])
+    for name, at_most in settings_for(10**6).items():
+        if name.startswith("SCHEDULER__"):
+            assert int(few[f"AIRFLOW__{name}"]) < int(many[f"AIRFLOW__{name}"]) == int(at_most)
+    home.sites_file.write_text("sites: [")
+    assert airflow_environment(home) == few  # what can't be read must not keep Airflow from starting and saying so
 
 
 def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vms import queues
 from vms.home import PROJECT_ROOT, Home, Parts
+from vms.stack.fleet_settings import count_sites, settings_for
 from vms.stack.postgres import HOST, role_url
 
 ADMIN_USER = "admin"
@@ -48,14 +49,12 @@ FIXED = {
     "LOGGING__LOGGING_LEVEL": "INFO",
     # Task logs are read from the disk: Airflow's log server would listen on every interface, so it is not run.
     "LOGGING__WORKER_LOG_SERVER_PORT": "9",
-    # New or changed sites are seen within a minute: sites.yaml is read when a DAG file is parsed.
+    # sites.yaml is read when a DAG file is parsed; how often that is, depends on how many sites there are
+    # (fleet_settings.py).
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "20",
-    "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "120",
     "DAG_PROCESSOR__STALE_DAG_THRESHOLD": "60",
     "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
-    "CORE__DAGBAG_IMPORT_TIMEOUT": "60",
     "SCHEDULER__PARSING_CLEANUP_INTERVAL": "30",
     "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
     # Tasks that start before the API server does, or while two encodes load the machine, wait for its answer.
@@ -75,7 +74,8 @@ def airflow_environment(home: Home) -> dict[str, str]:
 
     Writes the file of users and passwords. Raises StackError when the home's database was never started.
     """
-    own = {f"AIRFLOW__{name}": value for name, value in (FIXED | _of_home(home)).items()}
+    fleet = settings_for(count_sites(home))
+    own = {f"AIRFLOW__{name}": value for name, value in (FIXED | fleet | _of_home(home)).items()}
     return base_environment(home) | own | {"AIRFLOW_HOME": str(home.airflow), "VMS_CATALOGUE_URL": owner_url(home)}
 
 
