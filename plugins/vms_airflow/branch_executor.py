@@ -1,8 +1,8 @@
 """Airflow's edge executor, as branches need it whose line may be away for an hour, or for days.
 
 What waits for a branch or runs there takes place there: it counts against nothing at the centre. And while a branch is
-silent, its running tasks are not taken for dead as those of a killed worker are, but for SILENT_MOST; they go on without
-the line, and report when it is back.
+silent, its running tasks are not taken for dead after two minutes, as those of a killed worker are, but after
+SILENT_MOST: they go on without the line, and report when it is back.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def speak_for_silent(session: Any) -> int:
         & (job.try_number == TaskInstance.try_number)
     )
     silent = (
-        session.query(TaskInstance)
+        session.query(TaskInstance.id)
         .join(job, same_task)
         .join(worker, worker.worker_name == job.edge_worker)
         .filter(
@@ -66,6 +66,8 @@ def speak_for_silent(session: Any) -> int:
         )
         .all()
     )
-    for one in silent:
-        one.last_heartbeat_at = now
-    return len(silent)
+    ids = [one for (one,) in silent]
+    if ids:
+        beat = {TaskInstance.last_heartbeat_at: now}
+        session.query(TaskInstance).filter(TaskInstance.id.in_(ids)).update(beat, synchronize_session=False)
+    return len(ids)
