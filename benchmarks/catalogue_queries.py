@@ -22,6 +22,7 @@ from vms.catalogue import (
     backfill_items,
     backfills,
     bookmarks,
+    branches,
     copying,
     coverage,
     custody,
@@ -121,6 +122,7 @@ WRITES = {
         "note_expired",
     },
     "bookmarks": {"add_bookmark", "change_bookmark", "remove_bookmark"},
+    "branches": {"invite", "join", "renew", "revoke", "note_seen", "log_refused"},
     "shares": {"add_share", "revoke_share", "count_share"},
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
@@ -728,6 +730,11 @@ QUESTIONS = (
     Question("page account", "where am I signed in?", lambda _, conn: sessions.own_sessions(conn, 1)),
     Question("page sign-in", "whose password?", lambda _, conn: sessions.secret_of(conn, "sari")),
     Question("users", "who may sign in?", lambda _, conn: users.list_users(conn)),
+    Question(
+        "branches",
+        "who are they, and whose certificates count?",
+        lambda world, conn: (branches.list_branches(conn, world.now), branches.counting_certificates(conn, world.now)),
+    ),
     Question("page metrics", "what lies before sites", lambda world, conn: reads_figures.site_work(conn, world.now)),
     Question("page metrics", "which copies are missing", lambda _, conn: reads_figures.missing_copies(conn)),
     Question("page metrics", "how long recordings took", lambda _, conn: reads_figures.stage_times(conn)),
