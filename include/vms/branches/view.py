@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from vms import footage
 from vms.config import Site
@@ -68,7 +68,8 @@ def note_sent(home: Home, receipts: Sequence[Receipt], now: datetime) -> None:
         for one in receipts
         if one.rendition is not None and one.fault is None and one.copies and not one.store_faults
     ]
-    with _noting(home) as db:
+
+    def work(db: sqlite3.Connection) -> None:
         db.executemany(
             "insert into sent (recording_id, start_utc, size_bytes, sent_at) values (?, ?, ?, ?)"
             " on conflict (recording_id) do update set sent_at = excluded.sent_at, size_bytes = excluded.size_bytes",
@@ -76,14 +77,19 @@ def note_sent(home: Home, receipts: Sequence[Receipt], now: datetime) -> None:
         )
         db.execute("delete from sent where sent_at < ?", ((now - KEPT).isoformat(),))
 
+    _write(home, work)
+
 
 def note_proven(home: Home, orders: Sequence[ReleaseOrder], now: datetime) -> None:
     """Before a release: what the centre has committed as archived. Never raises."""
-    with _noting(home) as db:
+
+    def work(db: sqlite3.Connection) -> None:
         db.executemany(
             "update sent set proven_at = ? where recording_id = ? and proven_at = ''",
             [(now.isoformat(), order.recording_id) for order in orders],
         )
+
+    _write(home, work)
 
 
 def look(home: Home, site: Site) -> View:
@@ -98,11 +104,11 @@ def look(home: Home, site: Site) -> View:
     except Exception as error:  # noqa: BLE001 - whatever it is, the rest is still worth telling
         unreadable = str(error)
     unproven, proven, last = Heap(), Heap(), None
-    if _file(home).exists():
-        with contextlib.closing(sqlite3.connect(_file(home))) as db:
-            unproven, proven = (_heap(db, f"proven_at {which} ''") for which in ("=", "<>"))
-            (text,) = db.execute("select max(sent_at) from sent").fetchone()
-            last = datetime.fromisoformat(text) if text else None
+    book = f"file:{quote(str(_file(home)))}?mode=ro"
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(book, uri=True)) as db:
+        unproven, proven = (_heap(db, f"proven_at {which} ''") for which in ("=", "<>"))
+        (text,) = db.execute("select max(sent_at) from sent").fetchone()
+        last = datetime.fromisoformat(text) if text else None
     return View(waiting, unproven, proven, last, unreadable)
 
 
@@ -116,13 +122,12 @@ def _file(home: Home) -> Path:
     return home.root / "sent.sqlite3"
 
 
-@contextmanager
-def _noting(home: Home) -> Iterator[sqlite3.Connection]:
+def _write(home: Home, work: Callable[[sqlite3.Connection], None]) -> None:
     """A book that can't be written must never stand in the way of an upload."""
     try:
         with contextlib.closing(sqlite3.connect(_file(home), timeout=10.0)) as db:
             db.executescript(_SCHEMA)
             with db:
-                yield db
+                work(db)
     except sqlite3.Error as error:
         log.warning("%s can't be written (%s); ./vms branch status will lack something.", _file(home), error)
