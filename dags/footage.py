@@ -152,9 +152,11 @@ def footage_dag(site: Site) -> DAG:
                 map_index_template=BATCH_TITLE,
             )(site=site.id, batch=batch, receipts=made)
             # Also after a failed upload: what a store has confirmed is committed, whatever became of the rest.
-            record.override(trigger_rule=TriggerRule.ALL_DONE, map_index_template=BATCH_TITLE)(
-                site=site.id, batch=batch, receipts=sent
-            )
+            record.override(
+                trigger_rule=TriggerRule.ALL_DONE,
+                execution_timeout=timedelta(hours=2),
+                map_index_template=BATCH_TITLE,
+            )(site=site.id, batch=batch, receipts=sent)
 
         (
             batch.expand(batch=batches)

@@ -29,6 +29,11 @@ def installation(site_id: str) -> tuple[Home, Config, Site]:
     return home, config, config.site(site_id)
 
 
+def at_a_branch(site: Site) -> bool:
+    """Whether the site's own tasks run on a machine whose keys to the buckets may only write."""
+    return getattr(site, "runs_on", "centre") == "edge"
+
+
 def run_ref(context: Context) -> RunRef:
     """Who acts, for lineage."""
     ti = context["ti"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vms.catalogue.connection import Connection, Params, fetch_all
+from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, pairs_of
 from vms.catalogue.reads import LONGEST
 from vms.catalogue.timeline import CameraKey
 from vms.errors import CatalogueError
@@ -84,8 +84,8 @@ def add_bookmark(conn: Connection, made: NewBookmark) -> int:
     """Returns its number. Raises CatalogueError when a camera is none that the asker sees."""
     with conn, conn.cursor() as cursor:
         cursor.execute(
-            "SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE (s.slug, c.slug) IN %s",
-            (made.cameras or (("", ""),),),
+            f"SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {AMONG}",
+            pairs_of(made.cameras),
         )
         cameras = [row[0] for row in cursor.fetchall()]
         if not cameras or len(cameras) != len(set(made.cameras)):
@@ -187,7 +187,7 @@ def _chosen(wanted: BookmarkFilter, limit: int, after: tuple[datetime, int] | No
         (
             SELECT DISTINCT x.from_at, x.bookmark_id
             FROM (
-                SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE (s.slug, c.slug) IN %s
+                SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {AMONG}
             ) AS head
             CROSS JOIN LATERAL (
                 SELECT x.from_at, x.bookmark_id FROM bookmark_camera x
@@ -200,7 +200,7 @@ def _chosen(wanted: BookmarkFilter, limit: int, after: tuple[datetime, int] | No
             ORDER BY x.from_at DESC, x.bookmark_id DESC LIMIT %s
         ) AS chosen
         """,
-        Params([wanted.cameras or (("", ""),), *values, limit, limit]),
+        Params([*pairs_of(wanted.cameras), *values, limit, limit]),
     )
 
 
