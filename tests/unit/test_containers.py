@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
+from vms.branches import authority
+from vms.errors import BranchError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import container, container_worker, postgres, signing
 from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
@@ -166,6 +170,28 @@ def test_the_viewer_gets_no_secret_that_writes(compose: dict[str, Any], home: Ho
     }
     assert "VMS_PARTS_BROKER" not in told
     assert "owner-word" not in str(viewer_environment(home))
+
+
+def test_only_the_centre_itself_vouches_for_branches(compose: dict[str, Any], home: Home) -> None:
+    services = compose["services"]
+    has = {name for name, one in services.items() if "VMS_SECRET_BRANCH_AUTHORITY" in one.get("environment", {})}
+    assert has == {"init", "api-server"}
+    mounts = {
+        name: str(mount) for name, one in services.items() for mount in one.get("volumes", ()) if "branches:" in mount
+    }
+    assert mounts == {
+        "init": "branches:/var/lib/vms/branches",
+        "api-server": "branches:/var/lib/vms/branches",
+        "tls": "branches:/branches:ro",
+    }
+    with pytest.raises(BranchError, match="can't vouch"):
+        authority.authority(home, datetime.now(UTC))
+    assert home.parts
+    container._prepare_branches(home, home.parts)
+    shown = x509.load_pem_x509_certificate((home.branches / "server.pem").read_bytes())
+    names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "cctv.example.co.id" in names.get_values_for_type(x509.DNSName)
+    assert authority.authority(home, datetime.now(UTC)).pin
 
 
 def test_the_s3_server_is_the_one_that_the_tests_use(compose: dict[str, Any]) -> None:
