@@ -18,7 +18,7 @@ from vms.catalogue.connection import Connection, fetch_all, pairs_of
 from vms.catalogue.places import PATIENCE
 from vms.coverage import CameraFacts, Cause, DayCoverage, Gap, GapReason, add_up, by_day, find_gaps, unwatched
 from vms.errors import CatalogueError
-from vms.pieces import MINUTE, SECOND, Piece, joined, micros
+from vms.pieces import DAY, MINUTE, SECOND, Piece, joined, micros
 from vms.schedule import Interval, midnight, parse_schedule
 
 _LEAST_DELAY, _MOST_DELAY = timedelta(minutes=15), timedelta(hours=24)
@@ -26,6 +26,7 @@ _DELAY_SPREAD = 1.5  # of the median; beyond it something is late rather than un
 _MARGIN = timedelta(days=1)  # footage that reaches over midnight, and zones ahead of and behind UTC
 
 _NONE = "{}"  # a multirange with nothing in it
+_DAY_S = DAY // SECOND
 
 
 @dataclass(frozen=True)
@@ -226,22 +227,35 @@ def _footage(
     """What can be watched, and what was purged, by camera and in order."""
     found = fetch_all(
         conn,
-        "SELECT camera_id, day, kept_spans::text, purged_spans::text FROM camera_day"
-        " WHERE camera_id = ANY(%s) AND day BETWEEN %s AND %s ORDER BY camera_id, day",
-        [[one.camera_id for one in known], from_day, to_day],
+        "SELECT camera_id, day - %(from)s, nullif(kept_spans, %(whole)s::int4multirange)::text,"
+        " nullif(purged_spans, '{}'::int4multirange)::text FROM camera_day"
+        " WHERE camera_id = ANY(%(cameras)s) AND day BETWEEN %(from)s AND %(to)s ORDER BY camera_id, day",
+        {
+            "cameras": [one.camera_id for one in known],
+            "from": from_day,
+            "to": to_day,
+            "whole": f"{{[0,{_DAY_S})}}",
+        },
     )
-    zones = {one.camera_id: one.zone for one in known}
-    begins: dict[tuple[str, date], int] = {}
+    days = range((to_day - from_day).days + 1)
+    midnights = {
+        zone: [micros(midnight(from_day + timedelta(days=step), ZoneInfo(zone))) for step in days]
+        for zone in {one.zone for one in known}
+    }
+    begins = {one.camera_id: midnights[one.zone] for one in known}
     kept: dict[int, list[Piece]] = defaultdict(list)
     purged: dict[int, list[Piece]] = defaultdict(list)
-    for camera_id, day, kept_spans, purged_spans in found:
-        key = (zones[camera_id], day)
-        begin = begins.get(key)
-        if begin is None:
-            begin = begins[key] = micros(midnight(day, ZoneInfo(key[0])))
-        if kept_spans != _NONE:
+    for camera_id, step, kept_spans, purged_spans in found:
+        begin = begins[camera_id][step]
+        if kept_spans is None:  # whole days, as most are: not told, and as one
+            some, end = kept[camera_id], begin + DAY
+            if some and some[-1][1] == begin:
+                some[-1] = (some[-1][0], end)
+            else:
+                some.append((begin, end))
+        elif kept_spans != _NONE:
             kept[camera_id] += _spans(begin, kept_spans)
-        if purged_spans != _NONE:
+        if purged_spans is not None:
             purged[camera_id] += _spans(begin, purged_spans)
     return kept, purged
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, pairs_of
 from vms.catalogue.reads import LONGEST
@@ -21,9 +22,8 @@ CameraKey = tuple[str, str]
 """(site, camera)"""
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """A recording that can be watched. lacking: a store that shall hold it has no good copy yet.
+class Stretch(NamedTuple):
+    """A recording that can be watched; a page has thousands. lacking: a store that shall hold it has no good copy yet.
 
     damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock). cold: it lies
     only in stores whose footage has to be restored before it is read.
