@@ -16,6 +16,7 @@ from vms import __version__
 from vms.branches import invitation
 from vms.catalogue import branches
 from vms.catalogue.connection import Connection, connect, url
+from vms.cli import branch_run
 from vms.cli.retention import who
 from vms.cli.wording import new_console, plain, utc_text
 from vms.config import load_config
@@ -129,3 +130,6 @@ def _end_runs(home: Home, dag_id: str) -> int:
 
 def _opened(home: Home) -> closing[Connection]:
     return closing(connect(url(home, "owner")))
+
+
+branch_run.register(app)

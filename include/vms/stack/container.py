@@ -102,6 +102,13 @@ def run_worker(home: Home) -> None:
     sys.exit(container_worker.work(home, airflow_environment(home)))
 
 
+def run_branch(home: Home) -> None:
+    """Work for the centre, which is elsewhere."""
+    from vms.branches import agent  # of no use to the other parts
+
+    sys.exit(agent.run(home))
+
+
 def wait_prepared(home: Home, role: str) -> None:
     """Until the catalogue is at this program's version. Raises CatalogueError when it is newer."""
     said = ""
@@ -128,6 +135,10 @@ def health(home: Home, part: str) -> bool:
         return viewer_answers(home)
     if part == "worker":
         return container_worker.answers(home)
+    if part == "branch":
+        from vms.branches import agent
+
+        return agent.is_running(home)
     return AirflowHealth(home, since=0.0).is_well(part.replace("-", "_"))
 
 
@@ -142,6 +153,7 @@ PARTS: dict[str, Callable[[Home], None]] = {
     "viewer": run_viewer,
     "exports": run_exports,
     "demo-recorder": run_recorder,
+    "branch": run_branch,
     **{part: partial(run_airflow, part=part) for part in AIRFLOW},
 }
 
