@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, field_validator
 
 from vms.config_schema import Section
-from vms.config_values import conn_id
+from vms.config_values import conn_id as a_connection
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class OpenLineagePolicy:
 
 class OpenLineageSection(Section):
     url: str
-    conn_id: Annotated[str, BeforeValidator(conn_id)] = ""
+    conn_id: Annotated[str, BeforeValidator(a_connection)] = ""
     endpoint: Annotated[str, Field(min_length=1)] = "api/v1/lineage"
     namespace: str = ""
 
