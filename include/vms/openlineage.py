@@ -36,7 +36,7 @@ from vms.errors import ConfigError, VmsError
 from vms.stores.connections import connection
 
 PRODUCER = "urn:vms:video-backup"
-AT_ONCE = 200
+AT_ONCE = 100
 SETTLED = timedelta(minutes=2)
 """A batch is told once it has been recorded for so long: what is being committed beside it then comes in order."""
 TIMEOUT_S = 10.0

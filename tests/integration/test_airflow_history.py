@@ -77,7 +77,7 @@ def test_old_runs_go_from_airflows_database_and_nothing_from_the_catalogue(catal
     with closing(_airflow_database(home)) as conn:
         assert ask(conn, "SELECT count(*), min(logical_date) FROM dag_run WHERE dag_id = 'history'") == [(1, NOW)]
         assert ask(conn, "SELECT count(*) FROM task_instance WHERE dag_id = 'history'") == [(2,)]
-        assert ask(conn, "SELECT relname FROM pg_class WHERE relname LIKE '\\_airflow\\_deleted%'") == []
+        assert ask(conn, "SELECT relname FROM pg_class WHERE starts_with(relname, '_airflow_deleted')") == []
     with opened(address) as conn:
         assert whole.count_rows(conn) == known
     with pytest.raises(psycopg2.OperationalError, match="permission denied"):

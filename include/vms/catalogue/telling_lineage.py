@@ -83,13 +83,16 @@ def next_batches(conn: Connection, after: Cursor, before: datetime, limit: int) 
 
 
 def _events(conn: Connection, batches: list[int]) -> dict[int, list[ToldEvent]]:
+    # OFFSET 0 keeps the ledger a look-up for each recording, by its index, however many batches are asked for
     rows = fetch_all(
         conn,
-        "SELECT i.batch_id, l.recording_id, l.start_at, l.event, l.detail, coalesce(r.codec, ''), coalesce(s.url, '')"
+        "SELECT i.batch_id, i.recording_id, i.start_at, l.event, l.detail, coalesce(r.codec, ''), coalesce(s.url, '')"
         " FROM batch_item i JOIN batch b USING (batch_id) JOIN run USING (run_no)"
-        " JOIN lineage l ON l.recording_id = i.recording_id AND l.start_at = i.start_at"
-        "  AND l.dag_id = run.dag_id AND l.run_id = run.run_id AND l.at >= run.planned_at AND l.event = ANY(%s)"
-        " JOIN recording r ON r.recording_id = i.recording_id AND r.start_at = i.start_at"
+        " CROSS JOIN LATERAL (SELECT l.lineage_id, l.event, l.detail FROM lineage l"
+        "  WHERE l.recording_id = i.recording_id AND l.start_at = i.start_at AND l.at >= run.planned_at"
+        "  AND l.dag_id = run.dag_id AND l.run_id = run.run_id AND l.event = ANY(%s) OFFSET 0) l"
+        " CROSS JOIN LATERAL (SELECT r.codec FROM recording r"
+        "  WHERE r.recording_id = i.recording_id AND r.start_at = i.start_at OFFSET 0) r"
         " LEFT JOIN store s ON l.event = 'copied' AND s.store_id = (l.detail->>'store')::smallint"
         " WHERE i.batch_id = ANY(%s) ORDER BY i.batch_id, i.position, l.lineage_id",
         [list(_TOLD), batches],
