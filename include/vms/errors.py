@@ -45,7 +45,7 @@ class StackError(VmsError):
 
 
 class BranchError(VmsError):
-    """This machine is no branch, or what makes it one can't be used."""
+    """A branch can't be invited or join, this machine is none, or what makes it one can't be used."""
 
 
 class BranchUnreachable(BranchError):

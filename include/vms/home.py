@@ -13,8 +13,12 @@ import secrets
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vms.errors import ConfigError
+
+BRANCHES_PORT = 8444
+"""On which the proxy of the containers answers branches."""
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _GIVEN = "VMS_SECRET_"
@@ -60,13 +64,14 @@ class ViewerPlace:
 class Parts:
     """Where the other parts are, when each runs in a container of its own. airflow: how they reach Airflow's API;
     pages, viewer: how people reach Airflow and the viewer; broker: the Redis that hands tasks to the workers; s3: the
-    S3 server, "" for none."""
+    S3 server, "" for none; branches: how branches reach the proxy."""
 
     airflow: str
     pages: str
     viewer: str
     broker: str = field(repr=False)
     s3: str = ""
+    branches: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,11 @@ class Home:
     def connections(self) -> Path:
         """How stores are reached, see `vms.stores.connections`."""
         return self.secrets / "connections.json"
+
+    @property
+    def branches(self) -> Path:
+        """What the centre shows to branches, and its proxy needs for them, see `vms.branches.authority`."""
+        return self.root / "branches"
 
     @property
     def nas(self) -> Path:
@@ -281,7 +291,9 @@ def _parts(env: dict[str, str]) -> Parts | None:
     if not airflow:
         return None
     pages, viewer, broker, s3 = (env.get(f"VMS_PARTS_{name}", "") for name in ("PAGES", "VIEWER", "BROKER", "S3"))
-    return Parts(airflow, pages or airflow, viewer, broker, s3)
+    host = urlsplit(viewer).hostname or "localhost"
+    branches = env.get("VMS_PARTS_BRANCHES") or f"https://{f'[{host}]' if ':' in host else host}:{BRANCHES_PORT}"
+    return Parts(airflow, pages or airflow, viewer, broker, s3, branches.rstrip("/"))
 
 
 def _list(text: str) -> tuple[str, ...]:

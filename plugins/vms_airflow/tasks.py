@@ -95,6 +95,10 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
         return
     may_look = not at_a_branch(place)
     done = upload_batch(work, _receipts(receipts), place, home, report=log.info, may_look=may_look)
+    if home.branch:
+        from vms.branches.view import note_sent
+
+        note_sent(home, done, datetime.now(UTC))
     context["ti"].xcom_push(key="return_value", value=dump(done))
     wait_for_stores(context, home, site, missing_of(work, done))
 
@@ -183,6 +187,10 @@ def release(site: str) -> Any:
     settled = [load(SourceSeen, one) for one in outcome(context, "plan", SETTLED) or ()]
     settled += [source for one in recorded for source in one.quarantined]
     home, _, place = installation(site)
+    if home.branch:
+        from vms.branches.view import note_proven
+
+        note_proven(home, orders, datetime.now(UTC))
     receipts = release_sources(
         place, home, orders, settled, now=datetime.now(UTC), report=log.info, may_look=not at_a_branch(place)
     )

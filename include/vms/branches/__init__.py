@@ -1,1 +1,1 @@
-"""Machines at branches: they do the near tasks of one site, and reach the centre by HTTPS alone."""
+"""Machines at branches that reach the centre by HTTPS alone: who they are, and what they may know and ask for."""

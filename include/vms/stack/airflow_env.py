@@ -22,6 +22,10 @@ VIEWER_USER = "viewer"
 _SECRETS = {ADMIN_USER: "airflow_admin", VIEWER_USER: "airflow_viewer"}  # their names, not the secrets
 PASSED_THROUGH = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
+OLDEST_AIRFLOW_AT_BRANCHES = "3.3.2"
+OLDEST_EDGE_AT_BRANCHES = "5.1.0"
+"""The oldest that this program was tried with; raised when one of them speaks another language than the centre."""
+
 FIXED = {
     "CORE__EXECUTOR": "LocalExecutor",
     "CORE__LOAD_EXAMPLES": "False",
@@ -158,7 +162,7 @@ def _on_this_machine(home: Home, url: str) -> dict[str, str]:
 def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
     """Workers take tasks from a broker, and people sign in by passwords that are kept hashed."""
     return {
-        "CORE__EXECUTOR": f"CeleryExecutor,{queues.EDGE}:airflow.providers.edge3.executors.EdgeExecutor",
+        "CORE__EXECUTOR": f"CeleryExecutor,{queues.EDGE}:vms_airflow.branch_executor.BranchExecutor",
         "CORE__PARALLELISM": "512",  # how much is done at once is for the workers to say
         "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "API__HOST": "0.0.0.0",  # noqa: S104  # of the container; what of it is published, compose says
@@ -174,6 +178,12 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "600",
         "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100000",
         "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
+        "EDGE__API_ENABLED": "True",
+        # A branch that is a version behind works on, and is told; centre and branches can't be changed in one moment.
+        "EDGE__MINIMUM_ACCEPTABLE_CORE_VERSION_FOR_WORKERS": OLDEST_AIRFLOW_AT_BRANCHES,
+        "EDGE__MINIMUM_ACCEPTABLE_EDGE_VERSION_FOR_WORKERS": OLDEST_EDGE_AT_BRANCHES,
+        # A task's right to report is renewed when a fifth of it is left: 72 minutes, for an hour without line.
+        "EXECUTION_API__JWT_EXPIRATION_TIME": "21600",
     }
 
 

@@ -19,7 +19,7 @@ from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import PROJECT_ROOT, Home, from_environment
-from vms.stack import container_worker, demo_s3, launch, postgres
+from vms.stack import container_worker, demo_s3, launch, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
 from vms.stack.services import AirflowHealth, viewer_answers
 
@@ -59,7 +59,10 @@ def run_airflow(home: Home, part: str) -> None:
     wait_prepared(home, "owner")
     while launch.airflow_is_old(home):
         time.sleep(ASK_S)
-    _become(("airflow", *AIRFLOW[part]), airflow_environment(home))
+    environment = airflow_environment(home)
+    if part in signing.SIGNERS:
+        environment["AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"] = str(signing.key_file(home))
+    _become(("airflow", *AIRFLOW[part]), environment)
 
 
 def run_viewer(home: Home) -> None:
