@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from catalogue_world import opened
-from vms.branches.authority import Issued
+from vms.branches.authority import Issued, authority
 from vms.branches.invitation import read_token
 from vms.catalogue import branches
 from vms.catalogue.branches import Asker
@@ -136,6 +136,7 @@ def test_by_the_command_line(
     catalogue: tuple[Home, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home, address = catalogue
+    authority(home, NOW)  # as init makes it in containers
     (tmp_path / "sites.yaml").write_text(SITES.format(tmp_path))
     monkeypatch.setenv("VMS_HOME", str(home.root))
     monkeypatch.setenv("VMS_CATALOGUE_URL", address)
