@@ -25,6 +25,7 @@ from vms.config_model import (
     CameraConfig,
     Config,
     ExportPolicy,
+    HistoryPolicy,
     NamePattern,
     Profile,
     RetentionPolicy,
@@ -51,6 +52,7 @@ TOP_KEYS = (
     "retention_policy",
     "backup",
     "exports",
+    "history",
     "alerts",
     "sign_in",
     "sites",
@@ -75,6 +77,7 @@ _DEFAULT_PRESET = {"av1": "9", "h264": "medium"}
 
 T = TypeVar("T")
 S = TypeVar("S", bound=schema.Section)
+Policy = TypeVar("Policy")
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,9 @@ class _Check:
         self._top_keys()
         self.defaults, self.default_mistakes = self._defaults()
         self.policy = self._policy()
-        self.backup = self._backup()
-        self.exports = self._exports()
+        self.backup = self._section("backup", schema.BackupSection, BackupPolicy)
+        self.exports = self._section("exports", schema.ExportsSection, ExportPolicy)
+        self.history = self._section("history", schema.HistorySection, HistoryPolicy)
         self.alerts = self._alerts()
         self.sign_in = self._sign_in()
         self.stores = self._named("stores", schema.StoreSection, _store)
@@ -159,6 +163,7 @@ class _Check:
             retention_policy=self.policy,
             backup=self.backup,
             exports=self.exports,
+            history=self.history,
             alerts=self.alerts,
             sign_in=self.sign_in,
         )
@@ -214,23 +219,14 @@ class _Check:
         given = section.model_dump(exclude_none=True) if section is not None else {}
         return RetentionPolicy(**given)
 
-    def _backup(self) -> BackupPolicy:
-        """What is not said has its default. A mistake is told beside the sites, and backups go on by the defaults."""
-        located = self.document.sections.get("backup")
+    def _section(self, key: str, form: type[schema.Section], policy: type[Policy]) -> Policy:
+        """What is not said has its default. A mistake is told beside the sites, and work goes on by the defaults."""
+        located = self.document.sections.get(key)
         if located is None or located.data is None:
-            return BackupPolicy()
-        section, mistakes = self._validate(schema.BackupSection, located, "backup")
+            return policy()
+        section, mistakes = self._validate(form, located, key)
         self.beside.extend(mistakes)
-        return BackupPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
-
-    def _exports(self) -> ExportPolicy:
-        """What is not said has its default. A mistake is told beside the sites, and exports go on by the defaults."""
-        located = self.document.sections.get("exports")
-        if located is None or located.data is None:
-            return ExportPolicy()
-        section, mistakes = self._validate(schema.ExportsSection, located, "exports")
-        self.beside.extend(mistakes)
-        return ExportPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
+        return policy(**(section.model_dump(exclude_none=True) if section is not None else {}))
 
     def _alerts(self) -> AlertPolicy:
         """A mistake is told beside the sites, and whoever sends alerts refuses to work with it."""

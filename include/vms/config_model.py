@@ -105,6 +105,13 @@ class BackupPolicy:
 
 
 @dataclass(frozen=True)
+class HistoryPolicy:
+    """How long Airflow keeps its finished runs and their logs. What became of footage is in the catalogue anyway."""
+
+    keep: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True)
 class Site:
     """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
 
@@ -184,6 +191,7 @@ class Config:
     retention_policy: RetentionPolicy = RetentionPolicy()
     backup: BackupPolicy = BackupPolicy()
     exports: ExportPolicy = ExportPolicy()
+    history: HistoryPolicy = HistoryPolicy()
     alerts: AlertPolicy = NO_ALERTS
     sign_in: SignInPolicy | None = None
 
