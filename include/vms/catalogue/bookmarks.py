@@ -184,19 +184,17 @@ def _chosen(
 ) -> tuple[str, Params]:
     """A FROM body that gives the rows asked for as chosen(from_at, bookmark_id)."""
     few, many = _sources(conn, wanted)
-    said = "".join(
-        f" JOIN {source} AS said{number} (bookmark_id) USING (bookmark_id)" for number, (source, _) in enumerate(few)
-    )
+    said = " NATURAL JOIN ".join(f"{source} AS said{number} (bookmark_id)" for number, (source, _) in enumerate(few))
     said_values = [value for _, value in few]
     timed = "b" if wanted.cameras is None else "x"
     conditions, values = _conditions(wanted, after, timed)
     conditions += [condition for condition, _ in many]
     values += [value for _, value in many]
     where, order = " AND ".join(conditions), f"{timed}.from_at DESC, {timed}.bookmark_id DESC"
-    if wanted.cameras is None:  # from what says it, else along the time
+    if wanted.cameras is None:
+        found = f"{said} JOIN bookmark b USING (bookmark_id)" if few else "bookmark b"
         return (
-            f"(SELECT b.from_at, b.bookmark_id FROM bookmark b{said} WHERE {where} ORDER BY {order} LIMIT %s)"
-            " AS chosen",
+            f"(SELECT b.from_at, b.bookmark_id FROM {found} WHERE {where} ORDER BY {order} LIMIT %s) AS chosen",
             Params([*said_values, *values, limit]),
         )
     heads = f"(SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {AMONG}) AS head"
@@ -211,7 +209,11 @@ def _chosen(
             f"""
             (
                 SELECT DISTINCT x.from_at, x.bookmark_id
-                FROM bookmark_camera x{said} JOIN {heads} USING (camera_id) {marks}
+                FROM (SELECT bookmark_id FROM {said}) AS said
+                CROSS JOIN LATERAL (
+                    SELECT * FROM bookmark_camera WHERE bookmark_camera.bookmark_id = said.bookmark_id OFFSET 0
+                ) AS x
+                JOIN {heads} USING (camera_id) {marks}
                 ORDER BY {order} LIMIT %s
             ) AS chosen
             """,
