@@ -33,6 +33,7 @@ from vms.config_model import (
     SiteError,
     StoreConfig,
 )
+from vms.config_openlineage import OpenLineagePolicy, OpenLineageSection
 from vms.config_retention import too_long_retentions
 from vms.config_sign_in import SignInPolicy, SignInSection, sign_in_policy
 from vms.config_stores import OptionMistake, browsers, lock_outlasts, store_options
@@ -55,6 +56,7 @@ TOP_KEYS = (
     "history",
     "alerts",
     "sign_in",
+    "openlineage",
     "sites",
 )
 
@@ -117,6 +119,7 @@ class _Check:
         self.history = self._section("history", schema.HistorySection, HistoryPolicy)
         self.alerts = self._alerts()
         self.sign_in = self._sign_in()
+        self.openlineage = self._openlineage()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
@@ -166,6 +169,7 @@ class _Check:
             history=self.history,
             alerts=self.alerts,
             sign_in=self.sign_in,
+            openlineage=self.openlineage,
         )
 
     def _company(self) -> str:
@@ -247,6 +251,15 @@ class _Check:
         section, mistakes = self._validate(SignInSection, located, "sign_in")
         self.beside.extend(mistakes)
         return sign_in_policy(section) if section is not None and not mistakes else None
+
+    def _openlineage(self) -> OpenLineagePolicy | None:
+        """A mistake is told beside the sites, and nobody is told until it is mended."""
+        located = self.document.sections.get("openlineage")
+        if located is None or located.data is None:
+            return None
+        section, mistakes = self._validate(OpenLineageSection, located, "openlineage")
+        self.beside.extend(mistakes)
+        return OpenLineagePolicy(**section.model_dump()) if section is not None and not mistakes else None
 
     def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
         named: _Named[Any] = _Named({}, {})

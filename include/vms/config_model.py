@@ -10,6 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from vms.config_alerts import NO_ALERTS, AlertPolicy
+from vms.config_openlineage import OpenLineagePolicy
 from vms.config_sign_in import SignInPolicy
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
@@ -179,7 +180,7 @@ class SiteError:
 class Config:
     """All that sites.yaml says. errors: sites that are left out, each with its message.
 
-    sign_in: None where people sign in with a password only.
+    sign_in: None where people sign in with a password only. openlineage: None where nobody is told.
     """
 
     company: str
@@ -194,6 +195,7 @@ class Config:
     history: HistoryPolicy = HistoryPolicy()
     alerts: AlertPolicy = NO_ALERTS
     sign_in: SignInPolicy | None = None
+    openlineage: OpenLineagePolicy | None = None
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

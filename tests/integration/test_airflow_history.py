@@ -61,20 +61,13 @@ def test_old_runs_go_from_airflows_database_and_nothing_from_the_catalogue(catal
         known = whole.count_rows(conn)
     airflow = AirflowRuns(environment)
     try:
-        for days in (100, 90, 1):  # runs of the very DAG, to have something to delete
-            assert airflow.run("history", NOW - timedelta(days=days)).state == "success"
+        first = airflow.run("history", NOW - timedelta(days=1))
+        assert first.state == "success", first.log[-6000:]
         with closing(_airflow_database(home)) as conn:
-            assert len(ask(conn, "SELECT 1 FROM dag_run WHERE dag_id = 'history'")) == 3
             for table in ("dag_run", "task_instance"):
-                ask(
-                    conn,
-                    f"UPDATE {table} SET start_date = r.logical_date FROM dag_run r"  # noqa: S608
-                    f" WHERE r.run_id = {table}.run_id AND r.dag_id = {table}.dag_id RETURNING 1",
-                )
+                ask(conn, f"UPDATE {table} SET start_date = start_date - interval '100 days' RETURNING 1")  # noqa: S608
             with conn.cursor() as cursor:
-                cursor.execute(
-                    "CREATE TABLE _airflow_deleted__dag_run__20260101000000__b1 AS SELECT 1 AS left_by_a_kill"
-                )
+                cursor.execute("CREATE TABLE _airflow_deleted__dag_run__20260101000000__b1 AS SELECT 1 AS left_by_kill")
         done = airflow.run("history", NOW)
     finally:
         airflow.close()
@@ -82,13 +75,9 @@ def test_old_runs_go_from_airflows_database_and_nothing_from_the_catalogue(catal
     assert done.state == "success", done.log[-6000:]
     assert "rows of Airflow's own database were older" in done.log
     with closing(_airflow_database(home)) as conn:
-        ages = [
-            (NOW - at).days
-            for (at,) in ask(conn, "SELECT logical_date FROM dag_run WHERE dag_id = 'history' ORDER BY 1")
-        ]
-        assert ages == [1, 0]
-        assert ask(conn, "SELECT count(*) FROM task_instance WHERE dag_id = 'history'") == [(4,)]
-        assert ask(conn, "SELECT relname FROM pg_class WHERE relname LIKE '\\_airflow\\_deleted%'") == []
+        assert ask(conn, "SELECT count(*), min(logical_date) FROM dag_run WHERE dag_id = 'history'") == [(1, NOW)]
+        assert ask(conn, "SELECT count(*) FROM task_instance WHERE dag_id = 'history'") == [(2,)]
+        assert ask(conn, "SELECT relname FROM pg_class WHERE starts_with(relname, '_airflow_deleted')") == []
     with opened(address) as conn:
         assert whole.count_rows(conn) == known
     with pytest.raises(psycopg2.OperationalError, match="permission denied"):

@@ -84,8 +84,9 @@ class Clone:
     def release(self, *, migration: str = MIGRATION) -> Released:
         """A new version appears in the repository. migration: "" for none."""
         versions = self.origin / "include/vms/catalogue/migrations/versions"
-        old = max(path.name[1:5] for path in versions.glob("v*.py"))
-        new = str(int(old) + 1).zfill(4)
+        later = [path.name[1:5] for path in versions.glob("v9*.py")]
+        old = max(later, default=migrate.newest())
+        new = str(int(max(later, default="9000")) + 1)
         if migration:
             (versions / f"v{new}_later.py").write_text(migration.format(new=new, old=old))
         with (self.origin / "requirements.txt").open("a") as file:
