@@ -10,6 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from vms.config_alerts import NO_ALERTS, AlertPolicy
+from vms.config_openlineage import OpenLineagePolicy
 from vms.config_sign_in import SignInPolicy
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
@@ -105,6 +106,13 @@ class BackupPolicy:
 
 
 @dataclass(frozen=True)
+class HistoryPolicy:
+    """How long Airflow keeps its finished runs and their logs. What became of footage is in the catalogue anyway."""
+
+    keep: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True)
 class Site:
     """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
 
@@ -172,7 +180,7 @@ class SiteError:
 class Config:
     """All that sites.yaml says. errors: sites that are left out, each with its message.
 
-    sign_in: None where people sign in with a password only.
+    sign_in: None where people sign in with a password only. openlineage: None where nobody is told.
     """
 
     company: str
@@ -184,8 +192,10 @@ class Config:
     retention_policy: RetentionPolicy = RetentionPolicy()
     backup: BackupPolicy = BackupPolicy()
     exports: ExportPolicy = ExportPolicy()
+    history: HistoryPolicy = HistoryPolicy()
     alerts: AlertPolicy = NO_ALERTS
     sign_in: SignInPolicy | None = None
+    openlineage: OpenLineagePolicy | None = None
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

@@ -304,3 +304,15 @@ class SiteSection(DefaultsSection):
     pattern: str = "auto"
     enabled: bool = True
     staging: Folder | None = None
+
+
+class HistorySection(Section):
+    keep: Duration | None = None
+
+    @field_validator("keep")
+    @classmethod
+    def _kept(cls, value: timedelta | None) -> timedelta | None:
+        """Not shorter than a plan of retention may wait for its answer, with room to look at what failed."""
+        if value is not None and not timedelta(days=7) <= value <= timedelta(days=3650):
+            raise ValueError("allowed is 7d to 3650d.")
+        return value

@@ -47,6 +47,9 @@ SEEN_S = 60.0
 LOGGED_S = 60.0
 """The same refusal of the same branch is written into the catalogue's log once in so long."""
 
+JOINING = 64 * 1024
+"""The largest body of who has no certificate yet."""
+
 MOST_TASKS = 20_000
 MOST_REFUSALS = 1_000
 _HEADER = b"x-vms-branch-"
@@ -101,7 +104,7 @@ class BranchGate:
         method = scope["method"]
         if (method, path) in OPEN:
             scope[BRANCH] = None
-            return receive
+            return _again(await _read(scope, receive, JOINING), receive)
         branch = await self._known.branch(said, address)
         rule, values = rule_for(method, parts)
         query = read_query(rule, scope.get("query_string", b""))
@@ -148,6 +151,9 @@ class Known:
         if time.monotonic() - self._looked_at > FRESH_S:
             await asyncio.to_thread(self._look)
         site = self._certificates.get(serial)
+        if site is None:  # it may have been issued a moment ago
+            await asyncio.to_thread(self._look)
+            site = self._certificates.get(serial)
         if site is None:
             raise Refused("This certificate does not count any more: the branch was shut out, or has joined anew.")
         if said.get("name") != site:

@@ -68,8 +68,16 @@ class Issued:
     not_after: datetime
 
 
-def authority(home: Home, now: datetime) -> Authority:
-    """The authority of this installation, made at first use."""
+def authority(home: Home, now: datetime, *, make: bool = False) -> Authority:
+    """The authority of this installation, made at first use; in containers by `init` alone (make).
+
+    Raises BranchError in a part that does not have it.
+    """
+    if home.parts and not make and not (home.branches / "own.pem").exists():
+        raise BranchError(
+            "This part of the installation can't vouch for branches.",
+            "Ask the one that can: docker compose exec api-server vms branch ...",
+        )
     secret = home.secret(SECRET, 48).encode()
     number = int.from_bytes(_derived(secret, b"vms branch authority", 48), "big")
     key = ec.derive_private_key(number % (_ORDER - 1) + 1, _CURVE)

@@ -12,13 +12,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from vms import __version__
 from vms.branches import invitation
 from vms.catalogue import branches
 from vms.catalogue.connection import Connection, connect, url
+from vms.cli import branch_run
 from vms.cli.retention import who
 from vms.cli.wording import new_console, plain, utc_text
 from vms.config import load_config
-from vms.errors import BranchError, VmsError
+from vms.errors import BranchError, ConfigError, VmsError
 from vms.home import Home, from_environment
 
 app = typer.Typer(help="Branches that reach the centre by HTTPS alone.", no_args_is_help=True)
@@ -33,7 +35,12 @@ def invite(site: _Site) -> None:
     from vms.branches.authority import authority  # only now: it takes its time
 
     home = from_environment()
-    load_config(home.sites_file).site(site)  # says which ones there are
+    runs_on = load_config(home.sites_file).site(site).runs_on  # says which ones there are
+    if runs_on != "edge":
+        raise ConfigError(
+            f"Site {site!r} has runs_on: {runs_on} in sites.yaml, so no branch would get anything to do for it.",
+            "Write runs_on: edge there first.",
+        )
     now = datetime.now(UTC)
     made = invitation.invite(site, authority(home, now).pin)
     with _opened(home) as conn:
@@ -45,6 +52,28 @@ def invite(site: _Site) -> None:
     console.print("Whoever has this line becomes the branch: hand it over as you would a password.")
     if home.parts is None:
         console.print("Branches need the installation in containers: docs/operations.md, Branches.")
+
+
+@app.command()
+def join(
+    url: Annotated[str, typer.Argument(metavar="URL", help="As the centre printed it.", show_default=False)],
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="As the centre printed it.", show_default=False)],
+) -> None:
+    """At the branch: become the branch that the token is for. Makes a key here and gets a certificate for it."""
+    from vms.branches import membership  # only now: it takes its time
+
+    home = from_environment()
+    made = membership.join(home, url, token, datetime.now(UTC))
+    until = membership.certificate_until(home)
+    console = new_console(soft_wrap=True)
+    console.print(f"This machine is the branch {plain(made.site)} of {plain(made.url)}.")
+    console.print(f"Its certificate counts until {until:%Y-%m-%d} and is renewed by itself.")
+    console.print(f"Its part of sites.yaml: {plain(str(membership.folder(home) / 'sites.yaml'))}")
+    console.print(f"The keys of its buckets go into {plain(str(home.connections))}.")
+    if made.version != __version__:
+        console.print(f"[yellow]The centre has version {plain(made.version)}, this {__version__}: bring them together.")
+    if made.clock_warning:
+        console.print(f"[yellow]{plain(made.clock_warning)}")
 
 
 @app.command("list")
@@ -106,3 +135,6 @@ def _end_runs(home: Home, dag_id: str) -> int:
 
 def _opened(home: Home) -> closing[Connection]:
     return closing(connect(url(home, "owner")))
+
+
+branch_run.register(app)

@@ -12,15 +12,19 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
+from urllib.parse import urlsplit
 
-from vms import demo, users
+from vms import demo
+from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.errors import CatalogueError, StackError, VmsError
-from vms.home import PROJECT_ROOT, Home, from_environment
+from vms.home import PROJECT_ROOT, Home, Parts, from_environment
 from vms.stack import container_worker, demo_s3, launch, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
+from vms.stack.migrating import bring_forward
 from vms.stack.services import AirflowHealth, viewer_answers
 
 log = logging.getLogger(__name__)
@@ -41,17 +45,27 @@ def init(home: Home) -> None:
     postgres.wait_ready(home, timeout_s=PATIENCE_S)
     postgres.prepare_databases(home)
     log.info("Databases and roles are there.")
-    migrate.upgrade(owner_url(home))
-    users.ensure_administrator(home, owner_url(home))
+    bring_forward(home, datetime.now(UTC), log.info)
     log.info("The catalogue is at %s.", migrate.newest())
     if launch.airflow_is_old(home):
         log.info("Airflow's tables are brought to this version; a minute or two.")
         launch.migrate_airflow(home)
+    if home.parts:
+        _prepare_branches(home, home.parts)
     if home.parts and home.parts.s3:
         demo_s3.use_server(home, home.parts.s3)
     if home.demo:
         demo.prepare(home, report=log.info)
     log.info("All is prepared.")
+
+
+def _prepare_branches(home: Home, parts: Parts) -> None:
+    """What the proxy needs for branches, made before the first one is invited: it does not begin without it."""
+    now = datetime.now(UTC)
+    own = authority.authority(home, now, make=True)
+    names = (urlsplit(parts.branches).hostname or "localhost",)
+    if authority.prepare_port(home, own, names, now):
+        log.info("Branches reach this centre as %s; `docker compose restart tls` if it runs.", parts.branches)
 
 
 def run_airflow(home: Home, part: str) -> None:
@@ -88,6 +102,13 @@ def run_worker(home: Home) -> None:
     sys.exit(container_worker.work(home, airflow_environment(home)))
 
 
+def run_branch(home: Home) -> None:
+    """Work for the centre, which is elsewhere."""
+    from vms.branches import agent  # of no use to the other parts
+
+    sys.exit(agent.run(home))
+
+
 def wait_prepared(home: Home, role: str) -> None:
     """Until the catalogue is at this program's version. Raises CatalogueError when it is newer."""
     said = ""
@@ -114,6 +135,10 @@ def health(home: Home, part: str) -> bool:
         return viewer_answers(home)
     if part == "worker":
         return container_worker.answers(home)
+    if part == "branch":
+        from vms.branches import agent
+
+        return agent.is_running(home)
     return AirflowHealth(home, since=0.0).is_well(part.replace("-", "_"))
 
 
@@ -128,6 +153,7 @@ PARTS: dict[str, Callable[[Home], None]] = {
     "viewer": run_viewer,
     "exports": run_exports,
     "demo-recorder": run_recorder,
+    "branch": run_branch,
     **{part: partial(run_airflow, part=part) for part in AIRFLOW},
 }
 
