@@ -427,10 +427,12 @@ def _week(world: World) -> audit.LogFilter:
 
 
 def _bookmarks(**wanted: Any) -> Callable[[World, Connection], object]:
-    """As the page asks: who sees everything names no cameras unless they choose some."""
+    """As the page asks: who sees everything, or much, names no cameras unless they choose some."""
 
     def ask(world: World, conn: Connection) -> object:
         made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
+        if world.granted:
+            made.setdefault("cameras", _named_cameras(world))
         return bookmarks.list_bookmarks(conn, bookmarks.BookmarkFilter(**made), limit=PAGE)
 
     return ask

@@ -344,6 +344,8 @@ class _Check:
             fallback_after=section.fallback_after or self.defaults.fallback_after or FALLBACK_AFTER,
             uplink=section.uplink or self.defaults.uplink or UNLIMITED,
             runs_on=section.runs_on or self.defaults.runs_on or "centre",
+            region=section.region,
+            tier=section.tier,
         ), mistakes
 
     def _used_names(

@@ -123,6 +123,7 @@ class Site:
     uplink: how much of the line its uploads to buckets may take, by its own clock.
     runs_on: which machine reaches its footage: one of the centre's, a worker of its own on the centre's network, or one
     at the branch that has nothing but HTTPS.
+    region, tier: by which people sort many sites; "" for none.
     """
 
     id: str
@@ -145,6 +146,8 @@ class Site:
     fallback_after: timedelta = FALLBACK_AFTER
     uplink: Uplink = UNLIMITED
     runs_on: RunsOn = "centre"
+    region: str = ""
+    tier: str = ""
 
     @property
     def zone(self) -> ZoneInfo:

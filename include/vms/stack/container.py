@@ -90,7 +90,7 @@ def run_exports(home: Home) -> None:
 
 
 def run_recorder(home: Home) -> None:
-    wait_prepared(home, "owner")
+    wait_prepared(home, "viewer")
     _become(("vms.demo.recorder",), base_environment(home))
 
 
