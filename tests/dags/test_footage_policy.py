@@ -62,6 +62,16 @@ def test_runs_one_at_a_time_without_catching_up_and_starts_enabled(dag: DAG) -> 
     assert dag.dagrun_timeout is not None
 
 
+def test_many_sites_are_sorted_by_region_and_tier(configure: Configure) -> None:
+    path = configure("ho", "makassar")
+    path.write_text(path.read_text().replace("id: makassar", "id: makassar\n    region: Sulawesi\n    tier: ' A '"))
+    dags = bag().dags
+    assert dags["footage_makassar"].tags == {"footage", "makassar", "Asia/Jakarta", "region:Sulawesi", "tier:A"}
+    assert dags["footage_ho"].tags == {"footage", "ho", "Asia/Jakarta"}
+    path.write_text(path.read_text().replace("Sulawesi", "'a, b'"))
+    assert "config-error" in bag().dags["footage_makassar"].tags
+
+
 def test_tags_owner_and_documents(dag: DAG) -> None:
     assert dag.tags == {"footage", "ho", "Asia/Jakarta"}
     assert dag.owner == "vms"
@@ -212,6 +222,15 @@ def test_sites_are_shared_out_among_the_shards(configure: Configure) -> None:
     assert len(files) == len(list((DAGS / "footage_shards").glob("*.py"))) == 8
     for file in (DAGS / "footage_shards").glob("*.py"):
         assert re.search(rf"shard={file.stem[-1]}\)", file.read_text())
+
+
+def test_one_more_site_makes_no_new_version_of_the_others(configure: Configure) -> None:
+    def serialised(count: int) -> dict[str, object]:
+        configure(*(f"branch-{number}" for number in range(count)))
+        return {dag_id: DagSerialization.to_dict(dag) for dag_id, dag in bag().dags.items()}
+
+    before, after = serialised(70), serialised(71)
+    assert {dag_id: after[dag_id] for dag_id in before} == before
 
 
 def test_a_running_task_builds_and_checks_only_its_own_site(

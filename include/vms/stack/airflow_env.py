@@ -47,6 +47,8 @@ FIXED = {
     "API__EXPOSE_CONFIG": "False",
     "LOGGING__COLORED_CONSOLE_LOG": "False",
     "LOGGING__LOGGING_LEVEL": "INFO",
+    # When each DAG runs next is said at each reading of its file and at each run: 300 MB a day for a thousand sites.
+    "LOGGING__NAMESPACE_LEVELS": "airflow.models.dag=WARNING, airflow.serialization.definitions.dag=WARNING",
     # Task logs are read from the disk: Airflow's log server would listen on every interface, so it is not run.
     "LOGGING__WORKER_LOG_SERVER_PORT": "9",
     # sites.yaml is read when a DAG file is parsed; how often that is, depends on how many sites there are
@@ -178,6 +180,9 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "600",
         "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100000",
         "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
+        # Where people come by HTTPS the session never travels without it; browsers take localhost for as safe.
+        "FAB__COOKIE_SECURE": str(parts.pages.startswith("https:")),
+        "FAB__COOKIE_SAMESITE": "Lax",
         "EDGE__API_ENABLED": "True",
         # A branch that is a version behind works on, and is told; centre and branches can't be changed in one moment.
         "EDGE__MINIMUM_ACCEPTABLE_CORE_VERSION_FOR_WORKERS": OLDEST_AIRFLOW_AT_BRANCHES,
