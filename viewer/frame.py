@@ -6,7 +6,7 @@ import html
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +24,6 @@ from vms.errors import ConfigError
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
-
-Goto = Callable[..., None]
-"""goto(params) goes to the page Find with this search. Not from a callback."""
 
 _FRONT = Path(__file__).resolve().parent / "front"
 _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"
@@ -126,7 +123,7 @@ def guarded(words: Words) -> Iterator[None]:
         fault(words, error)
 
 
-def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None, account: st.Page) -> None:
+def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None) -> None:
     """The line at the top: company, pages, language, who has signed in. person None: that can't be known now."""
     st.html(_STYLE)
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
@@ -134,7 +131,7 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
             _brand_and_pages(words, pages)
         _language_switch(words)
         if person is not None:
-            asked = components.account(
+            components.account(
                 {
                     "lang": words.lang,
                     "name": person.name,
@@ -148,8 +145,6 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
                 },
                 "account",
             )
-            if asked:
-                st.switch_page(account)
 
 
 def _brand_and_pages(words: Words, pages: list[tuple[st.Page, str]]) -> None:

@@ -315,6 +315,8 @@ TEXT: dict[str, str] = {
     "ops.silent": "{count} with nothing archived for a day",
     "ops.cameras": "Newest footage of each camera ({count})",
     "ops.backlog.none": "nothing",
+    "ops.batch": "{camera} {when}, files: {files}",
+    "ops.batch.copies": "missing in {store}, files: {files}",
     "ops.backlog.files": "files: {files} · {size}",
     "ops.backlog.growing": "footage comes faster than it is archived",
     "ops.backlog.done": "done at about {time}",

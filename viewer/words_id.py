@@ -315,6 +315,8 @@ TEXT: dict[str, str] = {
     "ops.silent": "{count} tanpa rekaman terarsip selama sehari",
     "ops.cameras": "Rekaman terbaru tiap kamera ({count})",
     "ops.backlog.none": "tidak ada",
+    "ops.batch": "{camera} {when}, berkas: {files}",
+    "ops.batch.copies": "belum ada di {store}, berkas: {files}",
     "ops.backlog.files": "berkas: {files} · {size}",
     "ops.backlog.growing": "rekaman datang lebih cepat daripada diarsipkan",
     "ops.backlog.done": "selesai sekitar {time}",

@@ -1,5 +1,5 @@
 // Who has signed in, with the way out.
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const out = async () => {
     try {
@@ -13,7 +13,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   once(root, data, () => {
     root.replaceChildren(h("div", { class: "account" },
       h("a", { class: "who", title: data.words.who, "aria-label": `${data.words.account}: ${data.name}, ${data.role}`,
-        ...follow(data.href, () => setTriggerValue("open", true)) }, h("b", {}, data.name), h("small", {}, data.role)),
+        ...leading(data.href) }, h("b", {}, data.name), h("small", {}, data.role)),
       h("button", { type: "button", class: "out", onclick: out }, data.words.out)));
   });
 }

@@ -21,7 +21,7 @@ SINCE = timedelta(days=30)
 MOST_SHOWN = 200
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; it renews itself every half minute."""
     database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     st.html(f'<h1 class="pagetitle">{escape(words("alerts.title"))}</h1>')

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from urllib.parse import parse_qsl
 
 import streamlit as st
 
@@ -22,7 +21,7 @@ MOST_DAYS = 366
 MOST_CAMERAS = 200
 
 
-def draw(words: Words, goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; it renews itself every minute."""
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
@@ -36,8 +35,6 @@ def draw(words: Words, goto: frame.Goto) -> None:
 
     @st.fragment(run_every=60)
     def shown() -> None:
-        if "coverage.goto" in st.session_state:
-            goto(dict(parse_qsl(st.session_state.pop("coverage.goto"))))
         with frame.guarded(words):
             _heat(words, sites, find, first, last)
 
@@ -104,11 +101,7 @@ def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, las
     data = heat.page(words, maps, {site.id: site.name for site in wanted}, first, last)
     if len(pairs) > MOST_CAMERAS:
         data["more"] = words("coverage.more", shown=MOST_CAMERAS, count=formats.number(words, len(pairs)))
-
-    def asked() -> None:
-        st.session_state["coverage.goto"] = st.session_state["heat"].show or ""
-
-    components.heat_map(data, "heat", asked)
+    components.heat_map(data, "heat")
 
 
 @st.cache_data(ttl=50, max_entries=60, show_spinner=False)

@@ -25,7 +25,7 @@ from vms.home import from_environment
 MOST_SHARE_DAYS = 30
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page."""
     person = frame.visitor()
     with database.pool().connection(person.scope) as conn:

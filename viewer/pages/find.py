@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from html import escape
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -39,7 +39,7 @@ class _Shown:
     further: bool = False
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page."""
     find = frame.current_find()
     if find.recording:
@@ -285,11 +285,7 @@ def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> No
         with st.container(horizontal_alignment="center"):
             st.caption(frame.as_plain_markdown(absence.unexpected(words, cameras, end)), width="content")
         return
-
-    def asked() -> None:
-        frame.go(query.read({name: [value] for name, value in parse_qsl(st.session_state["why"].show or "")}))
-
-    components.gap_list({"lang": words.lang, "title": words("find.none.why"), "gaps": told}, "why", asked)
+    components.gap_list({"lang": words.lang, "title": words("find.none.why"), "gaps": told}, "why")
 
 
 @st.cache_data(ttl=30, max_entries=100, show_spinner=False)
