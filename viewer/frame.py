@@ -17,7 +17,7 @@ from viewer import components, database, query
 from viewer import visitor as visitors
 from viewer.cards import Links
 from viewer.database import AWAY
-from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
+from viewer.i18n import LANGUAGE_NAMES, Words, choose_language, of_streamlit
 from viewer.visitor import Visitor
 from vms.config import load_config
 from vms.errors import ConfigError
@@ -137,6 +137,7 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
                     "name": person.name,
                     "role": words.one_of("role", person.role),
                     "href": f"/account?lang={words.lang}",
+                    "said": of_streamlit(words),
                     "words": {
                         "out": words("app.sign_out"),
                         "who": words("app.signed_in", name=person.name),

@@ -1,4 +1,30 @@
-// Who has signed in, with the way out.
+// Who has signed in, with the way out. As it stands on every page it also has Streamlit say its own words in the
+// person's language: it knows English alone.
+const NAMES = ["aria-label", "placeholder", "title"];
+function inTheirWords(said) {
+  const known = window.vmsSaid;
+  window.vmsSaid = said;
+  if (!known) {
+    new MutationObserver((changes) => changes.forEach(({ target, addedNodes, type }) => {
+      if (type === "childList") addedNodes.forEach(put); else put(target);
+    })).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: NAMES });
+  }
+  if (known !== said) put(document.body);
+}
+function put(node) {
+  const said = window.vmsSaid;
+  const place = node.nodeType === Node.TEXT_NODE ? node.parentElement : node;
+  if (!(place instanceof Element) || place.closest("[data-testid=stHtml], [data-testid=stMarkdownContainer]")) return; // ours
+  if (place !== node) { // a single word may be the name of a camera
+    if (node.data.includes(" ") && Object.hasOwn(said, node.data) && said[node.data] !== node.data) node.data = said[node.data];
+    return;
+  }
+  for (const name of NAMES) {
+    const text = node.getAttribute(name);
+    if (text && Object.hasOwn(said, text) && said[text] !== text) node.setAttribute(name, said[text]);
+  }
+  node.childNodes.forEach(put);
+}
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const out = async () => {
@@ -11,6 +37,7 @@ export default function ({ data, parentElement }) {
     } catch { /* the viewer is away; nothing has ended, and the button is still there */ }
   };
   once(root, data, () => {
+    inTheirWords(data.said);
     root.replaceChildren(h("div", { class: "account" },
       h("a", { class: "who", title: data.words.who, "aria-label": `${data.words.account}: ${data.name}, ${data.role}`,
         ...leading(data.href) }, h("b", {}, data.name), h("small", {}, data.role)),
