@@ -95,7 +95,7 @@ def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
     assert any("kamera diam" in line for line in lines)
     assert any("quarantined" not in line and "berkas tidak dapat dipakai" in line for line in lines)
     assert any("waiting" in line for line in _coverage("en", "gate")["sites"][0]["rows"][0]["cells"][0][3])
-    assert shown["gaps"][0]["show"].startswith("camera=ho%2F")
+    assert shown["gaps"][0]["href"].startswith("/?camera=ho%2F")
 
 
 def test_a_catalogue_that_is_away_is_a_designed_state(world: World) -> None:
