@@ -392,7 +392,12 @@ TEXT: dict[str, str] = {
     "coverage.open": "Click (or tap again) to watch this day",
     "coverage.keys": "Keys: Tab into the map, arrows to move, Enter opens the footage of that day.",
     "coverage.unexpected": "nothing expected",
-    "coverage.summary.of": "of the expected time is in the archive",
+    "coverage.summary.of": "of the expected time is in the archive: {there} of {expected}",
+    "coverage.summary.early": "Nothing is expected yet: a camera counts from its first footage on, some minutes "
+    "later, when that can have been archived.",
+    "coverage.counted": "Expected: the time from each camera's first footage on, in the hours in which it should "
+    "record, up to what can be in the archive by now.",
+    "coverage.since": "first footage at {time}; counted from then on",
     "coverage.summary.missing": "{length} missing; cameras to look at: {count}",
     "coverage.summary.complete": "nothing is missing that needs a person",
     "coverage.legend.full": "all there",

@@ -392,7 +392,12 @@ TEXT: dict[str, str] = {
     "coverage.open": "Klik (atau ketuk lagi) untuk menonton hari itu",
     "coverage.keys": "Tombol: Tab masuk ke peta, panah untuk berpindah, Enter membuka rekaman hari itu.",
     "coverage.unexpected": "tidak ada yang diharapkan",
-    "coverage.summary.of": "dari waktu yang diharapkan ada di arsip",
+    "coverage.summary.of": "dari waktu yang diharapkan ada di arsip: {there} dari {expected}",
+    "coverage.summary.early": "Belum ada yang diharapkan: kamera dihitung sejak rekaman pertamanya, beberapa menit "
+    "kemudian, setelah rekaman itu dapat diarsipkan.",
+    "coverage.counted": "Yang diharapkan: waktu sejak rekaman pertama tiap kamera, pada jam kamera itu harus merekam, "
+    "sampai yang sudah dapat diarsipkan sekarang.",
+    "coverage.since": "rekaman pertama pukul {time}; dihitung sejak saat itu",
     "coverage.summary.missing": "{length} hilang; kamera yang perlu diperiksa: {count}",
     "coverage.summary.complete": "tidak ada kekurangan yang perlu ditangani",
     "coverage.legend.full": "lengkap",

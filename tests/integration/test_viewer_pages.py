@@ -95,6 +95,9 @@ def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
     assert any("kamera diam" in line for line in lines)
     assert any("quarantined" not in line and "berkas tidak dapat dipakai" in line for line in lines)
     assert any("waiting" in line for line in _coverage("en", "gate")["sites"][0]["rows"][0]["cells"][0][3])
+    since = next(line for line in lines if line.startswith("rekaman pertama pukul"))
+    assert "08:00:00" in since, "who looks at a first day is told from when on it counts"
+    assert " dari " in shown["summary"]["of"].partition(":")[2], "a share alone can't be judged"
     assert shown["gaps"][0]["href"].startswith("/?camera=ho%2F")
 
 

@@ -5,12 +5,12 @@ export default function ({ parentElement, data }) {
     root.style.setProperty("--days", data.days.length);
     root.classList.toggle("dense", data.days.length > 45);
     root.replaceChildren(h("h1", {}, data.title), summary(data), legend(data), ...data.sites.map((site) => drawSite(site, tip)),
-      data.more ? h("p", { class: "soft more" }, data.more) : "", h("p", { class: "soft keys" }, data.words.keys),
+      data.more ? h("p", { class: "soft more" }, data.more) : "", h("p", { class: "soft more" }, data.counted), h("p", { class: "soft keys" }, data.words.keys),
       data.gaps.length ? gapList(data.words.gaps, data.gaps) : "", tip);
   });
   function summary() {
     const s = data.summary;
-    return h("div", { class: "summary", role: "status" }, h("b", {}, s.there), h("span", {}, s.of), badge(s.tone, s.missing));
+    return h("div", { class: "summary", role: "status" }, s.there ? h("b", {}, s.there) : null, h("span", {}, s.of), s.missing ? badge(s.tone, s.missing) : null);
   }
   function legend() {
     return h("ul", { class: "legend" }, data.legend.map((one) => h("li", {},
