@@ -145,8 +145,8 @@ def batches_of_runs(conn: Connection, runs: Sequence[tuple[str, str]]) -> list[R
         conn,
         """
         SELECT run.dag_id, run.run_id, b.position, coalesce(c.name, ''),
-               CASE WHEN c.camera_id IS NULL THEN (SELECT name FROM store WHERE store_id = b.store_ids[1]) ELSE '' END, s.tz,
-               item.first_at, item.last_at, item.files
+               CASE WHEN c.camera_id IS NULL THEN (SELECT name FROM store WHERE store_id = b.store_ids[1]) ELSE '' END,
+               s.tz, item.first_at, item.last_at, item.files
         FROM unnest(%s::text[], %s::text[]) AS wanted (dag_id, run_id)
         JOIN run ON run.dag_id = wanted.dag_id AND run.run_id = wanted.run_id
         JOIN batch b USING (run_no)
