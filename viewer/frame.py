@@ -13,7 +13,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from viewer import components, database, query
+from viewer import cold, components, database, query
 from viewer import visitor as visitors
 from viewer.cards import Links
 from viewer.database import AWAY
@@ -146,6 +146,8 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
                 },
                 "account",
             )
+    if person is not None and person.may("view"):
+        cold.news(words, person)
 
 
 def _brand_and_pages(words: Words, pages: list[tuple[st.Page, str]]) -> None:

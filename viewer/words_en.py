@@ -146,10 +146,12 @@ TEXT: dict[str, str] = {
     # custody
     "cold.asleep": "This recording lies in cold storage ({store_class}). It can be played once it has been restored, "
     "which usually takes up to {hours} hours and stays so for a week. The storage provider charges for it.",
-    "cold.waking": "Its restore from cold storage has been asked for and usually takes up to {hours} hours. This page "
-    "shows the player as soon as the recording is there.",
+    "cold.waking": "Its restore from cold storage has been asked for and usually takes up to {hours} hours. Whatever "
+    "page you open will tell you when it is there.",
     "cold.ready": "Restored from cold storage; it can be played until {until}.",
     "cold.ready.open": "Restored from cold storage; it can be played now.",
+    "cold.news": "Camera {camera} · {site}, {time}: restored from cold storage",
+    "cold.news.seen": "Seen",
     "cold.ask": "Ask for its restore",
     "cold.refused": "The restore could not be asked for: the storage refused or does not answer. Tell the operator.",
     "custody.title": "Chain of custody",

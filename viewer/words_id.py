@@ -146,10 +146,12 @@ TEXT: dict[str, str] = {
     # custody
     "cold.asleep": "Rekaman ini ada di penyimpanan dingin ({store_class}). Rekaman dapat diputar setelah dipulihkan; "
     "itu biasanya paling lama {hours} jam dan berlaku seminggu. Penyedia penyimpanan memungut biaya.",
-    "cold.waking": "Pemulihan dari penyimpanan dingin sudah diminta dan biasanya paling lama {hours} jam. Halaman ini "
-    "menampilkan pemutar begitu rekaman siap.",
+    "cold.waking": "Pemulihan dari penyimpanan dingin sudah diminta dan biasanya paling lama {hours} jam. Halaman "
+    "mana pun yang Anda buka akan memberi tahu begitu rekaman siap.",
     "cold.ready": "Sudah dipulihkan dari penyimpanan dingin; dapat diputar sampai {until}.",
     "cold.ready.open": "Sudah dipulihkan dari penyimpanan dingin; dapat diputar sekarang.",
+    "cold.news": "Kamera {camera} · {site}, {time}: sudah dipulihkan dari penyimpanan dingin",
+    "cold.news.seen": "Mengerti",
     "cold.ask": "Minta pemulihan",
     "cold.refused": "Pemulihan tidak dapat diminta: penyimpanan menolak atau tidak menjawab. Beri tahu operator.",
     "custody.title": "Rantai penanganan",
