@@ -77,7 +77,7 @@ class World:
 
     def round(self, at: datetime, policy: AlertPolicy = POLICY) -> Round:
         config = Config("", (self.site,), self.site.stores, (Profile("av1", "av1", "8", 35, 2.0, "yuv420p"),), (), ())
-        return run_round(self.conn, self.home, replace(config, alerts=policy), at)
+        return run_round(self.conn, self.home, replace(config, alerts=policy), at, lambda _: None)
 
 
 @pytest.fixture
