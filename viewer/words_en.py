@@ -834,8 +834,9 @@ TEXT: dict[str, str] = {
     "exports.share.days": "Days",
     "exports.share.pin": "PIN (6 to 64 characters; empty: none)",
     "exports.share.pin.text": "Tell the PIN on another way than the link.",
+    "exports.share.lock": "The PIN also opens the ZIP (AES-256; at least {least} characters)",
     "exports.share.button": "Make a link",
-    "exports.share.short": "A PIN has 6 characters or more.",
+    "exports.share.short": "This PIN needs at least {least} characters.",
     "exports.share.made": "This link is shown only now. Copy it:",
     "exports.share.refused": "No link could be made: the export is gone.",
     "exports.share.line": "Link {number} by {who}, until {until}: looked at {opened} times, taken "
@@ -850,6 +851,8 @@ TEXT: dict[str, str] = {
     "share.pin": "PIN",
     "share.take": "Download ZIP",
     "share.wrong": "This PIN is wrong.",
+    "share.locked": "The ZIP is encrypted (AES-256). The same PIN opens it, in 7-Zip, WinZip or The Unarchiver; what "
+    "Windows has itself can't open it.",
     "share.check": "Unpack it and run: python3 verify.py - it says whether anything was changed since.",
     "share.ended": "This link is not good",
     "share.ended.text": "It has ended, was revoked, or was not copied whole. Ask whoever sent it.",

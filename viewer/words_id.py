@@ -836,8 +836,9 @@ TEXT: dict[str, str] = {
     "exports.share.days": "Hari",
     "exports.share.pin": "PIN (6 sampai 64 karakter; kosong: tanpa PIN)",
     "exports.share.pin.text": "Sampaikan PIN lewat jalan lain, bukan bersama tautannya.",
+    "exports.share.lock": "PIN juga membuka ZIP-nya (AES-256; paling sedikit {least} karakter)",
     "exports.share.button": "Buat tautan",
-    "exports.share.short": "PIN paling sedikit 6 karakter.",
+    "exports.share.short": "PIN ini paling sedikit {least} karakter.",
     "exports.share.made": "Tautan ini hanya ditampilkan sekarang. Salinlah:",
     "exports.share.refused": "Tautan tidak dapat dibuat: ekspornya sudah tidak ada.",
     "exports.share.line": "Tautan {number} oleh {who}, sampai {until}: dilihat {opened} kali, diambil "
@@ -852,6 +853,8 @@ TEXT: dict[str, str] = {
     "share.pin": "PIN",
     "share.take": "Unduh ZIP",
     "share.wrong": "PIN ini salah.",
+    "share.locked": "ZIP ini terenkripsi (AES-256). PIN yang sama membukanya, di 7-Zip, WinZip, atau The Unarchiver; "
+    "pembuka bawaan Windows tidak bisa.",
     "share.check": "Buka ZIP lalu jalankan: python3 verify.py - perintah ini menyatakan apakah ada yang berubah.",
     "share.ended": "Tautan ini tidak berlaku",
     "share.ended.text": "Sudah berakhir, dicabut, atau tidak tersalin utuh. Tanyakan kepada pengirimnya.",

@@ -1,4 +1,4 @@
-"""Cold storage: what was found there, and who waits for it: see the SQL file beside this one."""
+"""Cold storage: what was found there, and who waits for it; links that their PIN locks: see the SQL file."""
 
 from pathlib import Path
 

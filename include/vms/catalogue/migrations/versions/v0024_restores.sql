@@ -47,3 +47,7 @@ ALTER TABLE alert_message ADD CHECK (kind IN ('begin', 'end', 'digest', 'restore
     ADD CHECK ((kind IN ('digest', 'restored')) = (alert_id IS NULL)),
     ADD CHECK ((kind = 'digest') = (day IS NOT NULL)),
     ADD CHECK ((kind = 'restored') = (detail IS NOT NULL));
+
+-- A link whose ZIP is encrypted with its PIN, which is given by whoever takes it and kept nowhere.
+ALTER TABLE export_share ADD COLUMN locked boolean NOT NULL DEFAULT false,
+    ADD CHECK (NOT locked OR pin IS NOT NULL);
