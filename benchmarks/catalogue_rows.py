@@ -222,10 +222,10 @@ _RUNS = """
     FROM generate_series(date_trunc('day', %(begin)s::timestamptz), %(now)s, interval '6 hours') at, site;
 
     INSERT INTO batch (batch_id, run_no, position, camera_id, title, store_ids, min_copies, made_at, recorded_at,
-        wanted_ids) OVERRIDING SYSTEM VALUE
+        wanted_ids, footage_s) OVERRIDING SYSTEM VALUE
     SELECT (run_no - 1) * 16 + row_number() OVER (PARTITION BY run_no ORDER BY camera_id), run_no,
         row_number() OVER (PARTITION BY run_no ORDER BY camera_id) - 1, camera_id, 'some files', '{1}', 1, planned_at,
-        planned_at + interval '20 minutes', '{1}'
+        planned_at + interval '20 minutes', '{1}', 21000
     FROM run JOIN camera USING (site_id);
 
     INSERT INTO batch_item (batch_id, position, recording_id, start_at, outcome)

@@ -30,7 +30,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from vms.config import Config, Site, SiteError, load_config
 from vms.errors import ConfigError
 from vms.home import from_environment
-from vms.queues import CENTRE, ENCODE, site_queue
+from vms.queues import CENTRE, EDGE, ENCODE, has_own_machine, not_reachable, site_queue
 from vms_airflow.links import viewer_address
 from vms_airflow.sensor import FootageSensor
 from vms_airflow.tasks import compress, plan, record, release, upload
@@ -58,6 +58,12 @@ DEFAULTS = {
     "weight_rule": "absolute",
     "priority_weight": 10,
 }
+
+OVER_A_LINE = {"executor": EDGE, "retries": 5}
+"""Of tasks at a branch: what comes to its end while the line is away has to be asked for again, and finds it done."""
+
+OFFLINE_MOST = timedelta(days=14)
+"""How long a run waits for a branch that is away. Then it fails, and the next one takes up what is left."""
 
 ABOUT_SITE = """
 ### Footage of {name}
@@ -93,9 +99,13 @@ What is named here is not archived until this is corrected; everything else runs
 BATCH_TITLE = "{{ task.op_kwargs['batch']['title'] }}"
 
 
-def footage_dag(site: Site) -> DAG:
-    """The DAG of one site."""
-    timetable = SiteTimetable(site.every, stagger_of(site.id, site.every))
+def footage_dag(site: Site, sites: int = 1) -> DAG:
+    """The DAG of one site. sites: how many there are; only its schedule depends on it."""
+    home = from_environment()
+    if why := not_reachable(site, in_containers=home.parts is not None, at_branch=bool(home.branch)):
+        return broken_site_dag(SiteError(site.id, why), PREFIX + site.id)
+    near = {"queue": site_queue(site.id), **(OVER_A_LINE if site.runs_on == "edge" else {})}
+    timetable = SiteTimetable(site.every, stagger_of(site.id, site.every, sites))
     with DAG(
         dag_id=PREFIX + site.id,
         dag_display_name=f"Footage: {site.name}",
@@ -108,15 +118,14 @@ def footage_dag(site: Site) -> DAG:
         max_active_runs=1,
         # A disabled site has no schedule. Were it paused instead, enabling it in sites.yaml would not start it again.
         is_paused_upon_creation=False,
-        dagrun_timeout=timedelta(hours=24),
+        dagrun_timeout=OFFLINE_MOST if site.runs_on == "edge" else timedelta(hours=24),
         default_args=DEFAULTS,
         tags={"footage", site.id, site.time_zone, *(() if site.enabled else ("disabled",))},
     ) as dag:
-        near = site_queue(site.id)
         sensed = FootageSensor(
             task_id="sense",
             site=site.id,
-            queue=near,
+            **near,
             execution_timeout=timedelta(minutes=10),
             doc_md=FootageSensor.__doc__,
         )
@@ -127,15 +136,15 @@ def footage_dag(site: Site) -> DAG:
             # A batch fills all cores by itself and a second its tail; more would only be in the way of others, unless
             # there are workers that each take no more than two by themselves.
             made = compress.override(
-                queue=ENCODE,
+                **(near if has_own_machine(site) else {"queue": ENCODE}),
                 execution_timeout=timedelta(hours=6),
                 priority_weight=1,
-                max_active_tis_per_dag=2 if from_environment().parts is None else SPREAD,
+                max_active_tis_per_dag=2 if home.parts is None or has_own_machine(site) else SPREAD,
                 map_index_template=BATCH_TITLE,
             )(site=site.id, batch=batch)
             # A batch sends several files at once; more than two batches of a site would only share its uplink.
             sent = upload.override(
-                queue=near,
+                **near,
                 execution_timeout=timedelta(hours=12),
                 priority_weight=5,
                 retry_delay=timedelta(minutes=1),
@@ -143,13 +152,15 @@ def footage_dag(site: Site) -> DAG:
                 map_index_template=BATCH_TITLE,
             )(site=site.id, batch=batch, receipts=made)
             # Also after a failed upload: what a store has confirmed is committed, whatever became of the rest.
-            record.override(trigger_rule=TriggerRule.ALL_DONE, map_index_template=BATCH_TITLE)(
-                site=site.id, batch=batch, receipts=sent
-            )
+            record.override(
+                trigger_rule=TriggerRule.ALL_DONE,
+                execution_timeout=timedelta(hours=2),
+                map_index_template=BATCH_TITLE,
+            )(site=site.id, batch=batch, receipts=sent)
 
         (
             batch.expand(batch=batches)
-            >> release.override(queue=near, trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(hours=2))(
+            >> release.override(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=timedelta(hours=2), **near)(
                 site=site.id
             )
             >> VerdictOperator(task_id="verdict", trigger_rule=TriggerRule.ALL_DONE)
@@ -190,7 +201,7 @@ def footage_dags(shard: int) -> list[DAG]:
     if wanted and wanted not in entries:
         entries = dict(_entries(load_config(sites_file)))
     return [
-        footage_dag(entry) if isinstance(entry, Site) else broken_site_dag(entry, dag_id)
+        footage_dag(entry, len(entries)) if isinstance(entry, Site) else broken_site_dag(entry, dag_id)
         for dag_id, entry in entries.items()
         if shard_of(dag_id) == shard and wanted in (None, dag_id)
     ]

@@ -66,6 +66,11 @@ ACTIONS = (
     "user_linked",
     "user_bound",
     "user_unlinked",
+    "branch_invited",
+    "branch_joined",
+    "branch_renewed",
+    "branch_revoked",
+    "branch_refused",
 )
 _AT_ONCE = 1000
 _ORDER = {name: place for place, name in enumerate(("user", "role", "cameras", "site", "camera", "from", "to"))}

@@ -55,10 +55,9 @@ def load_config(path: Path, only_site: str | None = None) -> Config:
     kept = _loaded.get((str(path), only_site))
     if kept and kept[0] == version:
         return kept[1]
-    document = read_document(path)
-    config = check_document(document, home, only_site)
+    config = check_document(read_document(path, only_site), home, only_site)
     if only_site is not None and not config.sites and not config.errors:
-        config = check_document(document, home)  # no such site: `Config.site` then names those that there are
+        config = check_document(read_document(path), home)  # no such site: `Config.site` names those that there are
     _loaded[str(path), only_site] = (version, config)
     return config
 

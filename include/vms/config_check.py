@@ -334,6 +334,7 @@ class _Check:
             fallback=fallback,
             fallback_after=section.fallback_after or self.defaults.fallback_after or FALLBACK_AFTER,
             uplink=section.uplink or self.defaults.uplink or UNLIMITED,
+            runs_on=section.runs_on or self.defaults.runs_on or "centre",
         ), mistakes
 
     def _used_names(

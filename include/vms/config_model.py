@@ -15,6 +15,8 @@ from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
 from vms.uplink import UNLIMITED, Uplink
 
+RunsOn = Literal["centre", "worker", "edge"]
+
 GAP_TOLERANCE = timedelta(seconds=5)
 """Recorders lose one to three seconds when they change files, and begin the new one at the next key frame, up to four
 seconds later; a camera that restarts is away for twenty seconds and more. Five seconds part the two."""
@@ -111,6 +113,8 @@ class Site:
     min_copies: in how many of its stores a recording must be proven to be archived; None: in all of them.
     fallback: takes the place of a store that is out for longer than fallback_after, until it is back.
     uplink: how much of the line its uploads to buckets may take, by its own clock.
+    runs_on: which machine reaches its footage: one of the centre's, a worker of its own on the centre's network, or one
+    at the branch that has nothing but HTTPS.
     """
 
     id: str
@@ -132,6 +136,7 @@ class Site:
     fallback: StoreConfig | None = None
     fallback_after: timedelta = FALLBACK_AFTER
     uplink: Uplink = UNLIMITED
+    runs_on: RunsOn = "centre"
 
     @property
     def zone(self) -> ZoneInfo:

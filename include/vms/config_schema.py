@@ -211,6 +211,7 @@ class DefaultsSection(Section):
     fallback: str | None = None
     fallback_after: Duration | None = None
     uplink: Timetable | None = None
+    runs_on: Literal["centre", "worker", "edge"] | None = None
 
     @field_validator("gap_tolerance")
     @classmethod

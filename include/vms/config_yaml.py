@@ -6,7 +6,9 @@ named `no` or a camera named `007` keeps its name.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ MAX_BYTES = 32 * 1024 * 1024
 
 MAX_DEPTH = 20
 """Deeper than any valid file; stops an alias that contains itself."""
+
+_NEXT_SECTION = re.compile(r"^[^\s#-]", re.MULTILINE)
+_ITEM = re.compile(r"^( *)- ", re.MULTILINE)
+_SHARED = re.compile(r"(?:^|[\s:,\[{-])[&*]\w|<<", re.MULTILINE)
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -63,9 +69,20 @@ class Document:
     sites: tuple[Located, ...]
 
 
-def read_document(path: Path) -> Document:
-    """Read the file. Raises ConfigError when it can't be read, is not UTF-8, no YAML, or no mapping on top."""
-    root = _compose(path, _read(path))
+def read_document(path: Path, only_site: str | None = None) -> Document:
+    """Read the file. Raises ConfigError when it can't be read, is not UTF-8, no YAML, or no mapping on top.
+
+    only_site: of the sites, read those alone that may be it, which costs the same however many there are. Sites that
+    can't be told apart at a glance are all read.
+    """
+    text = _read(path)
+    shorter = only_site and without_other_sites(text, only_site)
+    try:
+        root = _compose(path, shorter or text)
+    except ConfigError:
+        if not shorter:
+            raise
+        root = _compose(path, text)  # it may use what another site has defined
     top = Located({}, values={(): _at(root)})
     sections: dict[str, Located] = {}
     sites: list[Located] = []
@@ -83,6 +100,36 @@ def read_document(path: Path) -> Document:
         else:
             sections[name] = locate(value)
     return Document(path, top, sections, tuple(sites))
+
+
+def without_other_sites(text: str, site: str) -> str:
+    """The text with the lines of all sites emptied that don't name this one; "" when that can't be told line by line.
+
+    What stays keeps its line and column. Parsing YAML is the dear part of reading a large file.
+    """
+    head = re.search(r"^sites:[ \t]*(?:#.*)?\r?$", text, re.MULTILINE)
+    if head is None:
+        return ""
+    tail = _NEXT_SECTION.search(text, head.end() + 1)
+    end = tail.start() if tail else len(text)
+    dash = _ITEM.search(text, head.end() + 1, end)
+    if dash is None or _reaches_out(text[dash.start() : end]):
+        return ""
+    items = re.compile(rf"^{dash[1]}- ", re.MULTILINE)
+    cuts = [*(one.start() for one in items.finditer(text, dash.start(), end)), end]
+    named = re.compile(rf"(?<![\w-]){re.escape(site)}(?![\w-])")
+    parts = [text[: dash.start()]]
+    for start, stop in pairwise(cuts):
+        is_it = text.find(site, start, stop) >= 0 and named.search(text, start, stop)
+        parts.append(text[start:stop] if is_it else "\n" * text.count("\n", start, stop))
+    return "".join((*parts, text[end:]))
+
+
+def _reaches_out(sites: str) -> bool:
+    """Whether one site may have something of another, or of a line that looks like another: anchors, open quotes."""
+    if any(sign in sites for sign in ("&", "*", "<<")) and _SHARED.search(sites):
+        return True
+    return any(line.count(quote) % 2 for quote in "\"'" if quote in sites for line in sites.splitlines())
 
 
 def locate(node: Any) -> Located:

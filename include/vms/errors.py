@@ -44,6 +44,18 @@ class StackError(VmsError):
     """A part of the local stack (Postgres, Airflow, viewer) can't be started, reached or stopped."""
 
 
+class BranchError(VmsError):
+    """A branch can't be invited or join, this machine is none, or what makes it one can't be used."""
+
+
+class BranchUnreachable(BranchError):
+    """The centre does not answer: the line is down. What is here goes on."""
+
+
+class BranchRefused(BranchError):
+    """The centre does not let this branch in (any more). No retry helps until somebody acts."""
+
+
 class FootageUnreachable(VmsError):
     """A footage folder is missing, empty where it never was, or does not answer in time."""
 

@@ -13,8 +13,12 @@ import secrets
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vms.errors import ConfigError
+
+BRANCHES_PORT = 8444
+"""On which the proxy of the containers answers branches."""
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _GIVEN = "VMS_SECRET_"
@@ -60,13 +64,14 @@ class ViewerPlace:
 class Parts:
     """Where the other parts are, when each runs in a container of its own. airflow: how they reach Airflow's API;
     pages, viewer: how people reach Airflow and the viewer; broker: the Redis that hands tasks to the workers; s3: the
-    S3 server, "" for none."""
+    S3 server, "" for none; branches: how branches reach the proxy."""
 
     airflow: str
     pages: str
     viewer: str
     broker: str = field(repr=False)
     s3: str = ""
+    branches: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Home:
     place: ViewerPlace = ViewerPlace()
     parts: Parts | None = None
     """None: all of it runs on this machine, as children of one launcher."""
+    branch: str = ""
+    """The site whose tasks are done here, at a branch; "": this is no branch."""
     given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Secrets that the environment gives; the others are kept in `secrets`."""
 
@@ -120,6 +127,11 @@ class Home:
     def connections(self) -> Path:
         """How stores are reached, see `vms.stores.connections`."""
         return self.secrets / "connections.json"
+
+    @property
+    def branches(self) -> Path:
+        """What the centre shows to branches, and its proxy needs for them, see `vms.branches.authority`."""
+        return self.root / "branches"
 
     @property
     def nas(self) -> Path:
@@ -190,7 +202,7 @@ class Home:
 
 def from_environment(environ: dict[str, str] | None = None) -> Home:
     """The installation that VMS_HOME, VMS_SITES, VMS_VIEWER_PORT, VMS_AIRFLOW_PORT, VMS_POSTGRES_URL, VMS_FFMPEG,
-    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT, VMS_VIEWER_*, VMS_PARTS_* and VMS_SECRET_* name.
+    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT, VMS_BRANCH, VMS_VIEWER_*, VMS_PARTS_* and VMS_SECRET_* name.
 
     Raises ConfigError when a value does not fit.
     """
@@ -199,6 +211,8 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
     demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else bool(_remembered(root, "demo"))
     with_s3 = env["VMS_DEMO_S3"] != "0" if env.get("VMS_DEMO_S3") else bool(_remembered(root, "with_s3"))
     default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
+    if (root / "branch" / "branch.json").exists():
+        default_sites = root / "branch" / "sites.yaml"  # what the centre says of this site
     return Home(
         root=root,
         sites_file=Path(env.get("VMS_SITES") or default_sites).expanduser().absolute(),
@@ -212,6 +226,7 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         place=_viewer_place(env),
         s3_port=_port(env, "VMS_S3_PORT", 0, highest=55_535) if env.get("VMS_S3_PORT") else 0,
         parts=_parts(env),
+        branch=env.get("VMS_BRANCH", ""),
         given=tuple((k.removeprefix(_GIVEN).lower(), v) for k, v in sorted(env.items()) if k.startswith(_GIVEN) and v),
     )
 
@@ -276,7 +291,9 @@ def _parts(env: dict[str, str]) -> Parts | None:
     if not airflow:
         return None
     pages, viewer, broker, s3 = (env.get(f"VMS_PARTS_{name}", "") for name in ("PAGES", "VIEWER", "BROKER", "S3"))
-    return Parts(airflow, pages or airflow, viewer, broker, s3)
+    host = urlsplit(viewer).hostname or "localhost"
+    branches = env.get("VMS_PARTS_BRANCHES") or f"https://{f'[{host}]' if ':' in host else host}:{BRANCHES_PORT}"
+    return Parts(airflow, pages or airflow, viewer, broker, s3, branches.rstrip("/"))
 
 
 def _list(text: str) -> tuple[str, ...]:

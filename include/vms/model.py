@@ -154,9 +154,19 @@ class EarlierCopy:
 
 
 @dataclass(frozen=True)
+class SeenObject:
+    """What the centre saw in a store, for a branch whose keys may only write there. size_bytes None: no object."""
+
+    store_id: int
+    key: str
+    size_bytes: int | None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class BatchItem:
     """One planned recording. sources: every name under which this content was seen, the first is read. earlier: where
-    stores have or had copies of it under other keys than usual."""
+    stores have or had copies of it under other keys than usual. seen: where the centre has looked for its rendition."""
 
     recording_id: int
     site: str
@@ -167,6 +177,7 @@ class BatchItem:
     time_basis: TimeBasis
     sources: tuple[SourceSeen, ...]
     earlier: tuple[EarlierCopy, ...] = ()
+    seen: tuple[SeenObject, ...] = ()
 
     @property
     def key_stem(self) -> str:
@@ -192,6 +203,35 @@ class CopyReceipt:
     checksum: str
     verified_at: datetime
     bytes_sent: int
+
+
+@dataclass(frozen=True)
+class Unproven:
+    """An object that a branch has put into a store that it can't look into: no copy before the centre has proven it.
+
+    checksum: of the file that was sent, in the store's own kind; "" when nothing had to be sent. batch_id: of the batch
+    for which it was put.
+    """
+
+    store_id: int
+    part: Literal["rendition", "poster", "sprite"]
+    key: str
+    size_bytes: int
+    sha256: str
+    checksum: str
+    batch_id: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True)
+class InTheWay:
+    """What lies under the key of a rendition and is not it, as the store describes it; the rendition goes beside it."""
+
+    store_id: int
+    key: str
+    size_bytes: int
+    sha256: str | None
+    message: str
 
 
 @dataclass(frozen=True)
@@ -284,6 +324,7 @@ class Receipt:
     fault is set when the file got no further; then rendition/copies hold what was done before.
     source is the name that was really read, with the size and mtime found; source_sha256 is over all its bytes.
     store_faults: by store name. store_identities: what each store's identity file said, by store_id as text.
+    unproven: what a branch has put where it can't look; the centre makes copies of it. in_the_way: what it found there.
     """
 
     recording_id: int
@@ -299,6 +340,8 @@ class Receipt:
     store_faults: dict[str, Fault] = field(default_factory=dict)
     store_identities: dict[str, str] = field(default_factory=dict)
     fault: Fault | None = None
+    unproven: tuple[Unproven, ...] = ()
+    in_the_way: tuple[InTheWay, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -333,7 +376,8 @@ class ReleaseOrder:
     """The catalogue has committed this recording as archived; remove its sources once keep_until has passed.
 
     sources: every name under which it was seen; a file is removed only if its bytes still give source_sha256.
-    keep_until None: the source is never removed, only noted as settled.
+    keep_until None: the source is never removed, only noted as settled. vouched_at: when the centre last saw it in all
+    its buckets, for a branch that can't look for itself.
     """
 
     recording_id: int
@@ -344,6 +388,7 @@ class ReleaseOrder:
     sources: tuple[SourceSeen, ...]
     copies: tuple[CopyReceipt, ...]
     stores: tuple[StoreTarget, ...]
+    vouched_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,19 @@ from vms.model import RunRef
 
 
 def installation(site_id: str) -> tuple[Home, Config, Site]:
-    """Read anew at each task's start, so that a change of sites.yaml takes effect without a restart.
+    """Read anew at each task's start, so that a change of sites.yaml takes effect without a restart. Of its sites the
+    `Config` holds this one alone: a task of one of a thousand has nothing to do with the others.
 
     Raises ConfigError when the file or this site's part of it can't be used.
     """
     home = from_environment()
-    config = load_config(home.sites_file)
+    config = load_config(home.sites_file, site_id)
     return home, config, config.site(site_id)
+
+
+def at_a_branch(site: Site) -> bool:
+    """Whether the site's own tasks run on a machine whose keys to the buckets may only write."""
+    return getattr(site, "runs_on", "centre") == "edge"
 
 
 def run_ref(context: Context) -> RunRef:

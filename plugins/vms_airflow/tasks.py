@@ -8,16 +8,21 @@ store and in the catalogue, so that a rerun only does what is missing.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from vms.config import Site
+from vms.home import Home
 from vms.model import Batch, Copied, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
+from vms.uplink import UNLIMITED
 from vms_airflow.patience import wait_for_stores
 from vms_airflow.stop import stoppable
-from vms_airflow.surroundings import catalogue, installation, outcome, outcomes, run_ref
+from vms_airflow.surroundings import at_a_branch, catalogue, installation, outcome, outcomes, run_ref
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +33,22 @@ SETTLED = "settled"
 @task(show_return_value_in_logs=False)
 @stoppable
 def plan(site: str, sensed: Any) -> Any:
-    """Subtract what the catalogue knows, cut the rest into batches, and say what is due for release."""
+    """Subtract what the catalogue knows, cut the rest into batches, and say what is due for release.
+
+    For a branch, whose keys may only write, it also looks into the stores: what they hold, and what may be released.
+    """
     from vms.catalogue.planning import plan_run
+    from vms.steps.look_ahead import look_ahead
+    from vms.steps.standing import vouch
 
     context = get_current_context()
     home, _, place = installation(site)
     with catalogue(home) as conn:
         made = plan_run(conn, place, load(Sensed, sensed), run_ref(context), datetime.now(UTC))
+        if at_a_branch(place):
+            _use_hooks()
+            made = replace(made, batches=look_ahead(conn, made.batches, log.warning))
+            made = replace(made, due=vouch(made.due, datetime.now(UTC), log.warning))
     for batch in made.batches:
         log.info("batch: %s, to %s", batch.title, ", ".join(store.name for store in batch.stores))
     files = sum(len(batch.items) for batch in made.batches)
@@ -61,26 +75,30 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
     """Put each rendition into each store and have the store confirm it. Goes on where an earlier try was stopped.
 
     What the stores did take is handed on in any case. While too few stores can be reached, it waits without using up
-    tries; where somebody has to act first, it fails at once and says what to do.
+    tries; where somebody has to act first, it fails at once and says what to do. At a branch, whose keys may only
+    write, it is the task `record` that has the stores confirm, and that copies what a further store lacks.
     """
-    from vms.steps.replicate import copy_batch, unsent
+    from vms.steps.replicate import copy_batch
     from vms.steps.upload import missing_of, upload_batch
-    from vms_airflow.store_clients import use_hooks
 
-    use_hooks()
+    _use_hooks()
     home, _, place = installation(site)
     work = load(Batch, batch)
     context = get_current_context()
     if work.is_copies:
+        if at_a_branch(place):
+            log.info("The centre makes these copies, from a store that holds them.")
+            return
         copied = copy_batch(work, place, home, report=log.info)
         context["ti"].xcom_push(key="return_value", value=dump(copied))
-        for line in unsent(copied, work.stores[0].name):
-            log.warning("%s", line)
-        faults = {one.fault.message: one.fault for one in copied if one.fault}
-        if any(fault.permanent for fault in faults.values()):
-            raise AirflowFailException("\n".join(f"{fault.message} {fault.remedy}" for fault in faults.values()))
+        _fail_for_good(work, copied)
         return
-    done = upload_batch(work, _receipts(receipts), place, home, report=log.info)
+    may_look = not at_a_branch(place)
+    done = upload_batch(work, _receipts(receipts), place, home, report=log.info, may_look=may_look)
+    if home.branch:
+        from vms.branches.view import note_sent
+
+        note_sent(home, done, datetime.now(UTC))
     context["ti"].xcom_push(key="return_value", value=dump(done))
     wait_for_stores(context, home, site, missing_of(work, done))
 
@@ -88,27 +106,68 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
 @task(show_return_value_in_logs=False)
 @stoppable
 def record(site: str, batch: Any, receipts: Any) -> Any:
-    """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file."""
+    """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file.
+
+    What a branch has put without being able to look is first looked for in the stores. What they do not show is not
+    archived; while a store can't be reached from here, it waits without using up tries.
+    """
     from vms.catalogue.copying import record_copies
     from vms.catalogue.custody import record_receipts
+    from vms.steps.standing import vouch
+    from vms.steps.vouch import prove_unproven
 
-    if receipts is None:
-        raise AirflowSkipException("Nothing came back from this batch. Its files stay planned for the next run.")
+    context = get_current_context()
     home, _, place = installation(site)
     work = load(Batch, batch)
-    run, now = run_ref(get_current_context()), datetime.now(UTC)
-    with catalogue(home) as conn:
-        if work.is_copies:
-            copied = [load(Copied, one) for one in receipts]
+    if work.is_copies and at_a_branch(place):
+        receipts = dump(_copied_here(work, place, home))
+    if receipts is None:
+        raise AirflowSkipException("Nothing came back from this batch. Its files stay planned for the next run.")
+    run, now = run_ref(context), datetime.now(UTC)
+    if work.is_copies:
+        copied = [load(Copied, one) for one in receipts]
+        with catalogue(home) as conn:
             record_copies(conn, copied, run, now)
-            log.info("%d of %d copies made", sum(one.fault is None for one in copied), len(work.orders))
-            return dump(Recorded(work.batch_id, (), (), ()))
-        recorded = record_receipts(conn, work, _receipts(receipts), run, now, place.keep_source)
+        log.info("%d of %d copies made", sum(one.fault is None for one in copied), len(work.orders))
+        if at_a_branch(place):
+            _fail_for_good(work, copied)
+        return dump(Recorded(work.batch_id, (), (), ()))
+    sent = _receipts(receipts)
+    missing = None
+    if any(receipt.unproven for receipt in sent):
+        _use_hooks()
+        vouched = prove_unproven(work, sent, place, home, log.info)
+        sent, missing = vouched.receipts, vouched.missing
+    with catalogue(home) as conn:
+        recorded = record_receipts(conn, work, sent, run, now, place.keep_source)
+    if at_a_branch(place):
+        recorded = replace(recorded, archived=vouch(recorded.archived, datetime.now(UTC), log.warning))
     log.info(
         "%d archived, %d quarantined, %d not finished",
         *(len(recorded.archived), len(recorded.quarantined), len(recorded.unfinished)),
     )
+    if missing is not None and (missing.line or missing.act):
+        wait_for_stores(context, home, site, missing)
     return dump(recorded)
+
+
+def _copied_here(work: Batch, place: Site, home: Home) -> tuple[Copied, ...]:
+    """The copies that a branch's keys can't make: the centre reads and writes, over its own line."""
+    from vms.steps.replicate import copy_batch
+
+    _use_hooks()
+    return copy_batch(work, replace(place, staging=None, uplink=UNLIMITED), home, report=log.info)
+
+
+def _fail_for_good(work: Batch, copied: Sequence[Copied]) -> None:
+    """Tell what is missing. Raises AirflowFailException where somebody has to act first."""
+    from vms.steps.replicate import unsent
+
+    for line in unsent(copied, work.stores[0].name):
+        log.warning("%s", line)
+    faults = {one.fault.message: one.fault for one in copied if one.fault}
+    if any(fault.permanent for fault in faults.values()):
+        raise AirflowFailException("\n".join(f"{fault.message} {fault.remedy}" for fault in faults.values()))
 
 
 @task(show_return_value_in_logs=False)
@@ -116,9 +175,8 @@ def record(site: str, batch: Any, receipts: Any) -> Any:
 def release(site: str) -> Any:
     """Remove source and staging files of recordings that the catalogue has committed as archived, when it is time."""
     from vms.steps.release import release as release_sources
-    from vms_airflow.store_clients import use_hooks
 
-    use_hooks()
+    _use_hooks()
     context = get_current_context()
     due = outcome(context, "plan", DUE)
     if due is None:
@@ -129,8 +187,20 @@ def release(site: str) -> Any:
     settled = [load(SourceSeen, one) for one in outcome(context, "plan", SETTLED) or ()]
     settled += [source for one in recorded for source in one.quarantined]
     home, _, place = installation(site)
-    receipts = release_sources(place, home, orders, settled, now=datetime.now(UTC), report=log.info)
+    if home.branch:
+        from vms.branches.view import note_proven
+
+        note_proven(home, orders, datetime.now(UTC))
+    receipts = release_sources(
+        place, home, orders, settled, now=datetime.now(UTC), report=log.info, may_look=not at_a_branch(place)
+    )
     return dump(receipts)
+
+
+def _use_hooks() -> None:
+    from vms_airflow.store_clients import use_hooks
+
+    use_hooks()
 
 
 def _receipts(data: Any) -> tuple[Receipt, ...]:

@@ -17,11 +17,22 @@ from airflow.utils.types import DagRunType
 from pendulum import DateTime, instance
 
 LONGEST_STAGGER = timedelta(seconds=60)
+"""Of an installation of up to 64 sites."""
+
+SECONDS_A_SITE = timedelta(seconds=0.9)
+"""Of a large fleet: a thousand sites are spread over a quarter of an hour."""
 
 
-def stagger_of(site: str, every: timedelta) -> timedelta:
-    """Whole seconds by which this site's runs start later: always the same for a site, below half a period and 60 s."""
-    bound = int(min(every / 2, LONGEST_STAGGER).total_seconds())
+def stagger_of(site: str, every: timedelta, sites: int = 1) -> timedelta:
+    """Whole seconds by which this site's runs start later: below half a period and 60 s, and in a large fleet below
+    the period, so that no more than about one run begins a second.
+
+    It is the same for a site until the number of sites passes the next power of two: a fleet that grows by one site
+    must not move all others.
+    """
+    few = min(every / 2, LONGEST_STAGGER)
+    many = SECONDS_A_SITE * (1 << max(0, sites - 1).bit_length())
+    bound = int(max(few, min(every, many)).total_seconds())
     digest = hashlib.sha256(site.encode()).digest()
     return timedelta(seconds=int.from_bytes(digest[:4], "big") % bound if bound else 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
+
+from footage import footage_dag
+from vms import config_yaml
+from vms.config import load_config
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 DIAGRAM = ["sense", "plan", "batch.compress", "batch.upload", "batch.record", "release", "verdict"]
@@ -89,6 +94,33 @@ def test_each_task_waits_where_what_it_needs_is(dag: DAG) -> None:
     assert {name for name, queue in queues.items() if queue == "site-ho"} == {"sense", "batch.upload", "release"}
     assert queues["batch.compress"] == "encode"
     assert {name for name, queue in queues.items() if queue == "centre"} == {"plan", "batch.record", "verdict"}
+
+
+@pytest.mark.parametrize("runs_on", ["worker", "edge"])
+def test_a_site_with_its_own_machine_has_all_that_is_near_it_done_there(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, runs_on: str
+) -> None:
+    path = configure("ho", extra=f"  - {{id: far, footage: /far, time_zone: WIB, stores: [nas], runs_on: {runs_on}}}\n")
+    monkeypatch.setenv("VMS_PARTS_AIRFLOW", "http://api-server:8080")
+    made = {site.id: footage_dag(site) for site in load_config(path).sites}
+    there = {task.task_id: task for task in made["far"].tasks if task.queue == "site-far"}
+    assert set(there) == {"sense", "batch.compress", "batch.upload", "release"}
+    assert {task.executor for task in there.values()} == {"edge" if runs_on == "edge" else None}
+    assert {task.executor for one in made.values() for task in one.tasks if task.queue != "site-far"} == {None}
+    assert there["batch.compress"].max_active_tis_per_dag == 2
+    assert made["ho"].get_task("batch.compress").max_active_tis_per_dag > 2
+    assert {task.queue for task in made["far"].tasks} == {"site-far", "centre"}
+    if runs_on == "edge":  # a day without line is no fault
+        assert made["far"].dagrun_timeout > timedelta(days=7) > made["ho"].dagrun_timeout
+
+
+def test_on_one_machine_such_a_site_says_what_to_do_and_the_others_run(configure: Configure) -> None:
+    configure("ho", extra="  - {id: far, footage: /far, time_zone: WIB, stores: [nas], runs_on: edge}\n")
+    found = bag().dags
+    assert [task.task_id for task in found["footage_far"].tasks] == ["correct_sites_yaml"]
+    assert "runs_on: edge" in found["footage_far"].doc_md
+    assert "runs_on: centre" in found["footage_far"].doc_md
+    assert "sense" in found["footage_ho"].task_dict
 
 
 def test_with_workers_in_containers_a_backlog_goes_to_more_than_one(
@@ -182,6 +214,15 @@ def test_sites_are_shared_out_among_the_shards(configure: Configure) -> None:
         assert re.search(rf"shard={file.stem[-1]}\)", file.read_text())
 
 
+def test_one_more_site_makes_no_new_version_of_the_others(configure: Configure) -> None:
+    def serialised(count: int) -> dict[str, object]:
+        configure(*(f"branch-{number}" for number in range(count)))
+        return {dag_id: DagSerialization.to_dict(dag) for dag_id, dag in bag().dags.items()}
+
+    before, after = serialised(70), serialised(71)
+    assert {dag_id: after[dag_id] for dag_id in before} == before
+
+
 def test_a_running_task_builds_and_checks_only_its_own_site(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +236,29 @@ def test_a_running_task_builds_and_checks_only_its_own_site(
     built = [dag.dag_id for shard in range(footage.SHARDS) for dag in footage.footage_dags(shard)]
     assert built == ["footage_ho"]
     assert set(asked) == {"ho"}
+
+
+def test_a_task_reads_sites_yaml_once_and_of_it_its_own_site(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import footage
+    from vms import config
+    from vms_airflow.surroundings import installation
+
+    configure(*(f"branch-{number}" for number in range(50)))
+    read: list[int] = []
+
+    def counted(path: Path, only: str | None = None) -> config_yaml.Document:
+        document = config_yaml.read_document(path, only)
+        read.append(len(document.sites))
+        return document
+
+    monkeypatch.setattr(config, "read_document", counted)
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "footage_branch-7")
+    (dag,) = footage.footage_dags(footage.shard_of("footage_branch-7"))
+    _, found, site = installation("branch-7")
+    assert (dag.dag_id, found.sites) == ("footage_branch-7", (site,))
+    assert read == [1]
 
 
 def test_a_broken_site_is_found_by_its_task_too(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,18 @@ def test_stagger_is_bounded_stable_and_spread() -> None:
     assert stagger_of("ho", timedelta(seconds=1)) == timedelta(0)
 
 
+def test_a_large_fleet_is_spread_over_the_period_and_moves_only_when_it_has_doubled() -> None:
+    ids = [f"branch-{number}" for number in range(1000)]
+    spread = [stagger_of(one, 3 * TEN, 1000).total_seconds() for one in ids]
+    starts = sorted(spread)
+    assert max(starts[place + 50] - starts[place] for place in range(950)) < 100  # about one a second, all the time
+    assert max(starts) > 850
+    for count in (513, 1024):
+        assert spread == [stagger_of(one, 3 * TEN, count).total_seconds() for one in ids]
+    assert all(stagger_of(one, TEN, 10**6) < TEN for one in ids)
+    assert [stagger_of(one, TEN, 64) for one in ids] == [stagger_of(one, TEN) for one in ids]
+
+
 def test_it_travels_through_json() -> None:
     timetable = SiteTimetable(timedelta(minutes=1), timedelta(seconds=7))
     again = SiteTimetable.deserialize(timetable.serialize())

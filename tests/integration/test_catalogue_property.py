@@ -163,6 +163,16 @@ class Archive(RuleBasedStateMachine):
             assert ask(self.conn, orphans) == []
 
     @invariant()
+    def a_batch_tells_how_much_it_has_archived(self) -> None:
+        wrong = """
+            SELECT batch_id FROM batch b WHERE kind = 'footage' AND recorded_at IS NOT NULL
+            AND footage_s IS DISTINCT FROM (
+                SELECT coalesce(sum(duration_s), 0) FROM batch_item i JOIN recording r USING (recording_id)
+                WHERE i.batch_id = b.batch_id AND i.outcome = 'archived')
+        """
+        assert ask(self.conn, wrong) == []
+
+    @invariant()
     def days_add_up(self) -> None:
         raw = ask(self.conn, "SELECT count(*) FROM recording WHERE custody IN (1, 2)")
         assert ask(self.conn, "SELECT coalesce(sum(archived + released), 0) FROM camera_day") == raw

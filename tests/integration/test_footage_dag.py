@@ -21,8 +21,8 @@ import pytest
 import weed
 from airflow_runs import AirflowRuns, DagRunResult, migrate
 from vms.catalogue.connection import connect
+from vms.catalogue.pace import backlogs
 from vms.catalogue.reads import RecordingFilter, RecordingRow, find_recordings
-from vms.catalogue.reads_sites import backlogs
 from vms.catalogue.reads_stores import store_states
 from vms.home import Home
 from vms.stack.airflow_env import airflow_environment

@@ -13,8 +13,8 @@ from vms.catalogue.custody import close_run, record_receipts
 from vms.catalogue.events import Actor
 from vms.catalogue.losing import StoredCopy, lose
 from vms.catalogue.missing import COPIES_PER_BATCH
+from vms.catalogue.pace import backlogs
 from vms.catalogue.planning import LEAST_VIDEO_S, plan_run
-from vms.catalogue.reads_sites import backlogs
 from vms.catalogue.reads_stores import store_states
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
@@ -225,7 +225,7 @@ def test_backlog_tells_hours_and_when_it_is_done(conn: Connection) -> None:
 
 
 def test_a_slow_site_plans_no_more_than_half_an_hour_of_work(conn: Connection) -> None:
-    for batch in planned(conn, *five_minute_files(4)).batches:
+    for batch in planned(conn, *five_minute_files(4, start=NOW - timedelta(hours=1))).batches:
         recorded(conn, batch, now=NOW + timedelta(hours=1))  # 20 minutes of footage took an hour
     later = NOW + timedelta(hours=2)
     begun = later - timedelta(hours=5)
@@ -237,7 +237,7 @@ def test_a_slow_site_plans_no_more_than_half_an_hour_of_work(conn: Connection) -
 
 
 def test_what_fails_again_and_again_leaves_half_of_a_slow_run_to_what_is_new(conn: Connection) -> None:
-    for batch in planned(conn, *five_minute_files(4)).batches:
+    for batch in planned(conn, *five_minute_files(4, start=NOW - timedelta(hours=1))).batches:
         recorded(conn, batch, now=NOW + timedelta(hours=1))  # 20 minutes of footage took an hour
     later = NOW + timedelta(hours=2)
     planned(conn, *five_minute_files(12, "gate"), run=2, now=later)  # an hour of footage of which nothing comes

@@ -60,7 +60,9 @@ def _log(world: World, action: str) -> list[tuple[str, dict[str, Any]]]:
         return cursor.fetchall()
 
 
-def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(world: World, look_as: As) -> None:
+def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(
+    world: World, look_as: As, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sari = sign_in(world.home)
     budi = sign_in(world.home, "budi", "viewer", [("ho", "lobby"), ("makassar", "")])
     both = _set(world, sari, "ho/lobby", "ho/gate", note="both cameras", minutes=6)
@@ -71,8 +73,12 @@ def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(world: World, 
     look_as(budi)
     page = page_of("bookmarks")
     assert ("lobby alone" in html(page), "mine" in html(page), "both cameras" in html(page)) == (True, True, False)
-    for params in ({"q": "cameras"}, {"who": "sari", "q": "both"}, {"camera": "ho/gate"}):
-        assert "No bookmark found" in html(page_of("bookmarks", **params)), params
+    for few, named in ((1000, 200), (0, 200), (1000, 0), (0, 0)):  # found in each way that there is
+        monkeypatch.setattr(bookmarks, "_FEW", few)
+        monkeypatch.setattr("viewer.pages.bookmarks.MOST_NAMED", named)
+        for params in ({"q": "cameras"}, {"who": "sari", "q": "both"}, {"camera": "ho/gate"}):
+            assert "No bookmark found" in html(page_of("bookmarks", **params)), (few, named, params)
+        assert html(page_of("bookmarks", q="alone")).count("data-bookmark=") == 1, (few, named)
     with _client(world, budi) as client:
         assert client.post("/api/watch/bookmark", json=_told("ho/gate", note="x")).status_code == 404
         assert client.post("/api/watch/bookmark", json=_told("ho/none", note="x")).status_code == 404
@@ -93,7 +99,11 @@ def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(world: World, 
     assert "Nothing is marked yet" in html(page_of("bookmarks"))
 
 
-def test_found_by_words_tag_person_day_and_camera(world: World, look_as: As) -> None:
+@pytest.mark.parametrize("few", [1000, 0])
+def test_found_by_words_tag_person_day_and_camera(
+    world: World, look_as: As, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bookmarks, "_FEW", few)  # as if many said it
     sari, budi = sign_in(world.home), sign_in(world.home, "budi", "investigator")
     _set(world, sari, "ho/lobby", note="Red motorbike, plate B-1234.XY", tags="theft")
     _set(world, sari, "ho/gate", note="Delivery", tags="truck", at=AT + 86_400_000)

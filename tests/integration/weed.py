@@ -19,13 +19,19 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vms.errors import StackError
+from vms.model import NO_OPTIONS
 from vms.stack import demo_s3
 from vms.stack.postgres import is_free
+from vms.stores import narrow
 
 BUCKET = "cctv"
 """The one bucket of a test server; each test takes a prefix of its own in it."""
 
 ACCESS, SECRET = "cctv", "a secret that no message may show"
+
+BRANCH, BRANCH_SITE, BRANCH_PREFIX = "branch", "ho", "of-branches"
+"""A second user (with the same secret): the key of a branch, by the policy that the product gives it for this site and
+for any store whose prefix begins so."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,14 @@ class S3Server:
 
     def client(self):
         """A plain client, to look behind the store's back."""
-        return boto3.session.Session(ACCESS, SECRET, region_name="us-east-1").client(
-            "s3", endpoint_url=self.endpoint, config=Config(signature_version="s3v4", s3={"addressing_style": "path"})
-        )
+        return client_of(self, ACCESS)
+
+
+def client_of(server: S3Server, access: str):
+    """A plain client of one of the server's users."""
+    session = boto3.session.Session(access, SECRET, region_name="us-east-1")
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    return session.client("s3", endpoint_url=server.endpoint, config=config)
 
 
 def connection_text(endpoint: str, login: str = ACCESS, password: str = SECRET, **config_kwargs: object) -> str:
@@ -69,7 +80,7 @@ def run_weed(
     folder = Path(tempfile.mkdtemp(prefix="weed-"))
     ports = demo_s3.Ports(*_free_ports(4))
     users = folder / "s3.json"
-    users.write_text(demo_s3.identities(ACCESS, SECRET))
+    users.write_text(json.dumps(_users()))
     started = demo_s3.argv(Path(program), folder, users, ports)
     command = (*place, *started, f"-volume.max={volumes}", f"-s3.ip.bind={host}")  # the last of two counts
     environment = {**os.environ, **demo_s3.environment("of the tests")}
@@ -85,6 +96,13 @@ def run_weed(
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
         demo_s3.remove_sockets(ports)
+
+
+def _users() -> dict[str, list[object]]:
+    all_rights: dict[str, list[object]] = json.loads(demo_s3.identities(ACCESS, SECRET))
+    policy = narrow.s3_policy(BUCKET, f"{BRANCH_PREFIX}-*", BRANCH_SITE, NO_OPTIONS)
+    narrowed = narrow.seaweedfs_users(BRANCH, SECRET, policy)
+    return {**narrowed, "identities": all_rights["identities"] + narrowed["identities"]}
 
 
 def _free_ports(count: int) -> list[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vms.config import EXAMPLE, ensure_sites_file, load_config
+from vms.config_yaml import read_document
 from vms.errors import ConfigError
 from vms.home import from_environment
 
@@ -348,6 +349,54 @@ def test_one_site_alone_can_be_asked_for(write):
         load_config(path, only_site="hoo").site("hoo")
 
 
+def fleet(count: int) -> str:
+    """Sites as block text, each with a camera whose id is the id of another site's neighbour."""
+    return "company: Fleet\nsites:\n# the branches\n" + "".join(
+        f"  - id: branch-{number}\n    footage: /mnt/{number}\n    time_zone: WIB  # of its own\n    cameras:\n"
+        f"      - id: lobby\n      - id: gate-{number}\n"
+        for number in range(count)
+    )
+
+
+def test_for_one_of_a_thousand_sites_the_others_are_not_read(write):
+    path = write(fleet(1000) + "stores: {nas: {url: 'file:///mnt/nas'}}\n")
+    assert len(read_document(path).sites) == 1000
+    (alone,) = read_document(path, "branch-7").sites
+    assert alone.data["footage"] == "/mnt/7"
+    (site,) = load_config(path, "branch-7").sites
+    assert site == load_config(path).site("branch-7")
+    assert [store.url for store in site.stores] == ["file:///mnt/nas"]
+
+
+def test_a_mistake_of_a_site_that_is_read_alone_has_the_same_place(write):
+    path = write(
+        fleet(20) + "  - id: lost\n    footage: /mnt/lost\n    tiem_zone: WIB\n" + fleet(3).split("# the branches\n")[1]
+    )
+    whole = {error.id: error.message for error in load_config(path).errors}
+    assert whole.keys() == {"branch-0", "branch-1", "branch-2", "lost"}  # one misspelt, the others given twice
+    for site, message in whole.items():
+        (error,) = load_config(path, site).errors
+        assert error.message == message
+
+
+@pytest.mark.parametrize(
+    "sites",
+    [
+        "  - &first\n    id: a\n    footage: /mnt/a\n    time_zone: WIB\n  - <<: *first\n    id: b\n",
+        '  - id: a\n    name: "long\n  - id: b\n  name"\n    footage: /mnt/a\n  - id: b\n    footage: /mnt/a\n',
+        "  - {id: b,\n  footage: /mnt/a}\n  - id: a\n    footage: /mnt/c\n",
+        '  - footage: /mnt/a\n    "id": b\n  - id: c\n    footage: /mnt/c\n',
+        '  - id: "\\x62"\n    footage: /mnt/a\n',
+        "    - id: a\n      footage: /mnt/c\n\n# b\n    - id: b\n      name: Jum'at * & Co\n      footage: /mnt/a\n",
+    ],
+)
+def test_however_the_sites_are_written_one_read_alone_is_the_same_as_among_all(write, sites):
+    path = write("defaults: {time_zone: WIB}\nsites:\n" + sites)
+    assert load_config(path).errors == ()
+    assert load_config(path, "b").site("b") == load_config(path).site("b")
+    assert load_config(path).site("b").footage == Path("/mnt/a")
+
+
 def test_asking_for_a_broken_site_tells_its_mistakes(write):
     path = write(f"sites:\n{SITE}- {{id: b, footage: rel, time_zone: WIB}}\n")
     with pytest.raises(ConfigError, match="absolute path"):
@@ -376,3 +425,15 @@ def test_an_unwritable_place_for_the_users_file_is_told(tmp_path):
     home = from_environment({"VMS_HOME": str(tmp_path), "VMS_SITES": str(tmp_path / "locked/sites.yaml")})
     with pytest.raises(ConfigError, match="can't be made"):
         ensure_sites_file(home)
+
+
+def test_a_site_runs_at_the_centre_unless_it_or_the_defaults_say_otherwise(write):
+    config = load_config(
+        write(
+            "defaults: {time_zone: WIB, runs_on: edge}\nsites:\n- {id: one, footage: /f}\n"
+            "- {id: two, footage: /f, runs_on: worker}\n- {id: three, footage: /f, runs_on: central}\n"
+        )
+    )
+    assert {site.id: site.runs_on for site in config.sites} == {"one": "edge", "two": "worker"}
+    assert 'Did you mean "centre"?' in config.errors[0].message
+    assert load_config(write(f"sites:\n{SITE}")).site("ho").runs_on == "centre"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
+from vms.branches import authority
+from vms.errors import BranchError
 from vms.home import PROJECT_ROOT, Home, from_environment
-from vms.stack import container, container_worker, postgres
+from vms.stack import container, container_worker, postgres, signing
 from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
+from vms.stack.fleet_settings import settings_for
 from vms.stack.services import viewer_pages
 from vms.video import slots
 
@@ -48,7 +53,7 @@ def home(tmp_path: Path) -> Home:
 
 def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that_were_given(home: Home) -> None:
     told = airflow_environment(home)
-    assert told["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert told["AIRFLOW__CORE__EXECUTOR"].startswith("CeleryExecutor,edge:")
     assert told["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
     assert told["AIRFLOW__CELERY__BROKER_URL"] == "redis://:broker-word@redis:6379/0"
     assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
@@ -72,11 +77,32 @@ def test_on_one_machine_nothing_of_that_counts(tmp_path: Path) -> None:
     assert told["AIRFLOW__API__HOST"] == "127.0.0.1"
 
 
+def test_airflow_reads_less_often_and_starts_more_at_once_the_more_sites_there_are(home: Home, tmp_path: Path) -> None:
+    few = airflow_environment(home)
+    assert few["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "30"
+    text = home.sites_file.read_text()
+    home.sites_file.write_text(
+        text + "".join(f"  - {{ id: b{number}, footage: {tmp_path}/b{number} }}\n" for number in range(998))
+    )
+    many = airflow_environment(home)
+    assert many["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "300"
+    for name in ("CORE__DAGBAG_IMPORT_TIMEOUT", "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"):
+        assert int(many[f"AIRFLOW__{name}"]) > int(few[f"AIRFLOW__{name}"])
+    for name, at_most in settings_for(10**6).items():
+        if name.startswith("SCHEDULER__"):
+            assert int(few[f"AIRFLOW__{name}"]) < int(many[f"AIRFLOW__{name}"]) == int(at_most)
+    home.sites_file.write_text("sites: [")
+    assert airflow_environment(home) == few  # what can't be read must not keep Airflow from starting and saying so
+
+
 def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VMS_WORKER_QUEUES", raising=False)
     assert container_worker.served_by(home) == {"encode": ("encode",), "main": ("centre", "site-jkt", "site-mks")}
+    with home.sites_file.open("a") as sites:
+        sites.write("  - { id: branch, footage: /b, runs_on: edge }\n  - { id: depot, footage: /d, runs_on: worker }\n")
+    assert container_worker.served_by(home)["main"] == ("centre", "site-jkt", "site-mks"), "theirs serve the others"
     monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
     assert container_worker.served_by(home) == {"encode": ("encode",)}
     monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")
@@ -103,7 +129,7 @@ def compose() -> dict[str, Any]:
 
 def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compose: dict[str, Any]) -> None:
     ours = {name: one for name, one in compose["services"].items() if str(one["image"]).startswith("vms:")}
-    assert {one["command"][0] for one in ours.values()} == set(container.PARTS)
+    assert {one["command"][0] for one in ours.values()} == set(container.PARTS) - {"branch"}
     for name, one in compose["services"].items():
         if name != "init":
             assert one["restart"] == "unless-stopped", name
@@ -119,6 +145,23 @@ def test_compose_shows_pages_to_this_machine_alone(compose: dict[str, Any]) -> N
             assert name == "tls" or port.startswith("127.0.0.1:"), name
 
 
+def test_a_branch_is_one_container_without_a_port_and_without_a_secret_of_the_centre() -> None:
+    (one,) = yaml.safe_load((PROJECT_ROOT / "docker-compose.branch.yaml").read_text())["services"].values()
+    assert one["command"] == ["branch"]
+    assert one["command"][0] in container.PARTS
+    assert "ports" not in one
+    assert not [name for name in one["environment"] if "SECRET" in name or "PARTS" in name]
+    assert one["restart"] == "unless-stopped"
+    assert one["mem_limit"]
+    assert one["healthcheck"]
+    assert one["cap_drop"] == ["ALL"]
+
+
+def test_what_signs_for_the_centre_is_where_it_signs_alone(compose: dict[str, Any]) -> None:
+    told = {name for name, one in compose["services"].items() if "VMS_SECRET_AIRFLOW_KEY" in one.get("environment", ())}
+    assert told == signing.SIGNERS
+
+
 def test_the_viewer_gets_no_secret_that_writes(compose: dict[str, Any], home: Home) -> None:
     told = compose["services"]["viewer"]["environment"]
     assert {name for name in told if "SECRET" in name} == {
@@ -127,6 +170,28 @@ def test_the_viewer_gets_no_secret_that_writes(compose: dict[str, Any], home: Ho
     }
     assert "VMS_PARTS_BROKER" not in told
     assert "owner-word" not in str(viewer_environment(home))
+
+
+def test_only_the_centre_itself_vouches_for_branches(compose: dict[str, Any], home: Home) -> None:
+    services = compose["services"]
+    has = {name for name, one in services.items() if "VMS_SECRET_BRANCH_AUTHORITY" in one.get("environment", {})}
+    assert has == {"init", "api-server"}
+    mounts = {
+        name: str(mount) for name, one in services.items() for mount in one.get("volumes", ()) if "branches:" in mount
+    }
+    assert mounts == {
+        "init": "branches:/var/lib/vms/branches",
+        "api-server": "branches:/var/lib/vms/branches",
+        "tls": "branches:/branches:ro",
+    }
+    with pytest.raises(BranchError, match="can't vouch"):
+        authority.authority(home, datetime.now(UTC))
+    assert home.parts
+    container._prepare_branches(home, home.parts)
+    shown = x509.load_pem_x509_certificate((home.branches / "server.pem").read_bytes())
+    names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "cctv.example.co.id" in names.get_values_for_type(x509.DNSName)
+    assert authority.authority(home, datetime.now(UTC)).pin
 
 
 def test_the_s3_server_is_the_one_that_the_tests_use(compose: dict[str, Any]) -> None:

@@ -18,7 +18,10 @@ from vms.catalogue.rows import SiteRow
 PERIODS = {"week": 7, "month": 31, "quarter": 92}
 USUAL = "month"
 MOST_DAYS = 366
-MOST_CAMERAS = 200
+MOST_CELLS = 200 * 31
+"""Of the map: more of them nobody can tell apart, and they would take long. Of many days so much fewer cameras."""
+
+LEAST_CAMERAS = 16
 
 
 def draw(words: Words) -> None:
@@ -94,13 +97,17 @@ def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, 
 def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date) -> None:
     wanted = [site for site in sites if not find.sites or site.id in find.sites]
     pairs = [(site.id, camera.id) for site in wanted for camera in site.cameras]
-    maps = _maps(frame.visitor().scope, tuple(pairs[:MOST_CAMERAS]), first, last)
+    most = max(LEAST_CAMERAS, MOST_CELLS // ((last - first).days + 1))
+    maps = _maps(frame.visitor().scope, tuple(pairs[:most]), first, last)
     if not maps:
         frame.state_box(words("coverage.empty"), words("coverage.empty.text"))
         return
     data = heat.page(words, maps, {site.id: site.name for site in wanted}, first, last)
-    if len(pairs) > MOST_CAMERAS:
-        data["more"] = words("coverage.more", shown=MOST_CAMERAS, count=formats.number(words, len(pairs)))
+    if len(pairs) > most:
+        data["more"] = words(
+            "coverage.more", shown=formats.number(words, most), count=formats.number(words, len(pairs))
+        )
+
     components.heat_map(data, "heat")
 
 

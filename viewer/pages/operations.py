@@ -20,7 +20,7 @@ from viewer.i18n import Words
 from viewer.operations import MOST_FAILING, Seen
 from viewer.security import is_local
 from viewer.visitor import Visitor
-from vms.catalogue import alerts, reads, reads_sites, reads_stores
+from vms.catalogue import alerts, pace, reads, reads_sites, reads_stores
 from vms.catalogue.reads_sites import RunBatch
 from vms.catalogue.retries import retries_asked
 from vms.catalogue.rows import RecordingFilter, SiteOverview
@@ -170,7 +170,7 @@ def _seen(scope: str, focus: str) -> Seen:
 @st.cache_data(ttl=30, max_entries=100, show_spinner=False)
 def _backlogs(scope: str) -> dict[str, Any]:
     with database.pool().connection(scope) as conn:
-        return reads_sites.backlogs(conn, datetime.now(UTC))
+        return pace.backlogs(conn, datetime.now(UTC))
 
 
 def again(words: Words, chosen: str, focus: str = "") -> None:

@@ -5,6 +5,7 @@ as proof. What further stores lack is noted, and caught up on by later runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -22,7 +23,9 @@ from vms.catalogue.places import load_stores, set_store_identity
 from vms.catalogue.rollup import rebuild_days
 from vms.catalogue.rows import PARTS
 from vms.errors import CatalogueError
-from vms.model import Batch, CopyReceipt, Fault, Receipt, Rendition
+from vms.model import Batch, CopyReceipt, Fault, InTheWay, Receipt, Rendition
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault
             permanent=False,
         )
     _check(cursor, work, receipt, rendition, known)
+    _note_in_the_way(cursor, work, receipt, known)
     broken = _broken(cursor, known)
     keep_copies(cursor, work.actor, receipt.copies, known)
     _note_repaired(cursor, work.actor, known, broken, receipt.copies)
@@ -142,7 +146,36 @@ def confirm(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
     if cursor.fetchone() != (receipt.source_sha256, rendition.sha256):
         raise contradiction(work, receipt, "it is archived already, from other bytes or as another rendition")
     _check(cursor, work, receipt, rendition, known)
+    _note_in_the_way(cursor, work, receipt, known)
     keep_copies(cursor, work.actor, receipt.copies, known)
+
+
+def _note_in_the_way(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> None:
+    """Of each object that is not what was put under its key, a broken copy: so the next one goes beside it."""
+    for one in receipt.in_the_way:
+        sha256 = one.sha256 if one.sha256 and _SHA256.fullmatch(one.sha256) else "0" * 64
+        cursor.execute(
+            "INSERT INTO copy AS old (recording_id, start_at, store_id, part, key, size_bytes, sha256, checksum,"
+            " stored_at, verified_at, state) VALUES (%s, %s, %s, 0, %s, %s, decode(%s, 'hex'), 'none', %s, %s, 3)"
+            " ON CONFLICT (recording_id, store_id, part, start_at) DO UPDATE SET key = excluded.key,"
+            " size_bytes = excluded.size_bytes, sha256 = excluded.sha256, checksum = 'none', state = 3"
+            " WHERE old.state = 3 AND old.key <> excluded.key RETURNING 1",
+            (
+                *(known.recording_id, known.start_utc, one.store_id, one.key, one.size_bytes, sha256),
+                *(work.actor.now, work.actor.now),
+            ),
+        )
+        if cursor.fetchone() is not None:
+            note(
+                cursor,
+                work.actor,
+                "copy_damaged",
+                known,
+                store=one.store_id,
+                part="rendition",
+                key=one.key,
+                message=one.message,
+            )
 
 
 def keep_copies(cursor: Cursor, actor: Actor, copies: Sequence[CopyReceipt], known: Known) -> None:
@@ -199,13 +232,16 @@ def _check(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, k
     if len(receipt.source_sha256) != 64 or len(rendition.sha256) != 64:
         raise contradiction(work, receipt, "its receipt lacks a SHA-256")
     (item,) = load_items(cursor, [(known.recording_id, known.start_utc)])
-    for copy in receipt.copies:
-        what = f"its copy {copy.key} ({copy.part}) in store {copy.store_id}"
-        if copy.store_id not in work.store_ids:
+    places: tuple[CopyReceipt | InTheWay, ...] = (*receipt.copies, *receipt.in_the_way)
+    for place in places:
+        what = f"what its receipt tells of {place.key} in store {place.store_id}"
+        if place.store_id not in work.store_ids:
             raise contradiction(work, receipt, f"{what} lies outside the batch's stores")
-        if not copy.key.startswith(item.key_stem):
+        if not place.key.startswith(item.key_stem):
             raise contradiction(work, receipt, f"{what} lies under another recording's key")
+    for copy in receipt.copies:
         if copy.part == "rendition" and (copy.sha256, copy.size_bytes) != (rendition.sha256, rendition.size_bytes):
+            what = f"its copy {copy.key} ({copy.part}) in store {copy.store_id}"
             raise contradiction(work, receipt, f"{what} is not the rendition that was made")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vms.catalogue.connection import Connection, Params, fetch_all
+from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, pairs_of
 from vms.catalogue.reads import LONGEST
 from vms.catalogue.timeline import CameraKey
 from vms.errors import CatalogueError
@@ -23,6 +23,7 @@ LONGEST_TAG = 40
 MOST_TAGS = 12
 LONGEST_RANGE = timedelta(days=31)
 _MOST_WORDS = 10
+_FEW = 1000  # bookmarks that are looked at one by one
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -40,7 +41,7 @@ class NewBookmark:
 
 @dataclass(frozen=True)
 class BookmarkFilter:
-    """Which ones. cameras: one of these, None: any (only for who sees everything). words: all of them begin a word of
+    """Which ones. cameras: one of these, None: any that who asks may see. words: all of them begin a word of
     its note or tags. tag: it has it. who: made it. [from_utc, to_utc): it overlaps this."""
 
     cameras: tuple[CameraKey, ...] | None = None
@@ -84,8 +85,8 @@ def add_bookmark(conn: Connection, made: NewBookmark) -> int:
     """Returns its number. Raises CatalogueError when a camera is none that the asker sees."""
     with conn, conn.cursor() as cursor:
         cursor.execute(
-            "SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE (s.slug, c.slug) IN %s",
-            (made.cameras or (("", ""),),),
+            f"SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {AMONG}",
+            pairs_of(made.cameras),
         )
         cameras = [row[0] for row in cursor.fetchall()]
         if not cameras or len(cameras) != len(set(made.cameras)):
@@ -130,7 +131,7 @@ def list_bookmarks(
 ) -> list[BookmarkRow]:
     """The next `limit`, those of the newest moments first, with what footage there is. after: (from_utc, bookmark_id)
     of the last row of the page before."""
-    chosen, params = _chosen(wanted, limit, after)
+    chosen, params = _chosen(conn, wanted, limit, after)
     return _rows(conn, chosen, [*params], footage=True)
 
 
@@ -138,7 +139,7 @@ def along(
     conn: Connection, cameras: Sequence[CameraKey], begin: datetime, end: datetime, most: int
 ) -> list[BookmarkRow]:
     """The newest `most` bookmarks of these cameras that overlap [begin, end)."""
-    chosen, params = _chosen(BookmarkFilter(tuple(cameras), begin, end), most, None)
+    chosen, params = _chosen(conn, BookmarkFilter(tuple(cameras), begin, end), most, None)
     return _rows(conn, chosen, [*params], footage=False)
 
 
@@ -156,51 +157,81 @@ def tags_of(conn: Connection, user_id: int, most: int = 200) -> list[str]:
     return [tag for (tag,) in found]
 
 
-def _chosen(wanted: BookmarkFilter, limit: int, after: tuple[datetime, int] | None) -> tuple[str, Params]:
-    """A FROM body that gives the rows asked for as chosen(from_at, bookmark_id)."""
-    sources: list[tuple[str, object]] = []
-    params = Params()
+def _sources(conn: Connection, wanted: BookmarkFilter) -> tuple[list[tuple[str, object]], list[tuple[str, object]]]:
+    """What the words and the tag asked for are found by: (sources of few bookmarks, conditions on a bookmark b).
+
+    What few say is found from the index of what is said; what very many say is soon met along the time.
+    """
+    asked: list[tuple[str, str, object]] = []
     words = _words(wanted.words)
     if words:
-        sources.append(("bookmarks_saying(to_tsquery('simple', %s))", words))
+        asked.append(("bookmarks_saying(to_tsquery('simple', %s))", "b.words @@ to_tsquery('simple', %s)", words))
     if wanted.tag:
-        sources.append(("bookmarks_tagged(%s)", [wanted.tag]))
-    order = "b.from_at DESC, b.bookmark_id DESC LIMIT %s"
-    if wanted.cameras is None:  # from what says it, else along the time
-        joined = "".join(
-            f" JOIN {source} AS said{number} (bookmark_id) USING (bookmark_id)"
-            for number, (source, _) in enumerate(sources)
-        )
-        params += [value for _, value in sources]
-        more, values = _conditions(wanted, after, "b")
+        asked.append(("bookmarks_tagged(%s)", "b.tags @> %s", [wanted.tag]))
+    few: list[tuple[str, object]] = []
+    many: list[tuple[str, object]] = []
+    for source, condition, value in asked:
+        found = fetch_all(conn, f"SELECT count(*) FROM (SELECT {source} LIMIT %s) AS said", [value, _FEW + 1])
+        if found[0][0] <= _FEW:
+            few.append((source, value))
+        else:
+            many.append((condition, value))
+    return few, many
+
+
+def _chosen(
+    conn: Connection, wanted: BookmarkFilter, limit: int, after: tuple[datetime, int] | None
+) -> tuple[str, Params]:
+    """A FROM body that gives the rows asked for as chosen(from_at, bookmark_id)."""
+    few, many = _sources(conn, wanted)
+    said = " NATURAL JOIN ".join(f"{source} AS said{number} (bookmark_id)" for number, (source, _) in enumerate(few))
+    said_values = [value for _, value in few]
+    timed = "b" if wanted.cameras is None else "x"
+    conditions, values = _conditions(wanted, after, timed)
+    conditions += [condition for condition, _ in many]
+    values += [value for _, value in many]
+    where, order = " AND ".join(conditions), f"{timed}.from_at DESC, {timed}.bookmark_id DESC"
+    if wanted.cameras is None:
+        found = f"{said} JOIN bookmark b USING (bookmark_id)" if few else "bookmark b"
         return (
-            f"(SELECT b.from_at, b.bookmark_id FROM bookmark b{joined} WHERE {' AND '.join(more)} ORDER BY {order})"
-            " AS chosen",
-            Params([*params, *values, limit]),
+            f"(SELECT b.from_at, b.bookmark_id FROM {found} WHERE {where} ORDER BY {order} LIMIT %s) AS chosen",
+            Params([*said_values, *values, limit]),
         )
-    conditions, values = _conditions(wanted, after, "x")
-    for source, value in sources:
-        conditions.append(f"b.bookmark_id IN (SELECT {source})")
-        values.append(value)
+    heads = f"(SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {AMONG}) AS head"
+    marks = f"""
+        CROSS JOIN LATERAL (  -- one by one by key: a policy asked of all bookmarks takes half a minute
+            SELECT * FROM bookmark WHERE bookmark.bookmark_id = x.bookmark_id OFFSET 0
+        ) AS b
+        WHERE {where}
+    """
+    if few:
+        return (
+            f"""
+            (
+                SELECT DISTINCT x.from_at, x.bookmark_id
+                FROM (SELECT bookmark_id FROM {said}) AS said
+                CROSS JOIN LATERAL (
+                    SELECT * FROM bookmark_camera WHERE bookmark_camera.bookmark_id = said.bookmark_id OFFSET 0
+                ) AS x
+                JOIN {heads} USING (camera_id) {marks}
+                ORDER BY {order} LIMIT %s
+            ) AS chosen
+            """,
+            Params([*said_values, *pairs_of(wanted.cameras), *values, limit]),
+        )
     return (
         f"""
         (
             SELECT DISTINCT x.from_at, x.bookmark_id
-            FROM (
-                SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE (s.slug, c.slug) IN %s
-            ) AS head
+            FROM {heads}
             CROSS JOIN LATERAL (
-                SELECT x.from_at, x.bookmark_id FROM bookmark_camera x
-                CROSS JOIN LATERAL (  -- one by one by key: a policy asked of all bookmarks takes half a minute
-                    SELECT * FROM bookmark WHERE bookmark.bookmark_id = x.bookmark_id OFFSET 0
-                ) AS b
-                WHERE x.camera_id = head.camera_id AND {" AND ".join(conditions)}
-                ORDER BY x.from_at DESC, x.bookmark_id DESC LIMIT %s
+                SELECT x.from_at, x.bookmark_id FROM bookmark_camera x {marks} AND x.camera_id = head.camera_id
+                ORDER BY {order} LIMIT %s
             ) AS x
-            ORDER BY x.from_at DESC, x.bookmark_id DESC LIMIT %s
+            ORDER BY {order} LIMIT %s
         ) AS chosen
         """,
-        Params([wanted.cameras or (("", ""),), *values, limit, limit]),
+        Params([*pairs_of(wanted.cameras), *values, limit, limit]),
     )
 
 
@@ -232,11 +263,18 @@ _FOOTAGE = """
     SELECT count(*) FILTER (WHERE f.kept)::int, count(*) FILTER (WHERE f.purged AND NOT f.kept)::int
     FROM bookmark_camera x
     CROSS JOIN LATERAL (
-        SELECT coalesce(bool_or(custody IN (1, 2) AND lost_at IS NULL), false), coalesce(bool_or(custody = 3), false)
+        SELECT coalesce(bool_or(r.custody IN (1, 2) AND r.lost_at IS NULL), false),
+               coalesce(bool_or(r.custody = 3), false)
         FROM (
-            SELECT custody, lost_at FROM recording
+            -- the few that are of that time: from the index alone, as a day of rows lies far apart
+            SELECT recording_id, start_at FROM recording
             WHERE recording.camera_id = x.camera_id AND start_at >= x.from_at - %s AND start_at <= x.to_at
               AND end_at > x.from_at
+            OFFSET 0
+        ) AS here
+        CROSS JOIN LATERAL (
+            SELECT custody, lost_at FROM recording
+            WHERE recording.recording_id = here.recording_id AND recording.start_at = here.start_at
             OFFSET 0
         ) AS r
     ) AS f (kept, purged)
@@ -255,7 +293,11 @@ def _rows(conn: Connection, chosen: str, params: Iterable[object], *, footage: b
         JOIN viewer_user u ON u.user_id = b.user_id
         CROSS JOIN LATERAL (
             SELECT array_agg(s.slug || '/' || c.slug ORDER BY s.slug, c.slug), min(s.tz)
-            FROM bookmark_camera x JOIN camera c USING (camera_id) JOIN site s USING (site_id)
+            FROM bookmark_camera x
+            CROSS JOIN LATERAL (  -- one by one by key, as there are more cameras than bookmarks on a page
+                SELECT * FROM camera WHERE camera.camera_id = x.camera_id OFFSET 0
+            ) AS c
+            JOIN site s USING (site_id)
             WHERE x.bookmark_id = chosen.bookmark_id
         ) AS k (cameras, tz)
         {f"CROSS JOIN LATERAL ({_FOOTAGE}) AS f (kept, purged)" if footage else ""}

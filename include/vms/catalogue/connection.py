@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from vms.errors import CatalogueError
 from vms.home import Home
 
 __all__ = [
+    "AMONG",
     "OWNER",
     "VIEWER",
     "Connection",
@@ -28,10 +29,15 @@ __all__ = [
     "fetch_one",
     "misfit",
     "naming_loss",
+    "pairs_of",
     "url",
 ]
 
 Params = list[Any]
+
+AMONG = "(s.slug, c.slug) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
+"""That a camera c of a site s is one of these (`pairs_of`). A list of pairs in the statement itself would be compared
+with every camera one by one: a second for the cameras of a hundred sites."""
 
 DATABASE = "catalogue"
 OWNER = "vms_owner"
@@ -98,6 +104,12 @@ def fetch_all(conn: Connection, sql: str, params: Params | dict[str, Any]) -> li
     with conn.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.fetchall()
+
+
+def pairs_of(cameras: Iterable[tuple[str, str]]) -> Params:
+    """The two values that AMONG takes, of (site, camera) pairs."""
+    some = list(cameras)
+    return [[site for site, _ in some], [camera for _, camera in some]]
 
 
 def fetch_one(conn: Connection, sql: str, params: Params) -> tuple[Any, ...] | None:

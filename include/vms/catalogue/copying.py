@@ -63,7 +63,7 @@ def count_to_copy(conn: Connection, from_store: str, to_store: str, filter: Reco
     Reads every recording that the filter lets through: give a range of time on a large catalogue.
     """
     where, params = _lacking(from_store, to_store, filter)
-    body, body_params = rows_of(filter, where, params, "", None)
+    body, body_params = rows_of(filter, where, params, None)
     found = fetch_one(conn, f"SELECT count(*), coalesce(sum(r.rendition_bytes), 0)::bigint FROM {body}", body_params)
     return (found[0], found[1]) if found else (0, 0)
 
@@ -84,8 +84,8 @@ def orders_to_copy(
     if after is not None:
         where += " AND (r.start_at, r.recording_id) < (%s, %s) AND r.start_at <= %s"
         params += [after[0], after[1], after[0]]
+    body, body_params = rows_of(filter, where, params, limit)
     tail = "ORDER BY r.start_at DESC, r.recording_id DESC LIMIT %s"
-    body, body_params = rows_of(filter, where, params, tail, limit)
     places = fetch_all(conn, f"SELECT r.recording_id, r.start_at FROM {body} {tail}", [*body_params, limit])
     with conn.cursor() as cursor:
         return list(copy_orders(cursor, [(recording_id, start) for recording_id, start in places]))

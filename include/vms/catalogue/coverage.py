@@ -14,16 +14,19 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from vms.catalogue.connection import Connection, fetch_all
+from vms.catalogue.connection import Connection, fetch_all, pairs_of
 from vms.catalogue.places import PATIENCE
 from vms.coverage import CameraFacts, Cause, DayCoverage, Gap, GapReason, add_up, by_day, find_gaps, unwatched
 from vms.errors import CatalogueError
-from vms.pieces import MINUTE, SECOND, Piece, joined, micros
+from vms.pieces import DAY, MINUTE, SECOND, Piece, joined, micros
 from vms.schedule import Interval, midnight, parse_schedule
 
 _LEAST_DELAY, _MOST_DELAY = timedelta(minutes=15), timedelta(hours=24)
 _DELAY_SPREAD = 1.5  # of the median; beyond it something is late rather than under way
 _MARGIN = timedelta(days=1)  # footage that reaches over midnight, and zones ahead of and behind UTC
+
+_NONE = "{}"  # a multirange with nothing in it
+_DAY_S = DAY // SECOND
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def sums_by_day(
     """(expected_s, present_s) of all these cameras together on each day, as `camera_days` counts them. Quicker than
     that, as nobody asks why something is missing."""
     known = _cameras(conn, (), cameras, now or datetime.now(UTC))
-    kept = _kept(conn, known, from_day - _MARGIN, to_day + _MARGIN)
+    kept, _ = _footage(conn, known, from_day - _MARGIN, to_day + _MARGIN)
     return add_up((one.facts(kept[one.camera_id]) for one in known), from_day, to_day)
 
 
@@ -141,8 +144,10 @@ def load_facts(
     known = _cameras(conn, sites, cameras, now)
     if not known:
         return []
-    kept = _kept(conn, known, from_day - _MARGIN, to_day + _MARGIN)
-    causes = _purged(conn, known, from_day - _MARGIN, to_day + _MARGIN)
+    kept, purged = _footage(conn, known, from_day - _MARGIN, to_day + _MARGIN)
+    causes: dict[int, list[Cause]] = defaultdict(list)
+    for camera_id, some in purged.items():
+        causes[camera_id] += [Cause(*one, "purged") for one in joined(some, MINUTE)]
     begin = datetime.combine(from_day, datetime.min.time(), UTC) - _MARGIN
     end = datetime.combine(to_day, datetime.min.time(), UTC) + 2 * _MARGIN
     for find in (_open, _lost, _suspects, _notes):
@@ -155,6 +160,7 @@ def load_facts(
 def _cameras(
     conn: Connection, sites: Sequence[str], cameras: Sequence[tuple[str, str]], now: datetime
 ) -> list[_Camera]:
+    of_sites, slugs = pairs_of(cameras)
     found = fetch_all(
         conn,
         f"""
@@ -187,7 +193,8 @@ def _cameras(
             ) AS newest
         ) AS usual ON true
         WHERE (%(all_sites)s OR s.slug = ANY(%(sites)s))
-          AND (%(all_cameras)s OR (s.slug, c.slug) IN %(cameras)s)
+          AND (%(all_cameras)s
+               OR (s.slug, c.slug) IN (SELECT * FROM unnest(%(of_sites)s::text[], %(cameras)s::text[])))
         ORDER BY lower(s.name), s.slug, lower(c.name), c.slug
         """,  # noqa: S608 (a constant)
         {
@@ -195,7 +202,8 @@ def _cameras(
             "all_sites": not sites,
             "sites": list(sites),
             "all_cameras": not cameras,
-            "cameras": tuple(cameras) or (("", ""),),
+            "of_sites": of_sites,
+            "cameras": slugs,
         },
     )
     known = []
@@ -213,41 +221,43 @@ def _cameras(
     return known
 
 
-def _kept(conn: Connection, known: Sequence[_Camera], from_day: date, to_day: date) -> dict[int, list[Piece]]:
+def _footage(
+    conn: Connection, known: Sequence[_Camera], from_day: date, to_day: date
+) -> tuple[dict[int, list[Piece]], dict[int, list[Piece]]]:
+    """What can be watched, and what was purged, by camera and in order."""
     found = fetch_all(
         conn,
-        "SELECT camera_id, day, kept_spans::text FROM camera_day"
-        " WHERE camera_id = ANY(%s) AND day BETWEEN %s AND %s AND NOT isempty(kept_spans) ORDER BY camera_id, day",
-        [[one.camera_id for one in known], from_day, to_day],
+        "SELECT camera_id, day - %(from)s, nullif(kept_spans, %(whole)s::int4multirange)::text,"
+        " nullif(purged_spans, '{}'::int4multirange)::text FROM camera_day"
+        " WHERE camera_id = ANY(%(cameras)s) AND day BETWEEN %(from)s AND %(to)s ORDER BY camera_id, day",
+        {
+            "cameras": [one.camera_id for one in known],
+            "from": from_day,
+            "to": to_day,
+            "whole": f"{{[0,{_DAY_S})}}",
+        },
     )
-    return _pieces(known, found)
-
-
-def _purged(conn: Connection, known: Sequence[_Camera], from_day: date, to_day: date) -> dict[int, list[Cause]]:
-    found = fetch_all(
-        conn,
-        "SELECT camera_id, day, purged_spans::text FROM camera_day"
-        " WHERE camera_id = ANY(%s) AND day BETWEEN %s AND %s AND NOT isempty(purged_spans) ORDER BY camera_id, day",
-        [[one.camera_id for one in known], from_day, to_day],
-    )
-    pieces = _pieces(known, found)
-    return defaultdict(
-        list, {number: [Cause(*one, "purged") for one in joined(some, MINUTE)] for number, some in pieces.items()}
-    )
-
-
-def _pieces(known: Sequence[_Camera], found: Iterable[tuple[int, date, str]]) -> dict[int, list[Piece]]:
-    """The spans of these days as time, by camera."""
-    zones = {one.camera_id: one.zone for one in known}
-    begins: dict[tuple[str, date], int] = {}
-    pieces: dict[int, list[Piece]] = defaultdict(list)
-    for camera_id, day, text in found:
-        key = (zones[camera_id], day)
-        begin = begins.get(key)
-        if begin is None:
-            begin = begins[key] = micros(midnight(day, ZoneInfo(key[0])))
-        pieces[camera_id] += _spans(begin, text)
-    return pieces
+    days = range((to_day - from_day).days + 1)
+    midnights = {
+        zone: [micros(midnight(from_day + timedelta(days=step), ZoneInfo(zone))) for step in days]
+        for zone in {one.zone for one in known}
+    }
+    begins = {one.camera_id: midnights[one.zone] for one in known}
+    kept: dict[int, list[Piece]] = defaultdict(list)
+    purged: dict[int, list[Piece]] = defaultdict(list)
+    for camera_id, step, kept_spans, purged_spans in found:
+        begin = begins[camera_id][step]
+        if kept_spans is None:  # whole days, as most are: not told, and as one
+            some, end = kept[camera_id], begin + DAY
+            if some and some[-1][1] == begin:
+                some[-1] = (some[-1][0], end)
+            else:
+                some.append((begin, end))
+        elif kept_spans != _NONE:
+            kept[camera_id] += _spans(begin, kept_spans)
+        if purged_spans is not None:
+            purged[camera_id] += _spans(begin, purged_spans)
+    return kept, purged
 
 
 def _spans(begin: int, multirange: str) -> Iterable[Piece]:
@@ -268,8 +278,8 @@ def _open(conn: Connection, known: Sequence[_Camera], begin: datetime, end: date
         SELECT r.camera_id, r.start_at, r.end_at, r.custody, coalesce(q.reason, '')
         FROM unnest(%s::int[]) AS site (site_id)
         CROSS JOIN LATERAL (
-            SELECT * FROM recording WHERE recording.site_id = site.site_id AND custody IN (0, 4)
-              AND start_at >= %s AND start_at < %s
+            SELECT recording_id, camera_id, start_at, end_at, custody FROM recording  -- an index has no more than that
+            WHERE recording.site_id = site.site_id AND custody IN (0, 4) AND start_at >= %s AND start_at < %s
             OFFSET 0
         ) AS r
         LEFT JOIN quarantine q ON q.recording_id = r.recording_id AND q.start_at = r.start_at

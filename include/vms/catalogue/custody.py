@@ -179,7 +179,22 @@ def _see(cursor: Cursor, work: Work, receipts: Sequence[Receipt]) -> None:
     cursor.execute("SELECT site_id FROM camera WHERE camera_id = %s", (work.camera_id,))
     (site_id,) = cursor.fetchone() or (0,)
     see_stores(cursor, site_id, proven, faults, work.actor.now)
-    cursor.execute("UPDATE batch SET recorded_at = %s WHERE batch_id = %s", (work.actor.now, work.batch.batch_id))
+    cursor.execute(
+        """
+        UPDATE batch SET recorded_at = %s, footage_s = (
+            SELECT coalesce(sum(r.duration_s), 0)
+            FROM batch_item i
+            CROSS JOIN LATERAL (
+                SELECT duration_s FROM recording
+                WHERE recording.recording_id = i.recording_id AND recording.start_at = i.start_at
+                OFFSET 0  -- one by one by key, never by reading months into a hash
+            ) AS r
+            WHERE i.batch_id = batch.batch_id AND i.outcome = 'archived'
+        )
+        WHERE batch_id = %s
+        """,
+        (work.actor.now, work.batch.batch_id),
+    )
 
 
 def _record(cursor: Cursor, work: Work, receipt: Receipt) -> None:

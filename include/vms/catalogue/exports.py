@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from vms.catalogue.connection import Connection, fetch_all, fetch_one
+from vms.catalogue.connection import AMONG, Connection, fetch_all, fetch_one, pairs_of
 from vms.errors import CatalogueError
 
 ExportState = Literal["queued", "running", "done", "failed", "cancelled", "expired"]
@@ -97,8 +97,8 @@ def add_export(conn: Connection, order: NewExport) -> int:
     """Order an export; returns its number. Raises CatalogueError when a camera is none that the asker sees."""
     with conn, conn.cursor() as cursor:
         cursor.execute(
-            "SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE (s.slug, c.slug) IN %s",
-            (order.cameras or (("", ""),),),
+            f"SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {AMONG}",  # noqa: S608 (a constant)
+            pairs_of(order.cameras),
         )
         cameras = [row[0] for row in cursor.fetchall()]
         if not cameras or len(cameras) != len(set(order.cameras)):

@@ -125,7 +125,7 @@ _WRITES = {
 """What the viewer's role may write, by table; who may hold, release, order, mark what is in v0013, v0015 and v0017."""
 
 
-_CLOSED = ("replaced_object",)
+_CLOSED = ("replaced_object", "branch", "branch_certificate")
 """Tables that the viewer's role has no business with."""
 
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from psycopg2.extras import Json
 
 from vms.catalogue.batching import local
-from vms.catalogue.connection import Connection, Params, fetch_all, fetch_one
+from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, fetch_one, pairs_of
 from vms.catalogue.reads_sites import camera_days, first_and_last, list_sites, site_overviews
 from vms.catalogue.rows import (
     CUSTODY,
@@ -94,22 +94,19 @@ def find_recordings(
         sign = "<" if newest_first else ">"
         conditions.append(f"(r.start_at, r.recording_id) {sign} (%s, %s) AND r.start_at {sign}= %s")
         params += [after[0], after[1], after[0]]
-    where = " AND ".join(conditions)
-    tail = f"ORDER BY r.start_at {order}, r.recording_id {order} LIMIT %s"
-    body, body_params = rows_of(filter, where, params, tail, limit)
-    page = f"SELECT r.* FROM {body} {tail}"
+    body, body_params = rows_of(filter, " AND ".join(conditions), params, limit, order)
+    page = f"SELECT r.* FROM {body} {_ordered('r', order)} LIMIT %s"
     return _rows(conn, page, [*body_params, limit], order)
 
 
 def count_recordings(conn: Connection, filter: RecordingFilter, *, most: int | None = None) -> Totals:
-    """Sums over all that the filter lets through; every such row is read.
+    """Sums over all that the filter lets through; every such row is read, of chosen cameras from their index alone.
 
     most: read no more than about so many; when there are more, the answer says so instead of the sums.
     """
     conditions, params = conditions_of(filter)
-    ordered = "ORDER BY r.start_at DESC, r.recording_id DESC LIMIT %s"  # bounded along the index of the search itself
     limit = None if most is None else most + 1
-    body, body_params = rows_of(filter, " AND ".join(conditions), params, "" if limit is None else ordered, limit)
+    body, body_params = rows_of(filter, " AND ".join(conditions), params, limit, whole=False)
     found = fetch_one(
         conn,
         "SELECT count(*), coalesce(sum(duration_s::float8), 0), coalesce(sum(source_bytes), 0)::bigint,"
@@ -220,39 +217,51 @@ def _long_before(at: datetime) -> datetime:
         return datetime.min.replace(tzinfo=at.tzinfo)
 
 
-def rows_of(wanted: RecordingFilter, where: str, params: Params, tail: str, limit: int | None) -> tuple[str, Params]:
-    """FROM body that gives recordings as r: from a run's batches, or camera by camera, or site by site."""
+def rows_of(
+    wanted: RecordingFilter, where: str, params: Params, limit: int | None, order: str = "DESC", *, whole: bool = True
+) -> tuple[str, Params]:
+    """FROM body that gives recordings as r: from a run's batches, or camera by camera, or site by site.
+
+    limit: of each of these, in this order, which is that of an index. whole: not only what their sizes are.
+    """
     heads, head_params = _heads(wanted)
     limits = [] if limit is None else [limit]
+    tail = "" if limit is None else f"{_ordered('r', order)} LIMIT %s"
     if wanted.run is not None:
+        of_cameras = f"r.camera_id IN (SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {heads})"
         body = f"""
             (SELECT r.* FROM (
                 SELECT DISTINCT i.recording_id, i.start_at
                 FROM run JOIN batch b USING (run_no) JOIN batch_item i USING (batch_id)
                 WHERE run.dag_id = %s AND run.run_id = %s
+                {_ordered("i", order)}
             ) AS item
             CROSS JOIN LATERAL (
                 SELECT * FROM recording
                 WHERE recording.recording_id = item.recording_id AND recording.start_at = item.start_at
                 OFFSET 0  -- one by one by key, never by reading months into a hash
             ) AS r
-            JOIN camera c ON c.camera_id = r.camera_id JOIN site s ON s.site_id = c.site_id
-            WHERE {heads} AND {where} {tail}) AS r
+            WHERE {of_cameras if head_params else "true"} AND {where}
+            {tail.replace("r.", "item.")}) AS r  -- in that order already, so that no more are looked up than asked for
         """
         return body, [*wanted.run, *head_params, *params, *limits]
     if wanted.cameras:
         # which ones: from the index alone, as the rows of one camera lie far apart
+        columns = "r.recording_id, r.start_at" if whole else "r.duration_s, r.source_bytes, r.rendition_bytes"
         body = f"""
             (SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {heads}) AS head
             CROSS JOIN LATERAL (
-                SELECT r.recording_id, r.start_at FROM recording r WHERE r.camera_id = head.camera_id AND {where} {tail}
-            ) AS chosen
+                SELECT {columns} FROM recording r WHERE r.camera_id = head.camera_id AND {where} {tail}
+            ) AS {"chosen" if whole else "r"}
+        """
+        if whole:
+            body += """
             CROSS JOIN LATERAL (
                 SELECT * FROM recording
                 WHERE recording.recording_id = chosen.recording_id AND recording.start_at = chosen.start_at
                 OFFSET 0  -- one by one by key, never by reading months into a hash
             ) AS r
-        """
+            """
     else:
         body = f"""
             (SELECT s.site_id FROM site s WHERE {heads}) AS head
@@ -263,14 +272,18 @@ def rows_of(wanted: RecordingFilter, where: str, params: Params, tail: str, limi
     return body, [*head_params, *params, *limits]
 
 
+def _ordered(alias: str, order: str) -> str:
+    return f"ORDER BY {alias}.start_at {order}, {alias}.recording_id {order}"
+
+
 def _heads(wanted: RecordingFilter) -> tuple[str, Params]:
     conditions, params = ["true"], Params()
     if wanted.sites:
         conditions.append("s.slug = ANY(%s)")
         params.append(list(wanted.sites))
     if wanted.cameras:
-        conditions.append("(s.slug, c.slug) IN %s")
-        params.append(tuple(wanted.cameras))
+        conditions.append(AMONG)
+        params += pairs_of(wanted.cameras)
     return " AND ".join(conditions), params
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
-from vms.catalogue.pace import Backlog, backlog_of
 from vms.catalogue.rows import CameraDay, CameraRow, SiteOverview, SiteRow
 from vms.model import State
 
@@ -111,13 +110,6 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
         counts: dict[State, int] = dict(zip(_COUNTED, numbers[:5], strict=True))
         overviews.append(SiteOverview(slug, name, zone, counts, *numbers[5:]))
     return overviews
-
-
-def backlogs(conn: Connection, now: datetime) -> dict[str, Backlog]:
-    """What each site has still to archive, by site id. now: UTC. Reads a day of recordings where there is a backlog."""
-    with conn, conn.cursor() as cursor:
-        cursor.execute("SELECT slug, site_id FROM site")
-        return {slug: backlog_of(cursor, site_id, now) for slug, site_id in cursor.fetchall()}
 
 
 def camera_ends(conn: Connection) -> list[CameraEnd]:

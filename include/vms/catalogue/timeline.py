@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
-from vms.catalogue.connection import Connection, Params, fetch_all
+from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, pairs_of
 from vms.catalogue.reads import LONGEST
 from vms.catalogue.rows import PARTS
 from vms.stores.cold import COLD_CLASSES
@@ -21,9 +22,8 @@ CameraKey = tuple[str, str]
 """(site, camera)"""
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """A recording that can be watched. lacking: a store that shall hold it has no good copy yet.
+class Stretch(NamedTuple):
+    """A recording that can be watched; a page has thousands. lacking: a store that shall hold it has no good copy yet.
 
     damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock). cold: it lies
     only in stores whose footage has to be restored before it is read, or was found to.
@@ -81,7 +81,7 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
     """
     found = fetch_all(
         conn,
-        """
+        f"""
         SELECT head.site, head.camera, r.recording_id, r.start_at, r.end_at,
                EXISTS (SELECT FROM copy_wanted w WHERE w.recording_id = r.recording_id AND w.start_at = r.start_at),
                coalesce(r.damaged, '') <> '', cardinality(r.time_marks) > 0,
@@ -93,7 +93,7 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
                (SELECT true FROM cold_recording x WHERE x.recording_id = r.recording_id AND x.start_at = r.start_at)
         FROM (
             SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
-            WHERE (s.slug, c.slug) IN %s
+            WHERE {AMONG}
         ) AS head
         CROSS JOIN LATERAL (
             SELECT * FROM recording
@@ -112,11 +112,11 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
         ) AS r
         WHERE r.custody IN (1, 2) AND r.lost_at IS NULL
         ORDER BY head.site, head.camera, r.start_at, r.recording_id
-        """,
+        """,  # noqa: S608 (a constant)
         [
             [*COLD_CLASSES],
             [*COLD_CLASSES],
-            tuple(cameras) or (("", ""),),
+            *pairs_of(cameras),
             from_utc,
             to_utc,
             from_utc - LONGEST,
@@ -136,16 +136,16 @@ def held(
     """What holds keep of these cameras within [from_utc, to_utc): (camera, from, to), cut to what was asked."""
     found = fetch_all(
         conn,
-        """
+        f"""
         SELECT s.slug, c.slug, greatest(h.from_at, %s), least(h.to_at, %s)
         FROM hold h
         JOIN hold_scope o USING (hold_id)
         JOIN site s ON s.site_id = o.site_id
         JOIN camera c ON c.site_id = o.site_id AND (o.camera_id IS NULL OR o.camera_id = c.camera_id)
-        WHERE h.released_at IS NULL AND h.from_at < %s AND h.to_at > %s AND (s.slug, c.slug) IN %s
+        WHERE h.released_at IS NULL AND h.from_at < %s AND h.to_at > %s AND {AMONG}
         ORDER BY s.slug, c.slug, h.from_at
-        """,
-        [from_utc, to_utc, to_utc, from_utc, tuple(cameras) or (("", ""),)],
+        """,  # noqa: S608 (a constant)
+        [from_utc, to_utc, to_utc, from_utc, *pairs_of(cameras)],
     )
     return [((site, camera), begin, end) for site, camera, begin, end in found]
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "rebuild": "vms.cli.rebuild",
     "alerts": "vms.cli.alerts",
     "users": "vms.cli.users",
+    "branch": "vms.cli.branch",
     "support-bundle": "vms.cli.support_bundle",
     "test": "vms.cli.test",
 }

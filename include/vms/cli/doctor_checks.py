@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from vms import queues
 from vms.cli.doctor_airflow import airflow, schema
 from vms.cli.doctor_finding import Finding
 from vms.cli.doctor_stores import backup, storage, upload
@@ -106,7 +107,10 @@ def _nothing_appears(home: Home, seen: Overview, config: Config | None, problem:
         for error in config.errors:
             yield Finding(group, False, error.message, f"Correct {home.sites_file}, then: ./vms sites check")
         for site in config.sites:
-            yield _folder(group, site)
+            if why := queues.not_reachable(site, in_containers=home.parts is not None, at_branch=bool(home.branch)):
+                yield Finding(group, False, why, f"Correct {home.sites_file}, then: ./vms sites check")
+            elif not queues.has_own_machine(site):  # else its folder is there, not here
+                yield _folder(group, site)
             yield from _sensed(group, site, seen)
     if seen.usable:
         yield from airflow(group, home)

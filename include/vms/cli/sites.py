@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.table import Table
 
-from vms import footage, names
+from vms import footage, names, queues
 from vms.cli.wording import clock_text, new_console, plain, utc_text
 from vms.config import Site, load_config
 from vms.errors import ConfigError
@@ -167,7 +167,9 @@ def _show_check(file: str, sites: list[Site], errors: list[dict[str, str]]) -> N
         console.print(f"[red]✗[/] {plain(line)}")
     for site in sites:
         note = "" if site.enabled else " [dim](not enabled)[/]"
-        missing = "" if _is_there(site) else " [yellow](this folder is not there now)[/]"
+        away = f" [dim](runs on {site.runs_on})[/]"
+        missing = " [yellow](this folder is not there now)[/]"
+        missing = away if queues.has_own_machine(site) else "" if _is_there(site) else missing
         console.print(f"[green]✓[/] {plain(site.id)}: {plain(site.name)}, {plain(str(site.footage))}{missing}{note}")
         if not site.uplink.is_unlimited:
             now = until_text(site.uplink, datetime.now(UTC), site.zone)

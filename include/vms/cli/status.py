@@ -18,8 +18,8 @@ from vms.backups import OVERDUE, Manifest, local_backups, overdue, overdue_after
 from vms.catalogue.alerts import unsent, waiting_messages
 from vms.catalogue.connection import connect, url
 from vms.catalogue.exports import open_counts
-from vms.catalogue.pace import Backlog
-from vms.catalogue.reads_sites import backlogs, site_overviews, store_identities
+from vms.catalogue.pace import Backlog, backlogs
+from vms.catalogue.reads_sites import site_overviews, store_identities
 from vms.catalogue.reads_stores import store_states
 from vms.catalogue.rows import SiteOverview, StoreStateRow
 from vms.cli.wording import new_console, plain, size_text, utc_text

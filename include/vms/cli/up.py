@@ -12,8 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vms.cli.wording import new_console
-from vms.errors import StackError
+from vms import queues
+from vms.cli.wording import new_console, plain
+from vms.config import load_config
+from vms.errors import ConfigError, StackError
 from vms.home import Home, from_environment
 from vms.stack import demo_s3, launch
 from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
@@ -151,4 +153,16 @@ def _welcome(console: Console, home: Home, state: StackState, seconds: float, *,
     table.add_row("Sites", str(home.sites_file))
     console.print(f"\n[bold green]Ready[/] after {seconds:.0f} s{' (demo)' if state.demo else ''}.")
     console.print(table, soft_wrap=True)
+    for why in _not_reachable(home):
+        console.print(f"[yellow]{plain(why)}[/]", soft_wrap=True)
     console.print()
+
+
+def _not_reachable(home: Home) -> list[str]:
+    """What to say of sites that run on a machine of their own, which this installation can't give work to."""
+    try:
+        sites = load_config(home.sites_file).sites
+    except ConfigError:
+        return []  # its DAGs are red and say it
+    told = (queues.not_reachable(one, in_containers=False, at_branch=False) for one in sites)
+    return [why for why in told if why]

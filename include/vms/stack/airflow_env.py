@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vms import queues
 from vms.home import PROJECT_ROOT, Home, Parts
+from vms.stack.fleet_settings import count_sites, settings_for
 from vms.stack.postgres import HOST, role_url
 
 ADMIN_USER = "admin"
@@ -20,6 +21,10 @@ VIEWER_USER = "viewer"
 
 _SECRETS = {ADMIN_USER: "airflow_admin", VIEWER_USER: "airflow_viewer"}  # their names, not the secrets
 PASSED_THROUGH = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
+
+OLDEST_AIRFLOW_AT_BRANCHES = "3.3.2"
+OLDEST_EDGE_AT_BRANCHES = "5.1.0"
+"""The oldest that this program was tried with; raised when one of them speaks another language than the centre."""
 
 FIXED = {
     "CORE__EXECUTOR": "LocalExecutor",
@@ -42,16 +47,16 @@ FIXED = {
     "API__EXPOSE_CONFIG": "False",
     "LOGGING__COLORED_CONSOLE_LOG": "False",
     "LOGGING__LOGGING_LEVEL": "INFO",
+    # When each DAG runs next is said at each reading of its file and at each run: 300 MB a day for a thousand sites.
+    "LOGGING__NAMESPACE_LEVELS": "airflow.models.dag=WARNING, airflow.serialization.definitions.dag=WARNING",
     # Task logs are read from the disk: Airflow's log server would listen on every interface, so it is not run.
     "LOGGING__WORKER_LOG_SERVER_PORT": "9",
-    # New or changed sites are seen within a minute: sites.yaml is read when a DAG file is parsed.
+    # sites.yaml is read when a DAG file is parsed; how often that is, depends on how many sites there are
+    # (fleet_settings.py).
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "20",
-    "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "120",
     "DAG_PROCESSOR__STALE_DAG_THRESHOLD": "60",
     "DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
-    "CORE__DAGBAG_IMPORT_TIMEOUT": "60",
     "SCHEDULER__PARSING_CLEANUP_INTERVAL": "30",
     "SCHEDULER__CATCHUP_BY_DEFAULT": "False",
     # Tasks that start before the API server does, or while two encodes load the machine, wait for its answer.
@@ -71,7 +76,8 @@ def airflow_environment(home: Home) -> dict[str, str]:
 
     Writes the file of users and passwords. Raises StackError when the home's database was never started.
     """
-    own = {f"AIRFLOW__{name}": value for name, value in (FIXED | _of_home(home)).items()}
+    fleet = settings_for(count_sites(home))
+    own = {f"AIRFLOW__{name}": value for name, value in (FIXED | fleet | _of_home(home)).items()}
     return base_environment(home) | own | {"AIRFLOW_HOME": str(home.airflow), "VMS_CATALOGUE_URL": owner_url(home)}
 
 
@@ -158,7 +164,7 @@ def _on_this_machine(home: Home, url: str) -> dict[str, str]:
 def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
     """Workers take tasks from a broker, and people sign in by passwords that are kept hashed."""
     return {
-        "CORE__EXECUTOR": "CeleryExecutor",
+        "CORE__EXECUTOR": f"CeleryExecutor,{queues.EDGE}:vms_airflow.branch_executor.BranchExecutor",
         "CORE__PARALLELISM": "512",  # how much is done at once is for the workers to say
         "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "API__HOST": "0.0.0.0",  # noqa: S104  # of the container; what of it is published, compose says
@@ -174,6 +180,12 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "600",
         "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100000",
         "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
+        "EDGE__API_ENABLED": "True",
+        # A branch that is a version behind works on, and is told; centre and branches can't be changed in one moment.
+        "EDGE__MINIMUM_ACCEPTABLE_CORE_VERSION_FOR_WORKERS": OLDEST_AIRFLOW_AT_BRANCHES,
+        "EDGE__MINIMUM_ACCEPTABLE_EDGE_VERSION_FOR_WORKERS": OLDEST_EDGE_AT_BRANCHES,
+        # A task's right to report is renewed when a fifth of it is left: 72 minutes, for an hour without line.
+        "EXECUTION_API__JWT_EXPIRATION_TIME": "21600",
     }
 
 

@@ -12,14 +12,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
+from urllib.parse import urlsplit
 
 from vms import demo, users
+from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.errors import CatalogueError, StackError, VmsError
-from vms.home import PROJECT_ROOT, Home, from_environment
-from vms.stack import container_worker, demo_s3, launch, postgres
+from vms.home import PROJECT_ROOT, Home, Parts, from_environment
+from vms.stack import container_worker, demo_s3, launch, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
 from vms.stack.services import AirflowHealth, viewer_answers
 
@@ -47,6 +50,8 @@ def init(home: Home) -> None:
     if launch.airflow_is_old(home):
         log.info("Airflow's tables are brought to this version; a minute or two.")
         launch.migrate_airflow(home)
+    if home.parts:
+        _prepare_branches(home, home.parts)
     if home.parts and home.parts.s3:
         demo_s3.use_server(home, home.parts.s3)
     if home.demo:
@@ -54,12 +59,24 @@ def init(home: Home) -> None:
     log.info("All is prepared.")
 
 
+def _prepare_branches(home: Home, parts: Parts) -> None:
+    """What the proxy needs for branches, made before the first one is invited: it does not begin without it."""
+    now = datetime.now(UTC)
+    own = authority.authority(home, now, make=True)
+    names = (urlsplit(parts.branches).hostname or "localhost",)
+    if authority.prepare_port(home, own, names, now):
+        log.info("Branches reach this centre as %s; `docker compose restart tls` if it runs.", parts.branches)
+
+
 def run_airflow(home: Home, part: str) -> None:
     """Become this part of Airflow."""
     wait_prepared(home, "owner")
     while launch.airflow_is_old(home):
         time.sleep(ASK_S)
-    _become(("airflow", *AIRFLOW[part]), airflow_environment(home))
+    environment = airflow_environment(home)
+    if part in signing.SIGNERS:
+        environment["AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"] = str(signing.key_file(home))
+    _become(("airflow", *AIRFLOW[part]), environment)
 
 
 def run_viewer(home: Home) -> None:
@@ -83,6 +100,13 @@ def run_worker(home: Home) -> None:
     while launch.airflow_is_old(home):
         time.sleep(ASK_S)
     sys.exit(container_worker.work(home, airflow_environment(home)))
+
+
+def run_branch(home: Home) -> None:
+    """Work for the centre, which is elsewhere."""
+    from vms.branches import agent  # of no use to the other parts
+
+    sys.exit(agent.run(home))
 
 
 def wait_prepared(home: Home, role: str) -> None:
@@ -111,6 +135,10 @@ def health(home: Home, part: str) -> bool:
         return viewer_answers(home)
     if part == "worker":
         return container_worker.answers(home)
+    if part == "branch":
+        from vms.branches import agent
+
+        return agent.is_running(home)
     return AirflowHealth(home, since=0.0).is_well(part.replace("-", "_"))
 
 
@@ -125,6 +153,7 @@ PARTS: dict[str, Callable[[Home], None]] = {
     "viewer": run_viewer,
     "exports": run_exports,
     "demo-recorder": run_recorder,
+    "branch": run_branch,
     **{part: partial(run_airflow, part=part) for part in AIRFLOW},
 }
 

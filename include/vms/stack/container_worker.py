@@ -90,7 +90,7 @@ def served_by(home: Home) -> dict[str, tuple[str, ...]]:
 
 def _every_queue(home: Home) -> tuple[str, ...]:
     try:
-        return queues.all_queues(site.id for site in load_config(home.sites_file).sites)
+        return queues.all_queues(load_config(home.sites_file).sites)
     except ConfigError as error:
         log.warning("%s", error)
         return queues.all_queues(())

@@ -333,7 +333,8 @@ def _airflow_version(home: Home) -> list[str]:
     try:
         with conn.cursor() as cursor:
             cursor.execute("SELECT version_num FROM alembic_version")
-            return [importlib.metadata.version("apache-airflow-core"), *(str(row[0]) for row in cursor.fetchall())]
+            packages = ("apache-airflow-core", *(("apache-airflow-providers-edge3",) if home.parts else ()))
+            return [*map(importlib.metadata.version, packages), *(str(row[0]) for row in cursor.fetchall())]
     finally:
         conn.close()
 
@@ -350,6 +351,8 @@ def migrate_airflow(home: Home) -> None:
         for user, name, role in ((ADMIN_USER, "Administrator", "Admin"), (VIEWER_USER, "Viewer", "User")):
             about = ("--firstname", name, "--lastname", "-", "--email", f"{user}@localhost")
             _airflow_command(home, "users", "create", "--username", user, "--role", role, *about, asked=user)
+        # How much is done at once is for the workers to say; what waits for branches that are away must fill nothing.
+        _airflow_command(home, "pools", "set", "default_pool", "--", "-1", "Without a limit")
     _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
 
 

@@ -55,12 +55,13 @@ def beside(key: str, number: int) -> str:
     return str(path.with_suffix(f".r{number}{path.suffix}"))
 
 
-def placed(store: Store, piece: Piece, earlier: EarlierCopy | None) -> Piece:
+def placed(store: Store | None, piece: Piece, earlier: EarlierCopy | None) -> Piece:
     """The piece with the key under which this store takes it: its own, or where a damaged object lies there, one beside
-    it. earlier: what the catalogue knows of this part in this store. Raises StoreError."""
+    it. earlier: what the catalogue knows of this part in this store. store None: one that can't be asked whether the
+    damaged object is there still. Raises StoreError."""
     if earlier is None or _REPAIR.sub("", earlier.key) != piece.key:
         return piece
-    if earlier.broken and store.head(earlier.key) is not None:
+    if earlier.broken and (store is None or store.head(earlier.key) is not None):
         return replace(piece, key=beside(earlier.key, repair_of(earlier.key) + 1))
     return replace(piece, key=earlier.key)
 

@@ -36,6 +36,7 @@ from vms.steps.meeting import meet
 from vms.steps.staged import jpeg_size
 from vms.steps.telling import found_by, found_original, read_told, sheet_of
 from vms.stores import ObjectMissing, Store, StoredObject
+from vms.stores.narrow import PROBE
 from vms.video.identity import HEAD_BYTES
 
 PAGE = 1000
@@ -164,7 +165,7 @@ def _compare(work: _Round, after: str, upto: str | None, page: Sequence[StoredOb
         size = there[row.key].size_bytes
         _lose(work, row, "damaged", f"{row.key} in {work.target.name} has {size} bytes instead of {row.size_bytes}")
     work.count("objects", len(page))
-    unknown = [one for one in page if one.key not in known]
+    unknown = [one for one in page if one.key not in known and not one.key.endswith(f"/{PROBE}")]
     settled = integrity.strays_among(work.conn, work.target.store_id, [one.key for one in unknown])
     # renditions first, as previews are adopted along with their recording; before that what took a damaged one's place
     for one in sorted(unknown, key=lambda each: (_is_preview(each.key), -repair_of(each.key), each.key)):

@@ -25,9 +25,10 @@ from vms.errors import VmsError
 from vms.home import Home
 from vms.ledger import Ledger
 from vms.logs import of_recording
-from vms.model import ReleaseOrder, ReleaseReceipt, SourceSeen, StoreTarget
+from vms.model import ReleaseOrder, ReleaseReceipt, SourceSeen
 from vms.paths import from_text
-from vms.stores import Store, open_store
+from vms.steps.standing import VOUCHED_FOR, looks_for, unseen_in
+from vms.stores import Store
 from vms.stores.base import CHUNK_BYTES
 
 logger = logging.getLogger(__name__)
@@ -47,13 +48,14 @@ class _Changed(_Kept):
 class _Release:
     """What the orders of one call share. stores: by store id, the store or why it can't vouch for anything now.
 
-    changed: paths that hold other footage than was archived.
+    changed: paths that hold other footage than was archived. may_look: see `release`.
     """
 
     site: Site
     staging: Path
     now: datetime
     report: Callable[[str], None]
+    may_look: bool = True
     stores: dict[int, Store | str] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
 
@@ -66,12 +68,14 @@ def release(
     *,
     now: datetime,
     report: Callable[[str], None],
+    may_look: bool = True,
 ) -> tuple[ReleaseReceipt, ...]:
-    """One receipt per order, in order. settled: further names that need no look again. now: UTC, aware.
+    """One receipt per order, in order. settled: further names that need no look again. now: UTC, aware. may_look: False
+    at a branch whose keys may only write: the centre has looked into the buckets in its place.
 
     Never raises for one file or one store. A source that is gone already is neither removed nor kept.
     """
-    work = _Release(site, site.staging or home.site_staging(site.id), now, report)
+    work = _Release(site, site.staging or home.site_staging(site.id), now, report, may_look)
     receipts = tuple(of_recording(order.recording_id, _release)(work, order) for order in orders)
     _note_settled(work, orders, settled, receipts)
     _report_orphans(work, orders)
@@ -123,38 +127,12 @@ def _unproven(work: _Release, order: ReleaseOrder) -> str:
     if len(order.source_sha256) != 64:
         return "its SHA-256 is not known"
     for target in order.stores:
-        copy = next((one for one in order.copies if one.store_id == target.store_id and one.part == "rendition"), None)
-        if copy is None:
-            return f"no copy of it on {target.name} is proven"
-        store = _store(work, target)
-        if isinstance(store, str):
-            return store
-        try:
-            there = store.head(copy.key)
-        except VmsError as error:
-            return error.message
-        if there is None:
-            return f"{target.name} no longer holds {copy.key}"
-        if there.size_bytes != copy.size_bytes:
-            return f"{target.name} holds {there.size_bytes} bytes under {copy.key} instead of {copy.size_bytes}"
+        if not work.may_look and looks_for(target):
+            if order.vouched_at is None or work.now - order.vouched_at > VOUCHED_FOR:
+                return f"the centre has not seen it on {target.name} lately"
+        elif why := unseen_in(work.stores, order, target):
+            return why
     return ""
-
-
-def _store(work: _Release, target: StoreTarget) -> Store | str:
-    if target.store_id not in work.stores:
-        work.stores[target.store_id] = _met(target)
-    return work.stores[target.store_id]
-
-
-def _met(target: StoreTarget) -> Store | str:
-    if target.identity is None:  # asking without one could make a new store where the old one should be
-        return f"the catalogue does not know the identity of {target.name} yet"
-    try:
-        store = open_store(target.name, target.url, conn_id=target.conn_id)
-        store.identify(target.identity)
-    except VmsError as error:
-        return error.message
-    return store
 
 
 # --- one source file ---

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,12 +22,14 @@ from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.line import Cap, paces_of
 from vms.logs import of_recording
-from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, dump
+from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, Unproven, dump
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
 from vms.steps.copying import Piece, holds, pieces_of, placed, put, put_preview
 from vms.steps.meeting import OUT, fault_of, meet
+from vms.steps.unseen import holds_unseen, kept_unproven, known_there, met_unseen, preview_unseen, put_unseen
 from vms.stores import FileRotted, Store
+from vms.stores.unseen import PutsUnseen
 from vms.video.ffmpeg import Stopped
 
 logger = logging.getLogger(__name__)
@@ -39,16 +41,19 @@ _MOST_CHANGES = 2
 @dataclass
 class _Upload:
     """What the files of one batch share while they are in flight. out: stores that take no more, by id, and why.
-    cap, gives_way: see `upload_batch`."""
+    unseen: those of the stores that are filled without a look. cap, gives_way, may_look: see `upload_batch`."""
 
     site: Site
     home: Home
     staging: Path
     report: Callable[[str], None]
     targets: dict[int, StoreTarget]
+    batch_id: int
     cap: Cap | None = None
     gives_way: bool = False
+    may_look: bool = True
     stores: dict[int, Store] = field(default_factory=dict)
+    unseen: dict[int, PutsUnseen] = field(default_factory=dict)
     identities: dict[str, str] = field(default_factory=dict)
     out: dict[int, Fault] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -85,7 +90,7 @@ class _File:
     def placed(self, store_id: int, piece: Piece) -> Piece:
         """The piece with the key that it gets in this store. Raises StoreError."""
         about = (one for one in self.item.earlier if (one.store_id, one.part) == (store_id, piece.part))
-        return placed(self.work.stores[store_id], piece, next(about, None))
+        return placed(self.work.stores.get(store_id), piece, next(about, None))
 
 
 def upload_batch(
@@ -97,6 +102,7 @@ def upload_batch(
     report: Callable[[str], None],
     cap: Cap | None = None,
     gives_way: bool = False,
+    may_look: bool = True,
 ) -> tuple[Receipt, ...]:
     """The receipts of `compress`, in their order, with copies, store_identities and store_faults (by store name).
 
@@ -104,10 +110,11 @@ def upload_batch(
     is interrupted, what is in flight is given up at once; a rerun goes on from there.
 
     cap: of their own, beside the site's line. gives_way: should a rendition have to be made again, see `encode_slot`.
+    may_look: False at a branch, whose keys may only write: what it puts into buckets is `unproven` in the receipts.
     """
     staging = site.staging or home.site_staging(site.id)
     targets = {target.store_id: target for target in batch.stores}
-    work = _Upload(site, home, staging, report, targets, cap, gives_way)
+    work = _Upload(site, home, staging, report, targets, batch.batch_id, cap, gives_way, may_look)
     for target in batch.stores:
         _meet(work, target)
     items = {item.recording_id: item for item in batch.items}
@@ -132,9 +139,9 @@ def upload_batch(
 class Missing:
     """What the stores did not take of a batch. lines: one for each store and cause, for the operator.
 
-    enough: every file that could be sent is proven in as many stores as its batch asks for; what other stores lack is
-    caught up on by later runs. act: somebody has to do something first. line: it only takes a store that answers and
-    has room, so that waiting for it is all there is to do.
+    enough: every file that could be sent is proven in as many stores as its batch asks for (put into them, where a
+    branch can't look); what other stores lack is caught up on by later runs. act: somebody has to do something first.
+    line: it only takes a store that answers and has room, so that waiting for it is all there is to do.
     """
 
     lines: tuple[str, ...]
@@ -146,10 +153,11 @@ class Missing:
 def missing_of(batch: Batch, receipts: Sequence[Receipt]) -> Missing:
     """What is missing after an upload."""
     faults = [fault for receipt in receipts for fault in receipt.store_faults.values()]
-    proven = [sum(copy.part == "rendition" for copy in one.copies) for one in receipts if one.fault is None]
+    good = [one for one in receipts if one.fault is None]
+    there = [[copy.part for copy in one.copies] + [sent.part for sent in one.unproven] for one in good]
     return Missing(
         tuple(unreached(receipts)),
-        enough=all(count >= batch.min_copies for count in proven),
+        enough=all(parts.count("rendition") >= batch.min_copies for parts in there),
         act=any(fault.permanent for fault in faults),
         line=all(fault.reason in ("store_unreachable", "store_full") for fault in faults),
     )
@@ -168,8 +176,13 @@ def unreached(receipts: Iterable[Receipt]) -> list[str]:
 
 
 def _meet(work: _Upload, target: StoreTarget) -> None:
+    pace = paces_of(work.site.uplink, work.site.zone, work.staging, work.stop, work.cap)
     try:
-        store, identity = meet(target, paces_of(work.site.uplink, work.site.zone, work.staging, work.stop, work.cap))
+        unseen = None if work.may_look else met_unseen(target, pace)
+        if unseen is not None:
+            work.unseen[target.store_id] = unseen
+            return
+        store, identity = meet(target, pace)
         work.identities[str(target.store_id)] = identity
         work.stores[target.store_id] = store
     except VmsError as error:
@@ -208,13 +221,19 @@ def _to_stores(file: _File, receipt: Receipt, *, may_change: bool) -> tuple[Rece
     """
     work = file.work
     copies: dict[int, list[CopyReceipt]] = {}
+    unproven: list[Unproven] = []
     out = dict(work.out)
     faults = {work.targets[store_id].name: fault for store_id, fault in out.items()}
-    for store_id in _holders_first(file, receipt, [one for one in work.stores if one not in out]):
-        store = work.stores[store_id]
+    for store_id in _holders_first(file, receipt, [one for one in (*work.stores, *work.unseen) if one not in out]):
         rendition, *previews = file.pieces(receipt)
         try:
             rendition = file.placed(store_id, rendition)
+            if store_id in work.unseen:
+                for one in _unseen(file, store_id, rendition, previews):
+                    unproven.append(one)
+                    _write_sidecar(file, replace(receipt, unproven=tuple(unproven)))
+                continue
+            store = work.stores[store_id]
             copies[store_id] = [put(store, store_id, rendition, file.tell, file.sent)]
             for preview in previews:
                 placed_preview = file.placed(store_id, preview)
@@ -225,7 +244,7 @@ def _to_stores(file: _File, receipt: Receipt, *, may_change: bool) -> tuple[Rece
             return _made_again(file, receipt), False
         except StoreConflict as conflict:
             error: VmsError = conflict
-            if may_change and not copies:
+            if may_change and not copies and not unproven:
                 try:
                     taken = adopt_rendition(store, rendition.key, file.item, receipt, work.site, work.home)
                 except StoreConflict as refusal:
@@ -244,8 +263,24 @@ def _to_stores(file: _File, receipt: Receipt, *, may_change: bool) -> tuple[Rece
         store_faults=faults,
         store_identities=dict(work.identities),
         finished_at=datetime.now(UTC),
+        unproven=tuple(unproven),
     )
     return done, True
+
+
+def _unseen(file: _File, store_id: int, rendition: Piece, previews: list[Piece]) -> Iterator[Unproven]:
+    """The objects of this recording in a store that can't be looked into, each as soon as it is there."""
+    work = file.work
+    store, target = work.unseen[store_id], work.targets[store_id]
+    kept = kept_unproven(work.staging, file.item)
+    for piece in (rendition, *(file.placed(store_id, one) for one in previews)):
+        known = known_there(file.item, store_id, piece, kept, work.batch_id)
+        if known is not None:
+            yield known
+        elif piece.part == "rendition":
+            yield put_unseen(store, target, piece, work.batch_id, file.tell, file.sent)
+        else:
+            yield from preview_unseen(store, target, piece, work.batch_id, file.tell, file.sent)
 
 
 def _holders_first(file: _File, receipt: Receipt, ready: list[int]) -> list[int]:
@@ -258,6 +293,8 @@ def _holders_first(file: _File, receipt: Receipt, ready: list[int]) -> list[int]
     piece = file.pieces(receipt)[0]
 
     def lacks(store_id: int) -> bool:
+        if store_id in file.work.unseen:
+            return not any(one.store_id == store_id and one.size_bytes is not None for one in file.item.seen)
         try:
             return file.work.stores[store_id].head(file.placed(store_id, piece).key) is None
         except StoreConflict:
@@ -275,7 +312,7 @@ def _with_staged_file(file: _File, receipt: Receipt) -> Receipt:
     piece = file.pieces(receipt)[0]
     if piece.file.is_file() and piece.file.stat().st_size == piece.size_bytes:
         return receipt
-    ready = [store_id for store_id in file.work.stores if store_id not in file.work.out]
+    ready = [one for one in (*file.work.stores, *file.work.unseen) if one not in file.work.out]
     if all(
         _holds(file, store_id, piece) for store_id in ready
     ):  # also when no store is ready: then nothing can be done now
@@ -285,6 +322,8 @@ def _with_staged_file(file: _File, receipt: Receipt) -> Receipt:
 
 def _holds(file: _File, store_id: int, piece: Piece) -> bool:
     try:
+        if store_id in file.work.unseen:
+            return holds_unseen(file.item, store_id, file.placed(store_id, piece))
         return holds(file.work.stores[store_id], file.placed(store_id, piece))
     except StoreError:
         return False
@@ -316,9 +355,14 @@ def _note_fault(file: _File, store_id: int, faults: dict[str, Fault], error: Vms
 
 
 def _write_sidecar(file: _File, receipt: Receipt) -> None:
-    """Keep the receipt beside its staged rendition, so that a rerun knows what was done."""
+    """Keep the receipt beside its staged rendition: a rerun knows what was done, also for stores that are out now."""
     if receipt.rendition is None or not (file.work.staging / receipt.rendition.file).is_file():
         return
+    if file.work.unseen:
+        told = {(one.store_id, one.key) for one in receipt.unproven}
+        kept = kept_unproven(file.work.staging, file.item)
+        others = (one for one in kept if (one.store_id, one.key) not in told)
+        receipt = replace(receipt, unproven=(*receipt.unproven, *others))
     final = file.work.staging / f"{file.item.staging_stem}.receipt.json"
     fresh = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.new")
     fresh.write_text(json.dumps(dump(receipt), indent=1))

@@ -41,10 +41,12 @@ from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.keeping import Protection
 from vms.stores.lifecycle import Lifecycle
 from vms.stores.probe import probe_findings
+from vms.stores.unseen import Unseen
 
 _TIMEOUT = (CONNECT_S, ANSWER_S)
 _IDENTITY_LASTS_S = 60
 _PAGE = 1000
+_OVERWRITES = "storage.objects.delete"
 _BATCH = 100
 
 
@@ -128,6 +130,31 @@ class GcsStore:
             proven = self._proven(there, key, sha256, size_bytes, bytes_sent)
         gcs_upload.forget(out)
         return proven
+
+    def put_unseen(
+        self,
+        file: Path,
+        key: str,
+        *,
+        sha256: str,
+        size_bytes: int,
+        progress: Progress | None = None,
+        preview: bool = False,
+    ) -> Unseen:
+        """See `vms.stores.unseen.PutsUnseen`."""
+        valid_key(key)
+        options = preview_options(self._options) if preview else self._options
+        out = gcs_upload.Outgoing(self._name, file, sha256, size_bytes, progress, options, self._pace)
+        blob = self._new_blob(key, options)
+        sent = 0
+        with self._doing(f"writing {key}"):
+            try:
+                sent = gcs_upload.send(self._client(), blob, out).bytes_sent
+            except api.Forbidden as error:
+                if _OVERWRITES not in str(error):  # which it may not: there is an object
+                    raise
+        gcs_upload.forget(out)
+        return Unseen(f"crc32c:{(blob.metadata or {}).get(gcs_upload.CRC32C, '')}", sent)
 
     def head(self, key: str) -> StoredObject | None:
         valid_key(key)

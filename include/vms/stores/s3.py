@@ -47,6 +47,7 @@ from vms.stores.s3_bucket import SWITCH_LOCK_ON, NotShown, has_lock
 from vms.stores.s3_client import client, link_client
 from vms.stores.s3_errors import FAILURES, code, is_missing, is_taken, refusal
 from vms.stores.staged import StagedFile, examine
+from vms.stores.unseen import Unseen
 
 logger = logging.getLogger(__name__)
 
@@ -134,16 +135,9 @@ class S3Store:
             if there is not None:
                 return self._equal(there, file, key, sha256, size_bytes)
             self._must_still_be_here()
-            part_bytes = s3_put.part_bytes_of(self._client(), file, self._name, size_bytes)
-            staged = examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=part_bytes)
+            staged = self._examined(file, sha256, size_bytes)
             self._sweep(staged)
-            options = preview_options(self._options) if preview else self._options
-            target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, options, self._pace)
-            try:
-                made, sent = s3_put.send(target, staged, progress)
-            except ClientError as error:
-                self._must_have_lock(options, error)
-                raise
+            made, sent = self._sent(staged, key, progress, preview=preview)
             there = self._look(key)
             if there is None:
                 raise StoreUnreachable(
@@ -154,6 +148,23 @@ class S3Store:
                 return self._equal(there, file, key, sha256, size_bytes, sent)
             self._must_be_whole(there, staged, key)
             return _described(key, there, sha256, sent, read_back=self._options.read_back)
+
+    def put_unseen(
+        self,
+        file: Path,
+        key: str,
+        *,
+        sha256: str,
+        size_bytes: int,
+        progress: Progress | None = None,
+        preview: bool = False,
+    ) -> Unseen:
+        """See `vms.stores.unseen.PutsUnseen`."""
+        valid_key(key)
+        with self._doing(f"writing {key}"):
+            staged = self._examined(file, sha256, size_bytes)
+            _, sent = self._sent(staged, key, progress, preview=preview)
+        return Unseen(f"crc32:{staged.crc32:08x}", sent)
 
     def head(self, key: str) -> StoredObject | None:
         valid_key(key)
@@ -287,6 +298,20 @@ class S3Store:
         return len(old)
 
     # --- parts of put ---
+
+    def _examined(self, file: Path, sha256: str, size_bytes: int) -> StagedFile:
+        part_bytes = s3_put.part_bytes_of(self._client(), file, self._name, size_bytes)
+        return examine(file, sha256=sha256, size_bytes=size_bytes, part_bytes=part_bytes)
+
+    def _sent(self, staged: StagedFile, key: str, progress: Progress | None, *, preview: bool) -> tuple[bool, int]:
+        """See `s3_put.send`."""
+        options = preview_options(self._options) if preview else self._options
+        target = s3_put.Target(self._client(), self._bucket, self._prefix + key, self._name, options, self._pace)
+        try:
+            return s3_put.send(target, staged, progress)
+        except ClientError as error:
+            self._must_have_lock(options, error)
+            raise
 
     def _equal(self, there: _Shown, file: Path, key: str, sha256: str, size_bytes: int, sent: int = 0) -> StoredObject:
         """The object that is there already, proven to be ours. Raises StoreConflict when it is another."""

@@ -1,0 +1,114 @@
+"""What benchmarks/fleet.py found, as a table for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PERIOD_S = 900
+RUNS_A_DAY = 86400 // PERIOD_S
+CORES = 10
+"""For a thousand sites this is to be enough."""
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown: a column a size, then what was measured once."""
+    sizes = found["sizes"]
+    load = found["load"]
+    lines = [
+        f"{found['cores']} cores, load {min(load):.1f} to {max(load):.1f}; runs of {found['starts_per_run']} tasks",
+        "",
+        "| | " + " | ".join(f"{size} sites" for size in sizes) + " |",
+        "|---|" + "---|" * len(sizes),
+    ]
+    rows = {size: dict(_rows(size, one)) for size, one in sizes.items()}
+    for name in dict.fromkeys(name for one in rows.values() for name in one):
+        lines.append(f"| {name} | " + " | ".join(rows[size].get(name, "") for size in sizes) + " |")
+    lines += _once(found)
+    largest = max(sizes)
+    if "runs" in sizes[largest]:
+        needed = cores(largest, sizes[largest]) + found.get("edge", {}).get("cores", 0.0)
+        holds = "holds" if needed <= CORES else "does not hold"
+        lines += ["", f"{largest} sites every {PERIOD_S // 60} min: {needed:.1f} cores; {CORES} cores: {holds}."]
+    return "\n".join(lines)
+
+
+def cores(size: int, one: dict[str, Any]) -> float:
+    """That so many sites keep busy with nothing but Airflow: all starts, reading DAG files, and being there."""
+    runs = one["runs"]
+    starts = sum(runs["cpu_s_per_start"].values()) * runs["starts"] / runs["runs"]
+    return float(starts * size / PERIOD_S + sum(runs["idle_cores"].values()) + reading_cores(one))
+
+
+def reading_cores(one: dict[str, Any]) -> float:
+    store = one["store"]
+    return float((store["again_cpu_s"] + store["again_database_cpu_s"]) / store["interval_s"])
+
+
+def _rows(size: int, one: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    if reading := one.get("read"):
+        shards = reading["shards"]
+        rows += [
+            ("sites.yaml, whole (CPU s)", f"{reading['config_all_cpu_s']:.2f}"),
+            ("sites.yaml, one site of it, as a task (CPU s)", f"{reading['task']['config_one_cpu_s']:.3f}"),
+            ("reading a DAG file, the largest of 8 (CPU s)", f"{max(one['parse_cpu_s'] for one in shards):.2f}"),
+            ("the same, time on this machine (s)", f"{max(one['parse_wall_s'] for one in shards):.2f}"),
+            ("reading all 8 (CPU s)", f"{sum(one['parse_cpu_s'] for one in shards):.2f}"),
+            ("serialising all (CPU s)", f"{sum(one['serialise_cpu_s'] for one in shards):.2f}"),
+            ("serialised, a DAG (KB)", f"{sum(one['bytes'] for one in shards) / size / 1000:.1f}"),
+            ("DAGs that a task builds", str(reading["task"]["dags"])),
+            ("a task's own reading, with its part of sites.yaml (CPU s)", f"{reading['task']['cpu_s']:.3f}"),
+        ]
+    if store := one.get("store"):
+        rows += [
+            ("DAG processor, all files once more (CPU s)", f"{store['again_cpu_s']:.1f}"),
+            ("and the database for it (CPU s)", f"{store['again_database_cpu_s']:.1f}"),
+            ("that, at its interval (cores)", f"{reading_cores(one):.3f}"),
+            ("DAG versions, first and then", f"{store['first']['versions']}, {store['then']['versions']}"),
+        ]
+    if runs := one.get("runs"):
+        each = runs["cpu_s_per_start"]
+        names = {"tasks": "task processes", "supervisors": "their supervisors", "api": "API server"}
+        rows += [(f"a task start: {names.get(part, part)} (CPU s)", f"{each[part]:.3f}") for part in sorted(each)]
+        rows += [
+            ("a task start: all of it (CPU s)", f"{sum(each.values()):.2f}"),
+            ("due run to running, p50, p95 (s)", ", ".join(str(value) for value in runs["run_lag_s"])),
+            ("task scheduled to running, p50, p95 (s)", ", ".join(str(value) for value in runs["start_lag_s"])),
+            ("starts a second, seen", f"{runs['starts_per_s']:.2f}"),
+            ("nothing due (cores)", f"{sum(runs['idle_cores'].values()):.3f}"),
+            ("scheduler, API server (MB)", f"{runs['scheduler_mb']:.0f}, {runs['api_mb']:.0f}"),
+            ("rows a run", f"{sum(runs['rows_per_run'].values()):.0f}"),
+            ("rows a day", f"{sum(runs['rows_per_run'].values()) * RUNS_A_DAY * size:,.0f}"),
+            ("row bytes a day (MB)", f"{sum(runs['bytes_per_run'].values()) * RUNS_A_DAY * size / 1e6:,.0f}"),
+            ("log files a day", f"{runs['log_files_per_run'] * RUNS_A_DAY * size:,.0f}"),
+            ("log bytes a day (MB)", f"{runs['log_bytes_per_run'] * RUNS_A_DAY * size / 1e6:,.0f}"),
+            ("all of it, every 15 min (cores)", f"{cores(size, one):.1f}"),
+        ]
+    return rows
+
+
+def _once(found: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    if clean := found.get("clean"):
+        lines += [
+            "",
+            f"`airflow db clean` of {clean['runs']:,} runs ({clean['rows']:,} rows): {clean['cpu_s']:.0f} CPU s, "
+            f"{clean['cpu_ms_per_run']:.1f} ms a run; {clean['left']} left. It had {clean['database_mb']:.0f} "
+            f"MB in the database; with a quarter of the rows made again it has {clean['grows_again_mb']:+.0f} MB.",
+        ]
+    if edge := found.get("edge"):
+        lines += [
+            "",
+            f"{edge['workers']} branches on loopback, asking for work every {edge['poll_s']:.0f} s and telling that "
+            f"they live every {edge['heartbeat_s']:.0f} s: {edge['cores']:.2f} cores. Failed: {edge['failed'] or 0}.",
+            "",
+            "| request | sent | a second | p50 ms | p95 ms | API server, CPU ms | database, CPU ms |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for kind in ("register", "heartbeat", "fetch"):
+            one = edge[kind]
+            lines.append(
+                f"| {kind} | {one['requests']} | {one.get('per_s', 0):.0f} | {one.get('p50_ms', 0):.0f} | "
+                f"{one.get('p95_ms', 0):.0f} | {one['api_cpu_ms']:.1f} | {one['postgres_cpu_ms']:.1f} |"
+            )
+    return lines

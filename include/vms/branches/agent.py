@@ -1,0 +1,226 @@
+"""What runs at a branch: Airflow's edge worker for this one site, and the word with the centre that keeps it able to.
+
+The line may be away for days. The worker waits, and what it does goes on; when the line is back, so is everything by
+itself. Only when the centre says that it does not know this branch (any more) does the worker stop.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+import vms
+from vms.branches import membership
+from vms.branches.membership import Membership
+from vms.errors import BranchError, BranchRefused, StackError
+from vms.home import PROJECT_ROOT, Home
+from vms.queues import EDGE
+from vms.stack import processes
+from vms.stack.airflow_env import FIXED, base_environment
+
+log = logging.getLogger(__name__)
+
+PLACES = 4
+"""Tasks at once: two batches being compressed and two being sent, as the DAG allows."""
+
+WORD_S = 60.0
+REFUSED_S = 300.0
+RESTART_S = (5.0, 15.0, 60.0)
+SOUND_S = 600.0
+STOP_S = 20.0
+
+OVER_A_LINE = {
+    "CORE__EXECUTOR": f"{EDGE}:airflow.providers.edge3.executors.EdgeExecutor",
+    "EDGE__HEARTBEAT_INTERVAL": "30",
+    "EDGE__JOB_POLL_INTERVAL": "10",
+    "EDGE__API_RETRIES": "1000000000",  # while the line is away the worker waits for it, for as long as it takes
+    "EDGE__API_RETRY_WAIT_MAX": "30",
+    # A running task reports every half minute and goes on without an answer for an hour (branch_executor.SILENT_MOST);
+    # one report is tried so often that three of them take longer than that.
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "30",
+    "WORKERS__MAX_FAILED_HEARTBEATS": "3",
+    "WORKERS__EXECUTION_API_RETRIES": "90",
+    "WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "30",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "3600",
+}
+
+
+@dataclass(frozen=True)
+class Word:
+    """The last try of a word with the centre. problem: what came in the way, "" when nothing did. refused: the centre
+    answered that this branch is not let in."""
+
+    tried_at: str = ""
+    problem: str = ""
+    refused: bool = False
+
+
+def word_file(home: Home) -> Path:
+    return home.run / "branch-word.json"
+
+
+def last_word(home: Home) -> Word:
+    try:
+        return Word(**json.loads(word_file(home).read_text()))
+    except (OSError, ValueError, TypeError):
+        return Word()
+
+
+def is_running(home: Home) -> bool:
+    """Whether an agent of this home is at work."""
+    try:
+        with (home.run / "branch.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def run(home: Home) -> int:
+    """Work for the centre until SIGTERM. Returns the exit status. Raises BranchError when this is no branch, StackError
+    when it runs already."""
+    home.prepare()
+    membership.load(home)
+    held = (home.run / "branch.lock").open("a")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StackError("The branch's agent runs already.", "See ./vms branch status.") from None
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    processes.adopt_orphans()
+    speaker = threading.Thread(target=_keep_in_touch, args=(home, stop), daemon=True)
+    speaker.start()
+    _keep_working(home, stop)
+    held.close()
+    return 0
+
+
+def have_a_word(home: Home, now: datetime) -> Word:
+    """Take what is new from the centre, renew the certificate when it is time. Never raises for what the line does."""
+    try:
+        membership.fetch_sites(home)
+        membership.renew_if_due(home, now)
+    except BranchError as error:
+        return Word(now.isoformat(), str(error), isinstance(error, BranchRefused))
+    return Word(now.isoformat())
+
+
+def other_version(joined: Membership) -> str:
+    """What to say when the centre runs another version than this machine; "" when they are the same."""
+    if joined.version == vms.__version__:
+        return ""
+    return (
+        f"The centre runs version {joined.version}, this branch {vms.__version__}. It goes on; bring them to the same"
+        " version soon (docs/operations.md, Branches)."
+    )
+
+
+def worker_environment(home: Home, joined: Membership) -> dict[str, str]:
+    """Of the edge worker: made from nothing but what joining has written. No database, no broker, no password."""
+    settings = FIXED | OVER_A_LINE | {
+        "CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
+        "CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
+        "CORE__EXECUTION_API_SERVER_URL": f"{joined.url}/execution/",
+        "EDGE__API_URL": f"{joined.url}/edge_worker/v1/",
+        "API__CLIENT_SSL_CERT": str(membership.folder(home) / "certificate.pem"),
+        "API__CLIENT_SSL_KEY": str(membership.folder(home) / "key.pem"),
+        "API__SSL_CA_FILE": str(membership.folder(home) / "authority.pem"),
+        "API__CLIENT_USE_PUBLIC_CERTS": "False",
+        "API_AUTH__JWT_SECRET": joined.edge_secret,
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow}/none.db",  # Airflow wants one; nothing gets into it
+        "LOGGING__BASE_LOG_FOLDER": str(home.logs / "airflow"),
+    }  # fmt: skip
+    own = {f"AIRFLOW__{name}": value for name, value in settings.items()}
+    secrets = ("VMS_SECRET_", "VMS_PARTS_")  # should this machine be more than a branch
+    inherited = {name: value for name, value in base_environment(home).items() if not name.startswith(secrets)}
+    return inherited | own | {"AIRFLOW_HOME": str(home.airflow), "VMS_BRANCH": joined.site}
+
+
+def _keep_in_touch(home: Home, stop: threading.Event) -> None:
+    """A word with the centre once a minute, noted for `vms branch status`; what changes goes to the log."""
+    said: set[str] = set()
+    while not stop.is_set():
+        word = have_a_word(home, datetime.now(UTC))
+        _note(home, word)
+        joined = membership.load(home)
+        now = {one for one in (word.problem, joined.clock_warning, other_version(joined)) if one}
+        for line in now - said:
+            log.warning("%s", line)
+        if said and not now:
+            log.info("The centre answers, and all is well.")
+        said = now
+        stop.wait(REFUSED_S if word.refused else WORD_S)
+
+
+def _keep_working(home: Home, stop: threading.Event) -> None:
+    """The worker, started again whenever it ends, as long as the centre wants this branch."""
+    worker: subprocess.Popen[bytes] | None = None
+    secret = ""
+    ended, began, start_at = 0, 0.0, 0.0
+    while not stop.wait(1.0):
+        refused = last_word(home).refused
+        if worker is not None and worker.poll() is not None:
+            ended = 1 if time.monotonic() - began > SOUND_S else ended + 1
+            wait_s = RESTART_S[min(ended, len(RESTART_S)) - 1]
+            log.warning("The worker ended (%s); it is started again in %.0f s.", worker.returncode, wait_s)
+            start_at, worker = time.monotonic() + wait_s, None
+        if worker is not None and (refused or secret != membership.load(home).edge_secret):
+            log.warning("The worker stops: %s", "the centre does not let it in" if refused else "it has a new secret")
+            end_worker(worker)
+            worker = None
+        if worker is None and not refused and time.monotonic() >= start_at:
+            secret = membership.load(home).edge_secret
+            worker, began = start_worker(home), time.monotonic()
+        if worker is not None:
+            processes.reap_adopted((os.getsid(0), worker.pid), [worker.pid])
+    if worker is not None:
+        end_worker(worker)
+
+
+def start_worker(home: Home) -> subprocess.Popen[bytes]:
+    """Raises BranchError when this is no branch."""
+    joined = membership.load(home)
+    home.airflow.mkdir(parents=True, exist_ok=True)
+    words = (sys.executable, "-m", "vms_airflow.branch_worker", joined.queue, joined.worker, str(PLACES))
+    log.info("The worker serves %s of %s.", joined.queue, joined.url)
+    return _started(words, worker_environment(home, joined))
+
+
+def _started(words: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        words, cwd=PROJECT_ROOT, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def end_worker(worker: subprocess.Popen[bytes]) -> None:
+    """It takes nothing new; its tasks are told to stop, which they report, so that the centre plans them again."""
+    members = processes.tree(worker.pid)
+    tasks = processes.running_tasks(members)
+    processes.send([psutil.Process(worker.pid)] if psutil.pid_exists(worker.pid) else (), signal.SIGINT)
+    processes.send(tasks, signal.SIGTERM)
+    left = processes.wait_gone(members, STOP_S)
+    processes.end([*left, *(one for one in processes.tree(worker.pid) if one not in left)], patience_s=1.0)
+    worker.wait()
+
+
+def _note(home: Home, word: Word) -> None:
+    fresh = word_file(home).with_suffix(".new")
+    fresh.write_text(json.dumps(asdict(word)))
+    fresh.replace(word_file(home))

@@ -1,0 +1,172 @@
+"""`vms branch run`, `install` and `status`: at a branch. None of them needs anything of the centre but its line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pwd
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+import vms
+from vms import logs
+from vms.branches import agent, membership, unit, view
+from vms.branches.membership import Membership
+from vms.cli.wording import new_console, plain, size_text, utc_text
+from vms.config import load_config
+from vms.errors import BranchError, StackError
+from vms.home import from_environment
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `vms branch`."""
+    app.command()(run)
+    app.command()(install)
+    app.command()(status)
+
+
+def run() -> None:
+    """At the branch: work for the centre until told to stop. As a service: `vms branch install`."""
+    logs.set_up()
+    logging.getLogger("vms").setLevel(logging.INFO)
+    raise typer.Exit(agent.run(from_environment()))
+
+
+def install(
+    system: Annotated[
+        bool, typer.Option("--system", help="For the whole machine: needs root, starts before anybody signs in.")
+    ] = False,
+    user: Annotated[str, typer.Option(help="With --system: as whom it runs.", show_default=False)] = "",
+    print_only: Annotated[bool, typer.Option("--print", help="Show the unit, install nothing.")] = False,
+) -> None:
+    """At the branch: let systemd run it, from now on and after each start of the machine."""
+    home = from_environment()
+    membership.load(home)
+    runs_as = (user or os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name) if system else ""
+    text = unit.text(home, runs_as)
+    if print_only:
+        sys.stdout.write(text)
+        return
+    path = unit.path(system=system)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise StackError(
+            f"{path} can't be written ({error.strerror}).",
+            "With sudo, or without --system for this user alone; --print shows what to put there.",
+        ) from error
+    console = new_console(soft_wrap=True)
+    for words in unit.commands(system=system):
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StackError(
+                f"{path} is written, but `{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}",
+                "Is systemd there, and is this user signed in? Run it by hand, or `./vms branch run` in another way.",
+            )
+    console.print(f"[green]✓[/] {plain(str(path))} runs. Its log: {plain(unit.log_command(system=system))}")
+    if not system:
+        console.print("So that it starts without anybody signing in: sudo loginctl enable-linger $USER")
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object, times UTC.")] = False) -> None:
+    """At the branch: what waits here, what was sent, what was proven. Works without the line."""
+    home = from_environment()
+    now = datetime.now(UTC)
+    joined = membership.load(home)
+    site = load_config(home.sites_file).site(joined.site)
+    word = agent.last_word(home)
+    runs = agent.is_running(home)
+    seen = view.look(home, site)
+    try:
+        until: datetime | None = membership.certificate_until(home)
+    except BranchError:
+        until = None
+    if as_json:
+        told: dict[str, Any] = {
+            "site": joined.site,
+            "centre": joined.url,
+            "running": runs,
+            "answered_at": joined.asked_at or None,
+            "refused": word.refused,
+            "problem": word.problem,
+            "version": vms.__version__,
+            "centre_version": joined.version,
+            "clock_off_s": joined.clock_off_s,
+            "certificate_until": utc_text(until) if until else None,
+            "last_sent": utc_text(seen.last_sent) if seen.last_sent else None,
+            "unreadable": seen.unreadable,
+        }
+        for name in ("waiting", "unproven", "proven"):
+            told[name] = _as_object(getattr(seen, name))
+        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return
+    _show(joined, site.name, word, seen, until, now, runs=runs)
+
+
+def _as_object(heap: view.Heap) -> dict[str, Any]:
+    return {
+        "count": heap.count,
+        "size_bytes": heap.size_bytes,
+        "oldest": utc_text(heap.oldest) if heap.oldest else None,
+        "newest": utc_text(heap.newest) if heap.newest else None,
+    }
+
+
+def _show(
+    joined: Membership,
+    name: str,
+    word: agent.Word,
+    seen: view.View,
+    until: datetime | None,
+    now: datetime,
+    *,
+    runs: bool,
+) -> None:
+    console = new_console(soft_wrap=True)
+    console.print(f"[bold]{plain(name)}[/], a branch of {plain(joined.url)}")
+    console.print(
+        "Agent        " + ("[green]runs[/]" if runs else "[red]does not run[/]: ./vms branch run, or install")
+    )
+    if word.refused:
+        console.print(f"Centre       [red]does not let this branch in[/]: {plain(word.problem)}")
+    elif joined.asked_at:
+        ago = _ago(now - datetime.fromisoformat(joined.asked_at))
+        console.print(f"Centre       {'[yellow]last answered' if word.problem else '[green]answered'} {ago} ago[/]")
+        if word.problem:
+            console.print(f"             {plain(word.problem)}")
+    else:
+        console.print(f"Centre       [yellow]has not answered since joining[/] {plain(word.problem)}")
+    for warning in (agent.other_version(joined), joined.clock_warning):
+        if warning:
+            console.print(f"             [yellow]{plain(warning)}[/]")
+    if until:
+        left = until - now
+        color = "green" if left.days >= 7 else "yellow" if left.total_seconds() > 0 else "red"
+        console.print(f"Certificate  [{color}]until {until:%Y-%m-%d %H:%M} UTC[/], renewed by itself")
+    if seen.unreadable:
+        console.print(f"Waiting      [red]unknown[/]: {plain(seen.unreadable)}")
+    else:
+        since = f", the oldest from {seen.waiting.oldest:%Y-%m-%d %H:%M} UTC" if seen.waiting.oldest else ""
+        console.print(f"Waiting      {_heap(seen.waiting)}{since}")
+    last = f", the last {_ago(now - seen.last_sent)} ago" if seen.last_sent else ""
+    console.print(f"Sent         {_heap(seen.unproven)} not yet confirmed by the centre{last}")
+    newest = f", the newest from {seen.proven.newest:%Y-%m-%d %H:%M} UTC" if seen.proven.newest else ""
+    console.print(f"Proven       {_heap(seen.proven)}{newest}")
+
+
+def _heap(heap: view.Heap) -> str:
+    return f"{heap.count} files, {size_text(heap.size_bytes)}" if heap.count else "nothing"
+
+
+def _ago(gone: timedelta) -> str:
+    seconds = max(0, int(gone.total_seconds()))
+    for unit_s, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            return f"{seconds // unit_s} {word}"
+    return f"{seconds} s"

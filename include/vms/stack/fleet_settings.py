@@ -1,0 +1,40 @@
+"""What Airflow is told differently the more sites there are: a pure function of their number.
+
+The figures behind it are in docs/benchmarks.md, "The fleet". Airflow's parts read it when they start: after a fleet has
+grown from a few sites to hundreds they want a restart.
+"""
+
+from __future__ import annotations
+
+from vms.config import load_config
+from vms.errors import ConfigError
+from vms.home import Home
+
+SECONDS_A_SITE = 0.3
+"""Between two readings of the DAG files: a reading takes some 15 ms a site, and so never more than a tenth of a core.
+Tasks read sites.yaml themselves; this is how long a new site, or a site's new period, may take to be seen."""
+
+
+def settings_for(sites: int) -> dict[str, str]:
+    """By the names of Airflow's settings. Up to a hundred sites they are what any small installation has."""
+    reading_s = max(30, round(sites * SECONDS_A_SITE))
+    import_s = max(60, round(sites * 0.12))
+    wanted = {
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": reading_s,
+        "CORE__DAGBAG_IMPORT_TIMEOUT": import_s,
+        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": 2 * import_s,
+        # At Airflow's own 10 and 20 a loop, a thousand runs that are due would begin in a hundred loops.
+        "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": min(50, max(10, sites // 20)),
+        "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": min(100, max(20, sites // 10)),
+        "SCHEDULER__MAX_TIS_PER_QUERY": min(128, max(16, sites // 5)),
+    }
+    return {name: str(value) for name, value in wanted.items()}
+
+
+def count_sites(home: Home) -> int:
+    """How many sites sites.yaml names, right or wrong; none while it can't be read."""
+    try:
+        config = load_config(home.sites_file)
+    except ConfigError:
+        return 0
+    return len(config.sites) + len(config.errors)

@@ -1,0 +1,395 @@
+"""A branch whose key may only put objects under its own prefix, with a real server that enforces it.
+
+Nothing is archived before the centre has seen it, nothing is sent twice or overwritten, and whatever goes wrong heals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+import weed
+from catalogue_world import NOW, a_run, ask, seen, sensed
+from upload_world import PROFILE, START, Ground
+from vms.catalogue.connection import Connection
+from vms.catalogue.custody import record_receipts
+from vms.catalogue.planning import plan_run
+from vms.config import StoreConfig
+from vms.footage import fingerprint
+from vms.model import Batch, Receipt, Recorded, SourceSeen
+from vms.steps import upload
+from vms.steps.compress import compress_batch
+from vms.steps.look_ahead import look_ahead
+from vms.steps.release import release
+from vms.steps.standing import VOUCHED_FOR, vouch
+from vms.steps.unseen import kept_unproven
+from vms.steps.upload import missing_of, upload_batch
+from vms.steps.vouch import Vouched, prove_unproven
+
+CONN = "AIRFLOW_CONN_CLOUD"
+
+
+@dataclass
+class Branch:
+    """One file on its way from a branch to a bucket, with the real catalogue at the centre."""
+
+    ground: Ground
+    conn: Connection
+    server: weed.S3Server
+    prefix: str
+    use_key: Callable[[str, str], None]
+    runs: int = 0
+
+    def at_branch(self) -> None:
+        self.use_key(weed.BRANCH, self.server.endpoint)
+
+    def at_centre(self, endpoint: str = "") -> None:
+        self.use_key(weed.ACCESS, endpoint or self.server.endpoint)
+
+    def plan(self) -> Batch:
+        """As the task does: what the catalogue says, and what the centre sees in the store."""
+        self.at_centre()
+        self.runs += 1
+        path = self.ground.site.footage / "lobby 0.mp4"
+        found = path.stat()
+        source = SourceSeen(path.name, found.st_size, found.st_mtime_ns)
+        sighting = replace(
+            seen(path.name, start=START, duration_s=4.0), source=source, fingerprint=fingerprint(path), fps=10.0
+        )
+        made = plan_run(self.conn, self.ground.site, sensed(sighting), a_run(self.runs), NOW)
+        (batch,) = look_ahead(self.conn, made.batches, self.ground.said.append)
+        return batch
+
+    def compress(self, batch: Batch, crf: int = PROFILE.crf) -> tuple[Receipt, ...]:
+        site = replace(self.ground.site, profile=replace(PROFILE, crf=crf))
+        return compress_batch(batch, site, self.ground.home, report=self.ground.said.append)
+
+    def send(self, batch: Batch, receipts: tuple[Receipt, ...]) -> tuple[Receipt, ...]:
+        self.at_branch()
+        self.ground.said.clear()
+        told = self.ground.said.append
+        return upload_batch(batch, receipts, self.ground.site, self.ground.home, report=told, may_look=False)
+
+    def prove(self, batch: Batch, sent: tuple[Receipt, ...]) -> Vouched:
+        """At the centre nothing is staged."""
+        site = replace(self.ground.site, staging=self.ground.root / "nothing is staged here")
+        return prove_unproven(batch, sent, site, self.ground.home, self.ground.said.append)
+
+    def record(self, batch: Batch, receipts: tuple[Receipt, ...]) -> Recorded:
+        return record_receipts(self.conn, batch, receipts, a_run(self.runs), NOW, timedelta(0))
+
+    def whole(self, crf: int = PROFILE.crf) -> tuple[Recorded, tuple[Receipt, ...]]:
+        """A run without accidents."""
+        batch = self.plan()
+        sent = self.send(batch, self.compress(batch, crf))
+        self.at_centre()
+        proven = self.prove(batch, sent).receipts
+        return self.record(batch, proven), proven
+
+    def objects(self) -> dict[str, bytes]:
+        client = self.server.client()
+        listed = client.list_objects_v2(Bucket=weed.BUCKET, Prefix=f"{self.prefix}/ho/").get("Contents", ())
+        return {
+            one["Key"].removeprefix(f"{self.prefix}/"): client.get_object(Bucket=weed.BUCKET, Key=one["Key"])[
+                "Body"
+            ].read()
+            for one in listed
+        }
+
+    def lay(self, key: str, data: bytes, **metadata: str) -> None:
+        """An object by somebody else."""
+        self.server.client().put_object(
+            Bucket=weed.BUCKET, Key=f"{self.prefix}/{key}", Body=data, Metadata=metadata, ChecksumAlgorithm="CRC32"
+        )
+
+    def custody(self) -> int:
+        ((custody,),) = ask(self.conn, "SELECT custody FROM recording")
+        return int(custody)
+
+
+@pytest.fixture
+def branch(ground: Ground, conn: Connection, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> Branch:
+    prefix = f"{weed.BRANCH_PREFIX}-{secrets.token_hex(6)}"
+    ground.site = replace(
+        ground.site,
+        stores=(StoreConfig("cloud", f"s3://{weed.BUCKET}/{prefix}", conn_id="cloud"),),
+        keep_source=timedelta(0),
+    )
+    ground.clear_staging()
+    return Branch(
+        ground,
+        conn,
+        s3_server,
+        prefix,
+        lambda key, endpoint: monkeypatch.setenv(CONN, weed.connection_text(endpoint, key)),
+    )
+
+
+def test_what_a_branch_puts_is_archived_when_the_centre_has_seen_it(branch: Branch) -> None:
+    batch = branch.plan()
+    assert batch.stores[0].identity  # the centre has prepared the store
+    (made,) = branch.compress(batch)
+    (sent,) = branch.send(batch, (made,))
+    assert (sent.copies, sent.store_faults, sent.fault) == ((), {}, None)
+    assert [one.part for one in sent.unproven] == ["rendition", "poster", "sprite"]
+    assert all(one.bytes_sent == one.size_bytes for one in sent.unproven)
+    assert missing_of(batch, (sent,)).enough
+    assert "to be proven by the centre" in "\n".join(branch.ground.said)
+    assert branch.record(batch, (sent,)).unfinished == (batch.items[0].recording_id,)  # a branch's word is no proof
+    assert branch.custody() == 0
+
+    branch.at_centre()
+    vouched = branch.prove(batch, (sent,))
+    (proven,) = vouched.receipts
+    assert vouched.missing.enough
+    assert {(one.part, one.key, one.sha256) for one in proven.copies} == {
+        (one.part, one.key, one.sha256) for one in sent.unproven
+    }
+    assert all(one.checksum.startswith("crc32:") for one in proven.copies)
+    assert {key: hashlib.sha256(data).hexdigest() for key, data in branch.objects().items()} == {
+        one.key: one.sha256 for one in proven.copies
+    }
+    (order,) = branch.record(batch, (proven,)).archived
+    assert branch.custody() == 1
+
+    # its sources go when the centre has seen it lately, and stay when it has not
+    def released(*orders: object) -> list[bool]:
+        done = release(
+            branch.ground.site, branch.ground.home, orders, (), now=NOW, report=lambda _: None, may_look=False
+        )
+        return [one.done for one in done]
+
+    (seen_now,) = vouch((order,), NOW, lambda _: None)
+    assert seen_now.vouched_at == NOW
+    branch.at_branch()
+    old = replace(order, vouched_at=NOW - VOUCHED_FOR - timedelta(minutes=1))
+    assert (released(order), released(old)) == ([False], [False])
+    client = branch.server.client()
+    client.delete_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/{seen_now.copies[0].key}")
+    branch.at_centre()
+    assert vouch((order,), NOW, lambda _: None) == (order,)
+    branch.at_branch()
+    assert released(seen_now) == [True]
+    assert not (branch.ground.site.footage / "lobby 0.mp4").exists()
+
+
+def test_a_try_that_died_anywhere_is_gone_on_with_and_sends_nothing_twice(branch: Branch) -> None:
+    batch = branch.plan()
+    receipts = branch.compress(batch)
+    first = branch.send(batch, receipts)
+    # the receipts were lost, or the task is called again as another store is out
+    again = branch.send(batch, receipts)
+    assert again[0].unproven == first[0].unproven
+    assert branch.ground.said == []
+    # its record, too: the centre could not look when it planned the next run
+    later = replace(batch, batch_id=batch.batch_id + 1, items=tuple(replace(one, seen=()) for one in batch.items))
+    assert branch.send(later, branch.compress(later))[0].unproven == first[0].unproven
+    assert branch.ground.said == []
+    # killed after the server had it and before that was written down: it is sent once more, and nothing is overwritten
+    sidecar = next(branch.ground.staging.glob("*.receipt.json"))
+    before = branch.objects()
+    sidecar.unlink()
+    assert kept_unproven(branch.ground.staging, batch.items[0]) == ()
+    third = branch.send(batch, receipts)
+    assert branch.objects() == before
+    branch.at_centre()
+    assert branch.record(batch, branch.prove(batch, third).receipts).unfinished == ()
+    assert branch.custody() == 1
+
+
+def test_what_the_centre_sees_counts_more_than_what_the_branch_remembers(branch: Branch) -> None:
+    batch = branch.plan()
+    sent = branch.send(batch, branch.compress(batch))
+    rendition = sent[0].unproven[0].key
+    branch.server.client().delete_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/{rendition}")
+    branch.at_centre()
+    vouched = branch.prove(batch, sent)
+    fault = vouched.receipts[0].store_faults["cloud"]
+    assert (fault.reason, fault.permanent) == ("not_proven", False)
+    assert rendition in fault.message
+    assert not vouched.missing.enough
+    assert branch.record(batch, vouched.receipts).archived == ()
+    recorded, _ = branch.whole()
+    assert len(recorded.archived) == 1
+    assert rendition in branch.objects()
+
+
+def test_a_branch_that_lost_its_memory_sends_nothing_that_the_centre_sees(branch: Branch) -> None:
+    batch = branch.plan()
+    branch.send(batch, branch.compress(batch))
+    branch.ground.clear_staging()
+    recorded, proven = branch.whole()
+    assert len(recorded.archived) == 1
+    assert [one.bytes_sent for one in proven[0].copies if one.part == "rendition"] == [0]
+
+
+@pytest.mark.parametrize("seen_by_the_centre", [True, False])
+def test_the_rendition_of_an_earlier_try_is_taken_over_by_the_centre(branch: Branch, seen_by_the_centre: bool) -> None:
+    batch = branch.plan()
+    (first,) = branch.send(batch, branch.compress(batch))
+    before = branch.objects()
+    branch.ground.clear_staging()
+    again = branch.plan()
+    if not seen_by_the_centre:
+        again = replace(again, items=tuple(replace(one, seen=()) for one in again.items))
+    (fresh,) = branch.send(again, branch.compress(again, crf=30))
+    assert fresh.unproven[0].sha256 != first.unproven[0].sha256
+    branch.at_centre()
+    (proven,) = branch.prove(again, (fresh,)).receipts
+    assert branch.objects() == before
+    assert proven.rendition is not None
+    assert proven.rendition.sha256 == first.unproven[0].sha256
+    assert len(branch.record(again, (proven,)).archived) == 1
+    assert list(branch.ground.home.staging.rglob(".vouch-*")) == []
+
+
+@pytest.mark.parametrize("kind", ["stranger", "damaged"])
+def test_what_lies_in_the_way_stays_and_the_recording_goes_beside_it(branch: Branch, kind: str) -> None:
+    batch = branch.plan()
+    receipts = branch.compress(batch)
+    made = receipts[0].rendition
+    assert made is not None
+    key = f"{batch.items[0].key_stem}.mp4"
+    data = b"not a video" if kind == "stranger" else bytes(made.size_bytes)
+    branch.lay(key, data, **({} if kind == "stranger" else {"sha256": made.sha256}))
+    sent = branch.send(batch, receipts)
+    branch.at_centre()
+    vouched = branch.prove(batch, sent)
+    fault = vouched.receipts[0].store_faults["cloud"]
+    assert (fault.reason, fault.permanent) == ("store_conflict", False)
+    assert "beside" in fault.remedy
+    assert [one.key for one in vouched.receipts[0].in_the_way] == [key]
+    for _ in range(2):  # a task that is cleared says the same
+        assert branch.record(batch, vouched.receipts).archived == ()
+    assert branch.custody() == 0
+
+    recorded, proven = branch.whole()
+    assert len(recorded.archived) == 1
+    beside = key.replace(".mp4", ".r1.mp4")
+    assert [one.key for one in proven[0].copies if one.part == "rendition"] == [beside]
+    assert branch.objects()[key] == data
+    assert hashlib.sha256(branch.objects()[beside]).hexdigest() == made.sha256
+    assert ask(branch.conn, "SELECT key, kind FROM stray_object") == [(key, "damaged")]
+    events = [one for (one,) in ask(branch.conn, "SELECT event FROM lineage ORDER BY lineage_id")]
+    assert [events.count(one) for one in ("copy_damaged", "repaired", "archived")] == [1, 1, 1]
+
+
+def test_another_preview_under_its_key_is_kept(branch: Branch) -> None:
+    batch = branch.plan()
+    branch.lay(f"{batch.items[0].key_stem}.poster.jpg", b"of an earlier try")
+    recorded, proven = branch.whole()
+    assert len(recorded.archived) == 1
+    poster = next(one for one in proven[0].copies if one.part == "poster")
+    assert poster.sha256 == hashlib.sha256(b"of an earlier try").hexdigest()
+
+
+def test_a_centre_that_can_not_look_now_waits_and_the_branch_sends_nothing_again(branch: Branch) -> None:
+    batch = branch.plan()
+    receipts = branch.compress(batch)
+    sent = branch.send(batch, receipts)
+    branch.at_centre("http://127.0.0.1:9")
+    vouched = branch.prove(batch, sent)
+    assert (vouched.missing.enough, vouched.missing.line, vouched.missing.act) == (False, True, False)
+    assert vouched.receipts[0].store_faults["cloud"].reason == "store_unreachable"
+    assert branch.record(batch, vouched.receipts).archived == ()
+    (blind,) = look_ahead(branch.conn, (batch,), branch.ground.said.append)
+    assert blind.items[0].seen == ()
+    later = replace(blind, batch_id=batch.batch_id + 1)
+    assert branch.send(later, receipts)[0].unproven == sent[0].unproven
+    assert branch.ground.said == []
+
+
+def test_a_branch_that_writes_to_another_place_is_found_out(branch: Branch) -> None:
+    batch = branch.plan()
+    elsewhere = replace(batch.stores[0], url=f"{batch.stores[0].url}-moved")
+    wrong = replace(batch, stores=(elsewhere,))
+    sent = branch.send(wrong, branch.compress(batch))
+    assert sent[0].store_faults == {}
+    branch.at_centre()
+    vouched = branch.prove(batch, sent)
+    assert vouched.receipts[0].copies == ()
+    assert "endpoint" in vouched.receipts[0].store_faults["cloud"].remedy
+
+
+def test_a_store_that_the_centre_never_met_is_waited_for(branch: Branch) -> None:
+    batch = branch.plan()
+    unknown = replace(batch, stores=(replace(batch.stores[0], identity=None),))
+    (sent,) = branch.send(unknown, branch.compress(batch))
+    assert sent.store_faults["cloud"].reason == "store_unreachable"
+    missing = missing_of(unknown, (sent,))
+    assert (missing.enough, missing.line) == (False, True)
+    assert branch.objects() == {}
+
+
+def test_a_key_with_less_than_it_needs_names_what_lacks(branch: Branch) -> None:
+    batch = branch.plan()
+    item = replace(batch.items[0], site="jkt")  # another branch's prefix
+    other = replace(batch, items=(item,))
+    (sent,) = branch.send(other, branch.compress(batch))
+    fault = sent.store_faults["cloud"]
+    assert (fault.reason, fault.permanent) == ("store_denied", True)
+    assert "s3:PutObject" in fault.remedy
+
+
+def test_the_key_opens_nothing_else(branch: Branch) -> None:
+    branch.whole()
+    branch.lay("jkt/other", b"of another branch")
+    thief = weed.client_of(branch.server, weed.BRANCH)
+    key = next(iter(branch.objects()))
+    own, other = f"{branch.prefix}/{key}", f"{branch.prefix}/jkt/other"
+    for doing in (
+        lambda: thief.get_object(Bucket=weed.BUCKET, Key=own),
+        lambda: thief.head_object(Bucket=weed.BUCKET, Key=own),
+        lambda: thief.get_object(Bucket=weed.BUCKET, Key=other),
+        lambda: thief.get_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/.vms-store.json"),
+        lambda: thief.list_objects_v2(Bucket=weed.BUCKET, Prefix=f"{branch.prefix}/ho/"),
+        lambda: thief.list_multipart_uploads(Bucket=weed.BUCKET, Prefix=f"{branch.prefix}/ho/"),
+        lambda: thief.delete_object(Bucket=weed.BUCKET, Key=own),
+        lambda: thief.put_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/jkt/mine", Body=b"x"),
+        lambda: thief.put_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/hoo/mine", Body=b"x"),
+        lambda: thief.copy_object(Bucket=weed.BUCKET, Key=f"{own}2", CopySource=f"{weed.BUCKET}/{other}"),
+    ):
+        with pytest.raises(ClientError) as refusal:
+            doing()
+        assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_a_large_upload_goes_on_with_its_parts(branch: Branch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right to list the parts of an upload is there, and is used."""
+    from vms.stores import s3_put
+    from vms.stores.s3 import S3Store
+
+    batch = branch.plan()
+    monkeypatch.setattr(s3_put, "WHOLE_BYTES", 6 << 20)
+    monkeypatch.setattr(s3_put, "PART_BYTES", 5 << 20)
+    branch.at_branch()
+    store = upload.met_unseen(batch.stores[0], None)
+    assert isinstance(store, S3Store)
+    data = secrets.token_bytes(17 << 20)
+    file = tmp_path / "staged"
+    file.write_bytes(data)
+    wanted = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+
+    def stop(sent: int) -> None:
+        if sent > 11 << 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.put_unseen(file, "ho/lobby/large.mp4", **wanted, progress=stop)
+    went_on: list[int] = []
+    done = store.put_unseen(file, "ho/lobby/large.mp4", **wanted, progress=went_on.append)
+    assert done.bytes_sent < 8 << 20
+    assert branch.objects()["ho/lobby/large.mp4"] == data
+    # there already: what was sent is refused at its end, and its parts do not stay behind
+    shutil.copy2(file, tmp_path / "again")
+    store.put_unseen(tmp_path / "again", "ho/lobby/large.mp4", **wanted)
+    left = branch.server.client().list_multipart_uploads(Bucket=weed.BUCKET, Prefix=branch.prefix)
+    assert left.get("Uploads", []) == []

@@ -1,0 +1,199 @@
+"""A branch by itself: what its worker is told, what it knows without the line, and how systemd runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vms.branches import agent, unit, view
+from vms.config import load_config
+from vms.home import PROJECT_ROOT, Home, from_environment
+from vms.ledger import Ledger
+from vms.model import CopyReceipt, Fault, Receipt, ReleaseOrder, Rendition, SourceSeen, load
+from vms.stack.airflow_env import airflow_environment
+
+NOW = datetime(2026, 11, 30, 5, 0, tzinfo=UTC)
+JOINED = {
+    "url": "https://cctv.example.co.id:8444",
+    "site": "mks",
+    "worker": "branch-mks",
+    "queue": "site-mks",
+    "edge_secret": "the-word-of-branches",
+    "version": "0.1.0",
+    "joined_at": "2026-11-01T00:00:00+00:00",
+}
+
+RENDITION = {
+    "kind": "encoded", "file": "one.mp4", "suffix": ".mp4", "size_bytes": 1000, "sha256": "a" * 64, "codec": "av1",
+    "audio_codec": None, "width": 640, "height": 360, "fps": 10.0, "duration_s": 60.0, "frames": 600, "profile": "av1",
+    "why_kept": "", "damaged": "", "argv": [], "ffmpeg": "9", "wall_s": 1.0, "cpu_s": 1.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A machine that has joined as the branch mks."""
+    root = tmp_path / "home"
+    (root / "branch").mkdir(parents=True)
+    (root / "branch" / "branch.json").write_text(json.dumps(JOINED))
+    (root / "branch" / "sites.yaml").write_text(
+        f"stores: {{nas: {{url: 'file://{tmp_path}/nas'}}}}\n"
+        f"sites:\n- {{id: mks, footage: {tmp_path}/footage, time_zone: WITA, stores: [nas], runs_on: edge}}\n"
+    )
+    for name in [one for one in os.environ if one.startswith(("VMS_", "AIRFLOW"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("VMS_HOME", str(root))
+    made = from_environment()
+    made.prepare()
+    return made
+
+
+def test_what_this_machine_reads_is_what_the_centre_said_of_its_site(home: Home) -> None:
+    assert [site.id for site in load_config(home.sites_file).sites] == ["mks"]
+
+
+def test_the_worker_is_told_nothing_that_joining_has_not_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "VMS_SECRET_CATALOGUE_OWNER",
+        "VMS_PARTS_BROKER",
+        "VMS_CATALOGUE_URL",
+        "VMS_POSTGRES_URL",
+        "AIRFLOW__CORE__FERNET_KEY",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+    ):
+        monkeypatch.setenv(name, "of-the-centre")
+    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", '{"conn_type": "aws"}')
+    told = agent.worker_environment(home, agent.membership.load(home))
+    assert "of-the-centre" not in told.values()
+    assert told["AIRFLOW__EDGE__API_URL"] == "https://cctv.example.co.id:8444/edge_worker/v1/"
+    assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "https://cctv.example.co.id:8444/execution/"
+    assert told["AIRFLOW__API__CLIENT_SSL_KEY"] == str(home.root / "branch" / "key.pem")
+    assert told["AIRFLOW__API_AUTH__JWT_SECRET"] == "the-word-of-branches"
+    assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("sqlite:///")
+    assert told["VMS_BRANCH"] == "mks"
+    assert told["AIRFLOW_CONN_BUCKET"], "the branch's own keys are its own"
+    assert not [name for name in told if "FERNET" in name or "BROKER" in name or "SECRET_KEY" in name]
+
+
+def test_a_task_reports_for_an_hour_without_an_answer(home: Home) -> None:
+    """At least: three reports, each tried until it is given up."""
+    told = agent.worker_environment(home, agent.membership.load(home))
+    longest, tries = (float(told[f"AIRFLOW__WORKERS__EXECUTION_API_{name}"]) for name in ("RETRY_WAIT_MAX", "RETRIES"))
+    waited_s = longest / 2 * (tries - 6)  # from the sixth try on a random share of the longest
+    assert waited_s * int(told["AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS"]) > 3600
+
+
+def test_what_is_done_at_a_branch_needs_no_database() -> None:
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, vms.steps.sense, vms.steps.compress, vms.steps.upload, vms.steps.release, vms.branches.view\n"
+            "print([one for one in sys.modules if one.startswith(('psycopg', 'sqlalchemy', 'vms.catalogue'))])",
+        ],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT_ROOT / "include")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "[]"
+
+
+def receipt(number: int, **more: Any) -> Receipt:
+    copy = CopyReceipt(1, "rendition", f"mks/{number}.mp4", 1000, "a" * 64, "", NOW, 1000)
+    whole = {
+        "recording_id": number,
+        "start_utc": NOW + timedelta(hours=number),
+        "source": SourceSeen(f"cam/{number}.mp4", 10, 1),
+        "host": "here",
+        "started_at": NOW,
+        "finished_at": NOW,
+        "rendition": load(Rendition, RENDITION),
+        "copies": (copy,),
+    }
+    return Receipt(**whole | more)
+
+
+def test_without_the_line_it_tells_what_waits_what_was_sent_and_what_was_proven(home: Home, tmp_path: Path) -> None:
+    site = load_config(home.sites_file).site("mks")
+    cameras = tmp_path / "footage" / "cam"
+    cameras.mkdir(parents=True)
+    for number in range(3):
+        (cameras / f"{number}.mp4").write_bytes(b"footage!")
+    assert view.look(home, site).waiting.count == 3
+    assert view.look(home, site).last_sent is None
+
+    lame = Fault("store_unreachable", "away", "", False)
+    view.note_sent(home, [receipt(1), receipt(2), receipt(3, store_faults={"nas": lame}), receipt(4, copies=())], NOW)
+    seen = view.look(home, site)
+    assert (seen.unproven.count, seen.proven.count, seen.last_sent) == (2, 0, NOW)
+    assert seen.unproven.size_bytes == 2 * RENDITION["size_bytes"]
+
+    there = cameras / "0.mp4"
+    source = SourceSeen("cam/0.mp4", there.stat().st_size, there.stat().st_mtime_ns)
+    order = ReleaseOrder(1, NOW, "", "", None, (source,), (), ())
+    view.note_proven(home, [order], NOW + timedelta(minutes=5))
+    ledger = Ledger(home.site_staging("mks"))
+    ledger.look(list(view.footage.list_footage(site.footage, "mks").found), NOW.timestamp())
+    ledger.settle([source], "archived")
+    seen = view.look(home, site)
+    assert (seen.waiting.count, seen.unproven.count, seen.proven.count) == (2, 1, 1)
+    assert seen.proven.newest == NOW + timedelta(hours=1)
+
+    shutil.rmtree(tmp_path / "footage")
+    gone = view.look(home, site)
+    assert "does not exist" in gone.unreadable
+    assert gone.proven.count == 1, "the rest is told all the same"
+
+
+def test_a_book_that_cant_be_written_stands_in_nobodys_way(home: Home) -> None:
+    (home.root / "sent.sqlite3").write_bytes(b"this is no database, and far too long to be taken for an empty one" * 9)
+    view.note_sent(home, [receipt(1)], NOW)
+    view.note_proven(home, [], NOW)
+    assert view.look(home, load_config(home.sites_file).site("mks")).unproven.count == 0
+
+
+def test_a_line_that_is_down_is_no_refusal(home: Home) -> None:
+    word = agent.have_a_word(home, NOW)
+    assert word.problem
+    assert not word.refused
+    assert agent.last_word(home) == agent.Word()
+    assert not agent.is_running(home)
+
+
+def test_systemd_starts_it_again_and_lets_tasks_report(home: Home, tmp_path: Path) -> None:
+    for user in ("", "cctv"):
+        text = unit.text(home, user)
+        assert f"Environment=VMS_HOME={home.root}\n" in text
+        assert "VMS_SITES" not in text
+        assert ("User=cctv" in text) == bool(user)
+        assert "Restart=always" in text
+        if verify := shutil.which("systemd-analyze"):
+            (tmp_path / unit.NAME).write_text(text.replace("User=cctv\n", ""))
+            said = subprocess.run(
+                [verify, "verify", *(() if user else ("--user",)), str(tmp_path / unit.NAME)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert unit.NAME not in said.stderr, said.stderr
+
+
+def test_the_centres_own_settings_are_not_a_branchs(home: Home) -> None:
+    """Both are made from one list; what differs is said."""
+    from vms.stack import postgres
+
+    postgres.write_address(home, "127.0.0.1", 5432)
+    alone = airflow_environment(home)
+    branch = agent.worker_environment(home, agent.membership.load(home))
+    assert alone["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] == "120"
+    assert branch["AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"] == "3600"
+    assert "VMS_CATALOGUE_URL" not in branch
