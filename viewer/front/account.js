@@ -11,6 +11,15 @@ function inTheirWords(said) {
   }
   if (known !== said) put(document.body);
 }
+// On a phone the line of pages is longer than the screen: the page that is open must be in sight.
+function inSight() {
+  requestAnimationFrame(() => {
+    const line = document.querySelector(".st-key-nav"), here = line?.querySelector("a[aria-current=page]");
+    if (!here || line.scrollWidth <= line.clientWidth) return;
+    const box = here.getBoundingClientRect(), frame = line.getBoundingClientRect();
+    if (box.left < frame.left || box.right > frame.right - frame.width * 0.12) line.scrollLeft += box.left - frame.left - 48;
+  });
+}
 function put(node) {
   const said = window.vmsSaid;
   const place = node.nodeType === Node.TEXT_NODE ? node.parentElement : node;
@@ -36,6 +45,7 @@ export default function ({ data, parentElement }) {
       }
     } catch { /* the viewer is away; nothing has ended, and the button is still there */ }
   };
+  inSight();
   once(root, data, () => {
     inTheirWords(data.said);
     root.replaceChildren(h("div", { class: "account" },
