@@ -126,6 +126,7 @@ WRITES = {
     "bookmarks": {"add_bookmark", "change_bookmark", "remove_bookmark"},
     "branches": {"invite", "join", "renew", "revoke", "note_seen", "log_refused"},
     "shares": {"add_share", "revoke_share", "count_share"},
+    "restores": ("note_cold", "note_readable", "ask", "note_ready", "note_told"),
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
 (a backup counts every row). By module."""
