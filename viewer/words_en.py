@@ -445,6 +445,8 @@ TEXT: dict[str, str] = {
     "watch.say.sound": "Sound",
     "watch.say.full": "Full screen",
     "watch.say.moment": "Date and time to show",
+    "watch.say.moment_hint": "Write a date and a time, for instance 30 Nov 2026 19:26:40, 30/11 19:26, or only 19:26.",
+    "watch.say.calendar": "Choose in a calendar",
     "watch.say.tools": "Player",
     "watch.say.nearer": "Zoom in",
     "watch.say.farther": "Zoom out",

@@ -445,6 +445,8 @@ TEXT: dict[str, str] = {
     "watch.say.sound": "Suara",
     "watch.say.full": "Layar penuh",
     "watch.say.moment": "Tanggal dan jam yang ditampilkan",
+    "watch.say.moment_hint": "Tulis tanggal dan jam, misalnya 30 Nov 2026 19:26:40, 30/11 19.26, atau 19:26 saja.",
+    "watch.say.calendar": "Pilih di kalender",
     "watch.say.tools": "Pemutar",
     "watch.say.nearer": "Perbesar",
     "watch.say.farther": "Perkecil",

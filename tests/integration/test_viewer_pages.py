@@ -103,6 +103,12 @@ def _coverage(lang: str, *cameras: str) -> dict[str, Any]:
     return heat.page(Words(lang), maps, {"ho": "Kantor Pusat"}, day, day)
 
 
+def test_a_map_of_more_days_has_fewer_cameras() -> None:
+    last = date(2026, 12, 31)
+    days = (1, 31, 92, 366)
+    assert [coverage.most_cameras(last - timedelta(days=many - 1), last) for many in days] == [200, 200, 67, 16]
+
+
 @pytest.mark.usefixtures("world")
 def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
     shown = _coverage("id", "lobby", "gate")

@@ -11,16 +11,15 @@ from vms.errors import VmsError
 from vms.model import NO_OPTIONS, ReleaseOrder, StoreTarget
 from vms.steps.meeting import meet
 from vms.stores import Store
+from vms.stores.narrow import is_bucket
 
 VOUCHED_FOR = timedelta(days=1)
 """How long a branch may act on the centre's having seen a copy; its next run sees anew."""
 
-_BUCKETS = ("s3://", "gs://")
-
 
 def looks_for(target: StoreTarget) -> bool:
     """Whether the centre looks into this store in a branch's place; a folder at the branch it could not reach."""
-    return target.url.startswith(_BUCKETS)
+    return is_bucket(target.url)
 
 
 def vouch(orders: Sequence[ReleaseOrder], now: datetime, report: Callable[[str], None]) -> tuple[ReleaseOrder, ...]:
