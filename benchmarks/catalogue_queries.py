@@ -44,6 +44,7 @@ from vms.catalogue import (
     retries,
     sessions,
     shares,
+    telling_lineage,
     timeline,
     users,
     whole,
@@ -70,6 +71,7 @@ WRITES = {
     "custody": {"record_receipts", "record_releases"},
     "retries": {"ask_retry"},
     "copying": {"record_copies", "store_to_use"},
+    "telling_lineage": {"told_so_far", "note_told"},
     "holds": {"while_purging", "add_hold", "release_hold", "record_in_store"},
     "integrity": {"begin_round", "save_round", "save_proof", "record_repair", "note_stray", "forget_stray"},
     "adopting": {"keep_sheet", "make_places", "add_copy", "add_recording"},
@@ -425,10 +427,12 @@ def _week(world: World) -> audit.LogFilter:
 
 
 def _bookmarks(**wanted: Any) -> Callable[[World, Connection], object]:
-    """As the page asks: who sees everything names no cameras unless they choose some."""
+    """As the page asks: who sees everything, or much, names no cameras unless they choose some."""
 
     def ask(world: World, conn: Connection) -> object:
         made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
+        if world.granted:
+            made.setdefault("cameras", _named_cameras(world))
         return bookmarks.list_bookmarks(conn, bookmarks.BookmarkFilter(**made), limit=PAGE)
 
     return ask
@@ -725,6 +729,13 @@ QUESTIONS = (
     ),
     Question("integrity", "recordings kept", lambda _, conn: integrity.recordings_kept(conn)),
     Question("integrity", "how far the deep check is", lambda _, conn: integrity.proofs(conn)),
+    Question(
+        "openlineage",
+        "the next batches to tell",
+        lambda world, conn: telling_lineage.next_batches(
+            conn, telling_lineage.Cursor(world.day()[0], 0), world.now, 200
+        ),
+    ),
     Question("backfill", "what there is on a day", _backfill),
     Question("backfill", "the last ones", lambda _, conn: backfills.list_backfills(conn, 20)),
     Question("page log", "a week", lambda world, conn: audit.list_log(conn, _week(world), limit=100)),

@@ -25,6 +25,7 @@ from vms.config_model import (
     CameraConfig,
     Config,
     ExportPolicy,
+    HistoryPolicy,
     NamePattern,
     Profile,
     RetentionPolicy,
@@ -32,6 +33,7 @@ from vms.config_model import (
     SiteError,
     StoreConfig,
 )
+from vms.config_openlineage import OpenLineagePolicy, OpenLineageSection
 from vms.config_retention import too_long_retentions
 from vms.config_sign_in import SignInPolicy, SignInSection, sign_in_policy
 from vms.config_stores import OptionMistake, browsers, lock_outlasts, store_options
@@ -51,8 +53,10 @@ TOP_KEYS = (
     "retention_policy",
     "backup",
     "exports",
+    "history",
     "alerts",
     "sign_in",
+    "openlineage",
     "sites",
 )
 
@@ -75,6 +79,7 @@ _DEFAULT_PRESET = {"av1": "9", "h264": "medium"}
 
 T = TypeVar("T")
 S = TypeVar("S", bound=schema.Section)
+Policy = TypeVar("Policy")
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,12 @@ class _Check:
         self._top_keys()
         self.defaults, self.default_mistakes = self._defaults()
         self.policy = self._policy()
-        self.backup = self._backup()
-        self.exports = self._exports()
+        self.backup = self._section("backup", schema.BackupSection, BackupPolicy)
+        self.exports = self._section("exports", schema.ExportsSection, ExportPolicy)
+        self.history = self._section("history", schema.HistorySection, HistoryPolicy)
         self.alerts = self._alerts()
         self.sign_in = self._sign_in()
+        self.openlineage = self._openlineage()
         self.stores = self._named("stores", schema.StoreSection, _store)
         if "stores" not in document.sections or document.sections["stores"].data is None:
             self.stores.right["nas"] = StoreConfig("nas", store_url("file://${VMS_HOME}/nas", home))
@@ -159,8 +166,10 @@ class _Check:
             retention_policy=self.policy,
             backup=self.backup,
             exports=self.exports,
+            history=self.history,
             alerts=self.alerts,
             sign_in=self.sign_in,
+            openlineage=self.openlineage,
         )
 
     def _company(self) -> str:
@@ -214,23 +223,14 @@ class _Check:
         given = section.model_dump(exclude_none=True) if section is not None else {}
         return RetentionPolicy(**given)
 
-    def _backup(self) -> BackupPolicy:
-        """What is not said has its default. A mistake is told beside the sites, and backups go on by the defaults."""
-        located = self.document.sections.get("backup")
+    def _section(self, key: str, form: type[schema.Section], policy: type[Policy]) -> Policy:
+        """What is not said has its default. A mistake is told beside the sites, and work goes on by the defaults."""
+        located = self.document.sections.get(key)
         if located is None or located.data is None:
-            return BackupPolicy()
-        section, mistakes = self._validate(schema.BackupSection, located, "backup")
+            return policy()
+        section, mistakes = self._validate(form, located, key)
         self.beside.extend(mistakes)
-        return BackupPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
-
-    def _exports(self) -> ExportPolicy:
-        """What is not said has its default. A mistake is told beside the sites, and exports go on by the defaults."""
-        located = self.document.sections.get("exports")
-        if located is None or located.data is None:
-            return ExportPolicy()
-        section, mistakes = self._validate(schema.ExportsSection, located, "exports")
-        self.beside.extend(mistakes)
-        return ExportPolicy(**(section.model_dump(exclude_none=True) if section is not None else {}))
+        return policy(**(section.model_dump(exclude_none=True) if section is not None else {}))
 
     def _alerts(self) -> AlertPolicy:
         """A mistake is told beside the sites, and whoever sends alerts refuses to work with it."""
@@ -251,6 +251,15 @@ class _Check:
         section, mistakes = self._validate(SignInSection, located, "sign_in")
         self.beside.extend(mistakes)
         return sign_in_policy(section) if section is not None and not mistakes else None
+
+    def _openlineage(self) -> OpenLineagePolicy | None:
+        """A mistake is told beside the sites, and nobody is told until it is mended."""
+        located = self.document.sections.get("openlineage")
+        if located is None or located.data is None:
+            return None
+        section, mistakes = self._validate(OpenLineageSection, located, "openlineage")
+        self.beside.extend(mistakes)
+        return OpenLineagePolicy(**section.model_dump()) if section is not None and not mistakes else None
 
     def _named(self, section: str, kind: type[S], make: Any) -> _Named[Any]:
         named: _Named[Any] = _Named({}, {})
@@ -335,6 +344,8 @@ class _Check:
             fallback_after=section.fallback_after or self.defaults.fallback_after or FALLBACK_AFTER,
             uplink=section.uplink or self.defaults.uplink or UNLIMITED,
             runs_on=section.runs_on or self.defaults.runs_on or "centre",
+            region=section.region,
+            tier=section.tier,
         ), mistakes
 
     def _used_names(

@@ -10,6 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from vms.config_alerts import NO_ALERTS, AlertPolicy
+from vms.config_openlineage import OpenLineagePolicy
 from vms.config_sign_in import SignInPolicy
 from vms.errors import ConfigError
 from vms.model import NO_OPTIONS, StoreOptions
@@ -105,6 +106,13 @@ class BackupPolicy:
 
 
 @dataclass(frozen=True)
+class HistoryPolicy:
+    """How long Airflow keeps its finished runs and their logs. What became of footage is in the catalogue anyway."""
+
+    keep: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True)
 class Site:
     """One location as sites.yaml describes it, defaults filled in. keep_source None: sources are never removed.
 
@@ -115,6 +123,7 @@ class Site:
     uplink: how much of the line its uploads to buckets may take, by its own clock.
     runs_on: which machine reaches its footage: one of the centre's, a worker of its own on the centre's network, or one
     at the branch that has nothing but HTTPS.
+    region, tier: by which people sort many sites; "" for none.
     """
 
     id: str
@@ -137,6 +146,8 @@ class Site:
     fallback_after: timedelta = FALLBACK_AFTER
     uplink: Uplink = UNLIMITED
     runs_on: RunsOn = "centre"
+    region: str = ""
+    tier: str = ""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -172,7 +183,7 @@ class SiteError:
 class Config:
     """All that sites.yaml says. errors: sites that are left out, each with its message.
 
-    sign_in: None where people sign in with a password only.
+    sign_in: None where people sign in with a password only. openlineage: None where nobody is told.
     """
 
     company: str
@@ -184,8 +195,10 @@ class Config:
     retention_policy: RetentionPolicy = RetentionPolicy()
     backup: BackupPolicy = BackupPolicy()
     exports: ExportPolicy = ExportPolicy()
+    history: HistoryPolicy = HistoryPolicy()
     alerts: AlertPolicy = NO_ALERTS
     sign_in: SignInPolicy | None = None
+    openlineage: OpenLineagePolicy | None = None
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

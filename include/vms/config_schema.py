@@ -10,7 +10,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from vms import config_stores, config_values, uplink
 from vms.schedule import parse_schedule
@@ -121,6 +130,7 @@ def _uplink(value: Any) -> Any:
 
 
 Identifier = Annotated[str, BeforeValidator(_identifier)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, max_length=60, pattern=r"^[^\x00-\x1f,]*$")]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
@@ -304,3 +314,17 @@ class SiteSection(DefaultsSection):
     pattern: str = "auto"
     enabled: bool = True
     staging: Folder | None = None
+    region: Label = ""
+    tier: Label = ""
+
+
+class HistorySection(Section):
+    keep: Duration | None = None
+
+    @field_validator("keep")
+    @classmethod
+    def _kept(cls, value: timedelta | None) -> timedelta | None:
+        """Not shorter than a plan of retention may wait for its answer, with room to look at what failed."""
+        if value is not None and not timedelta(days=7) <= value <= timedelta(days=3650):
+            raise ValueError("allowed is 7d to 3650d.")
+        return value

@@ -151,6 +151,9 @@ class Known:
         if time.monotonic() - self._looked_at > FRESH_S:
             await asyncio.to_thread(self._look)
         site = self._certificates.get(serial)
+        if site is None:  # it may have been issued a moment ago
+            await asyncio.to_thread(self._look)
+            site = self._certificates.get(serial)
         if site is None:
             raise Refused("This certificate does not count any more: the branch was shut out, or has joined anew.")
         if said.get("name") != site:

@@ -62,6 +62,16 @@ def test_runs_one_at_a_time_without_catching_up_and_starts_enabled(dag: DAG) -> 
     assert dag.dagrun_timeout is not None
 
 
+def test_many_sites_are_sorted_by_region_and_tier(configure: Configure) -> None:
+    path = configure("ho", "makassar")
+    path.write_text(path.read_text().replace("id: makassar", "id: makassar\n    region: Sulawesi\n    tier: ' A '"))
+    dags = bag().dags
+    assert dags["footage_makassar"].tags == {"footage", "makassar", "Asia/Jakarta", "region:Sulawesi", "tier:A"}
+    assert dags["footage_ho"].tags == {"footage", "ho", "Asia/Jakarta"}
+    path.write_text(path.read_text().replace("Sulawesi", "'a, b'"))
+    assert "config-error" in bag().dags["footage_makassar"].tags
+
+
 def test_tags_owner_and_documents(dag: DAG) -> None:
     assert dag.tags == {"footage", "ho", "Asia/Jakarta"}
     assert dag.owner == "vms"

@@ -273,7 +273,7 @@ def test_the_ports_let_through_what_is_theirs(centre: Centre, tmp_path: Path) ->
             answer = client.get(centre.url + path, headers=fakes | {"Authorization": edge_token("health")})
             assert answer.status_code == 403
             assert "certificate" in answer.json()["detail"]
-        for path in ("/", "/api/v2/version", "/auth/token", "/edge_worker/ui/worker", "/edge_worker/v1", "/branchx"):
+        for path in ("/", "/api/v2/version", "/auth/token", "/edge_worker/ui/worker", "/branchx"):
             assert client.get(centre.url + path, headers=fakes).status_code == 404
         for path in ("/branch/health/", "/branch/./health", "/branch/x/../config", "/execution/%2e%2e/api/v2/version"):
             raw = _raw(centre, trusted, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,12 @@ def _coverage(lang: str, *cameras: str) -> dict[str, Any]:
     day = date(2026, 1, 31)
     maps = coverage._maps("*", pairs, day, day)
     return heat.page(Words(lang), maps, {"ho": "Kantor Pusat"}, day, day)
+
+
+def test_a_map_of_more_days_has_fewer_cameras() -> None:
+    last = date(2026, 12, 31)
+    days = (1, 31, 92, 366)
+    assert [coverage.most_cameras(last - timedelta(days=many - 1), last) for many in days] == [200, 200, 67, 16]
 
 
 @pytest.mark.usefixtures("world")

@@ -163,6 +163,33 @@ def test_what_signs_for_the_centre_is_where_it_signs_alone(compose: dict[str, An
     assert told == signing.SIGNERS
 
 
+def test_each_part_gets_the_secrets_that_it_uses_and_no_other(compose: dict[str, Any]) -> None:
+    """A part that asks for one that it was not given would make up another, and wait for ever."""
+    airflow = {"AIRFLOW_DB", "AIRFLOW_FERNET", "AIRFLOW_API", "AIRFLOW_JWT", "CATALOGUE_OWNER"}
+    wanted = {
+        **dict.fromkeys(("dag-processor", "triggerer"), airflow),
+        "scheduler": airflow | {"AIRFLOW_KEY"},
+        "api-server": airflow | {"AIRFLOW_KEY", "BRANCH_AUTHORITY"},
+        "worker": airflow | {"CATALOGUE_VIEWER", "AIRFLOW_ADMIN"},
+        "viewer": {"CATALOGUE_VIEWER", "AIRFLOW_VIEWER"},
+        "exports": {"CATALOGUE_OWNER", "CATALOGUE_VIEWER"},
+        "demo-recorder": {"CATALOGUE_VIEWER"},
+    }
+    for name, secrets in wanted.items():
+        told = compose["services"][name]["environment"]
+        assert {one.removeprefix("VMS_SECRET_") for one in told if "SECRET" in one} == secrets, name
+        assert ("VMS_PARTS_BROKER" in told) == bool(secrets & {"AIRFLOW_DB"}), name
+        assert "VMS_POSTGRES_URL" not in told, name
+
+
+@pytest.mark.parametrize(("pages", "secure"), [("https://cctv.example.co.id:8443", "True"), ("", "False")])
+def test_airflows_session_stays_on_https_where_people_come_by_it(tmp_path: Path, pages: str, secure: str) -> None:
+    made = from_environment({"VMS_HOME": str(tmp_path), **GIVEN, "VMS_PARTS_PAGES": pages})
+    postgres.write_address(made, "postgres", 5432)
+    told = airflow_environment(made)
+    assert (told["AIRFLOW__FAB__COOKIE_SECURE"], told["AIRFLOW__FAB__COOKIE_SAMESITE"]) == (secure, "Lax")
+
+
 def test_the_viewer_gets_no_secret_that_writes(compose: dict[str, Any], home: Home) -> None:
     told = compose["services"]["viewer"]["environment"]
     assert {name for name in told if "SECRET" in name} == {

@@ -19,10 +19,9 @@ from vms.catalogue.rows import SiteRow
 PERIODS = {"week": 7, "month": 31, "quarter": 92}
 USUAL = "month"
 MOST_DAYS = 366
-MOST_CELLS = 200 * 31
+LEAST_CAMERAS, MOST_CAMERAS = 16, 200
+MOST_CELLS = MOST_CAMERAS * 31
 """Of the map: more of them nobody can tell apart, and they would take long. Of many days so much fewer cameras."""
-
-LEAST_CAMERAS = 16
 
 
 def draw(words: Words, goto: frame.Goto) -> None:
@@ -97,10 +96,15 @@ def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, 
         )
 
 
+def most_cameras(first: date, last: date) -> int:
+    """How many cameras the map has room for, from first to last."""
+    return min(MOST_CAMERAS, max(LEAST_CAMERAS, MOST_CELLS // ((last - first).days + 1)))
+
+
 def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date) -> None:
     wanted = [site for site in sites if not find.sites or site.id in find.sites]
     pairs = [(site.id, camera.id) for site in wanted for camera in site.cameras]
-    most = max(LEAST_CAMERAS, MOST_CELLS // ((last - first).days + 1))
+    most = most_cameras(first, last)
     maps = _maps(frame.visitor().scope, tuple(pairs[:most]), first, last)
     if not maps:
         frame.state_box(words("coverage.empty"), words("coverage.empty.text"))

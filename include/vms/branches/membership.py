@@ -268,7 +268,8 @@ def _ask(client: httpx.Client, method: str, path: str, **content: Any) -> tuple[
         raise _not_the_port(str(client.base_url), answer)
     if answer.is_success:
         return told, answer.headers.get("etag", "")
-    kind = BranchUnreachable if answer.status_code >= 500 else BranchRefused
+    # Only the centre's own no is one: a mistake in its sites.yaml, or too many asking at once, is over some time.
+    kind = BranchRefused if answer.status_code in (401, 403) else BranchUnreachable
     raise kind(str(told.get("error") or told.get("detail") or answer.status_code), str(told.get("remedy", "")))
 
 
@@ -284,7 +285,7 @@ def _send(client: httpx.Client, method: str, path: str, **content: Any) -> httpx
                 "If that is wrong, set the clock (NTP). If it is right, restart the centre, which renews its own.",
             ) from error
         if "CERTIFICATE_VERIFY_FAILED" in said:
-            raise BranchRefused(
+            raise BranchUnreachable(  # also what a hotel's sign-in page in the middle looks like
                 f"{url} has no certificate of this branch's centre for this name ({said}).",
                 "Use the address that the centre printed; there, VMS_BRANCH_URL says it, and a restart takes it over.",
             ) from error

@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from vms.catalogue import whole
@@ -42,7 +43,7 @@ def upgrade(owner_url: str) -> None:
             _migrate(owner_url)
             _grant(conn)
             ensure_partitions(conn, months_ahead(datetime.now(UTC)))
-        except psycopg2.Error as error:
+        except (psycopg2.Error, SQLAlchemyError) as error:
             raise CatalogueError(
                 f"The catalogue's schema can't be brought up to date ({str(error).strip()}).",
                 "Nothing of the failed step was kept. Check that vms_owner owns the database, then start again.",
@@ -123,7 +124,7 @@ _WRITES = {
 """What the viewer's role may write, by table; who may hold, release, order, mark what is in v0013, v0015 and v0017."""
 
 
-_CLOSED = ("replaced_object", "branch", "branch_certificate")
+_CLOSED = ("replaced_object", "branch", "branch_certificate", "lineage_told")
 """Tables that the viewer's role has no business with."""
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "down": "vms.cli.down",
     "status": "vms.cli.status",
     "doctor": "vms.cli.doctor",
+    "upgrade": "vms.cli.upgrade",
     "sites": "vms.cli.sites",
     "stores": "vms.cli.stores",
     "copy": "vms.cli.copy",

@@ -179,6 +179,9 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "600",
         "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100000",
         "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
+        # Where people come by HTTPS the session never travels without it; browsers take localhost for as safe.
+        "FAB__COOKIE_SECURE": str(parts.pages.startswith("https:")),
+        "FAB__COOKIE_SAMESITE": "Lax",
         "EDGE__API_ENABLED": "True",
         # A branch that is a version behind works on, and is told; centre and branches can't be changed in one moment.
         "EDGE__MINIMUM_ACCEPTABLE_CORE_VERSION_FOR_WORKERS": OLDEST_AIRFLOW_AT_BRANCHES,

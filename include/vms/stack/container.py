@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from vms import demo, users
+from vms import demo
 from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
@@ -24,6 +24,7 @@ from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import PROJECT_ROOT, Home, Parts, from_environment
 from vms.stack import container_worker, demo_s3, launch, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
+from vms.stack.migrating import bring_forward
 from vms.stack.services import AirflowHealth, viewer_answers
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,7 @@ def init(home: Home) -> None:
     postgres.wait_ready(home, timeout_s=PATIENCE_S)
     postgres.prepare_databases(home)
     log.info("Databases and roles are there.")
-    migrate.upgrade(owner_url(home))
-    users.ensure_administrator(home, owner_url(home))
+    bring_forward(home, datetime.now(UTC), log.info)
     log.info("The catalogue is at %s.", migrate.newest())
     if launch.airflow_is_old(home):
         log.info("Airflow's tables are brought to this version; a minute or two.")
@@ -90,7 +90,7 @@ def run_exports(home: Home) -> None:
 
 
 def run_recorder(home: Home) -> None:
-    wait_prepared(home, "owner")
+    wait_prepared(home, "viewer")
     _become(("vms.demo.recorder",), base_environment(home))
 
 

@@ -16,18 +16,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import psutil
 import psycopg2
 
-from vms import config, logs, users
+from vms import config, logs
 from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
-from vms.stack import demo_s3, postgres, processes
-from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, owner_url, password_of
+from vms.stack import demo_s3, postgres, processes, upgrade_journal
+from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, password_of
 from vms.stack.services import (
     airflow_services,
     exports_service,
@@ -106,10 +107,9 @@ def start(home: Home, supervisor: Supervisor) -> None:
             supervisor.wait_ready("postgres", DATABASE_S)
         postgres.prepare_databases(home)
     with _step(supervisor, "Catalogue"):
-        from vms.catalogue import migrate  # brings Alembic: only needed here
+        from vms.stack.migrating import bring_forward  # brings Alembic: only needed here
 
-        migrate.upgrade(owner_url(home))
-        users.ensure_administrator(home, owner_url(home))
+        bring_forward(home, datetime.now(UTC), log.info)
     supervisor.start_service(viewer_service(home))
     if airflow_is_old(home):
         with _step(supervisor, "Airflow's database"):
@@ -134,6 +134,7 @@ def start(home: Home, supervisor: Supervisor) -> None:
     if footage:
         footage.wait()
         supervisor.start_service(recorder_service(home))
+    upgrade_journal.end(home)
     supervisor.phase("usable")
 
 

@@ -1,0 +1,172 @@
+"""What was archived is told to a lineage service over real HTTP: once, in order, after the fact."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from catalogue_world import ask, opened
+from integrity_world import an_archive
+from vms.catalogue.telling_lineage import told_so_far
+from vms.config import load_config
+from vms.config_openlineage import OpenLineagePolicy
+from vms.home import Home
+from vms.openlineage import LineageServiceError, Target, target_of, tell
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Service:
+    """A lineage service: keeps what it is told, and answers what it is set to."""
+
+    url: str = ""
+    answer: int = 201
+    paths: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    told = Service()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if told.answer < 300:
+                packed = self.headers.get("Content-Encoding") == "gzip"
+                told.events.append(json.loads(gzip.decompress(body) if packed else body))
+                told.paths.add(self.path)
+                told.keys.add(self.headers.get("Authorization", ""))
+            self.send_response(told.answer)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield told
+    server.shutdown()
+    thread.join()
+
+
+def test_each_batch_is_told_once_with_its_datasets_and_goes_on_after_the_service_was_away(
+    catalogue: tuple[Home, str], tmp_path: Path, service: Service
+) -> None:
+    home, address = catalogue
+    target = Target(service.url, "api/v1/lineage", "a-key", "company")
+    now = datetime.now(UTC)
+    with opened(address) as conn:
+        told_so_far(conn, LONG_AGO)
+        an_archive(conn, home, tmp_path, 14)
+        before = ask(conn, "SELECT count(*) FROM lineage")
+        service.answer = 500
+        with pytest.raises(LineageServiceError, match="did not take a batch of ho"):
+            tell(conn, target, now, lambda _batch: None)
+        assert told_so_far(conn, now).recorded_at == LONG_AGO, "nothing counts as told that was not taken"
+        service.answer = 201
+        batches = ask(conn, "SELECT count(*) FROM batch")[0][0]
+        assert tell(conn, target, now, lambda _batch: None) == batches
+        assert tell(conn, target, now, lambda _batch: None) == 0
+        assert ask(conn, "SELECT count(*) FROM lineage") == before, "the ledger is only read"
+        facts = ask(
+            conn,
+            "SELECT r.recording_id, r.source_bytes, r.rendition_bytes, encode(r.rendition_sha256, 'hex'), c.key"
+            " FROM recording r JOIN copy c USING (recording_id, start_at) WHERE c.part = 0",
+        )
+
+    assert (service.paths, service.keys) == ({"/api/v1/lineage"}, {"Bearer a-key"})
+    assert len(service.events) == batches
+    outputs = [one for event in service.events for one in event["outputs"]]
+    inputs = [one for event in service.events for one in event["inputs"]]
+    files = {one["recording"]: one for out in outputs for one in out["facets"]["vms_footage"]["files"]}
+    assert {number: (one["bytes"], one["sha256"]) for number, one in files.items()} == {
+        number: (size, digest) for number, _, size, digest, _ in facts
+    }
+    assert all(one["confirmed"] for one in files.values()), "what the store itself confirmed"
+    assert sum(one["inputFacets"]["inputStatistics"]["size"] for one in inputs) == sum(row[1] for row in facts)
+    assert sum(one["outputFacets"]["outputStatistics"]["fileCount"] for one in outputs) == 14
+    assert {one["namespace"] for one in outputs} == {"file"}
+    assert {one["namespace"] for one in inputs} == {"company"}
+    hours = {re.sub(r"(T..)....Z.*", r"\1", f"{tmp_path}/nas/{row[4]}") for row in facts}
+    assert {one["name"] for one in outputs} == hours
+    assert len(hours) == 2, "fourteen files of five minutes lie in two hours"
+    for event in service.events:
+        _is_an_event(event)
+
+
+def _is_an_event(event: dict[str, Any]) -> None:
+    """What the specification asks of every run event."""
+    assert event["eventType"] in ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
+    assert datetime.fromisoformat(event["eventTime"]).tzinfo is not None
+    assert event["schemaURL"].startswith("https://openlineage.io/spec/")
+    UUID(event["run"]["runId"])
+    assert event["job"]["namespace"] == "company"
+    assert event["job"]["name"].startswith("footage_ho")
+    named = [*event["inputs"], *event["outputs"]]
+    assert all(one["namespace"] and one["name"] for one in named)
+    holders = [event["run"], event["job"], *named]
+    kinds = ("facets", "inputFacets", "outputFacets")
+    facets = [facet for one in holders for kind in kinds for facet in (one.get(kind) or {}).values()]
+    assert facets
+    assert all(facet["_producer"] and facet["_schemaURL"] for facet in facets)
+
+
+def test_asked_for_the_first_time_it_begins_now_and_what_is_just_being_recorded_waits(
+    catalogue: tuple[Home, str], tmp_path: Path, service: Service
+) -> None:
+    home, address = catalogue
+    target = Target(service.url, "api/v1/lineage", "", "company")
+    with opened(address) as conn:
+        an_archive(conn, home, tmp_path, 2)
+        now = datetime.now(UTC)
+        assert tell(conn, target, now, lambda _batch: None) == 0
+        ask(conn, "UPDATE batch SET recorded_at = %s RETURNING 1", now + timedelta(seconds=30))
+        assert tell(conn, target, now + timedelta(minutes=1), lambda _batch: None) == 0
+        assert tell(conn, target, now + timedelta(minutes=5), lambda _batch: None) == 1
+    assert service.keys == {""}
+
+
+def test_where_to_tell_comes_from_sites_yaml_or_the_usual_variables(
+    catalogue: tuple[Home, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = catalogue[0]
+    monkeypatch.setenv("VMS_HOME", str(home.root))
+    for name in ("OPENLINEAGE_URL", "OPENLINEAGE_API_KEY", "OPENLINEAGE_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    assert target_of(None, "PT Contoh") is None
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://10.0.0.7:5000")
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "from-the-environment")
+    assert target_of(None, "PT Contoh") == Target(
+        "http://10.0.0.7:5000", "api/v1/lineage", "from-the-environment", "PT Contoh"
+    )
+    home.connections.write_text(json.dumps({"company_lineage": {"conn_type": "http", "password": "k"}}))
+    home.connections.chmod(0o600)
+    home.sites_file.write_text(
+        "openlineage: {url: 'https://lineage.example.co.id', conn_id: company_lineage, namespace: cctv}\nsites: []\n"
+    )
+    config = load_config(home.sites_file)
+    assert config.openlineage == OpenLineagePolicy(
+        "https://lineage.example.co.id", "company_lineage", "api/v1/lineage", "cctv"
+    )
+    assert target_of(config.openlineage, "") == Target("https://lineage.example.co.id", "api/v1/lineage", "k", "cctv")
+    home.sites_file.write_text("openlineage: {url: 'https://who:secret@lineage.example.co.id'}\nsites: []\n")
+    wrong = load_config(home.sites_file)
+    assert wrong.openlineage is None
+    assert "a password does not belong here" in wrong.errors[0].message
