@@ -11,7 +11,7 @@ from vms.errors import ConfigError
 from vms.home import Home
 
 SECONDS_A_SITE = 0.3
-"""Between two readings of the DAG files: a reading takes some 15 ms a site, and so never more than a tenth of a core.
+"""Between two readings of the DAG files: a reading takes some 30 ms a site, and so about a tenth of a core at most.
 Tasks read sites.yaml themselves; this is how long a new site, or a site's new period, may take to be seen."""
 
 
