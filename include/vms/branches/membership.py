@@ -14,6 +14,7 @@ import hmac
 import json
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -109,15 +110,19 @@ def join(home: Home, url: str, token: str, now: datetime) -> Membership:
     own.mkdir(mode=0o700, exist_ok=True)
     trusted = _authority(url, invited)
     put(own / "authority.pem", trusted)
-    asked = {"token": invited.text, **_says(_key(own / "joining.pem", now), now)}
+    key = _key(own / "joining.pem", now)
+    asked = {"token": invited.text, **_says(key, now)}
+    began = time.monotonic()
     with _client(url, trusted=own / "authority.pem") as client:
         told, _ = _ask(client, "POST", "/branch/join", json=asked)
     try:
-        made = _taken(Membership(url, *_facts(told), now.isoformat()), told, now)
+        took = timedelta(seconds=time.monotonic() - began)
+        made = _taken(Membership(url, *_facts(told), now.isoformat()), told, now + took / 2)
         put(own / "certificate.pem", str(told["certificate"]))
-        (own / "joining.pem").replace(own / "key.pem")
-        put(folder(home) / "sites.yaml", str(told["sites"]))
+        put(own / "key.pem", private_pem(key))
+        put(own / "sites.yaml", str(told["sites"]))
         _keep(home, made)
+        (own / "joining.pem").unlink(missing_ok=True)  # last: killed before, the same token is good once more
     except (KeyError, OSError) as error:
         raise BranchError(f"What the centre answered can't be kept ({error}).", "Give the command again.") from error
     return made
@@ -126,11 +131,12 @@ def join(home: Home, url: str, token: str, now: datetime) -> Membership:
 def fetch_sites(home: Home) -> bool:
     """Take over what changed at the centre: this site's part of sites.yaml, the worker's secret, the version. Returns
     whether anything did. Raises BranchError (BranchRefused, BranchUnreachable)."""
-    known, now = load(home), datetime.now(UTC)
+    known = load(home)
     with _own_client(home, known) as client:
         told, tag = _ask(client, "GET", "/branch/config", headers={"If-None-Match": known.tag} if known.tag else {})
+        began = datetime.now(UTC)
         clock, _ = _ask(client, "GET", "/branch/health")
-    known = _taken(known, clock, now)
+    known = _taken(known, clock, began + (datetime.now(UTC) - began) / 2)
     if told:
         try:
             put(folder(home) / "sites.yaml", str(told["sites"]))
@@ -166,6 +172,7 @@ def _facts(told: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
 
 
 def _taken(known: Membership, told: Mapping[str, Any], now: datetime) -> Membership:
+    """now: by this machine's clock, in the middle between question and answer."""
     try:
         off = (datetime.fromisoformat(str(told["time"])) - now).total_seconds()
     except (KeyError, ValueError, TypeError):

@@ -16,7 +16,7 @@ from vms import __version__
 from vms.branches import invitation
 from vms.catalogue import branches
 from vms.catalogue.connection import Connection, connect, url
-from vms.cli import branch_run
+from vms.cli import branch_policy, branch_run
 from vms.cli.retention import who
 from vms.cli.wording import new_console, plain, utc_text
 from vms.config import load_config
@@ -138,3 +138,4 @@ def _opened(home: Home) -> closing[Connection]:
 
 
 branch_run.register(app)
+branch_policy.register(app)
