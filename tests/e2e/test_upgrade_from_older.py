@@ -24,7 +24,7 @@ from vms.catalogue import migrate
 from vms.home import PROJECT_ROOT
 
 BEFORE = "include/vms/catalogue/migrations/versions/v0019_retries_by_people.sql"
-SCHEMA_THEN = "0016"
+SCHEMA_THEN = "0015"
 SITES = """
 stores: {{ nas: {{ url: "file://{folder}/nas" }} }}
 sites: [{{ id: ho, time_zone: WIB, stores: [nas], footage: "{folder}/footage", retention: 3650d, every: 1h }}]
