@@ -100,7 +100,8 @@ def _begin(home: Home, program: Program, console: Console, *, to: str, here: boo
     if upgrading.is_there_already(home, program, target):
         console.print("This is the newest version already; nothing was done.")
         return False
-    revision, dump, looked, wrong = "", "", False, ()
+    revision, dump, looked = "", "", False
+    wrong: tuple[str, ...] = ()
     if upgrading.has_catalogue(home):
         with progress(quiet=False) as moved, running_server(home):
             revision = upgrading.revision_of(home)
