@@ -28,6 +28,9 @@ _TELLING = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONN_|_URL\Z|AUTH", re.
 _NO_SECRET = re.compile(r"(?:true|false|yes|no|\d{1,5}|/[\w./ -]*)\Z", re.IGNORECASE)
 _IN_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)([^\s/@\"']+)@", re.IGNORECASE)
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_INVITATION = re.compile(r"\.[A-Za-z0-9_-]{43}\.[0-9a-f]{64}\b")
+"""All but the site of what lets a branch join."""
+
 _HEADER = re.compile(r"(?i)\b(authorization|cookie|set-cookie)(\"?\s*[:=]\s*\"?)[^\r\n\"]+")
 _SAID = re.compile(
     r"(?i)([\w-]*(?:passw(?:or)?d|passwort|secret|token|api[_-]?key|access[_-]?key))([\"']?\s*[:=]\s*[\"']?)"
@@ -39,14 +42,14 @@ class Masker:
     """Knows what must not be told."""
 
     def __init__(self, home: Home, environ: Mapping[str, str] | None = None) -> None:
-        found = {*_of_files(home), *_of_environment(os.environ if environ is None else environ)}
+        found = {*_of_files(home), *_of_branches(home), *_of_environment(os.environ if environ is None else environ)}
         spelt = {spelling for one in found if len(one) >= _LEAST for spelling in _spellings(one)}
         longest_first = sorted(spelt, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def masked(self, text: str) -> str:
         """The text without any secret."""
-        text = _PEM.sub(MASK, text)
+        text = _INVITATION.sub(f".{MASK}", _PEM.sub(MASK, text))
         if self._known is not None:
             text = self._known.sub(MASK, text)
         text = _IN_URL.sub(rf"\1{MASK}@", text)
@@ -82,6 +85,18 @@ def _of_files(home: Home) -> Iterator[str]:
             yield from _leaves(data)
         else:
             yield from (text, *text.splitlines())
+
+
+def _of_branches(home: Home) -> Iterator[str]:
+    """What a branch signs with, and by which the centre's proxy is known."""
+    for path, word in (
+        (home.root / "branch" / "branch.json", r'"edge_secret": "([^"]+)"'),
+        (home.branches / "proxy.conf", r'"([^"]+)"'),
+    ):
+        try:
+            yield from re.findall(word, path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
 
 
 def _of_environment(environ: Mapping[str, str]) -> Iterator[str]:

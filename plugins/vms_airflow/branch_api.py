@@ -27,7 +27,7 @@ from vms.branches.authority import authority, issue, read_request
 from vms.catalogue import branches
 from vms.catalogue.branches import Asker
 from vms.catalogue.connection import connect, url
-from vms.errors import BranchError, CatalogueError, ConfigError, VmsError
+from vms.errors import BranchError, BranchUnreachable, CatalogueError, ConfigError, VmsError
 from vms.home import Home, from_environment
 from vms_airflow.branch_gate import BRANCH
 from vms_airflow.branch_rules import Branch
@@ -167,7 +167,7 @@ def _told(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request],
             return await work(request)
         except VmsError as error:
             told = {"error": error.message, "remedy": error.remedy, "detail": str(error)}
-            status = {TooMany: 429, ConfigError: 409, CatalogueError: 503}.get(type(error), 403)
+            status = {TooMany: 429, BranchUnreachable: 429, ConfigError: 409, CatalogueError: 503}.get(type(error), 403)
             headers = {"Retry-After": "600" if status == 429 else "10"} if status in (429, 503) else None
             return JSONResponse(told, status, headers)
 

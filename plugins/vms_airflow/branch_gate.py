@@ -87,12 +87,14 @@ class BranchGate:
             _require_not_for_branches(path)
             return receive
         address = (scope.get("client") or ("", 0))[0]
+        name = ""  # nobody's word counts before the proxy has proven itself
         try:
             await self._known.require_proxy(said)
+            name = said.get("name", "")
             return await self._of_branch(scope, receive, said, path, address)
         except Refused as refused:
-            log.warning("Refused to %s at %s: %s %s: %s", said.get("name") or "-", address, *_what(scope), refused)
-            await self._known.note_refused(said.get("name", ""), str(refused), address)
+            log.warning("Refused to %s at %s: %s %s: %s", name or "somebody", address, *_what(scope), refused)
+            await self._known.note_refused(name, str(refused), address)
             raise
 
     async def _of_branch(
@@ -151,6 +153,9 @@ class Known:
         if time.monotonic() - self._looked_at > FRESH_S:
             await asyncio.to_thread(self._look)
         site = self._certificates.get(serial)
+        if site is None:  # it may have been issued a moment ago
+            await asyncio.to_thread(self._look)
+            site = self._certificates.get(serial)
         if site is None:
             raise Refused("This certificate does not count any more: the branch was shut out, or has joined anew.")
         if said.get("name") != site:

@@ -31,7 +31,7 @@ def installation(site_id: str) -> tuple[Home, Config, Site]:
 
 def at_a_branch(site: Site) -> bool:
     """Whether the site's own tasks run on a machine whose keys to the buckets may only write."""
-    return getattr(site, "runs_on", "centre") == "edge"
+    return site.runs_on == "edge"
 
 
 def run_ref(context: Context) -> RunRef:

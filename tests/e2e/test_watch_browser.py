@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import weed
 from browser_world import NEEDS_BROWSER, Viewer, new_page, served
 from cold_server import run_cold
 from viewer_world import ATTACK, START, eventually, move_to_bucket, owner
+from vms.alerts.round import run_round
+from vms.config import load_config
+from vms.config_alerts import AlertPolicy
 from vms.home import Home
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
@@ -60,8 +65,22 @@ def test_a_gap_is_told_with_its_reason_and_left_by_going_on(viewer: Viewer, brow
     page.keyboard.press("n")
     page.keyboard.press("n")
     page.get_by_text("There is no later recording of this camera.").wait_for()
-    page.get_by_label("Date and time to show").fill("2026-01-31T08:00:02")
-    eventually(lambda: _shows(page, "08:00:02 WIB"))
+    moment = page.get_by_label("Date and time to show")
+    for written, shown in (
+        ("31 Jan 2026 08:00:02", "08:00:02"),
+        ("08.05", "08:05:00"),
+        ("31/1/2026 8:00:01", "08:00:01"),
+    ):
+        moment.fill(written)
+        moment.press("Enter")
+        eventually(lambda shown=shown: _shows(page, f"31 Jan 2026 {shown} WIB"))
+        assert moment.input_value() == f"31 Jan 2026 {shown}"
+    moment.fill("31 Feb 2026 08:00")
+    moment.press("Enter")
+    page.get_by_role("alert").get_by_text("Write a date and a time").wait_for()
+    assert "08:00:01" in page.locator(".stamp").inner_text(), "what can't be understood goes nowhere"
+    moment.press("Escape")
+    eventually(lambda: moment.input_value() == "31 Jan 2026 08:00:01")
     assert page.errors == []
 
 
@@ -109,7 +128,8 @@ def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Vi
     page.get_by_text("End: 08:00:01. Go to the start").wait_for()
     page.keyboard.press("i")  # not an end any more: the range would end as it begins
     page.get_by_text("Start: 08:00:01. Go to the end").wait_for()
-    page.get_by_label("Date and time to show").fill("2026-01-31T08:10:03")
+    page.get_by_label("Date and time to show").fill("31 Jan 2026 08:10:03")
+    page.keyboard.press("Enter")
     eventually(lambda: _shows(page, "08:10:03"))
     page.get_by_role("button", name="End of the range here (O)").click()
     told = "31 Jan 08:00:01 \N{EN DASH} 08:10:03 WIB 10 min 2 s · 2 cameras"
@@ -118,9 +138,8 @@ def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Vi
     assert "from=2026-01-31T01%3A00%3A01Z&to=2026-01-31T01%3A10%3A03Z" in link
     page.locator(".pick").get_by_role("link", name="Export").click()
     page.get_by_text(re.compile("4 recordings, ")).wait_for()
-    expect = pytest.importorskip("playwright.sync_api").expect
-    expect(page.get_by_label("From (time)")).to_have_value("08:00:01")
-    expect(page.get_by_label("To (time)")).to_have_value("08:10:03")
+    eventually(lambda: page.get_by_label("From (time)").input_value() == "08:00:01")
+    eventually(lambda: page.get_by_label("To (time)").input_value() == "08:10:03")
     page.go_back()
     eventually(lambda: _shows(page, "08:10:03"))
     eventually(lambda: " ".join(chosen.inner_text().split()) == told)
@@ -297,9 +316,18 @@ def test_cold_storage_is_said_asked_and_waited_for(
                 cursor.execute("SELECT who FROM view_log WHERE action = 'restore_asked'")
                 assert cursor.fetchall() == [("sari",)]
             server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
-            page.reload()
-            page.get_by_text("dapat diputar sampai 21 Des 2040").wait_for()
+            with closing(owner(viewer.world.home)) as conn:
+                home = viewer.world.home
+                run_round(
+                    conn, home, replace(load_config(home.sites_file), alerts=AlertPolicy()), datetime.now(UTC), print
+                )
+            page.goto(f"{viewer.url}/sites")  # whatever page is opened next tells of it
+            page.locator(".restored a").click()
+            page.get_by_text("dapat diputar sampai 21 Des 2040").first.wait_for()
             eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2"))
+            page.goto(f"{viewer.url}/sites")
+            page.locator(".site").first.wait_for()
+            assert page.locator(".restored").count() == 0, "it has been seen"
             assert page.errors == []
 
 

@@ -25,7 +25,7 @@ DAY = timedelta(days=1)
 SITES = """
 defaults: {{ stores: [nas], time_zone: WIB }}
 stores: {{ nas: {{ url: "file://{0}/nas" }} }}
-sites: [{{ id: jkt, footage: {0}/jkt }}, {{ id: mks, footage: {0}/mks }}]
+sites: [{{ id: jkt, footage: {0}/jkt, runs_on: edge }}, {{ id: mks, footage: {0}/mks }}]
 """
 
 
@@ -145,6 +145,8 @@ def test_by_the_command_line(
     monkeypatch.setenv("VMS_PARTS_VIEWER", "https://cctv.example.co.id")
     assert main(["branch", "invite", "jakarta"]) == 1
     assert "The sites are: jkt, mks" in capsys.readouterr().err
+    assert main(["branch", "invite", "mks"]) == 1
+    assert "Write runs_on: edge there first" in capsys.readouterr().err
     assert main(["branch", "invite", "jkt"]) == 0
     (line,) = [one for one in capsys.readouterr().out.splitlines() if "branch join" in one]
     assert line.split()[3] == "https://cctv.example.co.id:8444"

@@ -134,3 +134,34 @@ def test_list_tells_what_each_store_holds(vms: Vms, conn: Connection, tmp_path: 
     assert "nas" in vms("list").stdout
     (tmp_path / "sites.yaml").write_text("stores: {other: {url: 'file:///x'}}\nsites: []\n")
     assert "no longer in sites.yaml" in vms("list").stdout
+
+
+def test_a_branch_is_told_whether_its_key_is_as_narrow_as_it_should_be(
+    vms: Vms, tmp_path: Path, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = f"{weed.BRANCH_PREFIX}-{secrets.token_hex(6)}"
+    more = f"  cloud: {{url: 's3://{weed.BUCKET}/{prefix}', conn_id: office_s3}}\n"
+    (tmp_path / "sites.yaml").write_text(SITES.format(folder=tmp_path, more=more))
+    marker = tmp_path / "home" / "branch" / "branch.json"
+    marker.parent.mkdir(parents=True)
+    marker.write_text(json.dumps({"site": weed.BRANCH_SITE}))
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint, weed.BRANCH))
+    for _ in range(2):  # the probe that stays does not hinder the next one
+        (cloud,) = json.loads(vms("check", "cloud", "--json").stdout)["stores"]
+        assert [one["what"] for one in cloud["findings"] if not one["ok"]] == []
+        assert cloud["numbers"]["up_mbit_s"] > 0
+        assert "it is refused to read, to list, to delete, to write outside its site" in cloud["findings"][-1]["what"]
+        # this server does not heed the condition by which a policy forbids to overwrite
+        assert [one["remedy"] for one in cloud["findings"] if one["remedy"]] == [
+            "Turn on the versioning of the bucket: then what a stolen key overwrites is not lost."
+        ]
+    listed = s3_server.client().list_objects_v2(Bucket=weed.BUCKET, Prefix=f"{prefix}/")["Contents"]
+    assert [one["Key"] for one in listed] == [f"{prefix}/ho/vms-check/branch.bin"]
+
+    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
+    told = vms("check", "cloud")
+    assert told.exit_code == 1
+    for words in ("can read objects", "can list the bucket", "can delete objects", "outside of its site's prefix"):
+        assert words in told.stdout
+    assert "vms branch policy ho --store cloud" in told.stdout
+    assert vms("check", "cloud", "--branch", "jkt").exit_code == 1

@@ -100,7 +100,7 @@ def run_weed(
 
 def _users() -> dict[str, list[object]]:
     all_rights: dict[str, list[object]] = json.loads(demo_s3.identities(ACCESS, SECRET))
-    policy = narrow.s3_policy(BUCKET, f"{BRANCH_PREFIX}-*", BRANCH_SITE, NO_OPTIONS)
+    policy = narrow.s3_policy(BUCKET, f"{BRANCH_PREFIX}-*", BRANCH_SITE, NO_OPTIONS, knows_conditions=False)
     narrowed = narrow.seaweedfs_users(BRANCH, SECRET, policy)
     return {**narrowed, "identities": all_rights["identities"] + narrowed["identities"]}
 

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from vms.branches import authority, invitation
 from vms.errors import BranchError
 from vms.home import Home, from_environment
+from vms.masking import Masker
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -153,3 +154,16 @@ def test_a_token_is_whole_or_none() -> None:
     for broken in ("", made.text[:-1], made.text.replace(".", " "), made.text + "x", f"x{'y' * 70}.{made.text}"):
         with pytest.raises(BranchError, match="whole token"):
             invitation.read_token(broken)
+
+
+def test_nothing_by_which_somebody_could_be_a_branch_leaves_in_a_support_bundle(home: Home) -> None:
+    own = authority.authority(home, NOW)
+    authority.prepare_port(home, own, ("localhost",), NOW)
+    (home.root / "branch").mkdir()
+    (home.root / "branch" / "branch.json").write_text('{"site": "jkt", "edge_secret": "what-workers-sign-with"}')
+    token = invitation.invite("jkt", own.pin)
+    masker = Masker(home, {})
+    said = masker.masked(
+        f"argv: vms branch join https://centre:8444 {token.text} signed with what-workers-sign-with, {own.proxy}"
+    )
+    assert said == "argv: vms branch join https://centre:8444 jkt.[secret] signed with [secret], [secret]"

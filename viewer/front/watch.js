@@ -4,6 +4,7 @@ Object.assign(ICONS, {
   pause: "M8 5v14M16 5v14", back10: "M11 7 6 12l5 5M18 7l-5 5 5 5", forth10: "M13 7l5 5-5 5M6 7l5 5-5 5",
   nearer: "M12 5v14M5 12h14", farther: "M5 12h14", sound: "M4 9v6h4l5 4V5L8 9zM17 9a4 4 0 0 1 0 6",
   mute: "M4 9v6h4l5 4V5L8 9zM17 9l5 6M22 9l-5 6", first: "M6 5v14M19 5l-9 7 9 7z", last: "M18 5v14M5 5l9 7-9 7z", lens: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L21 21M10.5 7.5v6M7.5 10.5h6",
+  calendar: "M5 6h14v14H5zM5 10h14M9 3.5V7M15 3.5V7",
   shot: "M4 8h4l1.5-2.5h5L16 8h4v11H4zM12 10a3.2 3.2 0 1 0 0 6.4 3.2 3.2 0 0 0 0-6.4z", help: "M9 9a3 3 0 1 1 4.2 2.7c-.9.5-1.2 1-1.2 2.1M12 17.2v.3",
   gapback: "M4 5v14M20 5v14M10 8l-4 4 4 4M12 12h2M17 12h.5", gapforth: "M4 5v14M20 5v14M14 8l4 4-4 4M10 12h2M6.5 12h.5", thin: "M5 18v-3M10 18v-6M15 18v-9M20 18V6M3 4l18 17", full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
 });
@@ -100,8 +101,11 @@ class App {
     this.playButton = button("play", w.play, () => this.toggle(), { class: "tool big" });
     this.muteButton = button("mute", w.sound, () => this.mute());
     this.lowButton = button("thin", w.low, () => this.thin(), { "aria-pressed": "false", class: "tool thin" });
-    this.field = h("input", { type: "datetime-local", step: "1", class: "field", "aria-label": w.moment,
-      onchange: () => { const at = this.clock.parse(this.field.value); if (at) { this.line.show(at - this.line.span / 2, at + this.line.span / 2); this.seek(at); } } });
+    this.field = h("input", { type: "text", class: "field moment", "aria-label": w.moment, title: w.moment_hint, autocomplete: "off", spellcheck: "false", onfocus: () => { this.untouched = this.field.value; this.field.select(); },
+      onkeydown: (event) => { if (event.key === "Escape") { this.field.value = this.untouched = this.clock.written(this.at); this.doubt(false); } if (event.key === "Enter" || event.key === "Escape") this.field.blur(); },
+      onblur: () => { if (this.field.value === this.untouched) this.paint(true); else this.goTo(this.field.value); } });
+    // The browser's own calendar writes dates as the browser's language does, so it only opens behind its button.
+    this.calendar = h("input", { type: "datetime-local", step: "1", tabindex: "-1", "aria-hidden": "true", onchange: () => this.goTo(this.calendar.value) });
     this.zone = h("span", { class: "zone" });
     this.message = h("p", { class: "message", role: "alert", hidden: true });
     this.copied = h("span", { role: "status", class: "soft" });
@@ -115,7 +119,8 @@ class App {
     this.tools = h("div", { class: "tools", role: "toolbar", "aria-label": w.tools },
       h("div", { class: "group play" }, button("gapback", w.gap_previous, () => this.step("gap", "previous")), button("first", w.previous, () => this.step("recording", "previous")), button("back10", w.back10, () => this.seek(this.at - 10 * SECOND)),
         this.playButton, button("forth10", w.forth10, () => this.seek(this.at + 10 * SECOND)), button("last", w.next, () => this.step("recording", "next")), button("gapforth", w.gap_next, () => this.step("gap", "next"))),
-      h("div", { class: "group when" }, this.field, this.zone),
+      h("div", { class: "group when" }, this.field, this.zone, this.calendar,
+        button("calendar", w.calendar, () => { this.calendar.value = this.clock.field(this.at); this.calendar.showPicker(); })),
       this.roomGroup, this.pick.tools,
       h("div", { class: "group more" }, this.speed, this.lowButton, this.muteButton, button("lens", w.lens, () => this.look()),
         this.given.may_take ? button("shot", w.shot, () => this.shot()) : null, button("full", w.full, () => this.full()),
@@ -254,13 +259,21 @@ class App {
     } catch (error) { this.stop(); this.fault(error.said || this.w.broken); }
     this.going = false;
   }
+  goTo(text) {
+    const at = this.clock.parse(text.trim(), this.at);
+    this.doubt(at === null);
+    if (at === null) return;
+    this.line.show(at - this.line.span / 2, at + this.line.span / 2);
+    this.seek(at);
+  }
+  doubt(yes) { this.field.toggleAttribute("aria-invalid", yes); this.fault(yes ? this.w.moment_hint : ""); }
   paint(force = false) {
     const second = Math.floor(this.at / 1000);
     if (second === this.painted && !force) return;
     this.painted = second;
     const w = this.w;
     for (const tile of this.tiles) tile.stamp.replaceChildren(h("b", {}, tile.camera.name), h("span", {}, this.clock.full(this.at)), tile.asStored === false ? h("span", { class: "made" }, this.low ? w.low : w.made) : "");
-    if (this.root.getRootNode().activeElement !== this.field) this.field.value = this.clock.field(this.at);
+    if (this.root.getRootNode().activeElement !== this.field && !this.field.hasAttribute("aria-invalid")) this.field.value = this.clock.written(this.at);
     this.zone.textContent = this.clock.zone(this.at);
     const node = this.line.node;
     node.setAttribute("aria-valuenow", String(second));

@@ -18,11 +18,28 @@ class Clock {
   }
   day(ms) { const at = this.local(ms); return `${at.getUTCDate()} ${this.months[at.getUTCMonth()] || ""}`; }
   full(ms) { return `${this.day(ms)} ${this.local(ms).getUTCFullYear()} ${this.time(ms)} ${this.zone(ms)}`; }
-  // as <input type=datetime-local> writes it, and back
+  // A moment as people write it, without the zone, which stands behind it; as <input type=datetime-local> does, for the calendar.
+  written(ms) { return `${this.day(ms)} ${this.local(ms).getUTCFullYear()} ${this.time(ms)}`; }
   field(ms) { return new Date(ms + this.offset(ms)).toISOString().slice(0, 19); }
-  parse(text) {
-    const local = Date.parse(`${text.length === 16 ? `${text}:00` : text}Z`);
-    return Number.isNaN(local) ? null : local - this.offset(local - this.offset(local));
+  // What somebody wrote, or null: 30 Nov 2026 19:26:40, 30/11/2026 19.26, 2026-11-30T19:26, 30 Nov, 19:26. What is left out
+  // is as it is at `near`, but for a day without a time, which begins at midnight.
+  parse(text, near) {
+    const time = /(?:^|[\sT,]+)(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?\s*$/.exec(text);
+    const date = (time ? text.slice(0, time.index) : text).trim();
+    const now = this.local(near);
+    let [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth() + 1, now.getUTCDate()];
+    const iso = /^(\d{4})-(\d{1,2})-(\d{1,2})$/.exec(date), said = /^(\d{1,2})[\s./-]+([^\s\d./-]+|\d{1,2})(?:[\s./-]+(\d{4}))?$/.exec(date);
+    if (iso) [year, month, day] = iso.slice(1).map(Number);
+    else if (said) {
+      const name = said[2].toLowerCase();
+      day = Number(said[1]);
+      month = Number(name) || this.months.findIndex((one) => name.startsWith(one.toLowerCase())) + 1;
+      year = Number(said[3] || year);
+    } else if (date || !time) return null;
+    const parts = time ? time.slice(1).map((one) => Number(one || 0)) : [0, 0, 0];
+    const local = Date.UTC(year, month - 1, day, ...parts), back = new Date(local);
+    const real = month >= 1 && back.getUTCDate() === day && back.getUTCMonth() === month - 1 && parts[0] < 24 && parts[1] < 60 && parts[2] < 60;
+    return real ? local - this.offset(local - this.offset(local)) : null;
   }
 }
 const STEPS = [SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE,

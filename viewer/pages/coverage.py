@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from urllib.parse import parse_qsl
 
 import streamlit as st
 
@@ -19,13 +18,12 @@ from vms.catalogue.rows import SiteRow
 PERIODS = {"week": 7, "month": 31, "quarter": 92}
 USUAL = "month"
 MOST_DAYS = 366
-MOST_CELLS = 200 * 31
+LEAST_CAMERAS, MOST_CAMERAS = 16, 200
+MOST_CELLS = MOST_CAMERAS * 31
 """Of the map: more of them nobody can tell apart, and they would take long. Of many days so much fewer cameras."""
 
-LEAST_CAMERAS = 16
 
-
-def draw(words: Words, goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; it renews itself every minute."""
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
@@ -39,8 +37,6 @@ def draw(words: Words, goto: frame.Goto) -> None:
 
     @st.fragment(run_every=60)
     def shown() -> None:
-        if "coverage.goto" in st.session_state:
-            goto(dict(parse_qsl(st.session_state.pop("coverage.goto"))))
         with frame.guarded(words):
             _heat(words, sites, find, first, last)
 
@@ -97,10 +93,15 @@ def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, 
         )
 
 
+def most_cameras(first: date, last: date) -> int:
+    """How many cameras the map has room for, from first to last."""
+    return min(MOST_CAMERAS, max(LEAST_CAMERAS, MOST_CELLS // ((last - first).days + 1)))
+
+
 def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date) -> None:
     wanted = [site for site in sites if not find.sites or site.id in find.sites]
     pairs = [(site.id, camera.id) for site in wanted for camera in site.cameras]
-    most = max(LEAST_CAMERAS, MOST_CELLS // ((last - first).days + 1))
+    most = most_cameras(first, last)
     maps = _maps(frame.visitor().scope, tuple(pairs[:most]), first, last)
     if not maps:
         frame.state_box(words("coverage.empty"), words("coverage.empty.text"))
@@ -111,10 +112,7 @@ def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, las
             "coverage.more", shown=formats.number(words, most), count=formats.number(words, len(pairs))
         )
 
-    def asked() -> None:
-        st.session_state["coverage.goto"] = st.session_state["heat"].show or ""
-
-    components.heat_map(data, "heat", asked)
+    components.heat_map(data, "heat")
 
 
 @st.cache_data(ttl=50, max_entries=60, show_spinner=False)

@@ -23,7 +23,7 @@ from vms.catalogue.rows import RecordingFilter, SiteRow
 CameraKey = tuple[str, str]
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page."""
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
@@ -100,14 +100,15 @@ def page(
 
 SAID = (
     "line", "play", "pause", "back10", "forth10", "next", "previous", "no_next", "no_previous", "sound", "full",
-    "moment", "tools", "nearer", "farther", "hour", "day", "week", "month", "copy_link", "copied", "list", "keys",
+    "moment", "moment_hint", "calendar", "tools", "nearer", "farther", "hour", "day", "week", "month", "copy_link",
+    "copied", "list", "keys",
     "loading", "broken", "retry", "no_player", "damaged", "open", "is_all", "is_lacking", "is_damaged", "is_kept",
     "is_cold", "key_cold",
     "is_doubtful", "is_held", "is_nothing", "key_all", "key_lacking", "key_site", "key_damaged", "key_held", "key_gap",
     "key_settled", "seconds", "minutes", "hours", "speed", "cameras", "show1", "show4", "show9", "help", "close",
     "lens", "shot", "no_shot", "gap_next", "gap_previous", "no_gap", "low", "making", "made",
     "missing", "pick", "pick_begin", "pick_begin_label", "pick_end", "pick_end_label", "pick_draw", "pick_draw_label",
-    "pick_drawing",     "pick_from", "pick_to", "pick_cameras", "pick_clear", "pick_export", "pick_hold",
+    "pick_drawing", "pick_from", "pick_to", "pick_cameras", "pick_clear", "pick_export", "pick_hold",
     "bookmark", "bookmark_label", "bookmark_new", "bookmark_note", "bookmark_tags", "bookmark_tags_example",
     "bookmark_save", "bookmark_saved", "bookmark_list", "bookmark_all", "key_marked", "cancel",
 )  # fmt: skip

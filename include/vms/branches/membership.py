@@ -14,6 +14,7 @@ import hmac
 import json
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -109,15 +110,19 @@ def join(home: Home, url: str, token: str, now: datetime) -> Membership:
     own.mkdir(mode=0o700, exist_ok=True)
     trusted = _authority(url, invited)
     put(own / "authority.pem", trusted)
-    asked = {"token": invited.text, **_says(_key(own / "joining.pem", now), now)}
+    key = _key(own / "joining.pem", now)
+    asked = {"token": invited.text, **_says(key, now)}
+    began = time.monotonic()
     with _client(url, trusted=own / "authority.pem") as client:
         told, _ = _ask(client, "POST", "/branch/join", json=asked)
     try:
-        made = _taken(Membership(url, *_facts(told), now.isoformat()), told, now)
+        took = timedelta(seconds=time.monotonic() - began)
+        made = _taken(Membership(url, *_facts(told), now.isoformat()), told, now + took / 2)
         put(own / "certificate.pem", str(told["certificate"]))
-        (own / "joining.pem").replace(own / "key.pem")
-        put(folder(home) / "sites.yaml", str(told["sites"]))
+        put(own / "key.pem", private_pem(key))
+        put(own / "sites.yaml", str(told["sites"]))
         _keep(home, made)
+        (own / "joining.pem").unlink(missing_ok=True)  # last: killed before, the same token is good once more
     except (KeyError, OSError) as error:
         raise BranchError(f"What the centre answered can't be kept ({error}).", "Give the command again.") from error
     return made
@@ -126,11 +131,12 @@ def join(home: Home, url: str, token: str, now: datetime) -> Membership:
 def fetch_sites(home: Home) -> bool:
     """Take over what changed at the centre: this site's part of sites.yaml, the worker's secret, the version. Returns
     whether anything did. Raises BranchError (BranchRefused, BranchUnreachable)."""
-    known, now = load(home), datetime.now(UTC)
+    known = load(home)
     with _own_client(home, known) as client:
         told, tag = _ask(client, "GET", "/branch/config", headers={"If-None-Match": known.tag} if known.tag else {})
+        began = datetime.now(UTC)
         clock, _ = _ask(client, "GET", "/branch/health")
-    known = _taken(known, clock, now)
+    known = _taken(known, clock, began + (datetime.now(UTC) - began) / 2)
     if told:
         try:
             put(folder(home) / "sites.yaml", str(told["sites"]))
@@ -166,6 +172,7 @@ def _facts(told: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
 
 
 def _taken(known: Membership, told: Mapping[str, Any], now: datetime) -> Membership:
+    """now: by this machine's clock, in the middle between question and answer."""
     try:
         off = (datetime.fromisoformat(str(told["time"])) - now).total_seconds()
     except (KeyError, ValueError, TypeError):
@@ -268,7 +275,8 @@ def _ask(client: httpx.Client, method: str, path: str, **content: Any) -> tuple[
         raise _not_the_port(str(client.base_url), answer)
     if answer.is_success:
         return told, answer.headers.get("etag", "")
-    kind = BranchUnreachable if answer.status_code >= 500 else BranchRefused
+    # Only the centre's own no is one: a mistake in its sites.yaml, or too many asking at once, is over some time.
+    kind = BranchRefused if answer.status_code in (401, 403) else BranchUnreachable
     raise kind(str(told.get("error") or told.get("detail") or answer.status_code), str(told.get("remedy", "")))
 
 
@@ -284,7 +292,7 @@ def _send(client: httpx.Client, method: str, path: str, **content: Any) -> httpx
                 "If that is wrong, set the clock (NTP). If it is right, restart the centre, which renews its own.",
             ) from error
         if "CERTIFICATE_VERIFY_FAILED" in said:
-            raise BranchRefused(
+            raise BranchUnreachable(  # also what a hotel's sign-in page in the middle looks like
                 f"{url} has no certificate of this branch's centre for this name ({said}).",
                 "Use the address that the centre printed; there, VMS_BRANCH_URL says it, and a restart takes it over.",
             ) from error

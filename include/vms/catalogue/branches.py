@@ -16,7 +16,7 @@ from psycopg2.extras import Json
 
 from vms.branches.authority import Issued
 from vms.catalogue.connection import Connection, fetch_all
-from vms.errors import BranchError
+from vms.errors import BranchError, BranchUnreachable
 
 MOST_CERTIFICATES = 8
 """That a branch may have at a time: it renews once in two months, and a stolen one must not fill the catalogue."""
@@ -109,7 +109,7 @@ def join(
 def renew(conn: Connection, site: str, asker: Asker, issue: Callable[[], Issued], now: datetime) -> Issued:
     """Another certificate for a branch that has proven itself by one that counts; the older ones come to their end.
 
-    Raises BranchError when it was revoked meanwhile, or has too many.
+    Raises BranchError when it was revoked meanwhile, BranchUnreachable when it has too many.
     """
     with conn, conn.cursor() as cursor:
         cursor.execute("SELECT revoked_at FROM branch WHERE site = %s FOR UPDATE", (site,))
@@ -122,7 +122,7 @@ def renew(conn: Connection, site: str, asker: Asker, issue: Callable[[], Issued]
         if row is None or row[0] is not None or not count:
             raise BranchError(f"The branch {site} was shut out.", ASK_FOR_TOKEN.format(site=site))
         if count >= MOST_CERTIFICATES:
-            raise BranchError(
+            raise BranchUnreachable(
                 f"The branch {site} has {count} certificates already.",
                 "It asks far too often. Look at the machine; if it is stolen: `vms branch revoke` at the centre.",
             )

@@ -282,7 +282,7 @@ def _open(conn: Connection, known: Sequence[_Camera], begin: datetime, end: date
             WHERE recording.site_id = site.site_id AND custody IN (0, 4) AND start_at >= %s AND start_at < %s
             OFFSET 0
         ) AS r
-        LEFT JOIN quarantine q ON q.recording_id = r.recording_id AND q.start_at = r.start_at
+        LEFT JOIN quarantine q ON r.custody = 4 AND q.recording_id = r.recording_id AND q.start_at = r.start_at
         WHERE r.camera_id = ANY(%s)
         """,
         [_site_ids(known), begin - timedelta(hours=25), end, list(usual)],

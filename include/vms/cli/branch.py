@@ -16,11 +16,11 @@ from vms import __version__
 from vms.branches import invitation
 from vms.catalogue import branches
 from vms.catalogue.connection import Connection, connect, url
-from vms.cli import branch_run
+from vms.cli import branch_policy, branch_run
 from vms.cli.retention import who
 from vms.cli.wording import new_console, plain, utc_text
 from vms.config import load_config
-from vms.errors import BranchError, VmsError
+from vms.errors import BranchError, ConfigError, VmsError
 from vms.home import Home, from_environment
 
 app = typer.Typer(help="Branches that reach the centre by HTTPS alone.", no_args_is_help=True)
@@ -35,7 +35,12 @@ def invite(site: _Site) -> None:
     from vms.branches.authority import authority  # only now: it takes its time
 
     home = from_environment()
-    load_config(home.sites_file).site(site)  # says which ones there are
+    runs_on = load_config(home.sites_file).site(site).runs_on  # says which ones there are
+    if runs_on != "edge":
+        raise ConfigError(
+            f"Site {site!r} has runs_on: {runs_on} in sites.yaml, so no branch would get anything to do for it.",
+            "Write runs_on: edge there first.",
+        )
     now = datetime.now(UTC)
     made = invitation.invite(site, authority(home, now).pin)
     with _opened(home) as conn:
@@ -133,3 +138,4 @@ def _opened(home: Home) -> closing[Connection]:
 
 
 branch_run.register(app)
+branch_policy.register(app)

@@ -27,6 +27,8 @@ from vms.home import Home, from_environment
 from vms.stack import postgres
 from vms.stores import Finding, links, open_store
 from vms.stores.links import GivesLinks
+from vms.stores.narrow import is_bucket
+from vms.stores.narrow_check import TriesNarrowKey, narrow_findings
 
 app = typer.Typer(help="Check stores, and list what they hold.", no_args_is_help=True)
 
@@ -34,6 +36,15 @@ app = typer.Typer(help="Check stores, and list what they hold.", no_args_is_help
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="Only this store of sites.yaml.", metavar="NAME")] = "",
+    branch: Annotated[
+        str,
+        typer.Option(
+            "--branch",
+            help="Try the connections as the keys of this site's branch: they may write, and nothing else."
+            " At a branch it is so anyway.",
+            metavar="SITE",
+        ),
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object: ok, the findings and the numbers by store.")
     ] = False,
@@ -41,19 +52,24 @@ def check(
     """Write, read, prove and delete probes in each store, measure its speed, and say what is wrong in it.
 
     Exit status 1 if anything is wrong. A new and empty store gets its identity by this. The largest probe has 32 MB.
+    At a branch it is looked whether its keys are as narrow as they should be; one small probe stays in each bucket.
     """
     home = from_environment()
     config = load_config(home.sites_file)
     chosen = _chosen(config.stores, name)
     broken = [error.message for error in config.errors if not error.id and not name]
-    known = _identities(home)
+    branch = branch or _branch_here(home)
+    known = {} if branch else _identities(home)
     console = new_console(soft_wrap=True)
     found: dict[str, list[Finding]] = {}
     for store in chosen:
         if not as_json:
             console.print(f"[bold]{plain(store.name)}[/]  {plain(store.url)}")
         with _waiting(console, quiet=as_json) as tell:
-            found[store.name] = _findings(home, store, known.get(store.name), tell)
+            if branch and is_bucket(store.url):
+                found[store.name] = _narrow_findings(store, branch, tell)
+            else:
+                found[store.name] = _findings(home, store, known.get(store.name), tell)
         for one in () if as_json else found[store.name]:
             console.print(f"  {'[green]✓[/]' if one.ok else '[red]✗[/]'} {plain(one.what)}")
             if one.remedy:
@@ -170,6 +186,24 @@ def _findings(home: Home, store: StoreConfig, identity: str | None, tell: Callab
         address = "" if store.browsers == "redirect" else store.browsers
         found += links.findings(opened, store.url, address, home.place.origins(home.viewer_port))
     return found
+
+
+def _branch_here(home: Home) -> str:
+    """The site whose branch this machine is; "" when it is none."""
+    if home.branch:
+        return home.branch
+    try:
+        return str(json.loads((home.root / "branch" / "branch.json").read_text())["site"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _narrow_findings(store: StoreConfig, site: str, tell: Callable[[str], None]) -> list[Finding]:
+    try:
+        opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
+    except VmsError as error:
+        return [Finding(False, error.message, error.remedy)]
+    return narrow_findings(opened, store.name, site, tell) if isinstance(opened, TriesNarrowKey) else []
 
 
 def _as_object(row: StoreOverview, configured: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import builtins
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from google.api_core import exceptions as api
 
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import gcs_keeping, gcs_lifecycle, gcs_links, gcs_upload
+from vms.stores import gcs_keeping, gcs_lifecycle, gcs_links, gcs_narrow, gcs_upload
 from vms.stores.base import (
     FileRotted,
     Finding,
@@ -40,13 +40,13 @@ from vms.stores.gcs_read import stream
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.keeping import Protection
 from vms.stores.lifecycle import Lifecycle
+from vms.stores.narrow_check import Trial
 from vms.stores.probe import probe_findings
 from vms.stores.unseen import Unseen
 
 _TIMEOUT = (CONNECT_S, ANSWER_S)
 _IDENTITY_LASTS_S = 60
 _PAGE = 1000
-_OVERWRITES = "storage.objects.delete"
 _BATCH = 100
 
 
@@ -151,7 +151,7 @@ class GcsStore:
             try:
                 sent = gcs_upload.send(self._client(), blob, out).bytes_sent
             except api.Forbidden as error:
-                if _OVERWRITES not in str(error):  # which it may not: there is an object
+                if gcs_narrow.OVERWRITES not in str(error):  # which it may not: there is an object
                     raise
         gcs_upload.forget(out)
         return Unseen(f"crc32c:{(blob.metadata or {}).get(gcs_upload.CRC32C, '')}", sent)
@@ -215,6 +215,10 @@ class GcsStore:
             except StoreError as error:
                 findings.append(Finding(False, error.message, error.remedy))
         return findings
+
+    def narrow_trials(self, site: str) -> Sequence[Trial]:
+        """See `vms.stores.narrow_check.TriesNarrowKey`."""
+        return gcs_narrow.trials(self._client(), self._bucket_name, self._root, site, self._doing)
 
     def free_bytes(self) -> int | None:
         return None

@@ -19,33 +19,41 @@ _OF_UPLOADS = ("PutObject", "AbortMultipartUpload", "ListParts")
 _KMS_RIGHTS = ("kms:Decrypt", "kms:GenerateDataKey")
 
 
+def is_bucket(url: str) -> bool:
+    """Whether a store of this URL is reached with a key, which a branch has of its own; a folder is not."""
+    return url.startswith(("s3://", "gs://"))
+
+
 def own_prefix(prefix: str, site: str) -> str:
     """Where the objects of a site lie in a bucket. prefix: the store's, "" for the whole bucket."""
     return f"{prefix.strip('/')}/{site}/".lstrip("/")
 
 
-def s3_policy(bucket: str, prefix: str, site: str, options: StoreOptions) -> dict[str, Any]:
-    """For Amazon's IAM, and for servers that take its policies."""
+def s3_policy(
+    bucket: str, prefix: str, site: str, options: StoreOptions, *, knows_conditions: bool = True
+) -> dict[str, Any]:
+    """For Amazon's IAM, and for servers that take its policies.
+
+    knows_conditions: whether the server can forbid to overwrite. SeaweedFS does not heed that condition, and others
+    refuse a policy with one that they do not know: there only versioning of the bucket keeps what is overwritten.
+    """
     objects = f"arn:aws:s3:::{bucket}/{own_prefix(prefix, site)}*"
     rights = [ACTIONS[one] for one in _OF_UPLOADS]
     rights += [PUT_TAGS] if options.tags else []
     rights += [PUT_LOCK] if options.lock_days else []
     statements: list[dict[str, Any]] = [
-        {"Sid": "PutFootageOfTheSite", "Effect": "Allow", "Action": rights, "Resource": objects},
-        {
-            # a part of an upload creates no object: what ends the upload does, and that carries the condition
-            "Sid": "OverwriteNothing",
-            "Effect": "Deny",
-            "Action": ACTIONS["PutObject"],
-            "Resource": objects,
-            "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
-        },
+        {"Sid": "PutFootageOfTheSite", "Effect": "Allow", "Action": rights, "Resource": objects}
     ]
+    if knows_conditions:
+        # a part of an upload creates no object: what ends the upload does, and that carries the condition
+        condition = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
+        put = ACTIONS["PutObject"]
+        statements.append(
+            {"Sid": "OverwriteNothing", "Effect": "Deny", "Action": put, "Resource": objects, "Condition": condition}
+        )
     _, _, key = options.encryption.partition(":kms:")
     if key.startswith("arn:"):
-        statements.append(
-            {"Sid": "EncryptFootage", "Effect": "Allow", "Action": list(_KMS_RIGHTS), "Resource": key},
-        )
+        statements.append({"Sid": "EncryptFootage", "Effect": "Allow", "Action": list(_KMS_RIGHTS), "Resource": key})
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -13,7 +13,7 @@ import builtins
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from vms.errors import StoreConflict, StoreDenied, StoreError, StoreUnreachable, WrongStore
 from vms.model import StoreOptions
-from vms.stores import s3_check, s3_cold, s3_keeping, s3_lifecycle, s3_put
+from vms.stores import s3_check, s3_cold, s3_keeping, s3_lifecycle, s3_narrow, s3_put
 from vms.stores.base import (
     CHUNK_BYTES,
     Finding,
@@ -41,6 +41,7 @@ from vms.stores.cold import Cold
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 from vms.stores.keeping import Protection
 from vms.stores.lifecycle import Lifecycle
+from vms.stores.narrow_check import Trial
 from vms.stores.probe import probe_findings
 from vms.stores.read_back import hash_of
 from vms.stores.s3_bucket import SWITCH_LOCK_ON, NotShown, has_lock
@@ -218,9 +219,15 @@ class S3Store:
     def check(self, tell: Tell | None = None) -> builtins.list[Finding]:
         findings = probe_findings(self, self._identity, tell)
         if findings[0].ok:
-            place = s3_check.Place(self._client, self._bucket, self._prefix, self._options, self._named)
-            findings += s3_check.findings(place, tell)
+            findings += s3_check.findings(self._checked(), tell)
         return findings
+
+    def narrow_trials(self, site: str) -> Sequence[Trial]:
+        """See `vms.stores.narrow_check.TriesNarrowKey`."""
+        return s3_narrow.trials(self._checked(), site)
+
+    def _checked(self) -> s3_check.Place:
+        return s3_check.Place(self._client, self._bucket, self._prefix, self._options, self._named)
 
     def free_bytes(self) -> int | None:
         return None

@@ -10,24 +10,26 @@ import random
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from gcs_server import BUCKET, GcsServer, Seen
+from gcs_server import BUCKET, Answer, GcsServer, Seen, failure
 
 import weed
 from vms.errors import StoreError
 from vms.home import PROJECT_ROOT
 from vms.model import StoreOptions
-from vms.stores import Store, connections, open_store
+from vms.stores import Store, connections, narrow, open_store
 from vms.stores.gcs import GcsStore
+from vms.stores.narrow_check import narrow_findings
 from vms.stores.s3 import S3Store
 from vms.stores.s3_client import make_client
 from vms.stores.s3_put import PART_BYTES, WHOLE_BYTES
 from vms.stores.s3_rights import ACTIONS, DELETE_VERSION, PUT_LOCK, PUT_TAGS, SEE_LOCK
+from vms.stores.unseen import PutsUnseen
 
 POLICIES = PROJECT_ROOT / "docs/policies"
 KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
@@ -40,11 +42,15 @@ Wanted = set[tuple[str, str]]
 
 @dataclass
 class Recorder:
-    """Every request that the stores' S3 clients make, as the right that it takes."""
+    """Every request that the stores' S3 clients make, as the right that it takes. careless: those that could overwrite
+    an object."""
 
     wanted: Wanted = field(default_factory=set)
+    careless: list[str] = field(default_factory=list)
 
     def note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        if model.name in ("PutObject", "CompleteMultipartUpload") and params.get("IfNoneMatch") != "*":
+            self.careless.append(model.name)
         bucket = f"arn:aws:s3:::{params['Bucket']}"
         keys = [one["Key"] for one in params.get("Delete", {}).get("Objects", ())] or [params.get("Key")]
         places = [bucket if key is None else f"{bucket}/{key}" for key in keys]
@@ -71,8 +77,12 @@ def recorder() -> Iterator[Recorder]:
 def grants(name: str, bucket: str, prefix: str) -> list[tuple[str, str]]:
     """Every right of a policy with the pattern of what it is granted on."""
     text = (POLICIES / name).read_text().replace("COMPANY-BUCKET", bucket).replace("PREFIX", prefix)
+    return granted_by(json.loads(text)["Statement"])
+
+
+def granted_by(statements: list[dict[str, Any]]) -> list[tuple[str, str]]:
     found = []
-    for statement in json.loads(text)["Statement"]:
+    for statement in statements:
         assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
         assert statement["Effect"] == "Allow"
         actions = statement["Action"]
@@ -149,6 +159,106 @@ def test_aws_policies_fit_what_the_store_does(
     assert not [one for one in store.check() if not one.ok]
 
 
+def _branch(store: PutsUnseen, folder: Path, size: int) -> None:
+    """All that a branch does in a bucket: a broken upload that goes on, one that comes too late, and previews."""
+    file, late = folder / "staged", folder / "staged too"
+    for path in (file, late):
+        path.write_bytes(random.Random(size).randbytes(size))
+    wanted = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "size_bytes": size}
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.put_unseen(file, KEY, **wanted, progress=stop)
+    store.put_unseen(file, KEY, **wanted)
+    store.put_unseen(late, KEY, **wanted)
+    file.write_bytes(b"small")
+    wanted = {"sha256": hashlib.sha256(b"small").hexdigest(), "size_bytes": 5}
+    for _ in range(2):
+        store.put_unseen(file, KEY.replace(".mp4", ".poster.jpg"), **wanted, preview=True)
+
+
+def test_a_branch_needs_no_more_than_its_policy(
+    recorder: Recorder, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bucket, prefix = f"policy-{secrets.token_hex(4)}", "cctv/archive"
+    s3_server.client().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    monkeypatch.setenv("AIRFLOW_CONN_POLICY", weed.connection_text(s3_server.endpoint))
+    store = open_store("cloud", f"s3://{bucket}/{prefix}", conn_id="policy", options=OPTIONS)
+    assert isinstance(store, S3Store)
+    _branch(store, tmp_path, LARGE)
+    for trial in store.narrow_trials("ho"):
+        if not trial.must_fail:
+            trial.do()
+    allow, deny = narrow.s3_policy(bucket, prefix, "ho", OPTIONS)["Statement"]
+    granted = granted_by([allow])
+    assert refused(recorder.wanted, granted) == set()
+    assert unused(recorder.wanted, granted) == []
+    # what creates an object without saying that there must be none is forbidden, and never asked for
+    assert (deny["Effect"], deny["Action"], deny["Resource"]) == ("Deny", "s3:PutObject", allow["Resource"])
+    assert recorder.careless == []
+    # nothing of it reaches another site, not even one whose name begins alike, nor the store's identity
+    for other in ("jkt/x.mp4", "hoo/x.mp4", "ho", ".vms-store.json"):
+        assert refused({("s3:PutObject", f"arn:aws:s3:::{bucket}/{prefix}/{other}")}, granted)
+
+
+def test_the_policies_of_branches_in_the_documents_are_those_that_are_printed() -> None:
+    locked = replace(OPTIONS, encryption="")
+    assert json.loads((POLICIES / "aws-branch.json").read_text()) == narrow.s3_policy(
+        "COMPANY-BUCKET", "PREFIX", "SITE", locked
+    )
+    role = yaml.safe_load((POLICIES / "gcp-branch-role.yaml").read_text())
+    assert tuple(role["includedPermissions"]) == narrow.gcs_rights(locked)
+    assert narrow.gcs_rights(StoreOptions()) == ("storage.objects.create",)
+    key = "arn:aws:kms:ap-southeast-3:1:key/2"
+    (*_, kms) = narrow.s3_policy("b", "", "ho", StoreOptions(encryption=f"aws:kms:{key}"))["Statement"]
+    assert kms["Resource"] == key
+
+
+def _narrowed(gcs: GcsServer, allowed: set[str], prefix: bytes) -> None:
+    """Let the server refuse all but these rights, and new objects elsewhere, as Google's would."""
+
+    def before(seen: Seen) -> Answer | None:
+        name = re.search(rb'"name":\s*"([^"]+)"', seen.body) if seen.method == "POST" else None
+        lacks = set(_right(seen)) - allowed
+        if name is not None and not name[1].startswith(prefix):
+            lacks = {"storage.objects.create"}
+        return failure(403, f"vms-branch does not have {lacks.pop()} access.", "forbidden") if lacks else None
+
+    gcs.before = before
+
+
+def test_a_branch_needs_no_more_than_its_google_role(gcs: GcsServer, tmp_path: Path) -> None:
+    options = StoreOptions(lock_days=1)
+    store = open_store("cloud", f"gs://{BUCKET}/archive", conn_id="test_gs", options=options)
+    assert isinstance(store, GcsStore)
+    assert f'"projects/_/buckets/{BUCKET}/objects/archive/ho/"' in narrow.gcs_condition(BUCKET, "archive", "ho")
+    _narrowed(gcs, set(narrow.gcs_rights(options)), b"archive/ho/")
+    _branch(store, tmp_path, 9_000_000)
+    # Google may say of an object that is there that the right to overwrite it lacks
+    gcs.after = lambda _, answer: (
+        failure(403, "vms-branch does not have storage.objects.delete access.") if answer.status == 412 else answer
+    )
+    file = tmp_path / "staged"
+    small = {"sha256": hashlib.sha256(b"small").hexdigest(), "size_bytes": 5}
+    assert store.put_unseen(file, KEY.replace(".mp4", ".poster.jpg"), **small, preview=True).checksum
+    told = narrow_findings(store, "cloud", "ho")
+    assert [one.what for one in told if not one.ok] == []
+    assert "it is refused to read, to list, to delete, to write outside its site" in told[-1].what
+    gcs.heal()
+    wide = [one.what for one in narrow_findings(store, "cloud", "ho") if not one.ok]
+    assert [one.removeprefix("this key can ") for one in wide] == [
+        "read objects",
+        "list the bucket",
+        "delete and overwrite objects",
+        "put objects outside of its site's prefix",
+    ]
+    gcs.before = lambda _: failure(403, "no", "forbidden")
+    (nothing,) = narrow_findings(store, "cloud", "ho")
+    assert "vms branch policy ho --store cloud" in nothing.remedy
+
+
 def test_every_request_of_the_code_has_its_right() -> None:
     """A new request without one would make a refusal that names nothing."""
     code = "".join(one.read_text() for one in (PROJECT_ROOT / "include/vms/stores").glob("s3*.py"))
@@ -170,6 +280,8 @@ def _right(seen: Seen) -> list[str]:
         return ["storage.objects.delete"]
     if seen.method == "PATCH":
         return [f"storage.{'objects' if '/o/' in seen.path else 'buckets'}.update"]
+    if seen.is_part or "upload_id" in seen.query:
+        return ["storage.objects.create"]
     assert seen.method == "GET", seen
     if seen.path == f"/storage/v1/b/{BUCKET}":
         return ["storage.buckets.get"]
