@@ -41,6 +41,7 @@ from vms.catalogue import (
     reads_sites,
     reads_stores,
     replacing,
+    restores,
     retries,
     sessions,
     shares,
@@ -127,6 +128,7 @@ WRITES = {
     "bookmarks": {"add_bookmark", "change_bookmark", "remove_bookmark"},
     "branches": {"invite", "join", "renew", "revoke", "note_seen", "log_refused"},
     "shares": {"add_share", "revoke_share", "count_share"},
+    "restores": ("note_cold", "note_readable", "ask", "note_ready", "note_told"),
 }
 """Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
 (a backup counts every row). By module."""
@@ -563,6 +565,13 @@ QUESTIONS = (
         "what to play: one recording",
         _of_recording(lambda conn, row: timeline.playable_recording(conn, row.id, row.start_utc)),
     ),
+    Question(
+        "page Recording",
+        "was it found cold?",
+        _of_recording(lambda conn, row: restores.was_found_cold(conn, row.id, row.start_utc)),
+    ),
+    Question("every page", "what do I wait for?", lambda world, conn: restores.of_person(conn, 1, world.now)),
+    Question("alerts", "who waits for a restore?", lambda world, conn: restores.waited_for(conn, world.now, 100)),
     Question("page Sites", "every site's state", lambda _, conn: reads.site_overviews(conn)),
     Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
     Question(

@@ -88,6 +88,5 @@ def _gap(words: Words, some: Sequence[tuple[Gap, CameraGaps]], site: str) -> dic
         "tone": "orange" if gap.reason in OPEN else "gray",
         "reason": reason(words, gap.reason, gap.detail),
         "remedy": words.one_of("gap_remedy", gap.reason),
-        "show": show,
         "href": f"/?{show}",
     }

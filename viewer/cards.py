@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 
 from viewer import formats, query, tokens
 from viewer.i18n import Words
+from vms.catalogue.bookmarks import BookmarkRow
 from vms.catalogue.rows import RecordingRow
 from vms.home import Home
 
@@ -31,9 +33,15 @@ TONES = {"planned": "blue", "archived": "green", "released": "green", "purged": 
 
 
 def grouped_cards(
-    links: Links, words: Words, rows: list[RecordingRow], find: query.Find, zone_id: str
+    links: Links,
+    words: Words,
+    rows: list[RecordingRow],
+    find: query.Find,
+    zone_id: str,
+    marked: Sequence[BookmarkRow] = (),
 ) -> dict[str, Any]:
-    """The cards under the headings of their days (as days pass in this zone), in the order of the rows."""
+    """The cards under the headings of their days (as days pass in this zone), in the order of the rows, with those of
+    the bookmarks that lie in them."""
 
     def day(row: RecordingRow) -> date:
         return row.start_utc.astimezone(formats.zone(zone_id)).date()
@@ -42,7 +50,7 @@ def grouped_cards(
         "groups": [
             {
                 "day": formats.day_long(words, heading),
-                "cards": [card(links, words, row, find, heading) for row in group],
+                "cards": [_with_bookmarks(words, card(links, words, row, find, heading), row, marked) for row in group],
             }
             for heading, group in groupby(rows, key=day)
         ],
@@ -50,6 +58,20 @@ def grouped_cards(
         "lang": words.lang,
         "words": {"no_picture": words("card.no_picture")},
     }
+
+
+def _with_bookmarks(
+    words: Words, made: dict[str, Any], row: RecordingRow, marked: Sequence[BookmarkRow]
+) -> dict[str, Any]:
+    here = [
+        one
+        for one in marked
+        if (row.site, row.camera) in one.cameras and one.from_utc < end_of(row) and one.to_utc >= row.start_utc
+    ]
+    if here:
+        hint = " · ".join(one.note or ", ".join(one.tags) for one in here)
+        made["marks"] = [*made["marks"], {"text": words("card.bookmark"), "hint": hint, "tone": "violet"}]
+    return made
 
 
 def card(links: Links, words: Words, row: RecordingRow, find: query.Find, heading: date) -> dict[str, Any]:

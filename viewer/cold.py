@@ -1,54 +1,33 @@
-"""Recordings whose copies all lie in cold storage: whether one can be read, and asking for a restore."""
+"""Recordings in cold storage as the pages tell of them: how cold one is, what was asked for, and what is ready now."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
-from viewer import formats
+import psycopg2
+import streamlit as st
+
+from viewer import database, formats, query
 from viewer.i18n import Words
-from vms.errors import ConfigError, StoreError
-from vms.stores import open_store
-from vms.stores.cold import COLD_CLASSES, Cold, Sleeps
+from viewer.visitor import Visitor
+from vms.catalogue import restores
+from vms.catalogue.orders import Place
+from vms.stores.cold import COLD_CLASSES, Cold
 
 log = logging.getLogger(__name__)
 
-_BEST_FIRST = ("ready", "waking", "asleep")
+_LOOK_S = 30
+"""How often an open page asks whether what its visitor waits for is ready."""
 
 
 def may_be(places: Sequence[Any]) -> bool:
     """Whether it looks so from what the stores give new objects, without asking them."""
     return bool(places) and all(one.storage_class in COLD_CLASSES for one in places)
-
-
-def of(places: Sequence[Any]) -> Cold | None:
-    """How cold the recording is; None when one of its copies can be read at once, or no store says anything."""
-    found = []
-    for place in places:
-        try:
-            store = _store(place)
-            cold = store.coldness(place.key) if isinstance(store, Sleeps) else None
-        except (StoreError, ConfigError, OSError) as error:
-            log.warning("Store %s does not say how cold %s is: %s", place.store_name, place.key, error)
-            continue
-        if cold is None:
-            return None
-        found.append(cold)
-    return min(found, key=lambda one: (_BEST_FIRST.index(one.state), one.hours)) if found else None
-
-
-def wake(places: Sequence[Any]) -> None:
-    """Ask for the restore of the copy that is restored soonest. Raises StoreError, ConfigError."""
-    asked = []
-    for place in places:
-        store = _store(place)
-        cold = store.coldness(place.key) if isinstance(store, Sleeps) else None
-        if isinstance(store, Sleeps) and cold is not None:
-            asked.append((cold.hours, place.key, store))
-    if asked:
-        _, key, store = min(asked, key=lambda one: one[:2])
-        store.wake(key)
 
 
 def told(words: Words, cold: Cold | None, zone: str) -> dict[str, Any] | None:
@@ -66,8 +45,53 @@ def told(words: Words, cold: Cold | None, zone: str) -> dict[str, Any] | None:
     return {"state": cold.state, "text": text, "ask": words("cold.ask") if cold.state == "asleep" else ""}
 
 
-def _store(place: Any) -> Any:
-    store = open_store(place.store_name, place.store_url, conn_id=place.store_conn_id)
-    if place.store_identity:
-        store.identify(place.store_identity)
-    return store
+def found(conn: database.Connection, recordings: Sequence[Place]) -> None:
+    """Write down that these can't be read before a restore. Playing goes on when that fails."""
+    try:
+        restores.note_cold(conn, recordings)
+    except psycopg2.Error as error:
+        log.warning("Cold recordings were not noted: %s", error)
+
+
+def news(words: Words, person: Visitor) -> None:
+    """Whatever page is open: tell this person of each restore of theirs that is ready, until they have seen it."""
+
+    def waiting() -> list[restores.Restore]:
+        with database.pool().connection(person.scope) as conn:
+            return restores.of_person(conn, person.user_id, datetime.now(UTC))
+
+    if not waiting():
+        return
+
+    @st.fragment(run_every=_LOOK_S)
+    def told_when_ready() -> None:
+        try:
+            ready = [one for one in waiting() if one.ready]
+        except database.AWAY:
+            return  # the page itself says so
+        if not ready:
+            return
+        with st.container(key="restored", horizontal=True, vertical_alignment="center"):
+            st.html("".join(_ready(words, one) for one in ready), width="stretch")
+            st.button(words("cold.news.seen"), on_click=seen)
+
+    def seen() -> None:
+        with database.pool().connection(person.scope) as conn:
+            restores.note_told(conn, person.user_id)
+
+    told_when_ready()
+
+
+def _ready(words: Words, one: restores.Restore) -> str:
+    text = words(
+        "cold.news",
+        camera=one.camera_name,
+        site=one.site_name,
+        time=formats.moment(words, one.start_utc.replace(microsecond=0), one.time_zone),
+    )
+    until = words("cold.ready", until=formats.moment(words, one.until_utc, one.time_zone)) if one.until_utc else ""
+    href = "/?" + urlencode({"recording": query.recording_text(one.recording_id, one.start_utc)})
+    return (
+        f'<p class="restored" role="status"><a data-within href="{escape(href)}">{escape(text)}</a>'
+        f" <span>{escape(until)}</span></p>"
+    )

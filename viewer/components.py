@@ -45,9 +45,9 @@ def _ignore() -> None:
     """A rerun alone is what is wanted: it issues fresh links."""
 
 
-def account(data: dict[str, Any], key: str) -> bool:
-    """Draw who has signed in, with the way out. Returns whether their account was just asked for."""
-    return bool(_account(key=key, data=data, width="content", on_open_change=_ignore).open)
+def account(data: dict[str, Any], key: str) -> None:
+    """Draw who has signed in, with the way out."""
+    _account(key=key, data=data, width="content")
 
 
 def card_grid(data: dict[str, Any], key: str, opened: Callable[[], None]) -> None:
@@ -70,9 +70,9 @@ def camera_tree(data: dict[str, Any], key: str, chosen: Callable[[], None]) -> N
     _tree(key=key, data=data, on_chosen_change=chosen)
 
 
-def gap_list(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
-    """Draw gaps and their reasons. asked: called when one is clicked; session_state[key].show is its search."""
-    _why(key=key, data=data, on_show_change=asked)
+def gap_list(data: dict[str, Any], key: str) -> None:
+    """Draw gaps and their reasons."""
+    _why(key=key, data=data)
 
 
 def recording(
@@ -98,20 +98,20 @@ def recording(
     )
 
 
-def site_panels(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
-    """Draw the sites. asked: called when a search is clicked; session_state[key].show is its query string."""
-    _sites(key=key, data=data, on_show_change=asked)
+def site_panels(data: dict[str, Any], key: str) -> None:
+    """Draw the sites."""
+    _sites(key=key, data=data)
 
 
-def operations(data: dict[str, Any], key: str, asked: Callable[[], None], retried: Callable[[], None]) -> None:
-    """Draw a section of Operations. asked: called when a search is clicked, session_state[key].show is its search.
-    retried: called to have a file tried again, session_state[key].retry says which, "*" for all."""
-    _ops(key=key, data=data, on_show_change=asked, on_retry_change=retried)
+def operations(data: dict[str, Any], key: str, retried: Callable[[], None]) -> None:
+    """Draw a section of Operations. retried: called to have a file tried again, session_state[key].retry says which,
+    "*" for all."""
+    _ops(key=key, data=data, on_retry_change=retried)
 
 
-def heat_map(data: dict[str, Any], key: str, asked: Callable[[], None]) -> None:
-    """Draw coverage by camera and day. asked: called when a cell is clicked; session_state[key].show is its search."""
-    _heat(key=key, data=data, on_show_change=asked)
+def heat_map(data: dict[str, Any], key: str) -> None:
+    """Draw coverage by camera and day."""
+    _heat(key=key, data=data)
 
 
 def watch(data: dict[str, Any], key: str) -> None:

@@ -6,27 +6,24 @@ import html
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
 
-from viewer import components, database, query
+from viewer import cold, components, database, query
 from viewer import visitor as visitors
 from viewer.cards import Links
 from viewer.database import AWAY
-from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
+from viewer.i18n import LANGUAGE_NAMES, Words, choose_language, of_streamlit
 from viewer.visitor import Visitor
 from vms.config import load_config
 from vms.errors import ConfigError
 from vms.home import from_environment
 
 log = logging.getLogger(__name__)
-
-Goto = Callable[..., None]
-"""goto(params) goes to the page Find with this search. Not from a callback."""
 
 _FRONT = Path(__file__).resolve().parent / "front"
 _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"
@@ -126,7 +123,7 @@ def guarded(words: Words) -> Iterator[None]:
         fault(words, error)
 
 
-def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None, account: st.Page) -> None:
+def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None) -> None:
     """The line at the top: company, pages, language, who has signed in. person None: that can't be known now."""
     st.html(_STYLE)
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
@@ -134,12 +131,13 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
             _brand_and_pages(words, pages)
         _language_switch(words)
         if person is not None:
-            asked = components.account(
+            components.account(
                 {
                     "lang": words.lang,
                     "name": person.name,
                     "role": words.one_of("role", person.role),
                     "href": f"/account?lang={words.lang}",
+                    "said": of_streamlit(words),
                     "words": {
                         "out": words("app.sign_out"),
                         "who": words("app.signed_in", name=person.name),
@@ -148,8 +146,8 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
                 },
                 "account",
             )
-            if asked:
-                st.switch_page(account)
+    if person is not None and person.may("view"):
+        cold.news(words, person)
 
 
 def _brand_and_pages(words: Words, pages: list[tuple[st.Page, str]]) -> None:

@@ -61,6 +61,7 @@ def page(words: Words, maps: Sequence[CameraMap], names: dict[str, str], first: 
                 ("unexpected", "off", 0),
             )
         ],
+        "counted": words("coverage.counted"),
         "words": {
             "open": words("coverage.open"),
             "grid": words("coverage.grid"),
@@ -111,7 +112,7 @@ def _site(words: Words, name: str, cameras: Sequence[CameraMap]) -> dict[str, An
                 "camera": one.gaps.camera,
                 "name": one.gaps.name,
                 "there": _there(words, one.days),
-                "cells": [_cell(words, day) for day in one.days],
+                "cells": [_cell(words, day, one.gaps) for day in one.days],
             }
             for one in cameras
         ],
@@ -123,28 +124,38 @@ def _there(words: Words, days: Sequence[DayCoverage]) -> str:
     return percent(words, 100 * sum(day.present_s for day in days) / expected) if expected else ""
 
 
-def _cell(words: Words, day: DayCoverage) -> list[Any]:
+def _cell(words: Words, day: DayCoverage, camera: CameraGaps) -> list[Any]:
     """[per mille present, tone of what is missing, percentage, lines of reasons, whether there is anything to watch]"""
     is_there = day.present_s > 0
+    since = camera.since and camera.since.astimezone(formats.zone(camera.time_zone))
+    begun = [words("coverage.since", time=formats.clock(since))] if since and since.date() == day.day else []
     if day.percent is None:
-        return [0, "off", words("coverage.unexpected"), [], is_there]
+        return [0, "off", words("coverage.unexpected"), begun, is_there]
     share = int(day.percent * 10)
     if day.reason is None:
-        return [1000, "", percent(words, 100), [], is_there]
+        return [1000, "", percent(words, 100), begun, is_there]
     lines = [
         f"{formats.length(words, seconds)}: {words.one_of('gap', code)}" for code, seconds in day.missing_s.items()
     ]
-    return [share, _TONES.get(day.reason, "red"), percent(words, day.percent), lines, is_there]
+    return [share, _TONES.get(day.reason, "red"), percent(words, day.percent), begun + lines, is_there]
 
 
 def _summary(words: Words, maps: Sequence[CameraMap]) -> dict[str, str]:
+    """What is there of what is expected, as a share and as time: a share alone can't be judged."""
     days = [day for one in maps for day in one.days]
+    expected = sum(day.expected_s for day in days)
+    if not expected:
+        return {"there": "", "of": words("coverage.summary.early"), "missing": "", "tone": "gray"}
     missing = sum(day.open_s for day in days)
     cameras = sum(any(day.open_s for day in one.days) for one in maps)
     lengths = {"length": formats.length(words, missing), "count": formats.number(words, cameras)}
     return {
         "there": _there(words, days),
-        "of": words("coverage.summary.of"),
+        "of": words(
+            "coverage.summary.of",
+            there=formats.length(words, sum(day.present_s for day in days)),
+            expected=formats.length(words, expected),
+        ),
         "missing": words("coverage.summary.missing", **lengths) if missing else words("coverage.summary.complete"),
         "tone": "orange" if missing else "green",
     }

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from viewer import ranges, tokens
+from viewer import cold, ranges, tokens
 from viewer.database import AWAY, Pool
 from viewer.direct import Direct
 from viewer.i18n import Words, choose_language
@@ -122,7 +122,14 @@ def _answer(pool: Pool, direct: Direct, grant: tokens.Grant, request: Request) -
     if away:
         answer = RedirectResponse(away, 307, {"Cache-Control": "no-store"})
     else:
-        answer = StreamingResponse(open_bytes(places, start, length), status, headers)
+        try:
+            content = open_bytes(places, start, length)
+        except Refusal as refusal:
+            if refusal.key == "media.cold" and grant.part == "rendition":
+                with pool.connection(person.scope) as conn:
+                    cold.found(conn, [(grant.recording_id, grant.start_utc)])
+            raise
+        answer = StreamingResponse(content, status, headers)
     if grant.disposition == "attachment" and start == 0:
         with pool.connection(person.scope) as conn:
             reads.log_view(conn, person.name, "download", grant.recording_id, grant.start_utc, {}, person.address)

@@ -319,8 +319,18 @@ def _batch_lines(words: Words, tasks: Sequence[TaskRun], batches: Mapping[int, R
         if task.map_index < 0:
             lines.append(doing)
         elif task.map_index in batches:
-            lines.append(f"{doing}: {batches[task.map_index].title}")
+            lines.append(f"{doing}: {_batch(words, batches[task.map_index])}")
     return lines
+
+
+def _batch(words: Words, one: RunBatch) -> str:
+    """Which camera, from when to when its files begin, and how many they are."""
+    files = formats.number(words, one.files)
+    if not one.camera:
+        return words("ops.batch.copies", store=one.missing_in, files=files)
+    first = one.first_utc.astimezone(formats.zone(one.time_zone)).date()
+    when = formats.span(words, one.first_utc, one.last_utc, one.time_zone)
+    return words("ops.batch", camera=one.camera, when=f"{formats.day_short(words, first)} {when}", files=files)
 
 
 def _task_lines(_words: Words, tasks: Sequence[TaskRun], _batches: Mapping[int, RunBatch]) -> list[str]:

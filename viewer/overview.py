@@ -145,12 +145,10 @@ def _problem(words: Words, row: RecordingRow) -> dict[str, str]:
 
 def opened(recording: str) -> dict[str, str]:
     """The way to a recording, as a component is told it."""
-    show = urlencode({"recording": recording})
-    return {"show": show, "href": f"/?{show}"}
+    return {"href": f"/?{urlencode({'recording': recording})}"}
 
 
 def search(site: str, state: str = "", camera: str = "", period: str = "all") -> dict[str, str]:
     """The way to this search, as a component is told it."""
     made = {"site": site, "camera": f"{site}/{camera}" if camera else "", "state": state, "from": period}
-    show = urlencode({key: value for key, value in made.items() if value})
-    return {"show": show, "href": f"/?{show}"}
+    return {"href": f"/?{urlencode({key: value for key, value in made.items() if value})}"}

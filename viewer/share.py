@@ -106,7 +106,10 @@ def _take(home: Home, pool: Pool, request: Request, shared: Shared, pin: str) ->
         except (*AWAY, psycopg2.Error):
             return False
 
-    answer = taking.zip_of(home, shared.export_id, shared.from_utc, shared.time_zone, still, is_head=False)
+    password = pin if shared.locked else ""
+    answer = taking.zip_of(
+        home, shared.export_id, shared.from_utc, shared.time_zone, still, is_head=False, password=password
+    )
     with pool.connection(_ALL) as conn:
         shares.count_share(conn, shared.share_id, "taken")
         reads.log_view(conn, who, "share_taken", None, None, told, address)
@@ -165,7 +168,8 @@ def _page(request: Request, shared: Shared, status: int, wrong: _Wrong | None = 
             f'<label for="pin">{html.escape(words("share.pin"))}</label><input id="pin" name="pin" type="password"'
             f' maxlength="{LONGEST_PIN}" autocomplete="off" required autofocus>'
         )
-    check = f'<p class="help">{html.escape(words("share.check"))}</p>' if shared.evidence else ""
+    told = [words(key) for key, is_so in (("share.locked", shared.locked), ("share.check", shared.evidence)) if is_so]
+    check = "".join(f'<p class="help">{html.escape(text)}</p>' for text in told)
     body = (
         f'<img src="/favicon.png" alt="" width="44" height="44"><h1>{html.escape(words("share.title"))}</h1>'
         f'<p class="sub">{html.escape(words("app.subtitle"))}</p>{said}<dl>{lines}</dl>'

@@ -64,6 +64,9 @@ def test_english_sites_links_and_what_needs_a_person(viewer: Viewer, browser: An
     assert page.locator(".card").count() == 1
     assert "WITA" in page.locator(".card").inner_text()
     assert "site=makassar" in page.url
+    page.go_back()
+    page.wait_for_selector('.site[data-site="makassar"]')
+    assert page.url == f"{viewer.url}/sites", "one step leads back"
 
     page.goto(f"{viewer.url}/?run=footage_ho/scheduled__2026-02-01T03:00:00%2B00:00")
     page.wait_for_selector(".card")
@@ -189,6 +192,15 @@ def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> 
     page.locator('[data-site="ho"] a.cell').first.click()  # nothing to watch, but to be told why
     page.wait_for_url(re.compile(r"from=2026-01-30&to=2026-01-30&state=all"))
     page.locator(".statebox").wait_for()
+    page.go_back()
+    page.wait_for_selector(".site .cell")
+    page.goto(f"{viewer.url}/operations?embed=true")
+    page.get_by_role("link", name="Makassar").click()
+    page.locator(".card").wait_for()
+    assert "site=makassar" in page.url
+    assert page.locator(".brand").count() == 0, "Airflow's page stands around it"
+    page.go_back()
+    page.get_by_role("heading", name="Operasional").wait_for()
     assert page.errors == []
 
     phone = new_page(browser, viewer, width=360, locale="en-GB", has_touch=True, is_mobile=True)

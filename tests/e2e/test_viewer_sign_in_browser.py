@@ -119,7 +119,9 @@ def test_a_person_changes_their_own_password_and_signs_out_everywhere(viewer: Vi
     eventually(lambda: phone.locator("[data-session]").count() == 2)
     assert phone.locator("[data-session]", has_text="perangkat ini").count() == 1
     assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    eventually(lambda: phone.get_by_role("button", name="Tampilkan kata sandi").count() == 3)
     phone.get_by_label("Kata sandi sekarang").fill(PASSWORD)
+    phone.get_by_text("Enter untuk mengirim").wait_for()
     phone.get_by_label("Kata sandi baru", exact=True).fill("merah sepatu di atap")
     phone.get_by_label("Ulangi kata sandi baru").fill("merah sepatu di atap")
     phone.get_by_role("button", name="Ganti kata sandi").click()
@@ -131,6 +133,7 @@ def test_a_person_changes_their_own_password_and_signs_out_everywhere(viewer: Vi
     desk.locator(".account .who").click()
     desk.get_by_text("English", exact=True).click()
     desk.get_by_role("heading", name="My account").wait_for()
+    eventually(lambda: desk.get_by_role("button", name="Show password").count() == 3)
     desk.get_by_role("button", name="Sign out everywhere").click()
     desk.get_by_test_id("stPopoverBody").get_by_role("button", name="Sign out everywhere").click()
     for page in (desk, phone):

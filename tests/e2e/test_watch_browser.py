@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import weed
 from browser_world import NEEDS_BROWSER, Viewer, new_page, served
 from cold_server import run_cold
 from viewer_world import ATTACK, START, eventually, move_to_bucket, owner
+from vms.alerts.round import run_round
+from vms.config import load_config
+from vms.config_alerts import AlertPolicy
 from vms.home import Home
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
@@ -311,9 +316,18 @@ def test_cold_storage_is_said_asked_and_waited_for(
                 cursor.execute("SELECT who FROM view_log WHERE action = 'restore_asked'")
                 assert cursor.fetchall() == [("sari",)]
             server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
-            page.reload()
-            page.get_by_text("dapat diputar sampai 21 Des 2040").wait_for()
+            with closing(owner(viewer.world.home)) as conn:
+                home = viewer.world.home
+                run_round(
+                    conn, home, replace(load_config(home.sites_file), alerts=AlertPolicy()), datetime.now(UTC), print
+                )
+            page.goto(f"{viewer.url}/sites")  # whatever page is opened next tells of it
+            page.locator(".restored a").click()
+            page.get_by_text("dapat diputar sampai 21 Des 2040").first.wait_for()
             eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2"))
+            page.goto(f"{viewer.url}/sites")
+            page.locator(".site").first.wait_for()
+            assert page.locator(".restored").count() == 0, "it has been seen"
             assert page.errors == []
 
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 def page_of(name: str, **params: str) -> AppTest:
     """The page of viewer.pages, in English unless `lang` says another; it must not raise."""
     app = AppTest.from_string(
-        f"from viewer import frame\nfrom viewer.pages import {name}\n{name}.draw(frame.language(), lambda _: None)",
+        f"from viewer import frame\nfrom viewer.pages import {name}\n{name}.draw(frame.language())",
         default_timeout=120,
     )
     for key, value in ({"lang": "en"} | params).items():

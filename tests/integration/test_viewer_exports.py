@@ -138,13 +138,30 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
     button(app, "Make a link").click().run()
     assert "6 characters" in app.error[0].value
     app.text_input[-1].set_value("kopi-tubruk")
+    (also,) = [one for one in app.checkbox if one.label.startswith("The PIN also opens the ZIP")]
+    also.check()
+    button(app, "Make a link").click().run()
+    assert "12 characters" in app.error[0].value, "what encrypts must be long"
+    app.text_input[-1].set_value("kopi-tubruk-gula")
+    button(app, "Make a link").click().run()
+    path = app.code[0].value.partition("?")[0]
+    assert "The same PIN opens it" in _as(client, None).get(path, headers={"Accept-Language": "en"}).text
+    taken = _as(client, None).post(path, data={"pin": "kopi-tubruk-gula"})
+    assert taken.headers["content-length"] == str(len(taken.content))
+    with pyzipper.AESZipFile(io.BytesIO(taken.content)) as locked:
+        with pytest.raises(RuntimeError):
+            locked.read(locked.namelist()[0])
+        assert locked.read("verify.py", pwd=b"kopi-tubruk-gula") == (tmp_path / "out" / "verify.py").read_bytes()
+    for one in (one for one in app.checkbox if one.label.startswith("The PIN also opens the ZIP")):
+        one.uncheck()
+    app.text_input[-1].set_value("kopi-tubruk")
     button(app, "Make a link").click().run()
     path = app.code[0].value.partition("?")[0]
     assert share.PATH.fullmatch(path)
     assert _as(client, None).post(path, data={"pin": "kopi-tubruk"}).content == answer.content
-    button(app, "Revoke link 1").click().run()
+    button(app, "Revoke link 2").click().run()
     assert _as(client, None).get(path).status_code == 404
-    assert "revoked" in app.caption[-1].value
+    assert any("Link 2" in one.value and "revoked" in one.value for one in app.caption)
 
     button(app, "Delete this export").click().run()
     assert _as(client, budi).get(link).status_code == 404, "at once, before its files are gone"
@@ -155,6 +172,8 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
         ("budi", "export_taken", "testclient"),
         ("budi", "share", "192.0.2.7"),
         ("link 1", "share_taken", "testclient"),
+        ("budi", "share", "192.0.2.7"),
+        ("link 2", "share_taken", "testclient"),
         ("budi", "share_revoked", "192.0.2.7"),
         ("budi", "export_deleted", "192.0.2.7"),
     ]

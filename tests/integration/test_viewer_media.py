@@ -7,10 +7,13 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
+from psycopg2.errors import InsufficientPrivilege
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -25,9 +28,15 @@ from viewer import cold, direct, media, tokens, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
-from viewer_world import Clip, SignedIn, World, build, eventually, move_to_bucket, owner, sign_in
-from vms.catalogue import connection, reads, users
+from viewer_world import Clip, SignedIn, World, add_user, build, eventually, move_to_bucket, owner, sign_in
+from vms import coldness
+from vms.alerts import wording
+from vms.alerts.round import run_round
+from vms.catalogue import connection, reads, restores, timeline, users
+from vms.catalogue.alerts import waiting_messages
 from vms.catalogue.rows import RecordingRow
+from vms.config import load_config
+from vms.config_alerts import AlertPolicy, AlertTarget
 from vms.home import Home
 from vms.stores.cold import Cold
 
@@ -311,6 +320,22 @@ def test_a_bucket_is_left_out_when_it_can_not_serve(
     assert client.get(link_to(others[1])).status_code == 503
 
 
+def _looks_cold(world: World, row: RecordingRow) -> bool:
+    with Pool(world.home).connection("*") as conn:
+        some = timeline.stretches(conn, [(row.site, row.camera)], row.start_utc, row.start_utc + timedelta(hours=1))
+    return next(one.cold for one in some if one.recording_id == row.id)
+
+
+def _round(world: World) -> list[str]:
+    """What a round of alerts has to say of restores, to a target that can't be reached."""
+    policy = AlertPolicy(targets=(AlertTarget("operations", "nowhere"),), digest=None)
+    config = replace(load_config(world.home.sites_file), alerts=policy)
+    with closing(owner(world.home)) as conn:
+        run_round(conn, world.home, config, datetime.now(UTC), print)
+        some = [one for one in waiting_messages(conn) if one.detail is not None]
+    return [wording.restored_text("en", one.site, one.detail or {}, ZoneInfo("Asia/Jakarta"))[2:] for one in some]
+
+
 @pytest.mark.parametrize("how", ["through", "redirect"])
 def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
     how: str,
@@ -325,26 +350,50 @@ def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
     with run_cold(s3_server.port) as server:
         monkeypatch.setenv("AIRFLOW_CONN_CLOUD", weed.connection_text(server.endpoint))
         move_to_bucket(world, f"s3://{weed.BUCKET}/{secrets.token_hex(8)}", "cloud", how, "DEEP_ARCHIVE")
+        by_rule = how == "redirect"  # of the bucket: what the store gives new objects says nothing of it
+        if by_rule:
+            with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+                cursor.execute("UPDATE store SET options = '{}'")
         with Pool(world.home).connection("*") as conn:
             places = reads.locate(conn, row.id, row.start_utc, "rendition")
+        assert _looks_cold(world, row) is not by_rule
         answer = client.get(link_to(row), headers={"Accept-Language": "en"})
         assert (answer.status_code, "cold storage" in answer.text) == (409, True)
+        assert _looks_cold(world, row), "the timeline knows what the first try has shown"
         assert client.get(link_to(row, "poster")).status_code == 200, "pictures are never cold"
-        assert cold.may_be(places)
-        assert cold.of(places) == Cold("DEEP_ARCHIVE", "asleep")
+        assert cold.may_be(places) is not by_rule
+        assert coldness.of(places) == Cold("DEEP_ARCHIVE", "asleep")
         for _ in range(2):
-            cold.wake(places)
-        assert cold.of(places) == Cold("DEEP_ARCHIVE", "waking")
+            coldness.wake(places)
+        assert coldness.of(places) == Cold("DEEP_ARCHIVE", "waking")
         (asked,) = server.asked
         assert "<Days>7</Days>" in asked
+        add_user(world.home, "budi", "viewer", [("ho", "gate")])
+        with closing(owner(world.home)) as conn:
+            ids = {one.name: one.user_id for one in users.list_users(conn)}
+        with Pool(world.home).connection("*") as conn:
+            restores.ask(conn, row.id, row.start_utc, ids["sari"])
+        with pytest.raises(InsufficientPrivilege), Pool(world.home).connection(str(ids["budi"])) as conn:
+            restores.ask(conn, row.id, row.start_utc, ids["budi"])
+        assert _round(world) == [], "nobody is told before it is there"
         assert client.get(link_to(row)).status_code == 409
         server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
-        assert cold.of(places) == Cold("DEEP_ARCHIVE", "ready", datetime(2040, 12, 21, tzinfo=UTC))
+        assert coldness.of(places) == Cold("DEEP_ARCHIVE", "ready", datetime(2040, 12, 21, tzinfo=UTC))
+        for _ in range(2):
+            assert _round(world) == [
+                f"ho: footage of camera {row.camera_name} of 2026-01-31 08:00 WIB is back from cold storage, as asked"
+                " for by sari. It can be played until 2040-12-21 07:00 WIB."
+            ]
+        with Pool(world.home).connection("*") as conn:
+            (told,) = restores.of_person(conn, ids["sari"], datetime.now(UTC))
+            assert (told.recording_id, told.ready) == (row.id, True)
+            restores.note_told(conn, ids["sari"])
+            assert restores.of_person(conn, ids["sari"], datetime.now(UTC)) == []
         answer = client.get(link_to(row))
         whole = requests.get(answer.headers["location"], timeout=30) if how == "redirect" else answer
         assert whole.content == world.clip.video.read_bytes()
         server.all_ready("Fri, 21 Dec 2012 00:00:00 GMT")
-        assert cold.of(places) == Cold("DEEP_ARCHIVE", "asleep"), "its days are over"
+        assert coldness.of(places) == Cold("DEEP_ARCHIVE", "asleep"), "its days are over"
 
 
 @pytest.mark.usefixtures("in_bucket")

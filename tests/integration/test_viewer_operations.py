@@ -204,10 +204,10 @@ def test_runs_tell_what_their_batches_do_to_who_may_know(world: World, look_as: 
     )
     batches = reads_sites.batches_of_runs
     with closing(owner(world.home)) as conn:
-        titles = {one.position: one.title for one in batches(conn, [("footage_ho", RUN.run_id)])}
-    assert len(titles) == 2
+        known = {one.position: one for one in batches(conn, [("footage_ho", RUN.run_id)])}
+    assert len(known) == 2
     tasks = [
-        {"task_id": f"batch.{name}", "map_index": place, "rendered_map_index": titles[place], "try_number": 1}
+        {"task_id": f"batch.{name}", "map_index": place, "rendered_map_index": "a batch", "try_number": 1}
         | {"state": state}
         for place, name, state in ((0, "compress", "running"), (1, "upload", "up_for_retry"), (0, "record", None))
     ]
@@ -222,10 +222,14 @@ def test_runs_tell_what_their_batches_do_to_who_may_know(world: World, look_as: 
     shown = _once(lambda seen: seen["runs"]["rows"] and "Paused" in str(seen["sites"]))
     rows = {row["key"].partition(" ")[0]: row for row in shown["runs"]["rows"]}
     assert list(rows) == ["footage_ho", "retention", "footage_makassar", "backup"]
-    assert [line["text"] for line in rows["footage_ho"]["lines"]] == [
-        f"compresses: {titles[0]}",
-        f"sends (waits to try again): {titles[1]}",
-    ]
+    told = [line["text"] for line in rows["footage_ho"]["lines"]]
+    assert [line.partition(": ")[0] for line in told] == ["compresses", "sends (waits to try again)"]
+    assert [known[place].camera in line for place, line in enumerate(told)] == [True, True]
+    assert told[0].endswith(f"WIB, files: {known[0].files}")
+    in_indonesian = _once(lambda seen: seen["runs"]["rows"], lang="id")["runs"]["rows"]
+    lines = [line["text"] for row in in_indonesian for line in row["lines"] if row["key"].startswith("footage_ho")]
+    assert lines[0].startswith("mengompres: "), "no word of it is English"
+    assert lines[0].endswith(f"WIB, berkas: {known[0].files}")
     assert rows["footage_ho"]["cells"][0]["note"] == "0 of 2 batches done"
     assert rows["retention"]["lines"] == [{"text": "purge", "tone": ""}]
     assert rows["footage_makassar"]["cells"][0]["badge"] == "Failed"
@@ -235,10 +239,10 @@ def test_runs_tell_what_their_batches_do_to_who_may_know(world: World, look_as: 
     assert [row["key"] for row in only] == ["retention r"]
 
     look_as(sign_in(world.home, "budi", "investigator", [("ho", "gate")]))
-    mine = next(place for place, title in titles.items() if title.startswith("gate"))
+    mine = next(one for one in known.values() if one.camera == "Gerbang")
     (row,) = _once(lambda seen: seen["runs"]["rows"])["runs"]["rows"]
     (line,) = row["lines"]
-    assert line["text"].endswith(titles[mine])
+    assert f": {mine.camera} " in line["text"]
     assert "link" not in row["cells"][0]
     nothing = _once(lambda seen: not seen["runs"]["notice"], dag="retention")["runs"]
     assert nothing["rows"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
@@ -16,7 +17,9 @@ from shown_page import html
 from viewer import database, heat, query, visitor
 from viewer.i18n import Words
 from viewer.pages import coverage
-from viewer_world import World, build, make_clip, owner, sign_in
+from viewer_world import START, World, build, make_clip, owner, sign_in
+from vms.catalogue import bookmarks, users
+from vms.catalogue.bookmarks import NewBookmark
 from vms.home import Home, from_environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
@@ -51,6 +54,21 @@ def test_the_newest_day_is_shown_with_its_totals() -> None:
     assert "Days are counted in WIB." in html(app)
     assert "&lt;img src=x" in html(app), "the company's name is shown as text"
     assert "<img src=x" not in html(app)
+
+
+def test_what_was_found_says_that_somebody_marked_it(world: World) -> None:
+    assert "/bookmarks?" not in html(_run(lang="en"))
+    with closing(owner(world.home)) as conn:
+        user_id = users.list_users(conn)[0].user_id
+        at = START + timedelta(seconds=1)
+        bookmarks.add_bookmark(conn, NewBookmark(user_id, (("ho", "lobby"),), at, at, "red motorbike", ("theft",)))
+    app = _run(lang="en", camera="ho/lobby", **{"from": "2026-01-31", "to": "2026-01-31"})
+    shown = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    cards = [card for one in shown for group in one.get("groups", ()) for card in group["cards"]]
+    said = [mark for card in cards for mark in card["marks"] if mark["text"] == "Bookmark"]
+    assert [mark["hint"] for mark in said] == ["red motorbike"], "on the one recording that it lies in"
+    assert "Bookmarks here (1)" in html(app)
+    assert "/bookmarks?camera=ho%2Flobby&amp;from=2026-01-31" in html(app)
 
 
 @pytest.mark.usefixtures("world")
@@ -101,7 +119,10 @@ def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
     assert any("kamera diam" in line for line in lines)
     assert any("quarantined" not in line and "berkas tidak dapat dipakai" in line for line in lines)
     assert any("waiting" in line for line in _coverage("en", "gate")["sites"][0]["rows"][0]["cells"][0][3])
-    assert shown["gaps"][0]["show"].startswith("camera=ho%2F")
+    since = next(line for line in lines if line.startswith("rekaman pertama pukul"))
+    assert "08:00:00" in since, "who looks at a first day is told from when on it counts"
+    assert " dari " in shown["summary"]["of"].partition(":")[2], "a share alone can't be judged"
+    assert shown["gaps"][0]["href"].startswith("/?camera=ho%2F")
 
 
 def test_a_catalogue_that_is_away_is_a_designed_state(world: World) -> None:

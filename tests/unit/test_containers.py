@@ -85,6 +85,7 @@ def test_airflow_reads_less_often_and_starts_more_at_once_the_more_sites_there_a
         text + "".join(f"  - {{ id: b{number}, footage: {tmp_path}/b{number} }}\n" for number in range(998))
     )
     many = airflow_environment(home)
+    assert (few["AIRFLOW__API__WORKERS"], many["AIRFLOW__API__WORKERS"]) == ("1", "3")
     assert many["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "300"
     for name in ("CORE__DAGBAG_IMPORT_TIMEOUT", "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"):
         assert int(many[f"AIRFLOW__{name}"]) > int(few[f"AIRFLOW__{name}"])

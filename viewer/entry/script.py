@@ -17,7 +17,7 @@ from viewer.pages import account, alerts, bookmarks, coverage, deeds, exports, f
 from viewer.visitor import Visitor
 from vms.rights import Right
 
-Draw = Callable[[Words, frame.Goto], None]
+Draw = Callable[[Words], None]
 
 
 def main() -> None:
@@ -41,15 +41,12 @@ def main() -> None:
             frame.state_box(words("app.not_allowed"), words("app.not_allowed.text"))
             return
         try:
-            draw(words, goto)
+            draw(words)
         except AWAY as error:
             logging.getLogger("viewer").warning("The catalogue does not answer: %s", error)
             frame.away(words)
         except Exception as error:  # noqa: BLE001  # a person sees a designed page, the log has the trace
             frame.fault(words, error)
-
-    def goto(params: dict[str, str]) -> None:
-        st.switch_page(find_page, query_params=params)
 
     def page(draw: Draw, name: str, right: Right | None = "view", *, first: bool = False) -> st.Page:
         return st.Page(lambda: show(draw, right), title=words.one_of("app", name), url_path=name, default=first)
@@ -73,7 +70,7 @@ def main() -> None:
     shown = [] if sees_log_only else [(find_page, "app.find"), *((others[name], f"app.{name}") for name in offered)]
     if person is not None and person.may("log"):
         shown.append((log_page, "app.log"))
-    frame.header(words, shown, person, account_page)
+    frame.header(words, shown, person)
     chosen.run()
 
 

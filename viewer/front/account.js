@@ -1,5 +1,40 @@
-// Who has signed in, with the way out.
-export default function ({ data, parentElement, setTriggerValue }) {
+// Who has signed in, with the way out. As it stands on every page it also has Streamlit say its own words in the
+// person's language: it knows English alone.
+const NAMES = ["aria-label", "placeholder", "title"];
+function inTheirWords(said) {
+  const known = window.vmsSaid;
+  window.vmsSaid = said;
+  if (!known) {
+    new MutationObserver((changes) => changes.forEach(({ target, addedNodes, type }) => {
+      if (type === "childList") addedNodes.forEach(put); else put(target);
+    })).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: NAMES });
+  }
+  if (known !== said) put(document.body);
+}
+// On a phone the line of pages is longer than the screen: the page that is open must be in sight.
+function inSight() {
+  requestAnimationFrame(() => {
+    const line = document.querySelector(".st-key-nav"), here = line?.querySelector("a[aria-current=page]");
+    if (!here || line.scrollWidth <= line.clientWidth) return;
+    const box = here.getBoundingClientRect(), frame = line.getBoundingClientRect();
+    if (box.left < frame.left || box.right > frame.right - frame.width * 0.12) line.scrollLeft += box.left - frame.left - 48;
+  });
+}
+function put(node) {
+  const said = window.vmsSaid;
+  const place = node.nodeType === Node.TEXT_NODE ? node.parentElement : node;
+  if (!(place instanceof Element) || place.closest("[data-testid=stHtml], [data-testid=stMarkdownContainer]")) return; // ours
+  if (place !== node) { // a single word may be the name of a camera
+    if (node.data.includes(" ") && Object.hasOwn(said, node.data) && said[node.data] !== node.data) node.data = said[node.data];
+    return;
+  }
+  for (const name of NAMES) {
+    const text = node.getAttribute(name);
+    if (text && Object.hasOwn(said, text) && said[text] !== text) node.setAttribute(name, said[text]);
+  }
+  node.childNodes.forEach(put);
+}
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const out = async () => {
     try {
@@ -10,10 +45,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
       }
     } catch { /* the viewer is away; nothing has ended, and the button is still there */ }
   };
+  inSight();
   once(root, data, () => {
+    inTheirWords(data.said);
     root.replaceChildren(h("div", { class: "account" },
       h("a", { class: "who", title: data.words.who, "aria-label": `${data.words.account}: ${data.name}, ${data.role}`,
-        ...follow(data.href, () => setTriggerValue("open", true)) }, h("b", {}, data.name), h("small", {}, data.role)),
+        ...leading(data.href) }, h("b", {}, data.name), h("small", {}, data.role)),
       h("button", { type: "button", class: "out", onclick: out }, data.words.out)));
   });
 }

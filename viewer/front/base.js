@@ -41,8 +41,9 @@ function plainClick(event) {
 function follow(href, tell) {
   return { href, onclick: (event) => { if (plainClick(event)) { event.preventDefault(); tell(); } } };
 }
-// To another page with nothing lost: Streamlit's own way leaves the address it goes to behind as one of this page's, too.
-function leave(href) { history.pushState(null, "", href); dispatchEvent(new PopStateEvent("popstate")); }
+// To another page with one step left behind for the way back (see session.js).
+function leave(href) { window.vmsLeave(href); }
+function leading(href) { return follow(href, () => leave(href)); }
 // Draw only when something changed: Streamlit calls this at every rerun.
 function once(root, data, draw) {
   document.documentElement.lang = data.lang;

@@ -24,7 +24,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
         h("div", { class: "last" },
           h("div", { class: "sizes soft" }, card.after ? `${card.before} → ${card.after}` : card.before,
             card.saving ? h("span", { class: "saving" }, `−${card.saving}`) : null),
-          h("span", { class: "state" }, card.marks.map((mark) => badge("orange", mark.text, mark.hint)),
+          h("span", { class: "state" }, card.marks.map((mark) => badge(mark.tone || "orange", mark.text, mark.hint)),
             badge(card.tone, card.badge, card.hint)))));
   }
   function empty(card, words) {

@@ -1,16 +1,16 @@
-export default function ({ parentElement, data, setTriggerValue }) {
+export default function ({ parentElement, data }) {
   const root = parentElement.querySelector(".root");
   once(root, data, () => {
     const tip = h("div", { class: "tip", role: "tooltip", id: "tip", hidden: true });
     root.style.setProperty("--days", data.days.length);
     root.classList.toggle("dense", data.days.length > 45);
     root.replaceChildren(h("h1", {}, data.title), summary(data), legend(data), ...data.sites.map((site) => drawSite(site, tip)),
-      data.more ? h("p", { class: "soft more" }, data.more) : "", h("p", { class: "soft keys" }, data.words.keys),
-      data.gaps.length ? gapList(data.words.gaps, data.gaps, (show) => setTriggerValue("show", show)) : "", tip);
+      data.more ? h("p", { class: "soft more" }, data.more) : "", h("p", { class: "soft more" }, data.counted), h("p", { class: "soft keys" }, data.words.keys),
+      data.gaps.length ? gapList(data.words.gaps, data.gaps) : "", tip);
   });
   function summary() {
     const s = data.summary;
-    return h("div", { class: "summary", role: "status" }, h("b", {}, s.there), h("span", {}, s.of), badge(s.tone, s.missing));
+    return h("div", { class: "summary", role: "status" }, s.there ? h("b", {}, s.there) : null, h("span", {}, s.of), s.missing ? badge(s.tone, s.missing) : null);
   }
   function legend() {
     return h("ul", { class: "legend" }, data.legend.map((one) => h("li", {},
@@ -21,7 +21,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       h("div", { class: "cells" }, data.days.map((day) => h("span", {}, day.month ? h("b", {}, day.month) : null, day.number))),
       h("span", { class: "there soft" }, data.words.there));
     const rows = site.rows.map((row) => h("div", { class: "line", role: "row" },
-      h("a", { class: "camera", role: "rowheader", title: row.name, ...follow(address(site, row), () => open(site, row)) }, row.name),
+      h("a", { class: "camera", role: "rowheader", title: row.name, ...leading(address(site, row)) }, row.name),
       h("div", { class: "cells", role: "presentation" }, row.cells.map((cell, at) => drawCell(site, row, cell, at, tip))),
       h("span", { class: "there" }, row.there)));
     const grid = h("div", { class: "grid", role: "grid", "aria-label": `${site.name}: ${data.words.grid}`, onkeydown: move }, rows);
@@ -34,8 +34,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const day = data.days[at];
     const label = `${row.name}, ${day.long}: ${percent}${lines.length ? `. ${lines.join(". ")}` : ""}`;
     const show = () => showTip(tip, node, row, day, percent, lines);
+    const href = isThere ? watch(site, row, day) : address(site, row, day);
     const node = h("a", { class: `cell ${tone}`, role: "gridcell", tabindex: "-1", "aria-label": label, style: fill(share),
-      href: isThere ? watch(site, row, day) : address(site, row, day), onpointerenter: (event) => { if (event.pointerType !== "touch") show(); },
+      href, onpointerenter: (event) => { if (event.pointerType !== "touch") show(); },
       onpointerleave: (event) => { if (event.pointerType !== "touch") tip.hidden = true; },
       onfocus: show, onblur: () => { tip.hidden = true; },
       onclick: (event) => {
@@ -43,7 +44,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
         event.preventDefault();
         // a finger hides what it points at: the first touch tells, the second one opens
         if (event.pointerType === "touch" && root.told !== node) { root.told = node; show(); return; }
-        if (isThere) leave(watch(site, row, day)); else open(site, row, day);
+        leave(href);
       } });
     return node;
   }
@@ -78,11 +79,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
     next.tabIndex = 0;
     next.focus();
   }
-  function search(site, row, day) {
+  function address(site, row, day) {
     const first = (day || data.days[0]).iso, last = (day || data.days[data.days.length - 1]).iso;
-    return `camera=${site.id}%2F${row.camera}&from=${first}&to=${last}&state=all`;
+    return `/?camera=${site.id}%2F${row.camera}&from=${first}&to=${last}&state=all`;
   }
   function watch(site, row, day) { return `/watch?camera=${site.id}%2F${row.camera}&day=${day.iso}`; }
-  function address(site, row, day) { return `/?${search(site, row, day)}`; }
-  function open(site, row, day) { setTriggerValue("show", search(site, row, day)); }
 }

@@ -50,13 +50,13 @@ export default function ({ parentElement, data, setTriggerValue }) {
     node.replaceChildren(...make());
     node.hidden = !node.firstElementChild;
   }
-  function way(to, props, kids) { return h("a", { ...props, ...follow(to.href, () => root.tell("show", to.show)) }, kids ?? to.text); }
+  function way(to, props) { return h("a", { ...props, ...leading(to.href) }, to.text); }
   function tile(one) {
     const inside = [h("b", {}, one.value), h("span", {}, one.label), one.note ? h("small", { class: "soft" }, one.note) : null];
-    return one.href ? h("a", { class: `tile ${one.tone}`, href: one.href, target: "_self" }, inside) : h("div", { class: `tile ${one.tone}` }, inside);
+    return one.href ? h("a", { class: `tile ${one.tone}`, ...leading(one.href) }, inside) : h("div", { class: `tile ${one.tone}` }, inside);
   }
   function name(one) {
-    if (one.show !== undefined) return way(one, { class: "main" });
+    if (one.href) return way(one, { class: "main" });
     if (one.link) return h("a", { class: "main", href: one.link, target: "_blank", rel: "noopener", title: one.hint }, one.text, " ↗");
     return h("span", { class: "main" }, one.text);
   }

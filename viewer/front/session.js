@@ -1,10 +1,16 @@
-// Links of ours between pages lead on without loading everything anew, and leave one step behind for the way back.
+// To another page without loading everything anew: Streamlit's own way leaves the address it goes to behind as one of
+// this page's, too, so that the way back takes two steps. Within Airflow's page every page stays without a header.
+window.vmsLeave = (href) => {
+  const to = new URL(href, location);
+  if (new URLSearchParams(location.search).get("embed") === "true") to.searchParams.set("embed", "true");
+  history.pushState(null, "", to);
+  dispatchEvent(new PopStateEvent("popstate"));
+};
 addEventListener("click", (event) => {
   const link = event.target instanceof Element && event.target.closest("a[data-within]");
   if (!link || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  history.pushState(null, "", link.href);
-  dispatchEvent(new PopStateEvent("popstate"));
+  window.vmsLeave(link.href);
 });
 // A page whose session has ended must not stay on the screen, whether or not it got as far as drawing something.
 (() => {

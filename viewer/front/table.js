@@ -13,7 +13,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       h("td", {}, h("a", { "aria-label": card.label, ...follow(card.href, open) }, card.when)),
       h("td", {}, card.camera), h("td", { class: "soft" }, card.site), h("td", { class: "number" }, card.length),
       h("td", { class: "number" }, card.after ? `${card.before} → ${card.after}` : card.before),
-      h("td", {}, h("span", { class: "state" }, badge(card.tone, card.badge, card.hint), card.marks.map((mark) => badge("orange", mark.text, mark.hint))),
+      h("td", {}, h("span", { class: "state" }, badge(card.tone, card.badge, card.hint), card.marks.map((mark) => badge(mark.tone || "orange", mark.text, mark.hint))),
         card.note ? h("div", { class: "soft note" }, card.note) : null));
   }
 }

@@ -1,4 +1,4 @@
-export default function ({ parentElement, data, setTriggerValue }) {
+export default function ({ parentElement, data }) {
   const root = parentElement.querySelector(".root");
-  once(root, data, () => root.replaceChildren(gapList(data.title, data.gaps, (show) => setTriggerValue("show", show))));
+  once(root, data, () => root.replaceChildren(gapList(data.title, data.gaps)));
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ SINCE = timedelta(days=30)
 MOST_SHOWN = 200
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; it renews itself every half minute."""
     database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     st.html(f'<h1 class="pagetitle">{escape(words("alerts.title"))}</h1>')
@@ -73,9 +74,14 @@ def _card(words: Words, one: AlertRow, zone: str, now: datetime) -> str:
         "alerts.open_since", time=formats.moment(words, one.opened_at, zone), age=formats.age(words, one.opened_at, now)
     )
     return (
-        f'<article class="alert"><h2>{escape(text)}</h2><p>{escape(remedy)}</p>'
+        f'<article class="alert"><h2>{escape(text)}</h2><p>{_with_commands(remedy)}</p>'
         f"<p class='soft'>{escape(since)}</p></article>"
     )
+
+
+def _with_commands(text: str) -> str:
+    """Commands stand between backticks, as messages are plain text; a page has an element for them."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _unsent(words: Words, failed: Sequence[MessageRow], zone: str) -> None:

@@ -37,7 +37,7 @@ class _Asked:
     who: str
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page."""
     person = frame.visitor()
     with database.pool().connection(person.scope) as conn:

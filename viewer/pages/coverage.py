@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from urllib.parse import parse_qsl
 
 import streamlit as st
 
@@ -24,7 +23,7 @@ MOST_CELLS = MOST_CAMERAS * 31
 """Of the map: more of them nobody can tell apart, and they would take long. Of many days so much fewer cameras."""
 
 
-def draw(words: Words, goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; it renews itself every minute."""
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)
@@ -38,8 +37,6 @@ def draw(words: Words, goto: frame.Goto) -> None:
 
     @st.fragment(run_every=60)
     def shown() -> None:
-        if "coverage.goto" in st.session_state:
-            goto(dict(parse_qsl(st.session_state.pop("coverage.goto"))))
         with frame.guarded(words):
             _heat(words, sites, find, first, last)
 
@@ -115,10 +112,7 @@ def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, las
             "coverage.more", shown=formats.number(words, most), count=formats.number(words, len(pairs))
         )
 
-    def asked() -> None:
-        st.session_state["coverage.goto"] = st.session_state["heat"].show or ""
-
-    components.heat_map(data, "heat", asked)
+    components.heat_map(data, "heat")
 
 
 @st.cache_data(ttl=50, max_entries=60, show_spinner=False)

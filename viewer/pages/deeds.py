@@ -18,7 +18,7 @@ PAGE = 100
 USUAL_DAYS = 7
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; the address carries its filters."""
     zone = frame.installation().zone
     today = datetime.now(formats.zone(zone)).date()

@@ -25,7 +25,7 @@ from vms.home import from_environment
 MOST_SHARE_DAYS = 30
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page."""
     person = frame.visitor()
     with database.pool().connection(person.scope) as conn:
@@ -138,10 +138,16 @@ def _share(words: Words, person: Visitor, row: ExportRow) -> None:
         pin = st.text_input(
             words("exports.share.pin"), type="password", max_chars=share.LONGEST_PIN, autocomplete="off"
         ).strip()
+        ticked = f"x.share.locked.{row.export_id}"  # an unfit PIN must not have the tick forgotten
+        locked = st.checkbox(
+            words("exports.share.lock", least=taking.SHORTEST_PASSWORD), value=st.session_state.get(ticked, False)
+        )
         if not st.form_submit_button(words("exports.share.button"), type="primary"):
             return
-        if pin and len(pin) < share.SHORTEST_PIN:
-            st.error(words("exports.share.short"))
+        st.session_state[ticked] = locked
+        least = taking.SHORTEST_PASSWORD if locked else share.SHORTEST_PIN
+        if (pin or locked) and len(pin) < least:
+            st.error(words("exports.share.short", least=least))
             return
         if taking.find(database.pool(), person, row.export_id) is None:
             st.error(words("exports.share.refused"))
@@ -149,8 +155,8 @@ def _share(words: Words, person: Visitor, row: ExportRow) -> None:
         with database.pool().connection(person.scope) as conn:
             until = datetime.now(UTC) + timedelta(days=int(days))
             kept = passwords.hashed(pin) if pin else None
-            token = shares.add_share(conn, row.export_id, person.name, until, kept)
-            detail = {"until": until.isoformat(timespec="seconds"), "pin": bool(pin)}
+            token = shares.add_share(conn, row.export_id, person.name, until, kept, locked=locked)
+            detail = {"until": until.isoformat(timespec="seconds"), "pin": bool(pin), "locked": locked}
             _log(conn, person, "share", row, detail)
         where = urlsplit(st.context.url or "")
         base = f"{where.scheme}://{where.netloc}" if where.netloc else ""

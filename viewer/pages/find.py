@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from html import escape
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -16,7 +16,8 @@ from viewer import absence, cards, components, database, export_form, formats, f
 from viewer.i18n import Words
 from viewer.pages import recording
 from viewer.watch import asked as watch_asked
-from vms.catalogue import coverage, reads, reads_sites
+from vms.catalogue import bookmarks, coverage, reads, reads_sites
+from vms.catalogue.bookmarks import BookmarkRow
 from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
 
 PAGE = 24
@@ -26,6 +27,9 @@ MOST_EXPLAINED = timedelta(days=93)
 
 MOST_COUNTED = 5000
 """Recordings that are added up for the line above the cards: a day of 16 cameras with a file each five minutes."""
+MOST_MARKED = 100
+"""Bookmarks that are looked for among what was found."""
+
 OPEN_ENDED = ("planned", "quarantined")
 """States that are few and matter whatever their age: without a period all of them are shown."""
 
@@ -39,7 +43,7 @@ class _Shown:
     further: bool = False
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page."""
     find = frame.current_find()
     if find.recording:
@@ -143,10 +147,15 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
         _nothing(words, sites, find, shown, zone)
         return
     totals = _totals(frame.visitor().scope, wanted)
+    marked = _bookmarks(rows)
     with st.container(horizontal=True, vertical_alignment="center"):
         _totals_line(words, totals, rows, zone)
         _timeline_link(words, rows)
         _export_link(words, sites, find, shown)
+        if marked:
+            there = query.Find(sites=find.sites, cameras=find.cameras, first=shown.first, last=shown.last)
+            count = formats.number(words, len(marked))
+            _link(f"/bookmarks?{urlencode(query.write(there))}", words("find.bookmarks", count=count))
 
     key = "table" if find.table else "grid"
 
@@ -155,7 +164,7 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
         if chosen:
             frame.go(replace(frame.current_find(), recording=chosen))
 
-    made = cards.grouped_cards(frame.links(), words, rows, find, zone)
+    made = cards.grouped_cards(frame.links(), words, rows, find, zone, marked)
     (components.card_table if find.table else components.card_grid)(made, key, opened)
     left = totals.count - len(rows)
     if len(rows) % PAGE == 0 and (totals.more or left > 0):
@@ -166,6 +175,14 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
         text = words("find.more.many") if totals.more else words("find.more", left=formats.number(words, left))
         with st.container(horizontal_alignment="center"):
             st.button(text, on_click=more)
+
+
+def _bookmarks(rows: list[RecordingRow]) -> list[BookmarkRow]:
+    """Moments that people have marked in what was found."""
+    cameras = list(dict.fromkeys((row.site, row.camera) for row in rows))
+    begin, end = min(row.start_utc for row in rows), max(cards.end_of(row) for row in rows)
+    with database.pool().connection(frame.visitor().scope) as conn:
+        return bookmarks.along(conn, cameras, begin, end, MOST_MARKED)
 
 
 def _shown(find: query.Find) -> _Shown | None:
@@ -285,11 +302,7 @@ def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> No
         with st.container(horizontal_alignment="center"):
             st.caption(frame.as_plain_markdown(absence.unexpected(words, cameras, end)), width="content")
         return
-
-    def asked() -> None:
-        frame.go(query.read({name: [value] for name, value in parse_qsl(st.session_state["why"].show or "")}))
-
-    components.gap_list({"lang": words.lang, "title": words("find.none.why"), "gaps": told}, "why", asked)
+    components.gap_list({"lang": words.lang, "title": words("find.none.why"), "gaps": told}, "why")
 
 
 @st.cache_data(ttl=30, max_entries=100, show_spinner=False)

@@ -20,7 +20,7 @@ MOST_SHOWN = 200
 _LONGEST_REASON = 500
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page. ?camera=...&from=...&to=... fills in the form."""
     person = frame.visitor()
     with database.pool().connection(person.scope) as conn:

@@ -9,7 +9,7 @@ import logging
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import psycopg2
 import streamlit as st
@@ -33,7 +33,7 @@ from vms.steps.waiting import waiting_now
 log = logging.getLogger(__name__)
 
 
-def draw(words: Words, goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; its sections renew themselves. ?dag=... (as Airflow calls it) shows that site or DAG alone."""
     database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     dag = st.query_params.get("dag", "")[:250]
@@ -44,19 +44,16 @@ def draw(words: Words, goto: frame.Goto) -> None:
 
     @st.fragment(run_every=10)
     def sites() -> None:
-        _followed(goto)
         with frame.guarded(words):
             _sites(words, focus)
 
     @st.fragment(run_every=5)
     def runs() -> None:
-        _followed(goto)
         with frame.guarded(words):
             _runs(words, dag)
 
     @st.fragment(run_every=10)
     def hands() -> None:
-        _followed(goto)
         with frame.guarded(words):
             _failing(words, focus)
             _stores(words, focus)
@@ -76,22 +73,13 @@ def _focused(words: Words, focus: str) -> None:
         st.button(words("ops.everything"), on_click=everything)
 
 
-def _followed(goto: frame.Goto) -> None:
-    """Go where the last click wanted; a callback can't."""
-    if "ops.goto" in st.session_state:
-        goto(dict(parse_qsl(st.session_state.pop("ops.goto"))))
-
-
 def _section(words: Words, data: dict[str, Any], focus: str = "") -> None:
     key = f"ops.{data['name']}"
-
-    def asked() -> None:
-        st.session_state["ops.goto"] = st.session_state[key].show or ""
 
     def retried() -> None:
         again(words, str(st.session_state[key].retry or ""), focus)
 
-    components.operations(data, key, asked, retried)
+    components.operations(data, key, retried)
 
 
 def _sites(words: Words, focus: str) -> None:

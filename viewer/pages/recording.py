@@ -12,9 +12,11 @@ import streamlit as st
 from viewer import cards, cold, components, database, details, frame, query
 from viewer.i18n import Words
 from viewer.pages import exports, holds
-from vms.catalogue import reads
+from vms import coldness
+from vms.catalogue import reads, restores
 from vms.catalogue.rows import Located, RecordingFilter, RecordingRow
 from vms.errors import VmsError
+from vms.stores.cold import Cold
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +41,13 @@ def draw(words: Words, find: query.Find) -> None:
         before, after = _neighbours(conn, row, find)
         places = reads.locate(conn, row.id, row.start_utc, "rendition")
         _log_once(conn, row)
-    found_cold: set[int] = st.session_state.setdefault("recording.cold", set())
-    looks_cold = row.state in _STORED and (row.id in found_cold or cold.may_be(places))
-    here = cold.of(places) if looks_cold else None
+        found_cold: set[int] = st.session_state.setdefault("recording.cold", set())
+        noted = row.state in _STORED and restores.was_found_cold(conn, row.id, row.start_utc)
+    here = None
+    if noted or (row.state in _STORED and (row.id in found_cold or cold.may_be(places))):
+        asked = coldness.of(places)
+        here = None if isinstance(asked, str) else asked
+        _keep(row, asked, noted=noted)
 
     def woken() -> None:
         _wake(words, row, places)
@@ -88,11 +94,24 @@ def _wake(words: Words, row: RecordingRow, places: Sequence[Located]) -> None:
         return
     try:
         with database.pool().connection(person.scope) as conn:
-            cold.wake(places)
+            coldness.wake(places)
+            restores.ask(conn, row.id, row.start_utc, person.user_id)
             reads.log_view(conn, person.name, "restore_asked", row.id, row.start_utc, {}, person.address)
     except (VmsError, OSError, *database.AWAY) as error:
         log.warning("A restore can't be asked for: %s", error)
         st.session_state["recording.problem"] = words("cold.refused")
+
+
+def _keep(row: RecordingRow, asked: Cold | str, *, noted: bool) -> None:
+    """What the stores have just said, for the timeline and for whom else asks."""
+    person = frame.visitor()
+    with database.pool().connection(person.scope) as conn:
+        if asked == "readable" and noted:
+            restores.note_readable(conn, [(row.id, row.start_utc)])
+        elif isinstance(asked, Cold) and not noted:
+            restores.note_cold(conn, [(row.id, row.start_utc)])
+        if asked == "readable" or (isinstance(asked, Cold) and asked.state == "ready"):
+            restores.note_told(conn, person.user_id, row.id)
 
 
 def _neighbours(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 import streamlit as st
 
@@ -15,15 +14,13 @@ from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteOverview, Site
 from vms.pieces import Piece
 
 
-def draw(words: Words, goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page; it renews itself every ten seconds."""
     database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     st.html(f'<h1 class="visually-hidden">{words("sites.title")}</h1>')
 
     @st.fragment(run_every=10)
     def panels() -> None:
-        if "sites.goto" in st.session_state:
-            goto(dict(parse_qsl(st.session_state.pop("sites.goto"))))
         with frame.guarded(words):
             _panels(words)
 
@@ -60,10 +57,7 @@ def _panels(words: Words) -> None:
         ),
     }
 
-    def asked() -> None:
-        st.session_state["sites.goto"] = st.session_state["sites"].show or ""
-
-    components.site_panels(data, "sites", asked)
+    components.site_panels(data, "sites")
 
 
 def _site(words: Words, site: SiteOverview, cameras: SiteRow | None, now: datetime) -> dict[str, Any]:

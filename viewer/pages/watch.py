@@ -23,7 +23,7 @@ from vms.catalogue.rows import RecordingFilter, SiteRow
 CameraKey = tuple[str, str]
 
 
-def draw(words: Words, _goto: frame.Goto) -> None:
+def draw(words: Words) -> None:
     """The whole page."""
     with database.pool().connection(frame.visitor().scope) as conn:
         sites = reads_sites.list_sites(conn)

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from viewer import cards, formats, query, tokens
+from viewer import cards, cold, formats, query, tokens
 from viewer.database import AWAY, Connection, Pool
 from viewer.i18n import Words, choose_language
 from viewer.media import Refusal
@@ -182,6 +182,10 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
             visit.note(conn, "watch", {"camera": "/".join(camera), **when})
     low = asked.is_low(visit.params)
     indexes = heads.read(found)
+    asleep = [(one.recording_id, one.start_utc) for one, why in zip(found, indexes, strict=True) if why == "cold"]
+    if asleep:
+        with visit.connection() as conn:
+            cold.found(conn, asleep)
     stored = [one.codec in can and isinstance(index, FragmentIndex) for one, index in zip(found, indexes, strict=True)]
     at = asked.moment(visit.params, "at") if "at" in visit.params else wanted.begin
     here = [able for one, able in zip(found, stored, strict=True) if one.start_utc <= at < one.end_utc]

@@ -13,12 +13,15 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from vms import coldness
 from vms.alerts import wording
 from vms.alerts.conditions import KINDS, LOOK_BACK, Facts, SiteFacts, StoreAnswer, find_conditions
 from vms.alerts.picture import coverage_picture
 from vms.alerts.sending import send
 from vms.backups import not_backed_up_since, overdue_after
 from vms.catalogue import alerts as kept
+from vms.catalogue import reads, restores
+from vms.catalogue.branches import list_branches
 from vms.catalogue.connection import Connection
 from vms.catalogue.coverage import camera_days, load_facts
 from vms.catalogue.purge_plans import list_plans
@@ -29,11 +32,13 @@ from vms.config_alerts import AlertPolicy, AlertTarget
 from vms.errors import ConfigError, VmsError
 from vms.home import Home
 from vms.proofs import forecasts
+from vms.stores.cold import Cold
 from vms.stores.expiry import Expiries, expiries
 
 FORECAST_EVERY = timedelta(hours=6)  # it asks each store for its room, and servers for their certificates
 PICTURE_DAYS = 14
 _USUAL_S = 300.0  # of a camera with a single file
+_MOST_RESTORES = 100  # looked at in a round, a request to the store for each
 
 Report = Callable[[str], None]
 
@@ -58,6 +63,7 @@ def run_round(conn: Connection, home: Home, config: Config, now: datetime, repor
     with kept.one_round(conn):
         _look(conn, home, config, policy, now)
         _plan_digests(conn, config, policy, now)
+        _look_for_restored(conn, policy, now)
         return _send(conn, config, policy, now, report)
 
 
@@ -118,11 +124,16 @@ def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_
         full_in_days=full,
         plans={one.plan_id: one.recordings for one in list_plans(conn, 10, "waiting") if one.expires_at > now},
         free=_free(home, list(sites.values())),
-        expiring={(one.what, one.name): one.until for one in ends.found},
+        expiring={(one.what, one.name): one.until for one in ends.found} | _branches(conn, now),
         all_asked=with_forecast and not ends.unread,
         backup=not_backed_up_since(home),
         backup_age=overdue_after(config.backup),
     )
+
+
+def _branches(conn: Connection, now: datetime) -> dict[tuple[str, str], datetime]:
+    """When certificates of branches end, or ended. They renew them a month before."""
+    return {("branch", one.site): one.until for one in list_branches(conn, now) if one.until and one.state != "revoked"}
 
 
 def _ends(config: Config) -> Expiries:
@@ -147,6 +158,17 @@ def _plan_digests(conn: Connection, config: Config, policy: AlertPolicy, now: da
         if site.enabled and local.time() >= policy.digest:
             yesterday = local.date() - timedelta(days=1)
             kept.add_digest(conn, site.id, yesterday, [one.name for one in policy.targets], now)
+
+
+def _look_for_restored(conn: Connection, policy: AlertPolicy, now: datetime) -> None:
+    """Whoever waits for footage from cold storage is told when its store has restored it: in the viewer, and here."""
+    for one in restores.waited_for(conn, now, _MOST_RESTORES):
+        found = coldness.of(reads.locate(conn, one.recording_id, one.start_utc, "rendition"))
+        if found == "readable":
+            restores.note_readable(conn, [(one.recording_id, one.start_utc)])
+        if found == "readable" or (isinstance(found, Cold) and found.state == "ready"):
+            until = found.until if isinstance(found, Cold) else None
+            restores.note_ready(conn, one, until, [target.name for target in policy.targets], now)
 
 
 def _send(conn: Connection, config: Config, policy: AlertPolicy, now: datetime, report: Report) -> Round:
@@ -187,13 +209,16 @@ def _deliver(
     policy: AlertPolicy,
     now: datetime,
 ) -> None:
-    """One text for all of the bundle: a digest, or the beginnings and ends of alerts."""
+    """One text for all of the bundle: a digest, the end of a restore, or the beginnings and ends of alerts."""
     language = policy.language
     usual = ZoneInfo(policy.time_zone)
     first = bundle[0]
     if first.day is not None:
         zone = zones.get(first.site, usual)
         send(target, *_digest(conn, first.site, first.day, zone, policy, now))
+        return
+    if first.detail is not None:
+        send(target, "VMS", wording.restored_text(language, first.site, first.detail, zones.get(first.site, usual)))
         return
     texts = []
     for one in bundle:

@@ -80,7 +80,8 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
         ),
         "expiring": Words(
             "The {what_word} {name} is valid until {until}.",
-            "Renew it before then; after that its store refuses or can't be trusted, and nothing leaves for it.",
+            "Renew it before then; after that its store refuses or can't be trusted, and nothing leaves for it."
+            " A branch renews its own: has it been without line, or off?",
             "The {what_word} {name} does not end soon any more.",
         ),
         "backup_overdue": Words(
@@ -142,7 +143,8 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
         ),
         "expiring": Words(
             "{what_word} {name} berlaku sampai {until}.",
-            "Perbarui sebelum itu; sesudahnya penyimpanannya menolak atau tidak dapat dipercaya.",
+            "Perbarui sebelum itu; sesudahnya penyimpanannya menolak atau tidak dapat dipercaya."
+            " Cabang memperbarui miliknya sendiri: apakah jalurnya putus, atau mati?",
             "{what_word} {name} tidak lagi segera berakhir.",
         ),
         "backup_overdue": Words(
@@ -154,8 +156,12 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
 }
 
 EXPIRING: Mapping[Language, Mapping[str, str]] = {
-    "en": {"certificate": "certificate of", "credential": "credential of connection"},
-    "id": {"certificate": "Sertifikat", "credential": "Kredensial koneksi"},
+    "en": {
+        "certificate": "certificate of",
+        "credential": "credential of connection",
+        "branch": "certificate of the branch",
+    },
+    "id": {"certificate": "Sertifikat", "credential": "Kredensial koneksi", "branch": "Sertifikat cabang"},
 }
 
 STATES: Mapping[Language, Mapping[str, str]] = {
@@ -187,6 +193,8 @@ PHRASES: Mapping[Language, Mapping[str, str]] = {
         "more": "... and {count} more: `vms alerts list`",
         "test": "Test",
         "test_body": "Alerts reach you. Nothing is wrong.",
+        "restored": "{site}: footage of camera {camera} of {start} is back from cold storage, as asked for by {who}.",
+        "restored_until": "It can be played until {until}.",
         "digest": "{site}, {day}",
         "covered": "{percent} of the expected footage is archived.",
         "nothing": "No footage was expected.",
@@ -200,6 +208,9 @@ PHRASES: Mapping[Language, Mapping[str, str]] = {
         "more": "... dan {count} lagi: `vms alerts list`",
         "test": "Uji coba",
         "test_body": "Peringatan sampai kepada Anda. Tidak ada masalah.",
+        "restored": "{site}: rekaman kamera {camera} dari {start} sudah dipulihkan dari penyimpanan dingin, atas "
+        "permintaan {who}.",
+        "restored_until": "Dapat diputar sampai {until}.",
         "digest": "{site}, {day}",
         "covered": "{percent} rekaman yang diharapkan sudah diarsipkan.",
         "nothing": "Tidak ada rekaman yang diharapkan.",
@@ -217,6 +228,14 @@ LINES = 12
 def phrase(language: Language, key: str, **values: Any) -> str:
     """One of PHRASES with its values."""
     return PHRASES[language][key].format(**values)
+
+
+def restored_text(language: Language, site: str, detail: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """A recording is back from cold storage (detail: as `vms.catalogue.restores` writes it)."""
+    start = _clock(datetime.fromisoformat(detail["start"]), zone)
+    until = _clock(datetime.fromisoformat(detail["until"]), zone) if detail["until"] else ""
+    said = phrase(language, "restored", site=site, camera=detail["camera"], start=start, who=detail["who"])
+    return f"🧊 {said} {phrase(language, 'restored_until', until=until) if until else ''}".rstrip()
 
 
 def begin_text(language: Language, alert: AlertRow, zone: ZoneInfo) -> str:

@@ -41,7 +41,8 @@ class AlertRow:
 
 @dataclass(frozen=True)
 class MessageRow:
-    """A message that a target has not taken yet. alert: of begin and end; site and day: of a digest."""
+    """A message that a target has not taken yet. alert: of begin and end; site and day: of a digest; detail: of a
+    recording that was restored from cold storage (`vms.catalogue.restores`)."""
 
     message_id: int
     target: str
@@ -53,6 +54,7 @@ class MessageRow:
     tries: int
     tried_at: datetime | None
     error: str
+    detail: Mapping[str, Any] | None = None
 
     def is_due(self, now: datetime) -> bool:
         """Whether it is to be tried now: four minutes after the first failure, then ever later, up to an hour."""
@@ -135,7 +137,7 @@ def waiting_messages(conn: Connection) -> list[MessageRow]:
     found = fetch_all(
         conn,
         """
-        SELECT m.message_id, m.target, m.kind, m.site, m.day, m.made_at, m.tries, m.tried_at, m.error,
+        SELECT m.message_id, m.target, m.kind, m.site, m.day, m.made_at, m.tries, m.tried_at, m.error, m.detail,
                a.alert_id, a.kind, a.site, a.subject, a.detail, a.opened_at, a.seen_at, a.closed_at
         FROM alert_message m LEFT JOIN alert a USING (alert_id)
         WHERE m.sent_at IS NULL AND m.withdrawn_at IS NULL ORDER BY m.message_id
@@ -143,9 +145,9 @@ def waiting_messages(conn: Connection) -> list[MessageRow]:
         [],
     )
     rows = []
-    for message_id, target, kind, site, day, made_at, tries, tried_at, error, *alert in found:
+    for message_id, target, kind, site, day, made_at, tries, tried_at, error, detail, *alert in found:
         about = AlertRow(*alert) if alert[0] is not None else None
-        rows.append(MessageRow(message_id, target, kind, about, site, day, made_at, tries, tried_at, error))
+        rows.append(MessageRow(message_id, target, kind, about, site, day, made_at, tries, tried_at, error, detail))
     return rows
 
 

@@ -120,6 +120,8 @@ _WRITES = {
     "export_share": "INSERT, UPDATE (revoked_at, opened, taken, wrong)",
     "bookmark": "INSERT, UPDATE (note, tags, changed_at), DELETE",
     "bookmark_camera": "INSERT",
+    "cold_recording": "INSERT, DELETE",
+    "restore_asked": "INSERT, UPDATE (asked_at, ready_at, until_at, told_at)",
 }
 """What the viewer's role may write, by table; who may hold, release, order, mark what is in v0013, v0015 and v0017."""
 

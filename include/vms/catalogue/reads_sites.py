@@ -29,12 +29,19 @@ class CameraEnd:
 
 @dataclass(frozen=True)
 class RunBatch:
-    """A batch of a run. position: also the index of its tasks."""
+    """A batch of a run. position: also the index of its tasks. first_utc, last_utc: where its first and its last file
+    begin. camera: "" for a batch of copies, which may be of any camera; then missing_in is the store that lacks them.
+    files: those that whoever asks may see."""
 
     dag_id: str
     run_id: str
     position: int
-    title: str
+    camera: str
+    missing_in: str
+    time_zone: str
+    first_utc: datetime
+    last_utc: datetime
+    files: int
 
 
 def list_sites(conn: Connection) -> list[SiteRow]:
@@ -129,10 +136,19 @@ def batches_of_runs(conn: Connection, runs: Sequence[tuple[str, str]]) -> list[R
     found = fetch_all(
         conn,
         """
-        SELECT run.dag_id, run.run_id, b.position, b.title
+        SELECT run.dag_id, run.run_id, b.position, coalesce(c.name, ''),
+               CASE WHEN c.camera_id IS NULL THEN (SELECT name FROM store WHERE store_id = b.store_ids[1]) ELSE '' END,
+               s.tz, item.first_at, item.last_at, item.files
         FROM unnest(%s::text[], %s::text[]) AS wanted (dag_id, run_id)
         JOIN run ON run.dag_id = wanted.dag_id AND run.run_id = wanted.run_id
         JOIN batch b USING (run_no)
+        JOIN site s ON s.site_id = run.site_id
+        LEFT JOIN camera c USING (camera_id)
+        CROSS JOIN LATERAL (
+            SELECT min(start_at) AS first_at, max(start_at) AS last_at, count(*) AS files
+            FROM batch_item WHERE batch_id = b.batch_id
+        ) item
+        WHERE item.files > 0
         ORDER BY run.dag_id, run.run_id, b.position
         """,
         [[dag_id for dag_id, _ in runs], [run_id for _, run_id in runs]],

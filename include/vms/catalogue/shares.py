@@ -40,7 +40,8 @@ class ShareRow:
 
 @dataclass(frozen=True)
 class Shared:
-    """What an open link gives. pin: as it is kept, None: none is asked for. until: when the link or the export ends.
+    """What an open link gives. pin: as it is kept, None: none is asked for. locked: the ZIP, with the PIN.
+    until: when the link or the export ends.
 
     time_zone: of the first of its sites. cameras: their names.
     """
@@ -48,6 +49,7 @@ class Shared:
     share_id: int
     export_id: int
     pin: str | None
+    locked: bool
     until: datetime
     from_utc: datetime
     to_utc: datetime
@@ -57,13 +59,17 @@ class Shared:
     cameras: tuple[str, ...]
 
 
-def add_share(conn: Connection, export_id: int, made_by: str, expires_at: datetime, pin: str | None) -> str:
-    """Make a link; returns its token, which is kept nowhere. pin: as vms.passwords.hashed gives it."""
+def add_share(
+    conn: Connection, export_id: int, made_by: str, expires_at: datetime, pin: str | None, *, locked: bool = False
+) -> str:
+    """Make a link; returns its token, which is kept nowhere. pin: as vms.passwords.hashed gives it. locked: the ZIP is
+    encrypted with it."""
     token = secrets.token_urlsafe(32)
     with conn, conn.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO export_share (export_id, token_hash, pin, made_by, expires_at) VALUES (%s, %s, %s, %s, %s)",
-            (export_id, hash_of(token), pin, made_by, expires_at),
+            "INSERT INTO export_share (export_id, token_hash, pin, locked, made_by, expires_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            (export_id, hash_of(token), pin, locked, made_by, expires_at),
         )
     return token
 
@@ -94,8 +100,8 @@ def find_share(conn: Connection, token: str) -> Shared | None:
     found = fetch_one(
         conn,
         """
-        SELECT h.share_id, h.export_id, h.pin, least(h.expires_at, e.kept_until), e.from_at, e.to_at, e.size_bytes,
-               e.evidence, (SELECT min(s.tz) FROM export_camera x JOIN camera c USING (camera_id)
+        SELECT h.share_id, h.export_id, h.pin, h.locked, least(h.expires_at, e.kept_until), e.from_at, e.to_at,
+               e.size_bytes, e.evidence, (SELECT min(s.tz) FROM export_camera x JOIN camera c USING (camera_id)
                             JOIN site s USING (site_id) WHERE x.export_id = e.export_id),
                ARRAY(SELECT s.name || ' - ' || c.name FROM export_camera x JOIN camera c USING (camera_id)
                      JOIN site s USING (site_id) WHERE x.export_id = e.export_id ORDER BY 1)

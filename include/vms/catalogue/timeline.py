@@ -26,7 +26,7 @@ class Stretch(NamedTuple):
     """A recording that can be watched; a page has thousands. lacking: a store that shall hold it has no good copy yet.
 
     damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock). cold: it lies
-    only in stores whose footage has to be restored before it is read.
+    only in stores whose footage has to be restored before it is read, or was found to.
     """
 
     camera: CameraKey
@@ -89,7 +89,8 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
                    SELECT bool_and(coalesce(st.options->>'storage_class', '') = ANY(%s))
                    FROM copy k JOIN store st USING (store_id)
                    WHERE k.recording_id = r.recording_id AND k.start_at = r.start_at AND k.part = 0 AND k.state = 0
-               ) END
+               ) END,
+               (SELECT true FROM cold_recording x WHERE x.recording_id = r.recording_id AND x.start_at = r.start_at)
         FROM (
             SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
             WHERE {AMONG}
@@ -124,8 +125,8 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
         ],
     )
     return [
-        Stretch((site, camera), number, start, end, lacking, damaged, doubtful, bool(cold))
-        for site, camera, number, start, end, lacking, damaged, doubtful, cold in found
+        Stretch((site, camera), number, start, end, lacking, damaged, doubtful, bool(of_store or found_so))
+        for site, camera, number, start, end, lacking, damaged, doubtful, of_store, found_so in found
     ]
 
 

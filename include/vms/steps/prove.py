@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
 
-from vms.catalogue import integrity
+from vms import coldness
+from vms.catalogue import integrity, reads, restores
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
 from vms.catalogue.losing import StoredCopy, lose
@@ -26,6 +27,7 @@ from vms.steps.emptied import refuse_empty, refuse_losses
 from vms.steps.inspecting import inspected, play_through, sweep
 from vms.steps.meeting import meet
 from vms.stores import ObjectMissing, Store
+from vms.stores.cold import Cold
 
 LEAST = 20
 _SPARE = 1.2  # nights on which nothing runs, and footage that comes in meanwhile
@@ -146,6 +148,7 @@ def look_at(
     except _Unplayable as error:
         return Look("unplayable", f"{store.name}: {error.message}")
     except RestoreNeeded as error:
+        _note_cold(conn, copy)
         return Look("cold", f"{store.name}: {error.message} {error.remedy}")
     except (ObjectMissing, CopyDamaged) as error:
         kind: Literal["lost", "damaged"] = "lost" if isinstance(error, ObjectMissing) else "damaged"
@@ -156,6 +159,13 @@ def look_at(
         return Look("known", message) if outcome == "known" else Look(kind, f"{message} {THEN[outcome]}")
     integrity.save_proof(conn, copy, datetime.now(UTC))
     return Look("proven")
+
+
+def _note_cold(conn: Connection, copy: StoredCopy) -> None:
+    """The pages show a recording as cold that no store gives at once; a copy elsewhere may still be read."""
+    place = (copy.recording_id, copy.start_utc)
+    if copy.part == "rendition" and isinstance(coldness.of(reads.locate(conn, *place, "rendition")), Cold):
+        restores.note_cold(conn, [place])
 
 
 class _Unplayable(VmsError):
