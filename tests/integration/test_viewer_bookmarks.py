@@ -111,7 +111,6 @@ def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(
             "UPDATE bookmark SET user_id = %(user)s",
             "UPDATE bookmark SET cameras = '{}' WHERE bookmark_id = %(own)s",
             made + " VALUES (%(user)s, now(), now(), 'x', '{}', '{}')",
-            made + " VALUES (%(user)s, now(), now(), 'x', '{}', NULL)",
             made + " VALUES (%(user)s, now(), now(), 'x', '{}', ARRAY[999999])",
             "INSERT INTO bookmark_camera SELECT %(both)s, camera_id, now(), now() FROM camera WHERE slug = 'cashier'",
         ):
