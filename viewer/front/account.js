@@ -11,10 +11,12 @@ function inTheirWords(said) {
   }
   if (known !== said) put(document.body);
 }
-// On a phone the line of pages is longer than the screen: the page that is open must be in sight.
+// The page that is open: Streamlit only colours its link. On a phone the line of pages is longer than the screen.
 function inSight() {
   requestAnimationFrame(() => {
-    const line = document.querySelector(".st-key-nav"), here = line?.querySelector("a[aria-current=page]");
+    const line = document.querySelector(".st-key-nav"), links = [...(line?.querySelectorAll("a") ?? [])];
+    const here = links.find((link) => getComputedStyle(link).backgroundColor !== "rgba(0, 0, 0, 0)");
+    for (const link of links) if (link === here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
     if (!here || line.scrollWidth <= line.clientWidth) return;
     const box = here.getBoundingClientRect(), frame = line.getBoundingClientRect();
     if (box.left < frame.left || box.right > frame.right - frame.width * 0.12) line.scrollLeft += box.left - frame.left - 48;
