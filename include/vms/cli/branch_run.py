@@ -22,7 +22,6 @@ from vms.config import load_config
 from vms.errors import BranchError, StackError
 from vms.home import from_environment
 
-
 LATELY = timedelta(minutes=5)
 
 
