@@ -15,7 +15,7 @@ from vms.catalogue.connection import Connection, fetch_all
 MANY_ROWS = 2000
 """From here on a table is big, in a small catalogue, too. (A month that has just begun may be read through.)"""
 
-_THROUGH = re.compile(r"Seq Scan on (\w+)")
+_THROUGH = re.compile(r"Seq Scan on (\w+)(?! .*never executed)")
 _INDEX = re.compile(r"Index (?:Only )?Scan(?: Backward)? using (\w+) on|Bitmap Index Scan on (\w+)")
 _PLANNED = ("SELECT", "WITH", "UPDATE", "DELETE", "INSERT", "DECLARE")
 _DECLARE = re.compile(r"\s*DECLARE .*? CURSOR FOR ", re.DOTALL)

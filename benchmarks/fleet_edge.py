@@ -1,5 +1,6 @@
 """A swarm of branches for benchmarks/fleet.py: they register, tell that they live and ask for work, as Airflow's own
-edge worker does (same requests, same tokens), against the product's API server on loopback. There is no work for them.
+edge worker does (same requests, same tokens), against the product's API server on loopback, with the headers that the
+branches' proxy would add for them. There is no work for them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ import asyncio
 import json
 import statistics
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,10 +20,14 @@ from airflow.providers.edge3 import __version__ as edge_version
 from airflow.version import version as airflow_version
 from fleet_world import World, difference, site_id
 
+from vms.branches import agent
+from vms.branches.authority import Issued, authority
+from vms.catalogue import branches
+from vms.catalogue.connection import connect, url
 from vms.stack.airflow_env import airflow_url
 
 AT_ONCE = 64
-POLL_S, HEARTBEAT_S = 10.0, 30.0
+POLL_S, HEARTBEAT_S = (float(agent.OVER_A_LINE[f"EDGE__{name}_INTERVAL"]) for name in ("JOB_POLL", "HEARTBEAT"))
 """Of a branch: how often it asks for work, and how often it tells that it lives."""
 
 
@@ -30,11 +37,15 @@ class Swarm:
 
     url: str
     secret: str
+    proxy: str
     workers: int
     took: dict[str, list[float]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
 
-    async def ask(self, client: httpx.AsyncClient, kind: str, method: str, path: str, body: dict[str, Any]) -> None:
+    async def ask(
+        self, client: httpx.AsyncClient, kind: str, method: str, number: int, path: str, body: dict[str, Any]
+    ) -> None:
+        said = {"Proxy": self.proxy, "Verify": "SUCCESS", "Serial": format(number + 1, "X"), "Name": site_id(number)}
         made = JWTGenerator(secret_key=self.secret, valid_for=30, audience="api").generate({"method": path})
         began = time.monotonic()
         try:
@@ -42,7 +53,8 @@ class Swarm:
                 method,
                 f"{self.url}/{path}",
                 content=json.dumps(body),
-                headers={"Authorization": made, "Content-Type": "application/json"},
+                headers={"Authorization": made, "Content-Type": "application/json"}
+                | {f"X-VMS-Branch-{name}": value for name, value in said.items()},
             )
         except httpx.HTTPError as error:
             self._fail(f"{kind}: {type(error).__name__}")
@@ -67,7 +79,7 @@ class Swarm:
         async def one(number: int) -> None:
             path, body = self.state(number)
             async with gate:
-                await self.ask(client, "register", "POST", path, body | {"state": "starting"})
+                await self.ask(client, "register", "POST", number, path, body | {"state": "starting"})
 
         await asyncio.gather(*(one(number) for number in range(self.workers)))
 
@@ -80,17 +92,29 @@ class Swarm:
             async with gate:
                 if kind == "heartbeat":
                     path, body = self.state(worker)
-                    await self.ask(client, kind, "PATCH", path, body)
+                    await self.ask(client, kind, "PATCH", worker, path, body)
                 else:
                     wanted = {"queues": [f"site-{site_id(worker)}"], "free_concurrency": 4}
                     path = f"jobs/fetch/branch-{site_id(worker)}"
-                    await self.ask(client, kind, "POST", path, wanted | {"supports_task_instance_uuid": True})
+                    await self.ask(client, kind, "POST", worker, path, wanted | {"supports_task_instance_uuid": True})
 
         while (due := began + number * every_s / self.workers) < ends:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             tasks.append(asyncio.create_task(one(number % self.workers)))
             number += 1
         await asyncio.gather(*tasks)
+
+
+def enrol(world: World, workers: int) -> str:
+    """The catalogue knows each branch, with the certificate of its number; what the proxy proves itself by."""
+    now = datetime.now(UTC)
+    asker = branches.Asker("127.0.0.1", "fleet", "0", bytes(32))
+    with closing(connect(url(world.home, "owner"))) as conn:
+        for number in range(workers):
+            token, issued = number.to_bytes(32, "big"), Issued("", format(number + 1, "x"), now + timedelta(days=1))
+            branches.invite(conn, site_id(number), token, now + timedelta(hours=1), "fleet", now)
+            branches.join(conn, site_id(number), token, asker, lambda issued=issued: issued, now)
+    return authority(world.home, now).proxy
 
 
 def measure_edge(world: World, workers: int, seconds: float) -> dict[str, Any]:
@@ -100,7 +124,8 @@ def measure_edge(world: World, workers: int, seconds: float) -> dict[str, Any]:
     )
     world.wait_well("api_server")
     environment = world.environment()
-    swarm = Swarm(f"{airflow_url(world.home)}/edge_worker/v1", environment["AIRFLOW__API_AUTH__JWT_SECRET"], workers)
+    secret = environment["AIRFLOW__API_AUTH__JWT_SECRET"]
+    swarm = Swarm(f"{airflow_url(world.home)}/edge_worker/v1", secret, enrol(world, workers), workers)
     found: dict[str, Any] = {"workers": workers, "poll_s": POLL_S, "heartbeat_s": HEARTBEAT_S}
 
     async def run() -> None:

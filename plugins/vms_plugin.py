@@ -12,6 +12,7 @@ from airflow.plugins_manager import AirflowPlugin
 from vms_airflow.branch_gate import BranchGate
 from vms_airflow.links import RecordingsLink, viewer_pages
 from vms_airflow.timetable import SiteTimetable
+from vms_airflow.turns import Turns
 
 
 async def branch_app(scope: Any, receive: Any, send: Any) -> None:
@@ -30,4 +31,8 @@ class VmsPlugin(AirflowPlugin):
     operator_extra_links = [RecordingsLink()]  # noqa: RUF012
     external_views: list[dict[str, Any]] = viewer_pages()
     fastapi_apps = [{"name": "Branches", "app": branch_app, "url_prefix": "/branch"}]  # noqa: RUF012
-    fastapi_root_middlewares = [{"name": "branches", "middleware": BranchGate}]  # noqa: RUF012
+    # The last one is asked first.
+    fastapi_root_middlewares = [  # noqa: RUF012
+        {"name": "turns", "middleware": Turns},
+        {"name": "branches", "middleware": BranchGate},
+    ]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import attr
 from openlineage.client import OpenLineageClient
-from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState, set_producer
 from openlineage.client.facet_v2 import (
     BaseFacet,
     input_statistics_input_dataset,
@@ -36,6 +36,7 @@ from vms.errors import ConfigError, VmsError
 from vms.stores.connections import connection
 
 PRODUCER = "urn:vms:video-backup"
+set_producer(PRODUCER)
 AT_ONCE = 100
 SETTLED = timedelta(minutes=2)
 """A batch is told once it has been recorded for so long: what is being committed beside it then comes in order."""

@@ -24,12 +24,13 @@ PATIENCE_S = 900.0
 class Installation:
     """A clean clone with its .env, and the containers that compose makes of it."""
 
-    def __init__(self, folder: Path, project: str) -> None:
-        self.folder, self.project = folder, project
+    def __init__(self, folder: Path, project: str, profiles: tuple[str, ...]) -> None:
+        self.folder, self.project, self.profiles = folder, project, profiles
 
     def compose(self, *words: str) -> None:
+        profiles = [word for one in self.profiles for word in ("--profile", one)]
         said = subprocess.run(
-            [*COMPOSE, "-p", self.project, "--profile", "demo", *words],
+            [*COMPOSE, "-p", self.project, *profiles, *words],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -70,7 +71,7 @@ def installation(folder: Path, *options: str) -> Iterator[Installation]:
     subprocess.run([str(clone / "vms"), "compose", "init", *options], check=True, capture_output=True)
     with (clone / ".env").open("a") as settings:
         settings.write("VMS_VIEWER_PORT=5971\nVMS_AIRFLOW_PORT=8971\n")
-    made = Installation(clone, "vmstest")
+    made = Installation(clone, "vmstest", tuple(option.removeprefix("--") for option in options))
     try:
         yield made
     finally:

@@ -59,7 +59,7 @@ def make_world(
         root = tmp_path / secrets.token_hex(4)
         root.mkdir()
         home, owner_url = new_catalogue(root)
-        prefix = f"faults/{root.name}"
+        prefix = f"{weed.BRANCH_PREFIX}-faults/{root.name}"
         world = FaultWorld(home, owner_url, root, s3_server.client(), prefix, driver, s3_server.endpoint)
         world.footage.mkdir()
         world.configure()

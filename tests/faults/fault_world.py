@@ -139,6 +139,7 @@ class FaultWorld:
             "VMS_HOME": str(self.home.root),
             "VMS_SITES": str(self.home.sites_file),
             "AIRFLOW_CONN_CLOUD": weed.connection_text(self.endpoint),
+            "CLOUD_OF_BRANCH": weed.connection_text(self.endpoint, weed.BRANCH),
         }
         return replace(Life(way, str(self.root), environment, run), **changes)
 
@@ -169,11 +170,11 @@ class FaultWorld:
         """What was being done, and where it was killed."""
         return "; ".join([self.doing, *self.log])
 
-    def all_runs(self, prefix: str = "then", **changes: Any) -> list[Any]:
+    def all_runs(self, prefix: str = "then", way: str = "archive", **changes: Any) -> list[Any]:
         """Runs of the site until one has nothing to do."""
         ended = []
         for number in range(MOST_RUNS):
-            ended.append(self.live("archive", f"{prefix} {number}", **changes))
+            ended.append(self.live(way, f"{prefix} {number}", **changes))
             if not ended[-1]["batches"] and not ended[-1]["due"] and not ended[-1]["waiting"]:
                 return ended
         raise AssertionError(f"after {MOST_RUNS} runs there is still something to do: {ended[-1]} ({self.words()})")

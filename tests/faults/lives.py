@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,12 @@ class _Steps:
         return result
 
 
-def archive(life: Life, points: Points) -> Any:
+def branch(life: Life, points: Points) -> Any:
+    """One run of a site at a branch: its own steps have a key that may only write, and the centre looks for them."""
+    return archive(life, points, at_branch=True)
+
+
+def archive(life: Life, points: Points, *, at_branch: bool = False) -> Any:
     """One run of a site, the way of a file: sense, plan, compress, upload, record, release, verdict."""
     from vms.catalogue.connection import connect, url
     from vms.catalogue.copying import record_copies
@@ -106,10 +111,13 @@ def archive(life: Life, points: Points) -> Any:
     from vms.catalogue.planning import plan_run
     from vms.model import Plan, ReleaseReceipt, Sensed
     from vms.steps.compress import compress_batch
+    from vms.steps.look_ahead import look_ahead
     from vms.steps.release import release
     from vms.steps.replicate import copy_batch
     from vms.steps.sense import sense
+    from vms.steps.standing import vouch
     from vms.steps.upload import upload_batch
+    from vms.steps.vouch import prove_unproven
 
     home = from_environment()
     config = load_config(home.sites_file)
@@ -125,8 +133,26 @@ def archive(life: Life, points: Points) -> Any:
         finally:
             conn.close()
 
+    def near(work: Callable[[], Any]) -> Any:
+        """With the key that the site's own machine has."""
+        centre = os.environ["AIRFLOW_CONN_CLOUD"]
+        os.environ["AIRFLOW_CONN_CLOUD"] = os.environ["CLOUD_OF_BRANCH"] if at_branch else centre
+        try:
+            return work()
+        finally:
+            os.environ["AIRFLOW_CONN_CLOUD"] = centre
+
+    def planned(run: RunRef) -> Plan:
+        def both(conn: Any) -> Plan:
+            made = plan_run(conn, site, sensed, run, now)
+            if not at_branch:
+                return made
+            return replace(made, batches=look_ahead(conn, made.batches, _say), due=vouch(made.due, now, _say))
+
+        return written(both)
+
     sensed = load(Sensed, steps.do("sense", lambda _: sense(site, config, home, now=now)))
-    plan = load(Plan, steps.do("plan", lambda run: written(lambda conn: plan_run(conn, site, sensed, run, now))))
+    plan = load(Plan, steps.do("plan", planned))
     recorded: list[Recorded] = []
     for number, batch in enumerate(plan.batches):
         if batch.is_copies:
@@ -141,16 +167,26 @@ def archive(life: Life, points: Points) -> Any:
             continue
         made = steps.do("compress", lambda _, b=batch: compress_batch(b, site, home, report=_say), number)
         receipts = [load(Receipt, one) for one in made]
-        sent = steps.do("upload", lambda _, b=batch, r=receipts: upload_batch(b, r, site, home, report=_say), number)
+
+        def put(batch: Batch = batch, receipts: list[Receipt] = receipts) -> Any:
+            return upload_batch(batch, receipts, site, home, report=_say, may_look=not at_branch)
+
+        sent = steps.do("upload", lambda _, p=put: near(p), number)
         told = [load(Receipt, one) for one in sent]
 
         def note(run: RunRef, told: list[Receipt] = told, batch: Batch = batch) -> Recorded:
-            return written(lambda conn: record_receipts(conn, batch, told, run, now, site.keep_source))
+            seen = prove_unproven(batch, told, site, home, _say).receipts if at_branch else told
+            made = written(lambda conn: record_receipts(conn, batch, seen, run, now, site.keep_source))
+            return replace(made, archived=vouch(made.archived, now, _say)) if at_branch else made
 
         recorded.append(load(Recorded, steps.do("record", note, number)))
     orders: list[ReleaseOrder] = [*plan.due, *(order for one in recorded for order in one.archived)]
     settled: list[SourceSeen] = [*plan.settled, *(source for one in recorded for source in one.quarantined)]
-    done = steps.do("release", lambda _: release(site, home, orders, settled, now=now, report=_say))
+
+    def let_go() -> Any:
+        return release(site, home, orders, settled, now=now, report=_say, may_look=not at_branch)
+
+    done = steps.do("release", lambda _: near(let_go))
     released = [load(ReleaseReceipt, one) for one in done]
 
     def settle(run: RunRef) -> Any:
@@ -241,6 +277,7 @@ def repair(life: Life, points: Points) -> Any:
 
 WAYS: dict[str, Callable[[Life, Points], Any]] = {
     "archive": archive,
+    "branch": branch,
     "purge": purge,
     "copy": command,
     "repair": repair,
@@ -302,10 +339,12 @@ def _live(life: Life, writer: int) -> None:
 
 
 def _one_by_one() -> None:
-    from vms.steps import compress, replicate, upload
+    from vms.steps import compress, look_ahead, replicate, standing, upload, vouch
 
     compress.cores = lambda: 1
-    upload.FILES_IN_FLIGHT = 1
+    for looks in (look_ahead, standing):
+        looks._LOOKS_AT_ONCE = 1
+    upload.FILES_IN_FLIGHT = vouch.FILES_IN_FLIGHT = 1
     replicate.FILES_IN_FLIGHT = 1
     os.cpu_count = lambda: 1
 

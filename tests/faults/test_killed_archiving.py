@@ -37,3 +37,13 @@ def test_archive_killed_anywhere(seed: int, make_world: MakeWorld, clips: dict[s
     world.all_runs()
     world.all_runs("an hour later", shift_s=3700)  # a release that was killed before it was recorded waits for so long
     check(world.look(), *AT_THE_END)
+
+
+def test_branch_killed_anywhere(seed: int, make_world: MakeWorld, clips: dict[str, Path]) -> None:
+    """The same where the site's own steps can't look into the bucket, and the centre does it for them."""
+    calm_points("branch", lambda: filled(make_world(), clips, "second"))
+    world = filled(make_world(), clips, SPECIAL[seed % len(SPECIAL)])
+    killed(world, "branch", seed)
+    world.all_runs(way="branch")
+    world.all_runs("an hour later", "branch", shift_s=3700)
+    check(world.look(), *AT_THE_END)

@@ -28,6 +28,8 @@ from catalogue_world import (
 from telegram_server import Telegram
 from vms.alerts import round as rounds
 from vms.alerts.round import Round, run_round
+from vms.branches.authority import Issued
+from vms.catalogue import branches
 from vms.catalogue.alerts import list_alerts, one_round, unsent, waiting_messages
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import record_receipts
@@ -285,3 +287,26 @@ def test_the_viewer_may_read_alerts_and_not_write_them(world: World) -> None:
     found = ask(world.conn, "SELECT privilege_type FROM information_schema.role_table_grants"
                 " WHERE grantee = 'vms_viewer' AND table_name = 'alert'")  # fmt: skip
     assert found == [("SELECT",)]
+
+
+def test_a_branch_that_does_not_renew_its_certificate_is_told_of(world: World, telegram: Telegram) -> None:
+    def told(at: datetime) -> set[tuple[str, bool]]:
+        world.round(at)
+        return {(one.subject, one.closed_at is None) for one in list_alerts(world.conn) if one.kind == "expiring"}
+
+    def issued(serial: str, until: datetime) -> Issued:
+        return Issued("", serial, until)
+
+    who = branches.Asker("192.0.2.7", "nvr", "1", bytes(32))
+    branches.invite(world.conn, "ho", bytes(32), NOW + timedelta(days=1), "ani", NOW)
+    branches.join(world.conn, "ho", bytes(32), who, lambda: issued("a", NOW + timedelta(days=30)), NOW)
+    assert told(NOW) == set()
+    assert told(NOW + timedelta(days=10)) == {("branch ho", True)}
+    assert told(NOW + timedelta(days=40)) == {("branch ho", True)}, "it is over, and nobody has looked after it"
+    branches.invite(world.conn, "ho", bytes(32), NOW + timedelta(days=41), "ani", NOW + timedelta(days=40))
+    later = NOW + timedelta(days=41)
+    branches.join(world.conn, "ho", bytes(32), who, lambda: issued("b", later + timedelta(days=90)), later)
+    assert told(NOW + timedelta(days=42)) == set()
+    said = [one for one in telegram.texts if "branch ho" in one]
+    assert "certificate of the branch ho is valid until" in said[0]
+    assert "does not end soon any more" in said[-1]

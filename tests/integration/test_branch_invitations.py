@@ -72,6 +72,8 @@ def test_the_life_of_a_branch(conn: Connection) -> None:
     branches.join(conn, "jkt", token("again"), asker("b"), lambda: issued(4, NOW + 200 * DAY), NOW + 63 * DAY)
     assert branches.counting_certificates(conn, NOW + 63 * DAY) == {"4": "jkt"}
     assert branches.list_branches(conn, NOW + 63 * DAY)[0].state == "joined"
+    (over,) = branches.list_branches(conn, NOW + 201 * DAY)
+    assert (over.state, over.until) == ("expired", NOW + 200 * DAY)
     assert [row[:2] for row in log(conn)] == [
         ("ani", "branch_invited"),
         ("branch-jkt", "branch_joined"),

@@ -12,6 +12,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,12 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from branch_world import NOW, Server, edge_token, serving
+import branch_clients
+import branch_server
+from branch_world import NOW, Server, edge_token, serving, task_token
 from catalogue_world import opened
 from viewer_world import eventually
-from vms.branches import authority, invitation, membership
+from vms.branches import agent, authority, invitation, membership
 from vms.catalogue import branches
 from vms.catalogue.connection import fetch_all
 from vms.cli.app import main
@@ -322,3 +325,43 @@ def test_a_machine_that_joined_nothing_says_so(branch: Home) -> None:
     (membership.folder(branch) / "branch.json").write_text(json.dumps({"site": "jkt"}))
     with pytest.raises(BranchError, match="can't be read"):
         membership.load(branch)
+
+
+REFUSED = {"fetch all", "connection", "variable", "skip others", "foreign"}
+
+
+def test_what_airflows_own_clients_say_at_a_branch_is_let_in(centre: Centre, branch: Home) -> None:
+    """By their own words on the line; how Airflow then answers of a task that it half knows is its business."""
+    with opened(centre.address) as conn:  # whoever was the branch before is out, and its tries are not counted
+        token = centre.invite()
+        made = invitation.read_token(token)
+        key = ec.generate_private_key(ec.SECP256R1())
+        request, public = authority.read_request(membership._says(key, NOW)["request"])
+        own = authority.authority(centre.home, NOW)
+        who = branches.Asker("127.0.0.1", "nvr", "1", public)
+        now = datetime.now(UTC)
+        issued, _ = branches.join(conn, "jkt", made.hashed, who, lambda: authority.issue(own, request, "jkt", now), now)
+    folder = membership.folder(branch)
+    branch.prepare()
+    folder.mkdir()
+    for name, text in (
+        ("certificate.pem", issued.pem),
+        ("key.pem", authority.private_pem(key)),
+        ("authority.pem", own.pem),
+    ):
+        authority.put(folder / name, text)
+    joined = membership.Membership(centre.url, "jkt", "branch-jkt", "site-jkt", branch_server.SECRET, "1", "")
+    environment = agent.worker_environment(branch, joined) | {
+        "AIRFLOW__EDGE__API_RETRIES": "1",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "1",
+    }
+    number = branch_server.task_id("mine")
+    done = subprocess.run(
+        [sys.executable, branch_clients.__file__, number, task_token("mine")],
+        env=environment, capture_output=True, text=True, timeout=580, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    ended = json.loads(done.stdout.splitlines()[-1])
+    assert {name for name, status in ended.items() if status == 403} == REFUSED, ended
+    assert not [status for status in ended.values() if not isinstance(status, int)], ended
+    assert {ended[name] for name in ("register", "beat", "fetch", "job")} == {200}, ended

@@ -252,3 +252,16 @@ def test_with_airflow_down_or_the_dag_paused_nothing_is_written_and_it_says_what
     assert isinstance(down, StackError)
     assert "./vms up" in down.remedy
     assert ask(conn, "SELECT count(*) FROM backfill") == [(0,)]
+
+
+def test_footage_that_only_a_branch_reaches_is_left_to_its_own_runs(catalogue: tuple[Home, str], vms: Vms) -> None:
+    path = catalogue[0].sites_file
+    path.write_text(path.read_text().replace("{id: branch,", "{id: branch, runs_on: edge,"))
+    assert "runs_on: edge" in path.read_text()
+    refused = vms("branch", *DAY, "--dry-run").exception
+    assert isinstance(refused, ConfigError)
+    assert "runs_on: edge" in refused.message
+    assert "vms run branch" in refused.remedy
+    assert vms("branch", *DAY, "--dry-run", "--mode", "verify").exit_code == 0
+    told = vms("--all", *DAY, "--dry-run", "--json")
+    assert [one["site"] for one in json.loads(told.stdout)["plan"]] == ["ho"]

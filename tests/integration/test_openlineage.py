@@ -125,7 +125,7 @@ def _is_an_event(event: dict[str, Any]) -> None:
     kinds = ("facets", "inputFacets", "outputFacets")
     facets = [facet for one in holders for kind in kinds for facet in (one.get(kind) or {}).values()]
     assert facets
-    assert all(facet["_producer"] and facet["_schemaURL"] for facet in facets)
+    assert all(facet["_producer"] == event["producer"] and facet["_schemaURL"] for facet in facets)
 
 
 def test_asked_for_the_first_time_it_begins_now_and_what_is_just_being_recorded_waits(

@@ -106,7 +106,7 @@ def _coverage(lang: str, *cameras: str) -> dict[str, Any]:
 def test_a_map_of_more_days_has_fewer_cameras() -> None:
     last = date(2026, 12, 31)
     days = (1, 31, 92, 366)
-    assert [coverage.most_cameras(last - timedelta(days=many - 1), last) for many in days] == [200, 200, 67, 16]
+    assert [coverage.most_cameras(last - timedelta(days=many - 1), last) for many in days] == [100, 100, 50, 16]
 
 
 @pytest.mark.usefixtures("world")

@@ -17,7 +17,7 @@ from vms.branches import agent, unit, view
 from vms.config import load_config
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.ledger import Ledger
-from vms.model import CopyReceipt, Fault, Receipt, ReleaseOrder, Rendition, SourceSeen, load
+from vms.model import CopyReceipt, Fault, Receipt, ReleaseOrder, Rendition, SourceSeen, Unproven, load
 from vms.stack.airflow_env import airflow_environment
 
 NOW = datetime(2026, 11, 30, 5, 0, tzinfo=UTC)
@@ -132,7 +132,9 @@ def test_without_the_line_it_tells_what_waits_what_was_sent_and_what_was_proven(
     assert view.look(home, site).last_sent is None
 
     lame = Fault("store_unreachable", "away", "", False)
-    view.note_sent(home, [receipt(1), receipt(2), receipt(3, store_faults={"nas": lame}), receipt(4, copies=())], NOW)
+    put = Unproven(1, "rendition", "mks/2.mp4", 1000, "a" * 64, "crc32:00000000", 7, 1000)
+    unseen = receipt(2, copies=(), unproven=(put,))
+    view.note_sent(home, [receipt(1), unseen, receipt(3, store_faults={"nas": lame}), receipt(4, copies=())], NOW)
     seen = view.look(home, site)
     assert (seen.unproven.count, seen.proven.count, seen.last_sent) == (2, 0, NOW)
     assert seen.unproven.size_bytes == 2 * RENDITION["size_bytes"]

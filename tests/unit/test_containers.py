@@ -85,6 +85,7 @@ def test_airflow_reads_less_often_and_starts_more_at_once_the_more_sites_there_a
         text + "".join(f"  - {{ id: b{number}, footage: {tmp_path}/b{number} }}\n" for number in range(998))
     )
     many = airflow_environment(home)
+    assert (few["AIRFLOW__API__WORKERS"], many["AIRFLOW__API__WORKERS"]) == ("1", "3")
     assert many["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == "300"
     for name in ("CORE__DAGBAG_IMPORT_TIMEOUT", "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"):
         assert int(many[f"AIRFLOW__{name}"]) > int(few[f"AIRFLOW__{name}"])
@@ -157,7 +158,14 @@ def test_a_branch_is_one_container_without_a_port_and_without_a_secret_of_the_ce
     assert one["cap_drop"] == ["ALL"]
 
 
-def test_what_signs_for_the_centre_is_where_it_signs_alone(compose: dict[str, Any]) -> None:
+def test_what_signs_for_the_centre_is_where_it_signs_alone(
+    compose: dict[str, Any], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing.tempfile, "gettempdir", lambda: str(tmp_path))
+    name = "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"
+    keys = {part: container.part_environment(home, part).get(name) for part in container.AIRFLOW}
+    assert {part for part, key in keys.items() if key} == signing.SIGNERS
+    assert all(Path(key).read_text().startswith("-----BEGIN PRIVATE KEY") for key in keys.values() if key)
     told = {name for name, one in compose["services"].items() if "VMS_SECRET_AIRFLOW_KEY" in one.get("environment", ())}
     assert told == signing.SIGNERS
 

@@ -18,8 +18,8 @@ from vms.catalogue.rows import SiteRow
 PERIODS = {"week": 7, "month": 31, "quarter": 92}
 USUAL = "month"
 MOST_DAYS = 366
-LEAST_CAMERAS, MOST_CAMERAS = 16, 200
-MOST_CELLS = MOST_CAMERAS * 31
+LEAST_CAMERAS, MOST_CAMERAS = 16, 100
+MOST_CELLS = 50 * 92
 """Of the map: more of them nobody can tell apart, and they would take long. Of many days so much fewer cameras."""
 
 

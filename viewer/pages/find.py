@@ -22,7 +22,7 @@ from vms.catalogue.rows import RecordingFilter, RecordingRow, SiteRow, Totals
 
 PAGE = 24
 MOST_CAMERAS = 64
-MOST_EXPLAINED = timedelta(days=93)
+MOST_EXPLAINED, EXPLAINED_CAMERAS = timedelta(days=93), 32
 """For more cameras or a longer time the page Coverage is the place to ask why footage is missing."""
 
 MOST_COUNTED = 5000
@@ -296,7 +296,7 @@ def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> No
     pairs = search_bar.pairs(sites, shown)
     if start is None or end is None or not pairs or shown.run or end - start > MOST_EXPLAINED:
         return
-    cameras = _maps(frame.visitor().scope, pairs[:MOST_CAMERAS], start, end)
+    cameras = _maps(frame.visitor().scope, pairs[:EXPLAINED_CAMERAS], start, end)
     told = absence.gaps(words, cameras, {site.id: site.name for site in sites})
     if not told:
         with st.container(horizontal_alignment="center"):

@@ -21,6 +21,7 @@ from vms.alerts.sending import send
 from vms.backups import not_backed_up_since, overdue_after
 from vms.catalogue import alerts as kept
 from vms.catalogue import reads, restores
+from vms.catalogue.branches import list_branches
 from vms.catalogue.connection import Connection
 from vms.catalogue.coverage import camera_days, load_facts
 from vms.catalogue.purge_plans import list_plans
@@ -123,11 +124,16 @@ def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_
         full_in_days=full,
         plans={one.plan_id: one.recordings for one in list_plans(conn, 10, "waiting") if one.expires_at > now},
         free=_free(home, list(sites.values())),
-        expiring={(one.what, one.name): one.until for one in ends.found},
+        expiring={(one.what, one.name): one.until for one in ends.found} | _branches(conn, now),
         all_asked=with_forecast and not ends.unread,
         backup=not_backed_up_since(home),
         backup_age=overdue_after(config.backup),
     )
+
+
+def _branches(conn: Connection, now: datetime) -> dict[tuple[str, str], datetime]:
+    """When certificates of branches end, or ended. They renew them a month before."""
+    return {("branch", one.site): one.until for one in list_branches(conn, now) if one.until and one.state != "revoked"}
 
 
 def _ends(config: Config) -> Expiries:

@@ -80,7 +80,8 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
         ),
         "expiring": Words(
             "The {what_word} {name} is valid until {until}.",
-            "Renew it before then; after that its store refuses or can't be trusted, and nothing leaves for it.",
+            "Renew it before then; after that its store refuses or can't be trusted, and nothing leaves for it."
+            " A branch renews its own: has it been without line, or off?",
             "The {what_word} {name} does not end soon any more.",
         ),
         "backup_overdue": Words(
@@ -142,7 +143,8 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
         ),
         "expiring": Words(
             "{what_word} {name} berlaku sampai {until}.",
-            "Perbarui sebelum itu; sesudahnya penyimpanannya menolak atau tidak dapat dipercaya.",
+            "Perbarui sebelum itu; sesudahnya penyimpanannya menolak atau tidak dapat dipercaya."
+            " Cabang memperbarui miliknya sendiri: apakah jalurnya putus, atau mati?",
             "{what_word} {name} tidak lagi segera berakhir.",
         ),
         "backup_overdue": Words(
@@ -154,8 +156,12 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
 }
 
 EXPIRING: Mapping[Language, Mapping[str, str]] = {
-    "en": {"certificate": "certificate of", "credential": "credential of connection"},
-    "id": {"certificate": "Sertifikat", "credential": "Kredensial koneksi"},
+    "en": {
+        "certificate": "certificate of",
+        "credential": "credential of connection",
+        "branch": "certificate of the branch",
+    },
+    "id": {"certificate": "Sertifikat", "credential": "Kredensial koneksi", "branch": "Sertifikat cabang"},
 }
 
 STATES: Mapping[Language, Mapping[str, str]] = {

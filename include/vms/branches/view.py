@@ -66,7 +66,7 @@ def note_sent(home: Home, receipts: Sequence[Receipt], now: datetime) -> None:
     rows = [
         (one.recording_id, one.start_utc.isoformat(), one.rendition.size_bytes, now.isoformat())
         for one in receipts
-        if one.rendition is not None and one.fault is None and one.copies and not one.store_faults
+        if one.rendition is not None and one.fault is None and (one.copies or one.unproven) and not one.store_faults
     ]
 
     def work(db: sqlite3.Connection) -> None:

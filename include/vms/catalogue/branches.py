@@ -27,7 +27,10 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class BranchRow:
-    """One branch. state: invited, expired (nobody came), joined, revoked. until: when its last certificate ends."""
+    """One branch. state: invited, joined, revoked, or expired (nobody came, or its certificate is over).
+
+    until: when its last certificate ends, or ended.
+    """
 
     site: str
     state: str
@@ -162,13 +165,13 @@ def list_branches(conn: Connection, now: datetime) -> list[BranchRow]:
         """
         SELECT b.site,
                CASE WHEN b.revoked_at IS NOT NULL AND b.invited_at <= b.revoked_at THEN 'revoked'
-                    WHEN c.until IS NOT NULL THEN 'joined'
+                    WHEN c.until > %(now)s THEN 'joined'
                     WHEN b.token_used_at IS NULL AND b.token_until > %(now)s THEN 'invited' ELSE 'expired' END,
                b.invited_at, b.invited_by, b.token_until, b.joined_at, b.machine, b.version, c.until, b.seen_at,
                b.seen_from, b.revoked_at, b.revoked_by
         FROM branch b LEFT JOIN LATERAL (
             SELECT max(not_after) FROM branch_certificate
-            WHERE branch_certificate.site = b.site AND revoked_at IS NULL AND not_after > %(now)s
+            WHERE branch_certificate.site = b.site AND revoked_at IS NULL
         ) AS c (until) ON true
         ORDER BY b.site
         """,

@@ -64,6 +64,8 @@ __all__ = [
 LONGEST = timedelta(hours=25)
 """No recording's end_at lies further behind its start_at (a CHECK of the schema)."""
 
+_OPEN = frozenset(("planned", "quarantined"))
+
 _MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -245,30 +247,31 @@ def rows_of(
             {tail.replace("r.", "item.")}) AS r  -- in that order already, so that no more are looked up than asked for
         """
         return body, [*wanted.run, *head_params, *params, *limits]
-    if wanted.cameras:
-        # which ones: from the index alone, as the rows of one camera lie far apart
-        columns = "r.recording_id, r.start_at" if whole else "r.duration_s, r.source_bytes, r.rendition_bytes"
-        body = f"""
-            (SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE {heads}) AS head
+    one = "camera" if wanted.cameras else "site"
+    places = "camera c JOIN site s USING (site_id)" if wanted.cameras else "site s"
+    head = f"(SELECT {one}_id FROM {places} WHERE {heads})"
+
+    def of_each(columns: str, alias: str) -> str:
+        return f"""
+            {head} AS head
             CROSS JOIN LATERAL (
-                SELECT {columns} FROM recording r WHERE r.camera_id = head.camera_id AND {where} {tail}
-            ) AS {"chosen" if whole else "r"}
+                SELECT {columns} FROM recording r WHERE r.{one}_id = head.{one}_id AND {where} {tail}
+            ) AS {alias}
         """
-        if whole:
-            body += """
+
+    if whole and (wanted.cameras or (wanted.states and _OPEN.issuperset(wanted.states))):
+        # which ones: from the index alone, as the rows of one camera lie far apart, and so do those that wait
+        cut = "" if limit is None else f"{_ordered('chosen', order)} LIMIT %s"
+        body = f"""
+            (SELECT chosen.* FROM {of_each("r.recording_id, r.start_at", "chosen")} {cut}) AS chosen
             CROSS JOIN LATERAL (
                 SELECT * FROM recording
                 WHERE recording.recording_id = chosen.recording_id AND recording.start_at = chosen.start_at
                 OFFSET 0  -- one by one by key, never by reading months into a hash
             ) AS r
-            """
-    else:
-        body = f"""
-            (SELECT s.site_id FROM site s WHERE {heads}) AS head
-            CROSS JOIN LATERAL (
-                SELECT r.* FROM recording r WHERE r.site_id = head.site_id AND {where} {tail}
-            ) AS r
         """
+        return body, [*head_params, *params, *limits, *limits]
+    body = of_each("r.*" if whole else "r.duration_s, r.source_bytes, r.rendition_bytes", "r")
     return body, [*head_params, *params, *limits]
 
 

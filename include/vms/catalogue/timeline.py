@@ -83,7 +83,9 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
         conn,
         f"""
         SELECT head.site, head.camera, r.recording_id, r.start_at, r.end_at,
-               EXISTS (SELECT FROM copy_wanted w WHERE w.recording_id = r.recording_id AND w.start_at = r.start_at),
+               EXISTS (  -- one by one by key
+                   SELECT FROM copy_wanted w WHERE w.recording_id = r.recording_id AND w.start_at = r.start_at OFFSET 0
+               ),
                coalesce(r.damaged, '') <> '', cardinality(r.time_marks) > 0,
                CASE WHEN EXISTS (SELECT FROM store WHERE options->>'storage_class' = ANY(%s)) THEN (
                    SELECT bool_and(coalesce(st.options->>'storage_class', '') = ANY(%s))

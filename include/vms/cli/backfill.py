@@ -33,6 +33,7 @@ from vms.config import Config, Site, load_config
 from vms.errors import CatalogueError, ConfigError, StackError
 from vms.home import Home, from_environment
 from vms.model import dump
+from vms.queues import has_own_machine
 from vms.uplink import parse_rate
 
 POLL_S = 2.0
@@ -234,6 +235,13 @@ class _Asked:
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--cap") from None
         sites = (config.site(site),) if site is not None else tuple(one for one in config.sites if one.enabled)
+        if chosen in ("missing", "reupload"):  # they look into the footage folder, and backfills run at the centre
+            if site is not None and has_own_machine(sites[0]):
+                raise ConfigError(
+                    f"{site} has runs_on: {sites[0].runs_on}: a backfill does not reach its footage folder.",
+                    f"Its own runs take up whatever is missing, however old it is: `vms run {site}`.",
+                )
+            sites = tuple(one for one in sites if not has_own_machine(one))
         if not sites:
             raise ConfigError("sites.yaml has no enabled site that can run.", "`vms sites check` shows why.")
         now = datetime.now(UTC)

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from vms.catalogue import migrate
 from vms.cli import doctor_checks
 from vms.cli.backup import progress
 from vms.cli.doctor_finding import Finding
@@ -99,13 +100,13 @@ def _begin(home: Home, program: Program, console: Console, *, to: str, here: boo
     if upgrading.is_there_already(home, program, target):
         console.print("This is the newest version already; nothing was done.")
         return False
-    ran = (seen := look(home)).usable
-    wrong = tuple(_key(one) for one in doctor_checks.examine(home, seen) if not one.ok) if ran else ()
-    revision, dump = "", ""
+    revision, dump, looked = "", "", False
+    wrong: tuple[str, ...] = ()
     if upgrading.has_catalogue(home):
         with progress(quiet=False) as moved, running_server(home):
             revision = upgrading.revision_of(home)
             upgrading.refuse_newer_catalogue(revision, target)
+            looked, wrong = _wrong_now(home, revision)
             made = upgrading.back_up(home, datetime.now(UTC), moved) if revision else None
         if made:
             dump = str(home.backups / made.dump_name)
@@ -113,8 +114,16 @@ def _begin(home: Home, program: Program, console: Console, *, to: str, here: boo
     home.prepare()
     branch = program.branch() if commit else ""
     goal = target.commit if target else ""
-    upgrade_journal.begin(home, Journal(commit, branch, goal, bool(to), revision, dump, ran, wrong))
+    upgrade_journal.begin(home, Journal(commit, branch, goal, bool(to), revision, dump, looked, wrong))
     return True
+
+
+def _wrong_now(home: Home, revision: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether the doctor could look, and what he finds. Where the files are the new ones already, the program that
+    would look is not the one that runs."""
+    if revision != migrate.newest() or not (seen := look(home)).usable:
+        return False, ()
+    return True, tuple(_key(one) for one in doctor_checks.examine(home, seen) if not one.ok)
 
 
 def _bring_in(home: Home, program: Program, console: Console, *, start: bool) -> NoReturn:
@@ -151,16 +160,16 @@ def _finish(home: Home, journal: Journal, console: Console, *, start: bool) -> N
 
     launch.start_detached(home, changed=changed)
     new = [one for one in doctor_checks.examine(home, look(home)) if not one.ok and _key(one) not in journal.wrong]
-    for one in new if journal.ran else ():
+    for one in new if journal.looked else ():
         console.print(f"  [red]✗[/] {plain(one.group)}: {plain(one.what)}")
         if one.remedy:
             console.print(f"    [yellow]→[/] {plain(one.remedy)}")
-    if new and journal.ran:
+    if new and journal.looked:
         console.print(f"[bold red]Upgraded, and wrong since then: {len(new)}.[/] {plain(_way_out(journal))}")
         raise typer.Exit(1)
     console.print(f"[bold green]Upgraded.[/] {viewer_url(home)}")
-    if not journal.ran and new:
-        console.print("It did not run before; what ./vms doctor finds now may be older than the upgrade.")
+    if not journal.looked and new:
+        console.print("What ./vms doctor finds now may be older than the upgrade.")
 
 
 def _go_back(home: Home, program: Program, console: Console, *, yes: bool, start: bool) -> NoReturn:

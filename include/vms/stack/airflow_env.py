@@ -41,7 +41,6 @@ FIXED = {
     "DATABASE__SQL_ALCHEMY_POOL_RECYCLE": "900",
     "SECRETS__BACKEND": "vms_airflow.connections_file.ConnectionsFile",
     "API__HOST": HOST,
-    "API__WORKERS": "1",
     "API__WORKER_TIMEOUT": "10",  # also how long a stop waits for open pages
     "API__INSTANCE_NAME": "Video backup",
     "API__EXPOSE_CONFIG": "False",

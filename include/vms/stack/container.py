@@ -73,10 +73,15 @@ def run_airflow(home: Home, part: str) -> None:
     wait_prepared(home, "owner")
     while launch.airflow_is_old(home):
         time.sleep(ASK_S)
+    _become(("airflow", *AIRFLOW[part]), part_environment(home, part))
+
+
+def part_environment(home: Home, part: str) -> dict[str, str]:
+    """Of a part of Airflow; those that sign are told where the key is."""
     environment = airflow_environment(home)
     if part in signing.SIGNERS:
         environment["AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"] = str(signing.key_file(home))
-    _become(("airflow", *AIRFLOW[part]), environment)
+    return environment
 
 
 def run_viewer(home: Home) -> None:

@@ -11,7 +11,7 @@ from vms.errors import ConfigError
 from vms.home import Home
 
 SECONDS_A_SITE = 0.3
-"""Between two readings of the DAG files: a reading takes some 15 ms a site, and so never more than a tenth of a core.
+"""Between two readings of the DAG files: a reading takes some 30 ms a site, and so about a tenth of a core at most.
 Tasks read sites.yaml themselves; this is how long a new site, or a site's new period, may take to be seen."""
 
 
@@ -26,6 +26,8 @@ def settings_for(sites: int) -> dict[str, str]:
         # At Airflow's own 10 and 20 a loop, a thousand runs that are due would begin in a hundred loops.
         "SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": min(50, max(10, sites // 20)),
         "SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": min(100, max(20, sites // 10)),
+        # A task start costs the API server a tenth of a second, and one process has one core.
+        "API__WORKERS": 1 + sites // 400,
         "SCHEDULER__MAX_TIS_PER_QUERY": min(128, max(16, sites // 5)),
     }
     return {name: str(value) for name, value in wanted.items()}

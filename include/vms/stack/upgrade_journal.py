@@ -19,7 +19,7 @@ from vms.home import Home
 class Journal:
     """commit, branch: of the program before, "" where it is not known; target: the commit to bring in, "" for what is
     there; named: it was asked for by name; revision: of the schema; backup: the dump's file, "" when there was nothing
-    to back up; ran: whether the system ran; wrong: what the doctor had found."""
+    to back up; looked: whether the doctor had looked; wrong: what he had found."""
 
     commit: str
     branch: str
@@ -27,7 +27,7 @@ class Journal:
     named: bool
     revision: str
     backup: str
-    ran: bool
+    looked: bool
     wrong: tuple[str, ...] = ()
 
 

@@ -4,6 +4,7 @@ can't look into buckets itself."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +17,8 @@ from vms.stores.narrow import is_bucket
 VOUCHED_FOR = timedelta(days=1)
 """How long a branch may act on the centre's having seen a copy; its next run sees anew."""
 
+_LOOKS_AT_ONCE = 8
+
 
 def looks_for(target: StoreTarget) -> bool:
     """Whether the centre looks into this store in a branch's place; a folder at the branch it could not reach."""
@@ -24,7 +27,8 @@ def looks_for(target: StoreTarget) -> bool:
 
 def vouch(orders: Sequence[ReleaseOrder], now: datetime, report: Callable[[str], None]) -> tuple[ReleaseOrder, ...]:
     """The orders, with the time (UTC) in those whose rendition every bucket of theirs shows now."""
-    stores: dict[int, Store | str] = {}
+    buckets = {one.store_id: one for order in orders for one in order.stores if looks_for(one)}
+    stores = {store_id: _met(target) for store_id, target in buckets.items()}
 
     def seen(order: ReleaseOrder) -> ReleaseOrder:
         for target in order.stores:
@@ -34,7 +38,8 @@ def vouch(orders: Sequence[ReleaseOrder], now: datetime, report: Callable[[str],
                 return order
         return replace(order, vouched_at=now)
 
-    return tuple(seen(order) for order in orders)
+    with ThreadPoolExecutor(max_workers=_LOOKS_AT_ONCE, thread_name_prefix="vouch") as pool:
+        return tuple(pool.map(seen, orders))
 
 
 def unseen_in(stores: dict[int, Store | str], order: ReleaseOrder, target: StoreTarget) -> str:

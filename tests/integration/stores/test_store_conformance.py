@@ -25,6 +25,7 @@ import weed
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
 from vms.home import PROJECT_ROOT
 from vms.stores import FileRotted, ObjectMissing, Store, open_store
+from vms.stores.unseen import PutsUnseen
 
 CONN_IDS = {"s3": "conformance_s3", "gs": "test_gs"}
 """By kind of URL, the connection that its stores are opened with, in this process and in those that it starts."""
@@ -120,6 +121,29 @@ def test_put_proves_what_it_stored(store: Store, tmp_path: Path, size: int) -> N
     assert head.size_bytes == size
     assert abs(head.modified_at - datetime.now(UTC)) < timedelta(minutes=10)
     assert content(store, KEY) == data
+
+
+@pytest.mark.parametrize("size", [1, 9_000_001])
+def test_what_is_put_unseen_is_what_the_store_shows_and_overwrites_nothing(
+    store: Store, tmp_path: Path, size: int
+) -> None:
+    """By its checksum the centre knows the bytes that a branch has sent."""
+    if not isinstance(store, PutsUnseen):
+        assert store.url.startswith("file:")  # a folder is looked into in any case
+        return
+    data, file = random.Random(size).randbytes(size), tmp_path / "staged"
+    file.write_bytes(data)
+    wanted = {"sha256": sha256(data), "size_bytes": size}
+    first = store.put_unseen(file, KEY, **wanted)
+    shown = store.put(file, KEY, **wanted)
+    assert (first.checksum, first.bytes_sent, shown.bytes_sent) == (shown.checksum, size, 0)
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
+    refused = store.put_unseen(other, KEY, sha256=sha256(b"other"), size_bytes=5)
+    assert refused.checksum != first.checksum
+    assert content(store, KEY) == data
+    with pytest.raises(FileRotted):
+        store.put_unseen(other, KEY, sha256=sha256(b"rotten"), size_bytes=5)
 
 
 def test_progress_counts_up_to_the_size(store: Store, tmp_path: Path) -> None:
