@@ -28,16 +28,19 @@ from viewer import cold, direct, media, tokens, visitor
 from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
-from viewer_world import Clip, SignedIn, World, add_user, build, eventually, move_to_bucket, owner, sign_in
+from viewer_world import RUN, Clip, SignedIn, World, add_user, build, eventually, move_to_bucket, owner, sign_in
 from vms import coldness
 from vms.alerts import wording
 from vms.alerts.round import run_round
-from vms.catalogue import connection, reads, restores, timeline, users
+from vms.catalogue import connection, integrity, reads, restores, timeline, users
 from vms.catalogue.alerts import waiting_messages
+from vms.catalogue.connection import fetch_all
 from vms.catalogue.rows import RecordingRow
 from vms.config import load_config
 from vms.config_alerts import AlertPolicy, AlertTarget
 from vms.home import Home
+from vms.steps.prove import look_at
+from vms.stores import open_store
 from vms.stores.cold import Cold
 
 LinkTo = Callable[..., str]
@@ -326,6 +329,16 @@ def _looks_cold(world: World, row: RecordingRow) -> bool:
     return next(one.cold for one in some if one.recording_id == row.id)
 
 
+def _deep_check(world: World, row: RecordingRow) -> None:
+    """As the night's sample would look at this recording."""
+    with closing(owner(world.home)) as conn:
+        (store_id, url) = fetch_all(conn, "SELECT store_id, url FROM store", [])[0]
+        due = [one for one in integrity.due_for_proof(conn, store_id, 100) if one.recording_id == row.id]
+        (copy,) = [one for one in integrity.parts_of(conn, due[0]) if one.part == "rendition"]
+        store = open_store("nas", url, conn_id="cloud")
+        assert look_at(conn, store, copy, world.home, RUN, lambda: None).outcome == "cold"
+
+
 def _round(world: World) -> list[str]:
     """What a round of alerts has to say of restores, to a target that can't be reached."""
     policy = AlertPolicy(targets=(AlertTarget("operations", "nowhere"),), digest=None)
@@ -357,6 +370,12 @@ def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
         with Pool(world.home).connection("*") as conn:
             places = reads.locate(conn, row.id, row.start_utc, "rendition")
         assert _looks_cold(world, row) is not by_rule
+        if by_rule:
+            _deep_check(world, row)
+            assert _looks_cold(world, row), "the nightly check has found out"
+            with Pool(world.home).connection("*") as conn:
+                restores.note_readable(conn, [(row.id, row.start_utc)])
+            assert not _looks_cold(world, row)
         answer = client.get(link_to(row), headers={"Accept-Language": "en"})
         assert (answer.status_code, "cold storage" in answer.text) == (409, True)
         assert _looks_cold(world, row), "the timeline knows what the first try has shown"

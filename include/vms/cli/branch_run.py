@@ -22,6 +22,8 @@ from vms.config import load_config
 from vms.errors import BranchError, StackError
 from vms.home import from_environment
 
+LATELY = timedelta(minutes=5)
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `vms branch`."""
@@ -136,8 +138,9 @@ def _show(
     if word.refused:
         console.print(f"Centre       [red]does not let this branch in[/]: {plain(word.problem)}")
     elif joined.asked_at:
-        ago = _ago(now - datetime.fromisoformat(joined.asked_at))
-        console.print(f"Centre       {'[yellow]last answered' if word.problem else '[green]answered'} {ago} ago[/]")
+        gone = now - datetime.fromisoformat(joined.asked_at)
+        fresh = gone < LATELY and not word.problem
+        console.print(f"Centre       {'[green]answered' if fresh else '[yellow]last answered'} {_ago(gone)} ago[/]")
         if word.problem:
             console.print(f"             {plain(word.problem)}")
     else:
@@ -155,13 +158,15 @@ def _show(
         since = f", the oldest from {seen.waiting.oldest:%Y-%m-%d %H:%M} UTC" if seen.waiting.oldest else ""
         console.print(f"Waiting      {_heap(seen.waiting)}{since}")
     last = f", the last {_ago(now - seen.last_sent)} ago" if seen.last_sent else ""
-    console.print(f"Sent         {_heap(seen.unproven)} not yet confirmed by the centre{last}")
+    console.print(f"Unconfirmed  {_heap(seen.unproven)} of what was sent{last}")
     newest = f", the newest from {seen.proven.newest:%Y-%m-%d %H:%M} UTC" if seen.proven.newest else ""
     console.print(f"Proven       {_heap(seen.proven)}{newest}")
 
 
 def _heap(heap: view.Heap) -> str:
-    return f"{heap.count} files, {size_text(heap.size_bytes)}" if heap.count else "nothing"
+    return (
+        f"{heap.count} file{'s' if heap.count != 1 else ''}, {size_text(heap.size_bytes)}" if heap.count else "nothing"
+    )
 
 
 def _ago(gone: timedelta) -> str:
