@@ -299,6 +299,9 @@ _SMALL = """
     INSERT INTO bookmark_camera (bookmark_id, camera_id, from_at, to_at)
     SELECT bookmark_id, camera_id, from_at, to_at FROM bookmark
     JOIN camera ON camera_id IN (1 + bookmark_id %% (SELECT count(*) FROM camera), 1 + bookmark_id * 7 %% 48);
+    UPDATE bookmark SET cameras = ARRAY(
+        SELECT camera_id FROM bookmark_camera x WHERE x.bookmark_id = bookmark.bookmark_id
+    );
 
     INSERT INTO view_log (at, who, action, recording_id, start_at, detail)
     SELECT at, 'sari', 'view', 1, at, '{}' FROM generate_series(%(begin)s, %(now)s, interval '5 minutes') at;

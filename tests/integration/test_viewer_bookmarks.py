@@ -60,6 +60,19 @@ def _log(world: World, action: str) -> list[tuple[str, dict[str, Any]]]:
         return cursor.fetchall()
 
 
+def _of(world: World, bookmark: int, table: str = "") -> list[int]:
+    """Its cameras, as it says itself or as a table has them."""
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT array_agg(camera_id ORDER BY camera_id) FROM bookmark_camera WHERE bookmark_id = %s"
+            if table
+            else "SELECT array_agg(one ORDER BY one) FROM bookmark, unnest(cameras) AS one WHERE bookmark_id = %s",
+            (bookmark,),
+        )
+        (found,) = cursor.fetchone() or ([],)
+        return list(found)
+
+
 def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(
     world: World, look_as: As, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,8 +106,17 @@ def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(
             ("motor", "merah"),
             (("ho", "lobby"), ("makassar", "cashier")),
         )
-        with pytest.raises(psycopg2.errors.InsufficientPrivilege), conn.cursor() as cursor:
-            cursor.execute("UPDATE bookmark SET user_id = %s", (scope.user_id,))
+        made = "INSERT INTO bookmark (user_id, from_at, to_at, note, tags, cameras)"
+        for statement in (
+            "UPDATE bookmark SET user_id = %(user)s",
+            "UPDATE bookmark SET cameras = '{}' WHERE bookmark_id = %(own)s",
+            made + " VALUES (%(user)s, now(), now(), 'x', '{}', '{}')",
+            made + " VALUES (%(user)s, now(), now(), 'x', '{}', ARRAY[999999])",
+            "INSERT INTO bookmark_camera SELECT %(both)s, camera_id, now(), now() FROM camera WHERE slug = 'cashier'",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege), conn.cursor() as cursor:
+                cursor.execute(statement, {"user": scope.user_id, "own": own, "both": both})
+        assert _of(world, both) == _of(world, both, "bookmark_camera") != _of(world, own)
     look_as(sign_in(world.home, "nobody", "viewer", []))
     assert "Nothing is marked yet" in html(page_of("bookmarks"))
 

@@ -92,9 +92,9 @@ def add_bookmark(conn: Connection, made: NewBookmark) -> int:
         if not cameras or len(cameras) != len(set(made.cameras)):
             raise CatalogueError("A bookmark was set on a camera that is not there.", "Choose from those shown.")
         cursor.execute(
-            "INSERT INTO bookmark (user_id, from_at, to_at, note, tags) VALUES (%s, %s, %s, %s, %s)"
+            "INSERT INTO bookmark (user_id, from_at, to_at, note, tags, cameras) VALUES (%s, %s, %s, %s, %s, %s)"
             " RETURNING bookmark_id",
-            (made.user_id, made.from_utc, made.to_utc, made.note, list(made.tags)),
+            (made.user_id, made.from_utc, made.to_utc, made.note, list(made.tags), cameras),
         )
         (bookmark_id,) = cursor.fetchone() or (0,)
         cursor.execute(
