@@ -843,7 +843,7 @@ TEXT: dict[str, str] = {
     "exports.share.days": "Hari",
     "exports.share.pin": "PIN (6 sampai 64 karakter; kosong: tanpa PIN)",
     "exports.share.pin.text": "Sampaikan PIN lewat jalan lain, bukan bersama tautannya.",
-    "exports.share.lock": "PIN juga membuka ZIP-nya (AES-256; paling sedikit {least} karakter)",
+    "exports.share.lock": "ZIP-nya juga dibuka dengan PIN itu (AES-256; paling sedikit {least} karakter)",
     "exports.share.button": "Buat tautan",
     "exports.share.short": "PIN ini paling sedikit {least} karakter.",
     "exports.share.made": "Tautan ini hanya ditampilkan sekarang. Salinlah:",
