@@ -57,18 +57,18 @@ def news(words: Words, person: Visitor) -> None:
     """Whatever page is open: tell this person of each restore of theirs that is ready, until they have seen it."""
 
     def waiting() -> list[restores.Restore]:
-        with database.pool().connection(person.scope) as conn:
-            return restores.of_person(conn, person.user_id, datetime.now(UTC))
+        try:
+            with database.pool().connection(person.scope) as conn:
+                return restores.of_person(conn, person.user_id, datetime.now(UTC))
+        except database.AWAY:
+            return []  # the page itself says so
 
     if not waiting():
         return
 
     @st.fragment(run_every=_LOOK_S)
     def told_when_ready() -> None:
-        try:
-            ready = [one for one in waiting() if one.ready]
-        except database.AWAY:
-            return  # the page itself says so
+        ready = [one for one in waiting() if one.ready]
         if not ready:
             return
         with st.container(key="restored", horizontal=True, vertical_alignment="center"):
