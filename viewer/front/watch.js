@@ -102,7 +102,11 @@ class App {
     this.muteButton = button("mute", w.sound, () => this.mute());
     this.lowButton = button("thin", w.low, () => this.thin(), { "aria-pressed": "false", class: "tool thin" });
     this.field = h("input", { type: "text", class: "field moment", "aria-label": w.moment, title: w.moment_hint, autocomplete: "off", spellcheck: "false", onfocus: () => { this.untouched = this.field.value; this.field.select(); },
-      onkeydown: (event) => { if (event.key === "Escape") { this.field.value = this.untouched = this.clock.written(this.at); this.doubt(false); } if (event.key === "Enter" || event.key === "Escape") this.field.blur(); },
+      onkeydown: (event) => {
+        if (event.key === "Escape") { this.field.value = this.clock.written(this.at); this.doubt(false); } else if (event.key === "Enter") this.goTo(this.field.value); else return;
+        this.untouched = this.field.value;
+        this.field.blur();
+      },
       onblur: () => { if (this.field.value === this.untouched) this.paint(true); else this.goTo(this.field.value); } });
     // The browser's own calendar writes dates as the browser's language does, so it only opens behind its button.
     this.calendar = h("input", { type: "datetime-local", step: "1", tabindex: "-1", "aria-hidden": "true", onchange: () => this.goTo(this.calendar.value) });
