@@ -45,7 +45,7 @@ CENTRE = {
             "volumes": ["s3:/data", "./config:/config:ro"],
         },
     },
-    "networks": {"outside": {"name": OUTSIDE}},
+    "networks": {"default": {}, "outside": {"name": OUTSIDE}},
 }
 
 FOOTAGE = """
