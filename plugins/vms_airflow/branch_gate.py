@@ -11,10 +11,11 @@ import asyncio
 import hmac
 import json
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,6 +53,7 @@ JOINING = 64 * 1024
 
 MOST_TASKS = 20_000
 MOST_REFUSALS = 1_000
+_MAP_INDEX = re.compile(r"-1|0|[1-9]\d{0,5}")
 _HEADER = b"x-vms-branch-"
 BRANCH = "vms.branch"
 """Where in the ASGI scope an app finds the branch that asks; None: somebody without a certificate, by the proxy."""
@@ -113,6 +115,8 @@ class BranchGate:
         raw = await _read(scope, receive, rule.largest)
         body = read_body(raw)
         named = [await self._known.task(one) for one in task_ids(rule, values, query, body)]
+        if not named and "job" in rule.checks:  # an Airflow that gives its jobs no ids; their path says which
+            named = [await self._known.job(values)]
         token = await self._known.task(_token_of(scope)) if parts[0] == "execution" else None
         check(branch, rule, values, query, body, named, token)
         scope[BRANCH] = branch
@@ -174,6 +178,13 @@ class Known:
             while len(self._tasks) > MOST_TASKS:
                 self._tasks.popitem(last=False)
         return known
+
+    async def job(self, values: Mapping[str, str]) -> TaskFacts:
+        """Of the task instance that the path of a job names. Raises Refused when there is none."""
+        found = await asyncio.to_thread(_facts_of_job, values)
+        if found is None:
+            raise Refused("There is no such task (any more).", 404)
+        return found
 
     async def note_refused(self, name: str, why: str, address: str) -> None:
         """In the log of who did what; never in the way of the answer."""
@@ -251,6 +262,28 @@ def _facts_of(number: str) -> TaskFacts | None:
             if found is not None:
                 return TaskFacts(found[0], found[1] or "", found[2], found[3], found[4])
     return None
+
+
+def _facts_of_job(values: Mapping[str, str]) -> TaskFacts | None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    named = (values["dag"], values["run"], values["task"], values["map"])
+    if not _MAP_INDEX.fullmatch(named[3]):
+        return None
+    with create_session() as session:
+        dag_id, run_id, task_id, map_index = (
+            TaskInstance.dag_id,
+            TaskInstance.run_id,
+            TaskInstance.task_id,
+            TaskInstance.map_index,
+        )
+        found = (
+            session.query(TaskInstance.queue)
+            .filter(dag_id == named[0], run_id == named[1], task_id == named[2], map_index == int(named[3]))
+            .first()
+        )
+        return None if found is None else TaskFacts(named[0], found[0] or "", named[1], named[2], int(named[3]))
 
 
 def _said(scope: Scope) -> dict[str, str] | None:

@@ -108,6 +108,7 @@ RULES = (
     _rule(f"PUT {_TASK}/heartbeat", "own"),
     _rule(f"PUT {_TASK}/rtif", "own", largest=4 * MB),
     _rule(f"PATCH {_TASK}/rendered-map-index", "own"),
+    _rule("GET /execution/task-instances/count", "count", query="dag_id task_ids run_ids"),
     _rule(f"GET {_TASK}/previous-successful-dagrun", "own"),
     _rule(f"GET {_TASK}/validate-inlets-and-outlets", "own"),
     _rule("GET /execution/task-reschedules/<ti>/start_date", "own", query="try_number"),
@@ -267,6 +268,13 @@ def _run(asked: _Asked) -> None:
         raise Refused("A task sees what was handed on in its own run.")
 
 
+def _count(asked: _Asked) -> None:
+    """How often a task of its own run is mapped: what Airflow asks to find what was handed on to one of them."""
+    facts = asked.token
+    if facts is None or (asked.query.get("dag_id"), asked.query.get("run_ids")) != (facts.dag_id, facts.run_id):
+        raise Refused("A task sees what was handed on in its own run.")
+
+
 def _mine(asked: _Asked) -> None:
     facts = asked.token
     if facts is None or (asked.values["run"], asked.values["task"]) != (facts.run_id, facts.task_id):
@@ -308,6 +316,7 @@ _CHECKS = {
     "job": _job,
     "own": _own,
     "run": _run,
+    "count": _count,
     "mine": _mine,
     "state": _state,
     "plain": _plain,

@@ -49,6 +49,11 @@ def test_the_worker_and_the_tasks_of_a_branch_do_their_work(server: Server) -> N
     assert server.worker(f"PATCH /edge_worker/v1/jobs/state/{JOB}/running", mine).status == 200
     logged = server.worker(f"GET /edge_worker/v1/logs/logfile_path/{JOB}?task_instance_id={task_id('mine')}")
     assert logged.status != 403, logged
+    # Airflow before 3.4 gives jobs no ids: their path says which
+    assert server.worker(f"PATCH /edge_worker/v1/jobs/state/{JOB}/running").status == 200
+    assert server.worker(f"GET /edge_worker/v1/logs/logfile_path/{JOB}").status != 403
+    counted = f"dag_id=footage_jkt&task_ids=batch.upload&run_ids={RUN_PART}"
+    assert server.task(f"GET /execution/task-instances/count?{counted}").body == 1
     own = f"/execution/task-instances/{task_id('mine')}"
     beaten = server.task(f"PUT {own}/heartbeat", body={"hostname": "h", "pid": 1})
     assert beaten.status in (204, 409), beaten
@@ -166,8 +171,8 @@ REFUSED_WORKER: list[tuple[str, Any]] = [
     (f"PATCH /edge_worker/v1/jobs/state/{JOB}/success", {"task_instance_id": OTHER}),
     (f"PATCH /edge_worker/v1/jobs/state/{JOB}/success", {"task_instance_id": CENTRE}),
     (f"PATCH /edge_worker/v1/jobs/state/{JOB}/success", {"task_instance_id": task_id("mine-sense")}),
-    (f"PATCH /edge_worker/v1/jobs/state/{JOB}/success", None),
-    (f"GET /edge_worker/v1/logs/logfile_path/{JOB}", None),
+    (f"PATCH /edge_worker/v1/jobs/state/{JOB.replace('upload', 'record')}/success", None),
+    (f"GET /edge_worker/v1/logs/logfile_path/{JOB.replace('upload', 'record')}", None),
     (f"GET /edge_worker/v1/logs/logfile_path/{JOB}?task_instance_id={OTHER}", None),
     (
         f"POST /edge_worker/v1/logs/push/{JOB}",
@@ -217,6 +222,9 @@ REFUSED_TASK: list[tuple[str, str, Any]] = [
     (f"PATCH /execution/task-instances/{MINE}/state", "mine", ["success"]),
     (f"PATCH /execution/task-instances/{MINE}/skip-downstream", "mine", {"tasks": ["verdict"]}),
     ("GET /execution/task-instances/count?dag_id=footage_mks", "mine", None),
+    ("GET /execution/task-instances/count?dag_id=footage_jkt", "mine", None),
+    (f"GET /execution/task-instances/count?dag_id=footage_mks&run_ids={RUN_PART}", "mine", None),
+    (f"GET /execution/task-instances/count?dag_id=footage_jkt&run_ids={RUN_PART}&run_ids=other", "mine", None),
     ("GET /execution/task-instances/previous/footage_mks/sense", "mine", None),
     (f"POST /execution/dag-runs/footage_jkt/{RUN_PART}/clear", "mine", None),
     ("POST /execution/dag-runs/backfill/x", "mine", {}),
