@@ -176,7 +176,7 @@ def test_each_part_gets_the_secrets_that_it_uses_and_no_other(compose: dict[str,
     wanted = {
         **dict.fromkeys(("dag-processor", "triggerer"), airflow),
         "scheduler": airflow | {"AIRFLOW_KEY"},
-        "api-server": airflow | {"AIRFLOW_KEY", "BRANCH_AUTHORITY"},
+        "api-server": airflow | {"AIRFLOW_KEY", "BRANCH_AUTHORITY", "AIRFLOW_ADMIN"},
         "worker": airflow | {"CATALOGUE_VIEWER", "AIRFLOW_ADMIN"},
         "viewer": {"CATALOGUE_VIEWER", "AIRFLOW_VIEWER"},
         "exports": {"CATALOGUE_OWNER", "CATALOGUE_VIEWER"},
