@@ -20,6 +20,7 @@ from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState, set_producer
 from openlineage.client.facet_v2 import (
     BaseFacet,
+    DatasetFacet,
     input_statistics_input_dataset,
     job_type_job,
     nominal_time_run,
@@ -61,7 +62,7 @@ class Target:
 
 
 @attr.define
-class FootageFacet(BaseFacet):
+class FootageFacet(DatasetFacet):
     """Of an hour of a camera: how much footage it is, how it is coded, and each file's own checksum."""
 
     seconds: float = attr.field(default=0.0)
@@ -157,7 +158,7 @@ def _inputs(batch: ToldBatch, archived: Iterable[ToldEvent], namespace: str) -> 
         InputDataset(
             namespace=namespace,
             name=name,
-            facets={"vms_footage": _footage(events, "source", [])},  # type: ignore[dict-item]
+            facets={"vms_footage": _footage(events, "source", [])},
             inputFacets={
                 "inputStatistics": input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
                     size=sum(int(one.detail["source_bytes"]) for one in events), fileCount=len(events)
@@ -182,7 +183,7 @@ def _outputs(batch: ToldBatch) -> list[OutputDataset]:
         OutputDataset(
             namespace=place[0],
             name=place[1],
-            facets={"vms_footage": _footage([made[one] for one in copies], "rendition", list(copies.values()))},  # type: ignore[dict-item]
+            facets={"vms_footage": _footage([made[one] for one in copies], "rendition", list(copies.values()))},
             outputFacets={
                 "outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
                     size=sum(int(one.detail["bytes"]) for one in copies.values()), fileCount=len(copies)

@@ -13,7 +13,7 @@ from typing import Any
 
 import google.auth
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage  # type: ignore[import-untyped]
+from google.cloud import storage
 from google.oauth2 import service_account
 
 from vms.errors import StoreDenied
@@ -61,15 +61,15 @@ def make_client(conn_id: str) -> Any:
 
 def _credentials(extra: Mapping[str, Any]) -> tuple[Any, str | None]:
     if str(extra.get("is_anonymous", "")).lower() in ("true", "1"):
-        return AnonymousCredentials(), None  # type: ignore[no-untyped-call]
+        return AnonymousCredentials(), None
     key, path = extra.get("keyfile_dict"), extra.get("key_path")
     if key:
         info = json.loads(key) if isinstance(key, str) else key
-        account = service_account.Credentials.from_service_account_info(info, scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        account = service_account.Credentials.from_service_account_info(info, scopes=_SCOPES)
         return account, account.project_id
     if path:
-        account = service_account.Credentials.from_service_account_file(str(path), scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        account = service_account.Credentials.from_service_account_file(str(path), scopes=_SCOPES)
         return account, account.project_id
     if os.environ.get(_EMULATOR):
-        return AnonymousCredentials(), None  # type: ignore[no-untyped-call]
+        return AnonymousCredentials(), None
     return google.auth.default(scopes=_SCOPES)

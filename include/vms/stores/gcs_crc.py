@@ -11,11 +11,11 @@ class Crc32c:
     """The sum of what it was updated with."""
 
     def __init__(self) -> None:
-        self._sum = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
+        self._sum = google_crc32c.Checksum()
 
     def update(self, data: bytes) -> None:
-        self._sum.update(data)  # type: ignore[no-untyped-call]
+        self._sum.update(data)
 
     def text(self) -> str:
         """Base64 of the four bytes, highest first."""
-        return base64.b64encode(self._sum.digest()).decode()  # type: ignore[no-untyped-call]
+        return base64.b64encode(self._sum.digest()).decode()

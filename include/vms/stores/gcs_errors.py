@@ -120,7 +120,7 @@ def refusal(store: str, url: str, bucket: str, error: Exception, doing: str) -> 
 
 def said_no(response: Any) -> api.GoogleAPICallError:
     """The error of an HTTP answer that is none of the expected ones."""
-    error: api.GoogleAPICallError = api.from_http_response(response)  # type: ignore[no-untyped-call]
+    error: api.GoogleAPICallError = api.from_http_response(response)
     return error
 
 

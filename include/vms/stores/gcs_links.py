@@ -50,8 +50,8 @@ class _ByGoogle(auth.Signing):
 
     def __init__(self, of: Any) -> None:
         self._email = str(of.service_account_email)
-        scoped = of.with_scopes([_SIGN_SCOPE]) if isinstance(of, auth.Scoped) else of  # type: ignore[no-untyped-call]
-        self._signer = iam.Signer(Request(), scoped, self._email)  # type: ignore[no-untyped-call]
+        scoped = of.with_scopes([_SIGN_SCOPE]) if isinstance(of, auth.Scoped) else of
+        self._signer = iam.Signer(Request(), scoped, self._email)
 
     @property
     def signer(self) -> Any:
