@@ -24,6 +24,7 @@ PATIENCE_S = 60.0
 
 CONNECT_S = 20
 ANSWER_S = 60
+TIMEOUT = (CONNECT_S, ANSWER_S)
 """How long a connection may take, and how long any answer to a request without much content."""
 
 ERRORS = (api.GoogleAPIError, auth.GoogleAuthError, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
