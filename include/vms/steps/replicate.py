@@ -23,7 +23,9 @@ from vms.errors import CopyDamaged, CopyUnreachable, RestoreNeeded, StagingFull,
 from vms.home import Home
 from vms.line import Cap, paces_of
 from vms.logs import of_recording
-from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
+from vms.model import Batch, CopyOrder, StoreTarget
+from vms.receipts import Copied, CopyReceipt, DamagedCopy
+from vms.sightings import Fault
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
 from vms.steps.meeting import OUT, fault_of, meet

@@ -19,7 +19,8 @@ import weed
 from copy_world import Ground, a_ground, an_order, key_stem
 from vms.home import PROJECT_ROOT
 from vms.line import FILE
-from vms.model import Copied, StoreTarget, dump
+from vms.model import StoreTarget, dump
+from vms.receipts import Copied
 from vms.stores import open_store
 from vms.stores.s3_put import PART_BYTES
 from vms.uplink import parse
