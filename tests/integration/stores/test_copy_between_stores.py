@@ -90,7 +90,8 @@ import json, os, signal, sys
 from pathlib import Path
 from zoneinfo import ZoneInfo
 from vms.model import Batch, load
-from vms.steps.replicate import SitePlace, copy_each
+from vms.steps.copies_in_flight import SitePlace
+from vms.steps.replicate import copy_each
 
 def moved(order, fetched, sent):
     if {when}:
