@@ -56,7 +56,7 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)
         hold_site(cursor, site.id)
-        note_look(cursor, site_id, sensed.looked_at)
+        note_look(cursor, site_id, min(sensed.looked_at, now))  # a branch's clock may be ahead
         run_no, planned_at = planned_before(cursor, run) or (0, now)
         if not run_no:
             register_files(cursor, actor, site, site_id, sensed)
