@@ -31,6 +31,8 @@ def test_storm_is_sat_out(store: Store, gcs: GcsServer, small: Staged, large: St
     assert content(store) == large.data
     gcs.before = times(3, lambda _: True, failure(status, "slow down"))
     assert store.delete([KEY]) == [KEY]
+    gcs.before = times(2, lambda _: True, failure(status, "slow down"))
+    assert opened().identify(None) == store.identify(None)
 
 
 @pytest.mark.usefixtures("hasty")
