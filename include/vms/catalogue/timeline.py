@@ -26,7 +26,7 @@ class Stretch(NamedTuple):
     """A recording that can be watched; a page has thousands. lacking: a store that shall hold it has no good copy yet.
 
     damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock). cold: it lies
-    only in stores whose footage has to be restored before it is read, or was found to.
+    only in stores whose footage has to be restored before it is read, or was found to, and no restore of it lasts.
     """
 
     camera: CameraKey
@@ -92,7 +92,12 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
                    FROM copy k JOIN store st USING (store_id)
                    WHERE k.recording_id = r.recording_id AND k.start_at = r.start_at AND k.part = 0 AND k.state = 0
                ) END,
-               (SELECT true FROM cold_recording x WHERE x.recording_id = r.recording_id AND x.start_at = r.start_at)
+               (SELECT true FROM cold_recording x WHERE x.recording_id = r.recording_id AND x.start_at = r.start_at),
+               EXISTS (  -- one by one by key
+                   SELECT FROM restore_asked a WHERE a.recording_id = r.recording_id AND a.start_at = r.start_at
+                     AND a.ready_at IS NOT NULL AND coalesce(a.until_at, 'infinity') > now()
+                   OFFSET 0
+               )
         FROM (
             SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
             WHERE {AMONG}
@@ -127,8 +132,10 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
         ],
     )
     return [
-        Stretch((site, camera), number, start, end, lacking, damaged, doubtful, bool(of_store or found_so))
-        for site, camera, number, start, end, lacking, damaged, doubtful, of_store, found_so in found
+        Stretch(
+            (site, camera), number, start, end, lacking, damaged, doubtful, bool(of_store or found_so) and not awake
+        )
+        for site, camera, number, start, end, lacking, damaged, doubtful, of_store, found_so, awake in found
     ]
 
 
