@@ -1,8 +1,8 @@
 """The database server of a home: made, started, stopped and given its roles and databases.
 
 A server named by VMS_POSTGRES_URL is used as it is. Otherwise our own runs as a child process on the loopback
-interface, with passwords only, tuned to leave the memory to encoding. Databases: `airflow` (role airflow) and `catalogue` (owner vms_owner; the
-role vms_viewer may connect, what it may read is granted by the migrations).
+interface, with passwords only, tuned to leave memory to encoding. Databases: `airflow` (role airflow) and `catalogue`
+(owner vms_owner; the role vms_viewer may connect, what it may read is granted by the migrations).
 """
 
 from __future__ import annotations
