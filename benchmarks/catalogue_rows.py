@@ -325,6 +325,6 @@ _SMALL = """
 
     INSERT INTO alert (kind, site, subject, detail, opened_at, seen_at, closed_at)
     SELECT 'silent', slug, 'cam' || n, '{}', %(now)s - n * interval '1 day', %(now)s,
-        CASE WHEN n > 1 THEN %(now)s - n * interval '23 X
+        CASE WHEN n > 1 THEN %(now)s - n * interval '23 hours' END
         FROM site, generate_series(1, extract(day FROM %(now)s - %(begin)s)::int) n;
 """
