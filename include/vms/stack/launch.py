@@ -30,6 +30,7 @@ from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import demo_s3, postgres, processes, upgrade_journal
 from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, password_of
+from vms.stack.alone import require_alone
 from vms.stack.services import (
     airflow_services,
     exports_service,
@@ -63,8 +64,9 @@ class Claim:
 def claim(home: Home) -> Claim:
     """Become the launcher of this home; what an earlier one left running is ended.
 
-    Raises StackError when another launcher runs, or a port is taken.
+    Raises StackError when another launcher runs, a port is taken, or this is no place to start anything.
     """
+    require_alone(home)
     home.prepare()
     file = (home.run / "launcher.lock").open("a+")
     try:
