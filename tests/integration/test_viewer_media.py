@@ -403,6 +403,7 @@ def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
                 f"ho: footage of camera {row.camera_name} of 2026-01-31 08:00 WIB is back from cold storage, as asked"
                 " for by sari. It can be played until 2040-12-21 07:00 WIB."
             ]
+        assert not _looks_cold(world, row), "while it can be played, it looks like any other"
         with Pool(world.home).connection("*") as conn:
             (told,) = restores.of_person(conn, ids["sari"], datetime.now(UTC))
             assert (told.recording_id, told.ready) == (row.id, True)
@@ -413,6 +414,9 @@ def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
         assert whole.content == world.clip.video.read_bytes()
         server.all_ready("Fri, 21 Dec 2012 00:00:00 GMT")
         assert coldness.of(places) == Cold("DEEP_ARCHIVE", "asleep"), "its days are over"
+        with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+            cursor.execute("UPDATE restore_asked SET until_at = now() - interval '1 second'")
+        assert _looks_cold(world, row)
 
 
 @pytest.mark.usefixtures("in_bucket")
