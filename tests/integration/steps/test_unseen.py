@@ -26,7 +26,9 @@ from vms.catalogue.planning import plan_run
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
 from vms.footage import fingerprint
-from vms.model import Batch, CopyReceipt, InTheWay, Receipt, Recorded, SourceSeen, dump, load
+from vms.model import Batch, Recorded, dump, load
+from vms.receipts import CopyReceipt, InTheWay, Receipt
+from vms.sightings import SourceSeen
 from vms.steps import upload
 from vms.steps.compress import compress_batch
 from vms.steps.look_ahead import look_ahead
