@@ -18,7 +18,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from vms.config import Site
 from vms.home import Home
-from vms.model import Batch, Copied, Receipt, Recorded, ReleaseOrder, Sensed, SourceSeen, dump, load
+from vms.model import Batch, Recorded, ReleaseOrder, dump, load
+from vms.receipts import Copied, Receipt
+from vms.sightings import Sensed, SourceSeen
 from vms.uplink import UNLIMITED
 from vms_airflow.patience import wait_for_stores
 from vms_airflow.stop import stoppable

@@ -15,7 +15,8 @@ from vms.catalogue.custody import record_receipts
 from vms.catalogue.partitions import ensure_partitions
 from vms.catalogue.planning import plan_run
 from vms.config import CameraConfig, Config, RetentionPolicy, Site, StoreConfig
-from vms.model import Batch, BatchItem, CopyReceipt, Receipt, RunRef
+from vms.model import Batch, BatchItem, RunRef
+from vms.receipts import CopyReceipt, Receipt
 from vms.stores import Store, open_store
 
 PURGE_RUN = RunRef("retention", "run 1", "apply", 0, 1, "centre")

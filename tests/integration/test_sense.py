@@ -24,7 +24,7 @@ from vms.config import load_config
 from vms.errors import ConfigError, FootageUnreachable
 from vms.home import Home, from_environment
 from vms.ledger import FILE, Ledger
-from vms.model import Sensed, SourceSeen
+from vms.sightings import Sensed, SourceSeen
 from vms.steps.sense import sense
 from vms.video.binaries import binaries
 

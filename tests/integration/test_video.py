@@ -18,7 +18,8 @@ import video_clips as clips
 from vms.config import Profile
 from vms.errors import ConfigError, EncodeFailed, SourceRejected
 from vms.home import from_environment
-from vms.model import BatchItem, SourceSeen
+from vms.model import BatchItem
+from vms.sightings import SourceSeen
 from vms.video.binaries import Binaries, binaries
 from vms.video.ffmpeg import DEMUXERS, Progress, Stopped, file_url, run
 from vms.video.identity import HEAD_BYTES, Identity, read_identity

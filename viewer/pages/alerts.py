@@ -41,7 +41,7 @@ def _alerts(words: Words) -> None:
     person = frame.visitor()
     with database.pool().connection(person.scope) as conn:
         names = {site.id: site.name for site in reads_sites.list_sites(conn)}
-        rows = alerts.list_alerts(conn, now - SINCE)
+        rows = alerts.list_alerts(conn, now - SINCE, MOST_SHOWN)
         waiting = alerts.waiting_messages(conn)
     zone = frame.installation().zone
     is_open = [one for one in rows if one.closed_at is None]
@@ -64,7 +64,7 @@ def _alerts(words: Words) -> None:
             formats.moment(words, one.opened_at, zone),
             formats.moment(words, one.closed_at or now, zone),
         )
-        for one in over[:MOST_SHOWN]
+        for one in over
     ]
     st.html(frame.plain_table(heads, lines))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.metadata
 import json
@@ -46,6 +47,7 @@ VIEWER_S = 120.0
 AIRFLOW_S = 180.0
 DEMO_S3_S = 90.0
 DOWN_S = 20.0
+KILLED_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,10 @@ def start_detached(home: Home, *, changed: Callable[[StackState], None]) -> Stac
 
 
 def stop(home: Home) -> bool:
-    """Stop the stack of this home from outside. Returns whether anything ran. Raises StackError if we may not."""
+    """Stop the stack of this home from outside. Returns whether anything ran. Nothing runs any more afterwards.
+
+    Raises StackError if we may not, or something can't be ended.
+    """
     state = read_state(home)
     if state is None:
         return False
@@ -219,18 +224,32 @@ def stop(home: Home) -> bool:
         raise StackError(
             f"The system was started by another user (process {state.pid}).", "Stop it as that user, or as root."
         ) from error
-    give_up = time.monotonic() + DOWN_S
-    while processes.is_same(state.pid, state.started):
-        if time.monotonic() > give_up:
+    if not _ends(state, DOWN_S):
+        with contextlib.suppress(ProcessLookupError):
             os.kill(state.pid, signal.SIGKILL)
-            break
-        time.sleep(0.1)
+        # While it lives it looks after its services; only once it is gone are they leftovers that can be ended.
+        if not _ends(state, KILLED_S):
+            raise StackError(
+                f"The launcher (process {state.pid}) does not end: a disk or mount that it waits for hangs.",
+                "Mend that disk or mount, or restart the machine; then: ./vms down",
+            )
     end_leftovers(home)
     return True
 
 
+def _ends(state: StackState, patience_s: float) -> bool:
+    """Whether the launcher is gone within this time."""
+    give_up = time.monotonic() + patience_s
+    while state.launcher_lives:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def end_leftovers(home: Home) -> bool:
-    """End what a killed launcher left running. Returns whether there was anything."""
+    """End what a killed launcher left running. Returns whether there was anything. Raises StackError when some of it
+    can't be ended."""
     state = read_state(home)
     if state is None or state.launcher_lives or state.since < psutil.boot_time():
         return False
@@ -239,6 +258,12 @@ def end_leftovers(home: Home) -> bool:
         processes.send(processes.running_tasks(left), signal.SIGTERM)
         processes.end(left, patience_s=5.0)
         processes.end(processes.members(state.mark, state.since, state.sessions), patience_s=0.5)
+        if alive := processes.members(state.mark, state.since, state.sessions):
+            raise StackError(
+                f"These run on and can't be ended: {', '.join(processes.called(one) for one in alive[:5])}.",
+                "Those of another user end as that user, or as root; what waits for a disk or mount that hangs, once"
+                " that is mended. Then: ./vms down",
+            )
     if state.phase not in ("stopped", "failed"):
         write_state(home, replace(as_seen_now(state), phase="stopped", error="", remedy=""))
     return bool(left)

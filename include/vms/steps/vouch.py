@@ -17,7 +17,9 @@ from vms.config import Site
 from vms.errors import CopyDamaged, StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.logs import of_recording
-from vms.model import Batch, BatchItem, CopyReceipt, Fault, InTheWay, Receipt, Unproven
+from vms.model import Batch, BatchItem
+from vms.receipts import CopyReceipt, InTheWay, Receipt, Unproven
+from vms.sightings import Fault
 from vms.steps.adopt import adopt_rendition
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.meeting import OUT, fault_of, meet

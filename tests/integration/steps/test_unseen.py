@@ -24,7 +24,9 @@ from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
 from vms.config import StoreConfig
 from vms.footage import fingerprint
-from vms.model import Batch, Receipt, Recorded, SourceSeen
+from vms.model import Batch, Recorded
+from vms.receipts import Receipt
+from vms.sightings import SourceSeen
 from vms.steps import upload
 from vms.steps.compress import compress_batch
 from vms.steps.look_ahead import look_ahead
