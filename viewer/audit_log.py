@@ -51,6 +51,7 @@ ACTIONS = (
     "share_refused",
     "hold",
     "release",
+    "retry",
     "bookmark_added",
     "bookmark_changed",
     "bookmark_removed",
