@@ -33,8 +33,8 @@ _USUAL = timedelta(minutes=15)
 def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
     find = frame.current_find()
     cameras = search_bar.pairs(sites, find) if find.cameras or find.sites else ()
-    zones = orders.zones_of(sites, cameras)
-    zone = zones.pop() if len(zones) == 1 else frame.installation().zone
+    zones = orders.zones_of(sites, [*(site for site, _ in find.cameras), *find.sites])
+    zone = zones[0] if zones else frame.installation().zone
     with st.popover(
         frame.as_plain_markdown(camera_tree.label(words, sites, find) if cameras else words("exports.cameras")),
         icon=":material/videocam:",
@@ -42,11 +42,10 @@ def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
     ):
         _tree(words, sites, find)
     begin, end = _times(words, find, zone)
-    st.caption(words("exports.clock", zone=formats.zone_name(datetime.now(formats.zone(zone)))))
+    zone_name = formats.zone_name(datetime.now(formats.zone(zone)))
+    st.caption(words("exports.clocks" if len(zones) > 1 else "exports.clock", zone=zone_name))
     problem = ""
-    if zones:
-        problem = words("exports.zones")
-    elif not 1 <= len(cameras) <= MOST_CAMERAS:
+    if not 1 <= len(cameras) <= MOST_CAMERAS:
         problem = words("exports.no_camera", most=MOST_CAMERAS)
     elif begin is None or end is None:
         problem = words("exports.no_time")

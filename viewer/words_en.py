@@ -654,11 +654,13 @@ TEXT: dict[str, str] = {
     "holds.to.time": "To (time)",
     "holds.reason": "Reason",
     "holds.reason.help": "Why it is kept, for whoever reads it in a year.",
-    "holds.clock": "Times are on the clock of the site. What arrives later is held, too.",
+    "holds.clock": (
+        "Times are on the clock of the site; of several time zones, on that of the first camera. What arrives "
+        "later is held, too."
+    ),
     "holds.add.button": "Hold",
     "holds.no_camera": "Choose at least one camera.",
     "holds.no_reason": "Say why.",
-    "holds.zones": "These cameras lie in different time zones. Make a hold for each of them.",
     "holds.backwards": "The end must be later than the beginning.",
     "holds.refused": "That could not be held: you may hold only what you see.",
     "holds.added": "Hold {number} counts from now on.",
@@ -766,6 +768,10 @@ TEXT: dict[str, str] = {
     "exports.to.day": "To (day)",
     "exports.to.time": "To (time)",
     "exports.clock": "Times are on the clock of the site ({zone}), to the second: 08:05:30.",
+    "exports.clocks": (
+        "Times are on the clock of the first camera ({zone}), to the second: 08:05:30. Others lie in another "
+        "time zone; the same moments are taken of them."
+    ),
     "exports.clip": "Also one video per camera, cut to these times",
     "exports.cut": "How it is cut",
     "exports.cut.exact": "Exactly, as H.264 for any player (takes a while)",
@@ -788,7 +794,6 @@ TEXT: dict[str, str] = {
     "exports.no_camera": "Choose one to {most} cameras.",
     "exports.no_time": "Write times such as 08:05:30.",
     "exports.backwards": "The end must be later than the beginning.",
-    "exports.zones": "These cameras lie in different time zones. Order an export for each of them.",
     "exports.no_reason": "Say why.",
     "exports.too_many": "You have {count} exports that are not done. Wait for them, or cancel one.",
     "exports.refused": "It could not be ordered: you may take out only what you see.",

@@ -655,11 +655,13 @@ TEXT: dict[str, str] = {
     "holds.to.time": "Sampai (jam)",
     "holds.reason": "Alasan",
     "holds.reason.help": "Mengapa ditahan, untuk siapa pun yang membacanya setahun lagi.",
-    "holds.clock": "Jam mengikuti jam di lokasi. Rekaman yang datang kemudian juga ditahan.",
+    "holds.clock": (
+        "Jam mengikuti jam di lokasi; bila zona waktunya berbeda, jam kamera pertama. Rekaman yang datang "
+        "kemudian juga ditahan."
+    ),
     "holds.add.button": "Tahan",
     "holds.no_camera": "Pilih sedikitnya satu kamera.",
     "holds.no_reason": "Tuliskan alasannya.",
-    "holds.zones": "Kamera-kamera ini berada di zona waktu berbeda. Buat penahanan masing-masing.",
     "holds.backwards": "Akhir harus lebih lambat daripada awal.",
     "holds.refused": "Tidak dapat ditahan: Anda hanya dapat menahan yang boleh Anda lihat.",
     "holds.added": "Penahanan {number} berlaku mulai sekarang.",
@@ -767,6 +769,10 @@ TEXT: dict[str, str] = {
     "exports.to.day": "Sampai (hari)",
     "exports.to.time": "Sampai (jam)",
     "exports.clock": "Jam mengikuti jam di lokasi ({zone}), sampai detik: 08:05:30.",
+    "exports.clocks": (
+        "Jam mengikuti jam di lokasi kamera pertama ({zone}), sampai detik: 08:05:30. Kamera lain berada di "
+        "zona waktu lain; saat yang sama diambil darinya."
+    ),
     "exports.clip": "Juga satu video per kamera, dipotong pada jam ini",
     "exports.cut": "Cara memotong",
     "exports.cut.exact": "Tepat, sebagai H.264 untuk semua pemutar (perlu waktu)",
@@ -790,7 +796,6 @@ TEXT: dict[str, str] = {
     "exports.no_camera": "Pilih satu sampai {most} kamera.",
     "exports.no_time": "Tulis jam seperti 08:05:30.",
     "exports.backwards": "Akhir harus lebih lambat daripada awal.",
-    "exports.zones": "Kamera-kamera ini berada di zona waktu berbeda. Pesan ekspor masing-masing.",
     "exports.no_reason": "Tuliskan alasannya.",
     "exports.too_many": "Anda punya {count} ekspor yang belum selesai. Tunggu, atau batalkan salah satu.",
     "exports.refused": "Tidak dapat dipesan: Anda hanya dapat mengambil yang boleh Anda lihat.",

@@ -9,7 +9,7 @@ from html import escape
 import psycopg2.errors
 import streamlit as st
 
-from viewer import database, formats, frame, query
+from viewer import database, formats, frame, orders, query
 from viewer.i18n import Words
 from vms.catalogue import holds, reads, reads_sites
 from vms.catalogue.holds import HoldRow
@@ -83,20 +83,18 @@ def _added(
     reason: str,
 ) -> None:
     person = frame.visitor()
-    zones = {site.time_zone for site in sites if any(site.id == at for at, _ in cameras)}
+    zones = orders.zones_of(sites, [site for site, _ in cameras])
     problem = ""
     if not cameras:
         problem = words("holds.no_camera")
     elif not reason.strip():
         problem = words("holds.no_reason")
-    elif len(zones) != 1:
-        problem = words("holds.zones")
     elif not person.may("hold"):
         problem = words("app.not_allowed")
     if problem:
         st.error(problem)
         return
-    zone = formats.zone(zones.pop())
+    zone = formats.zone(zones[0])
     from_utc = datetime.combine(*begin, zone).astimezone(UTC)
     to_utc = datetime.combine(*end, zone).astimezone(UTC)
     if end[1] == time(23, 59):
