@@ -29,7 +29,8 @@ def clock(text: str) -> time | None:
 
 def zones_of(sites: Sequence[SiteRow], cameras: Sequence[tuple[str, str]]) -> set[str]:
     """The time zones in which these cameras lie."""
-    return {site.time_zone for site in sites if any(site.id == one for one, _ in cameras)}
+    wanted = {site for site, _ in cameras}
+    return {site.time_zone for site in sites if site.id in wanted}
 
 
 def instant(day: date, at: time, zone_id: str) -> datetime:

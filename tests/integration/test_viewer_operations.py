@@ -107,7 +107,7 @@ def test_the_page_tells_sites_backlog_failing_files_and_stores(world: World, loo
     assert rows["ho"]["cells"][4] == {"text": "4 s", "note": "files: 1 · 1.0 MB", "tone": ""}
     assert rows["ho"]["cells"][5]["text"] == "1"
     assert [one["name"] for one in rows["ho"]["items"]["list"]] == ["Gerbang", f"Lobi {ATTACK}"]
-    assert [tile["value"] for tile in shown["sites"]["tiles"]] == ["1", "1", "1", "0"]
+    assert [tile["value"] for tile in shown["tiles"]["tiles"]] == ["1", "1", "1", "0"]
     (failed,) = shown["failing"]["rows"]
     assert failed["cells"][0]["text"] == f"lobby/bad {ATTACK}.mp4"
     assert failed["action"] == {"text": "Try again", "id": _bad(world)[0]}
