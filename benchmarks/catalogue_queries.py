@@ -580,8 +580,8 @@ QUESTIONS = (
         lambda world, conn: coverage.kept_footage(conn, world.now - timedelta(days=1), world.now, _three_sites(world)),
     ),
     Question("page Operations", "what waits at each site", lambda world, conn: pace.backlogs(conn, world.now)),
-    Question("page Operations", "every site's quarantined files", _find(50, states=("quarantined",))),
-    Question("page Operations", "what waits longest", _find(50, states=("planned",), newest_first=False)),
+    Question("page Operations", "every site's quarantined files", _find(20, states=("quarantined",))),
+    Question("page Operations", "what waits longest", _find(20, states=("planned",), newest_first=False)),
     Question("page Operations", "retries asked for", lambda _, conn: retries.retries_asked(conn)),
     Question(
         "page Operations",

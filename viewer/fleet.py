@@ -187,8 +187,8 @@ def _counts(words: Words, sites: Sequence[Judged]) -> list[list[Any]]:
 
 def _facts(words: Words, sites: Sequence[Judged], now: datetime) -> list[dict[str, str]]:
     waits_s = sum(one.backlog.footage_s for one in sites)
-    ends = (one.site.last_footage for one in sites)
-    newest = max((one for one in ends if one and one < now + _HOUR), default=None)  # but for clocks that are ahead
+    ends = (end for one in sites for end in (one.site.last_footage, one.site.newest_archived))
+    newest = max((end for end in ends if end and end <= now), default=None)  # a clock that is ahead hides no silence
     facts = (
         ("fleet.sites", formats.number(words, len(sites))),
         ("fleet.backlog", formats.length(words, waits_s) if waits_s else words("ops.backlog.none")),

@@ -19,7 +19,7 @@ from vms.catalogue.reads_sites import CameraEnd, RunBatch
 from vms.catalogue.rows import RecordingRow, SiteOverview, StoreOverview, StoreStateRow
 
 SILENT = timedelta(hours=24)
-MOST_FAILING = 50
+MOST_FAILING = 20
 _MOST_LINES = 6
 _MOST_OUT = 5
 _AT_WORK = ("running", "up_for_retry", "up_for_reschedule")
