@@ -753,7 +753,7 @@ QUESTIONS = (
     Question("backfill", "the last ones", lambda _, conn: backfills.list_backfills(conn, 20)),
     Question("page log", "a week", lambda world, conn: audit.list_log(conn, _week(world), limit=100)),
     Question("page holds", "all", lambda _, conn: holds.list_holds(conn, also_released=True)),
-    Question("page alerts", "a month", lambda world, conn: alerts.list_alerts(conn, world.now - timedelta(days=30))),
+    Question("page alerts", "a month", lambda world, conn: alerts.list_alerts(conn, world.now - timedelta(30), 200)),
     Question("page alerts", "not sent", lambda _, conn: alerts.waiting_messages(conn)),
     Question("page sign-in", "whose session?", lambda _, conn: sessions.open_session(conn, bytes(32))),
     Question("page Export", "my orders", lambda _, conn: exports.list_exports(conn, 1, everybody=False)),

@@ -300,8 +300,13 @@ _SMALL = """
         FROM generate_series(1, %(marks)s * (SELECT count(*) FROM camera)) n
     ) AS made JOIN viewer_user ON name = 'marker' || 1 + n %% 20;
     INSERT INTO bookmark_camera (bookmark_id, camera_id, from_at, to_at)
-    SELECT bookmark_id, camera_id, from_at, to_at FROM bookmark
-    JOIN camera ON camera_id IN (1 + bookmark_id %% (SELECT count(*) FROM camera), 1 + bookmark_id * 7 %% 48);
+    -- of cameras that are watched together: of one site, a tenth of two sites
+    SELECT DISTINCT bookmark_id, camera_id, from_at, to_at
+    FROM (SELECT *, bookmark_id %% (SELECT count(*) FROM camera) AS first FROM bookmark) AS made,
+        unnest(ARRAY[1 + first, 1 + CASE
+            WHEN bookmark_id %% 10 = 0 THEN bookmark_id * 7 %% (SELECT count(*) FROM camera)
+            ELSE first - first %% 16 + bookmark_id / 16 %% 16
+        END]) AS camera_id;
     UPDATE bookmark SET cameras = ARRAY(
         SELECT camera_id FROM bookmark_camera x WHERE x.bookmark_id = bookmark.bookmark_id
     );
@@ -323,5 +328,6 @@ _SMALL = """
 
     INSERT INTO alert (kind, site, subject, detail, opened_at, seen_at, closed_at)
     SELECT 'silent', slug, 'cam' || n, '{}', %(now)s - n * interval '1 day', %(now)s,
-        CASE WHEN n > 1 THEN %(now)s - n * interval '23 hours' END FROM site, generate_series(1, 30) n;
+        CASE WHEN n > 1 THEN %(now)s - n * interval '23 hours' END
+        FROM site, generate_series(1, extract(day FROM %(now)s - %(begin)s)::int) n;
 """

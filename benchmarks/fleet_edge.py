@@ -110,11 +110,12 @@ def enrol(world: World, workers: int) -> str:
     now = datetime.now(UTC)
     asker = branches.Asker("127.0.0.1", "fleet", "0", bytes(32))
     with closing(connect(url(world.home, "owner"))) as conn:
-        for number in range(workers):
+        for number in range(world.enrolled, workers):
             token, issued = number.to_bytes(32, "big"), Issued("", format(number + 1, "x"), now + timedelta(days=1))
             branches.invite(conn, site_id(number), token, now + timedelta(hours=1), "fleet", now)
             branches.join(conn, site_id(number), token, asker, lambda issued=issued: issued, now)
-    return authority(world.home, now).proxy
+    world.enrolled = max(workers, world.enrolled)
+    return authority(world.home, now, make=True).proxy
 
 
 def measure_edge(world: World, workers: int, seconds: float) -> dict[str, Any]:

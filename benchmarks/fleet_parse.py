@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -39,12 +40,13 @@ def main(site: str) -> None:
             "parse_wall_s": parsed_wall,
             "serialise_cpu_s": time.process_time() - cpu,
             "bytes": size,
+            "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
         }
 
     def task_build() -> dict[str, Any]:
         os.environ["_AIRFLOW_PARSING_CONTEXT_DAG_ID"] = PREFIX + site
         os.environ["_AIRFLOW_PARSING_CONTEXT_TASK_ID"] = "sense"
-        shard = next(one for one in shards if one.stem.endswith(str(shard_of(PREFIX + site))))
+        shard = next(one for one in shards if one.stem == f"shard_{shard_of(PREFIX + site)}")
         cpu = time.process_time()
         bag = DagBag(str(shard))
         built_cpu = time.process_time() - cpu

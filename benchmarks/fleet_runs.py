@@ -8,7 +8,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fleet_world import World, difference, wait
+from fleet_world import CELERY, World, difference, wait
+
+from vms.stack import container_worker
 
 GROWING = ("dag_run", "task_instance", "task_instance_history", "xcom", "log", "rendered_task_instance_fields", "job")
 IDLE_S = 30
@@ -18,20 +20,14 @@ RUN_S = 900
 
 
 def measure_runs(world: World, count: int, pace_s: float) -> dict[str, Any]:
-    """Let `count` sites run, one after the other every pace_s seconds, the others wait for tomorrow; API server and
-    scheduler do nothing else."""
-    world.ask("UPDATE dag SET next_dagrun_create_after = now() + interval '1 day'")
-    world.start("api")
-    world.wait_well("api_server")
-    world.start("scheduler", CORE__PARALLELISM="4")
-    world.wait_well("scheduler")
+    """Let `count` sites run, one after the other every pace_s seconds, the others wait for tomorrow; API server,
+    scheduler and worker do nothing else."""
+    begin(world)
     # The first runs make the API server and the database import, plan and fill their caches.
-    ids = [
-        row[0]
-        for row in world.ask("SELECT dag_id FROM dag WHERE NOT is_stale ORDER BY md5(dag_id) LIMIT %s", count + 2)
-    ]
-    _due(world, ids[:2], 0)
-    wait(lambda: _ended(world, ids[:2], RUN_AFTER) == 2, "the first runs")
+    ids = some(world, count + 2)
+    first = datetime.now(UTC)
+    due(world, ids[:2], 0)
+    wait(lambda: ended(world, ids[:2], first) == 2, "the first runs")
     time.sleep(SETTLE_S)
     before, began = world.cpu(), time.monotonic()
     time.sleep(IDLE_S)
@@ -39,8 +35,8 @@ def measure_runs(world: World, count: int, pace_s: float) -> dict[str, Any]:
     rows, sizes, logs = _rows(world), _sizes(world), _logs(world)
     asked = datetime.now(UTC)
     before, began = world.cpu(), time.monotonic()
-    _due(world, ids[2:], pace_s)
-    wait(lambda: _ended(world, ids[2:], asked) == len(ids) - 2, "the runs to end", RUN_S)
+    due(world, ids[2:], pace_s)
+    wait(lambda: ended(world, ids[2:], asked) == len(ids) - 2, "the runs to end", RUN_S)
     wall = time.monotonic() - began
     time.sleep(SETTLE_S)
     used = difference(before, world.cpu())
@@ -51,6 +47,7 @@ def measure_runs(world: World, count: int, pace_s: float) -> dict[str, Any]:
     result = {
         "runs": count,
         "starts": numbers[0],
+        "failed": numbers[3],
         "run_lag_s": [round(float(value), 1) for value in numbers[1]],
         "start_lag_s": [round(float(value), 1) for value in numbers[2]],
         "starts_per_s": numbers[0] / wall,
@@ -60,20 +57,39 @@ def measure_runs(world: World, count: int, pace_s: float) -> dict[str, Any]:
         "bytes_per_run": grown_bytes,
         "log_files_per_run": files / count,
         "log_bytes_per_run": size / count,
-        "scheduler_mb": world.memory_mb("scheduler"),
-        "api_mb": world.memory_mb("api"),
+        "memory_mb": {part: world.memory_mb(part) for part in world.running},
+        "api_processes": world.process_count("api"),
     }
-    world.stop("scheduler", "api")
+    world.stop()
     return result
 
 
-RUN_AFTER = datetime(2000, 1, 1, tzinfo=UTC)
+def begin(world: World, **scheduler: str) -> None:
+    """API server, scheduler and worker are up; no site is due before tomorrow. scheduler: settings of it alone."""
+    world.ask("UPDATE dag SET next_dagrun_create_after = now() + interval '1 day'")
+    world.start("api")
+    world.wait_well("api_server")
+    if world.executor == CELERY:
+        world.start("worker")
+        wait(lambda: container_worker.answers(world.home), "the worker to answer")
+    # With Celery the worker's places are the limit, with LocalExecutor this is.
+    world.start("scheduler", **({} if world.executor == CELERY else {"CORE__PARALLELISM": "4"}) | scheduler)
+    world.wait_well("scheduler")
+
+
+def some(world: World, count: int) -> list[str]:
+    """So many sites' DAGs, always the same."""
+    rows = world.ask("SELECT dag_id FROM dag WHERE NOT is_stale ORDER BY md5(dag_id) LIMIT %s", count)
+    return [row[0] for row in rows]
+
+
 STARTS = """
     SELECT count(*) FILTER (WHERE t.start_date IS NOT NULL AND t.pid IS NOT NULL),
         (SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM start_date - run_after))
             FROM dag_run WHERE run_after >= %s AND dag_id = ANY(%s)),
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM t.start_date - t.scheduled_dttm))
-            FILTER (WHERE t.pid IS NOT NULL)
+            FILTER (WHERE t.pid IS NOT NULL),
+        count(*) FILTER (WHERE t.state = 'failed' OR t.try_number > 1)
     FROM task_instance t JOIN dag_run r USING (dag_id, run_id) WHERE r.run_after >= %s AND r.dag_id = ANY(%s)
 """
 
@@ -139,7 +155,7 @@ def _copied(column: str, kind: str, name: str) -> str:
     return f"o.\"{column}\" - interval '30 days'" if "timestamp" in kind else f'o."{column}"'
 
 
-def _due(world: World, ids: list[str], pace_s: float) -> None:
+def due(world: World, ids: list[str], pace_s: float) -> None:
     """The scheduler makes their runs, one every pace_s seconds from now on."""
     for number, dag_id in enumerate(ids):
         world.ask(
@@ -148,7 +164,7 @@ def _due(world: World, ids: list[str], pace_s: float) -> None:
         )
 
 
-def _ended(world: World, ids: list[str], since: datetime) -> int:
+def ended(world: World, ids: list[str], since: datetime) -> int:
     question = (
         "SELECT count(*) FROM dag_run WHERE state IN ('success', 'failed') AND run_after >= %s AND dag_id = ANY(%s)"
     )

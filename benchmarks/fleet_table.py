@@ -9,6 +9,9 @@ RUNS_A_DAY = 86400 // PERIOD_S
 CORES = 10
 """For a thousand sites this is to be enough."""
 
+NAMES = {"local": "LocalExecutor", "celery": "CeleryExecutor"}
+_PARTS = {"tasks": "task processes", "supervisors": "their supervisors", "api": "API server"}
+
 
 def table(found: dict[str, Any]) -> str:
     """Markdown: a column a size, then what was measured once."""
@@ -25,16 +28,22 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(rows[size].get(name, "") for size in sizes) + " |")
     lines += _once(found)
     largest = max(sizes)
-    if "runs" in sizes[largest]:
-        needed = cores(largest, sizes[largest]) + found.get("edge", {}).get("cores", 0.0)
-        holds = "holds" if needed <= CORES else "does not hold"
-        lines += ["", f"{largest} sites every {PERIOD_S // 60} min: {needed:.1f} cores; {CORES} cores: {holds}."]
+    if runs := sizes[largest].get("runs"):
+        needed = {NAMES[executor]: cores(largest, sizes[largest], executor) for executor in runs}
+        if "edge" in found and "branches" in found:
+            needed["every site with a machine of its own, the centre alone"] = edge_cores(largest, found)
+        lines.append("")
+        for how, count in needed.items():
+            lines.append(
+                f"{largest} sites every {PERIOD_S // 60} min, {how}: {count:.1f} cores; "
+                f"{CORES} {'hold' if count <= CORES else 'do not hold'}."
+            )
     return "\n".join(lines)
 
 
-def cores(size: int, one: dict[str, Any]) -> float:
+def cores(size: int, one: dict[str, Any], executor: str) -> float:
     """That so many sites keep busy with nothing but Airflow: all starts, reading DAG files, and being there."""
-    runs = one["runs"]
+    runs = one["runs"][executor]
     starts = sum(runs["cpu_s_per_start"].values()) * runs["starts"] / runs["runs"]
     return float(starts * size / PERIOD_S + sum(runs["idle_cores"].values()) + reading_cores(one))
 
@@ -66,29 +75,56 @@ def _rows(size: int, one: dict[str, Any]) -> list[tuple[str, str]]:
             ("that, at its interval (cores)", f"{reading_cores(one):.3f}"),
             ("DAG versions, first and then", f"{store['first']['versions']}, {store['then']['versions']}"),
         ]
-    if runs := one.get("runs"):
-        each = runs["cpu_s_per_start"]
-        names = {"tasks": "task processes", "supervisors": "their supervisors", "api": "API server"}
-        rows += [(f"a task start: {names.get(part, part)} (CPU s)", f"{each[part]:.3f}") for part in sorted(each)]
-        rows += [
-            ("a task start: all of it (CPU s)", f"{sum(each.values()):.2f}"),
-            ("due run to running, p50, p95 (s)", ", ".join(str(value) for value in runs["run_lag_s"])),
-            ("task scheduled to running, p50, p95 (s)", ", ".join(str(value) for value in runs["start_lag_s"])),
-            ("starts a second, seen", f"{runs['starts_per_s']:.2f}"),
-            ("nothing due (cores)", f"{sum(runs['idle_cores'].values()):.3f}"),
-            ("scheduler, API server (MB)", f"{runs['scheduler_mb']:.0f}, {runs['api_mb']:.0f}"),
-            ("rows a run", f"{sum(runs['rows_per_run'].values()):.0f}"),
-            ("rows a day", f"{sum(runs['rows_per_run'].values()) * RUNS_A_DAY * size:,.0f}"),
-            ("row bytes a day (MB)", f"{sum(runs['bytes_per_run'].values()) * RUNS_A_DAY * size / 1e6:,.0f}"),
-            ("log files a day", f"{runs['log_files_per_run'] * RUNS_A_DAY * size:,.0f}"),
-            ("log bytes a day (MB)", f"{runs['log_bytes_per_run'] * RUNS_A_DAY * size / 1e6:,.0f}"),
-            ("all of it, every 15 min (cores)", f"{cores(size, one):.1f}"),
-        ]
+    for executor, runs in one.get("runs", {}).items():
+        rows += _run_rows(executor, runs)
+        if "store" in one:
+            rows.append((f"{NAMES[executor]}: all of it, every 15 min (cores)", f"{cores(size, one, executor):.1f}"))
+    for runs in list(one.get("runs", {}).values())[:1]:
+        rows += _kept_rows(size, runs)
     return rows
+
+
+def _run_rows(executor: str, runs: dict[str, Any]) -> list[tuple[str, str]]:
+    each = runs["cpu_s_per_start"]
+    start = f"{NAMES[executor]}, a task start:"
+    rows = [(f"{start} {_PARTS.get(part, part)} (CPU s)", f"{each[part]:.3f}") for part in sorted(each)]
+    return [
+        *rows,
+        (f"{start} all of it (CPU s)", f"{sum(each.values()):.2f}"),
+        (f"{NAMES[executor]}: due run to running, p50, p95 (s)", ", ".join(str(one) for one in runs["run_lag_s"])),
+        (f"{NAMES[executor]}: task to running, p50, p95 (s)", ", ".join(str(one) for one in runs["start_lag_s"])),
+        (f"{NAMES[executor]}: starts a second, seen", f"{runs['starts_per_s']:.2f}"),
+        (f"{NAMES[executor]}: failed or tried again", str(runs["failed"])),
+        (f"{NAMES[executor]}: nothing due (cores)", f"{sum(runs['idle_cores'].values()):.3f}"),
+        (f"{NAMES[executor]}: memory (MB)", ", ".join(f"{part} {mb:.0f}" for part, mb in runs["memory_mb"].items())),
+    ]
+
+
+def _kept_rows(size: int, runs: dict[str, Any]) -> list[tuple[str, str]]:
+    """What stays of a run, whatever the executor."""
+    return [
+        ("rows a run", f"{sum(runs['rows_per_run'].values()):.0f}"),
+        ("rows a day", f"{sum(runs['rows_per_run'].values()) * RUNS_A_DAY * size:,.0f}"),
+        ("row bytes a day (MB)", f"{sum(runs['bytes_per_run'].values()) * RUNS_A_DAY * size / 1e6:,.0f}"),
+        ("log files a day", f"{runs['log_files_per_run'] * RUNS_A_DAY * size:,.0f}"),
+        ("log bytes a day (MB)", f"{runs['log_bytes_per_run'] * RUNS_A_DAY * size / 1e6:,.0f}"),
+    ]
 
 
 def _once(found: dict[str, Any]) -> list[str]:
     lines: list[str] = []
+    if shards := found.get("shards"):
+        lines += [
+            "",
+            "| DAG files | reading and serialising all (CPU s) | the largest (CPU s) | memory of it (MB) |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {count} | {one['all_cpu_s']:.1f} | {one['largest_cpu_s']:.1f} | {one['largest_mb']:.0f} |"
+            for count, one in shards.items()
+        ]
+    if several := found.get("schedulers"):
+        lines += _schedulers(several)
     if clean := found.get("clean"):
         lines += [
             "",
@@ -96,6 +132,8 @@ def _once(found: dict[str, Any]) -> list[str]:
             f"{clean['cpu_ms_per_run']:.1f} ms a run; {clean['left']} left. It had {clean['database_mb']:.0f} "
             f"MB in the database; with a quarter of the rows made again it has {clean['grows_again_mb']:+.0f} MB.",
         ]
+    if branches := found.get("branches"):
+        lines += _branches(branches)
     if edge := found.get("edge"):
         lines += [
             "",
@@ -112,3 +150,62 @@ def _once(found: dict[str, Any]) -> list[str]:
                 f"{one.get('p95_ms', 0):.0f} | {one['api_cpu_ms']:.1f} | {one['postgres_cpu_ms']:.1f} |"
             )
     return lines
+
+
+def _schedulers(found: dict[str, Any]) -> list[str]:
+    race, killed = found["race"], found["killed"]
+    held = f"{found['share']} of a core each" if all(one["held"] for one in race.values()) else "not held to a share"
+    rows = [
+        ("starts a second", lambda one: f"{one['starts_per_s']:.1f}"),
+        ("due run to running, p50, p95 (s)", lambda one: ", ".join(str(value) for value in one["run_lag_s"])),
+        (
+            "task scheduled to handed out, p50, p95 (s)",
+            lambda one: ", ".join(str(value) for value in one["start_lag_s"]),
+        ),
+        ("scheduler, a start (CPU s)", lambda one: f"{one['scheduler_cpu_s_per_start']:.3f}"),
+        ("database, a start (CPU s)", lambda one: f"{one['database_cpu_s_per_start']:.3f}"),
+        ("tasks failed or handed out twice", lambda one: str(one["not_at_the_first_try"])),
+    ]
+    first = next(iter(race.values()))
+    lines = [
+        "",
+        f"Schedulers, {held}: {first['runs']} runs due at once, {first['starts']} tasks that take nothing.",
+        "",
+        "| schedulers | " + " | ".join(str(count) for count in race) + " |",
+        "|---|" + "---|" * len(race),
+    ]
+    lines += [f"| {name} | " + " | ".join(shown(one) for one in race.values()) + " |" for name, shown in rows]
+    states = ", ".join(f"{count} {state}" for state, count in killed["states"].items())
+    return [
+        *lines,
+        "",
+        f"One of two killed ({killed['executor']}, real tasks, {killed['its_tasks']} of them its own at that moment): "
+        f"{killed['runs']} runs: {states}; of {killed['tasks']} tasks {killed['not_at_the_first_try']} not at the "
+        "first try.",
+    ]
+
+
+def _branches(found: dict[str, Any]) -> list[str]:
+    """What starts cost where sites have machines of their own."""
+    each = found["cpu_s_per_start"]
+    there = each["branch"] * found["starts"] / found["near"]
+    here = sum(each.values()) - each["branch"]
+    parts = ", ".join(f"{_PARTS.get(part, part)} {each[part]:.3f}" for part in sorted(each) if part != "branch")
+    return [
+        "",
+        f"{found['branches']} real branches, {found['runs']} runs: of {found['starts']} starts {found['near']} there, "
+        f"at {there:.2f} CPU s each; the centre {here:.2f} CPU s for each of all ({parts}). "
+        f"Failed or tried again: {found['failed']}. "
+        f"Due run to running {found['run_lag_s']} s, task to running {found['start_lag_s']} s (p50, p95). "
+        f"A branch with nothing to do: {found['idle_cores']['branch'] / found['branches']:.3f} cores, "
+        f"{found['branch_mb']:.0f} MB.",
+    ]
+
+
+def edge_cores(size: int, found: dict[str, Any]) -> float:
+    """That so many branches, each with its own machine, keep busy at the centre: starts, and asking for work."""
+    branches = found["branches"]
+    each = branches["cpu_s_per_start"]
+    starts = (sum(each.values()) - each["branch"]) * branches["starts"] / branches["runs"]
+    asking = found["edge"]["cores"] * size / found["edge"]["workers"]
+    return float(starts * size / PERIOD_S + asking + reading_cores(found["sizes"][size]))

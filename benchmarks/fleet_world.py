@@ -1,17 +1,22 @@
 """An installation of a whole fleet for benchmarks/fleet.py: a generated sites.yaml, the product's own Postgres and its
-own Airflow, started and stopped part by part, and what each part has used of the processors."""
+own Airflow, started and stopped part by part, and what each part has used of the processors.
+
+It can hand out tasks in two ways, over the same databases: as `./vms up` does (LocalExecutor), and as
+docker-compose.yaml does (CeleryExecutor with a Redis and one worker, each with the environment that its container has).
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +27,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "include"), str(ROOT / "plugins")]
 
 from vms.catalogue import migrate  # noqa: E402
-from vms.home import Home, from_environment  # noqa: E402
-from vms.stack import launch, postgres, processes  # noqa: E402
+from vms.home import Home, Parts, from_environment  # noqa: E402
+from vms.stack import airflow_tables, container, postgres, processes, signing  # noqa: E402
 from vms.stack.airflow_env import airflow_environment, owner_url  # noqa: E402
 from vms.stack.services import AirflowHealth, airflow_services  # noqa: E402
 
 CAMERAS = 16
 GIVE_UP_S = 900
+LOCAL, CELERY = "local", "celery"
+NO_DISK_GB = 15
+"""What is left free of the disk that everything lies on; below it the benchmark ends."""
 
 
 def site_id(number: int) -> str:
@@ -44,15 +52,55 @@ class World:
     batches: int
     sites: int = 0
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    has_passwords: bool = False
+    enrolled: int = 0
+    """How many branches the catalogue knows."""
 
-    def write_sites(self, count: int, every: str) -> None:
+    @property
+    def executor(self) -> str:
+        return CELERY if self.home.parts else LOCAL
+
+    def use(self, executor: str) -> None:
+        """From now on tasks are handed out so; nothing of Airflow runs."""
+        if executor == LOCAL:
+            self.home = replace(self.home, parts=None)
+            return
+        airflow = f"http://{postgres.HOST}:{self.home.airflow_port}"
+        broker = f"redis://:{self.home.secret('broker')}@{postgres.HOST}:{self._redis()}/0"
+        self.home = replace(self.home, parts=Parts(airflow, airflow, "", broker))
+        if not self.has_passwords:
+            airflow_tables.migrate(self.home)  # kept passwords have tables of their own
+            self.has_passwords = True
+
+    def _redis(self) -> int:
+        """Started at first use, as docker-compose.yaml starts it; its port."""
+        port_file = self.folder / "redis.port"
+        if "redis" not in self.running:
+            if (program := shutil.which("redis-server")) is None:
+                raise SystemExit("This needs redis-server: apt install redis-server")
+            (self.folder / "redis").mkdir()
+            port_file.write_text(str(postgres.free_port()))
+            words = (
+                "--port",
+                port_file.read_text(),
+                "--bind",
+                postgres.HOST,
+                "--requirepass",
+                self.home.secret("broker"),
+            )
+            words += ("--appendonly", "yes", "--save", "", "--maxmemory", "400mb", "--maxmemory-policy", "noeviction")
+            self.spawn("redis", (program, *words, "--dir", str(self.folder / "redis")), os.environ)
+        return int(port_file.read_text())
+
+    def write_sites(self, count: int, every: str, runs_on: str = "centre") -> None:
         """sites.yaml of so many sites of 16 cameras; their footage folders are there, and empty."""
         lines = ["company: Fleet", "stores:", "  nas:", f"    url: file://{self.folder}/nas", "sites:"]
         for number in range(count):
             footage = self.folder / "footage" / site_id(number)
             footage.mkdir(parents=True, exist_ok=True)
             lines += [f"  - id: {site_id(number)}", f"    name: Branch {number}", "    time_zone: WIB"]
-            lines += [f"    footage: {footage}", f"    every: {every}", "    cameras:"]
+            lines += [f"    footage: {footage}", f"    every: {every}"]
+            lines += [*([f"    runs_on: {runs_on}"] if runs_on != "centre" else []), "    cameras:"]
             for camera in range(1, CAMERAS + 1):
                 lines += [f"      - id: cam-{camera:02d}", f"        name: Camera {camera}"]
         self.home.sites_file.write_text("\n".join(lines) + "\n")
@@ -61,20 +109,43 @@ class World:
     def environment(self, **settings: str) -> dict[str, str]:
         """Of an Airflow process. settings: more of Airflow's, such as CORE__PARALLELISM."""
         own = airflow_environment(self.home)
-        own["PYTHONPATH"] = os.pathsep.join((own["PYTHONPATH"], str(ROOT / "benchmarks")))
-        own |= {"AIRFLOW__CORE__DAGS_FOLDER": str(self.folder / "dags"), "VMS_FLEET_BATCHES": str(self.batches)}
-        return own | {f"AIRFLOW__{name}": value for name, value in settings.items()}
+        if parts := self.home.parts:
+            own |= {f"VMS_PARTS_{name.upper()}": value for name, value in asdict(parts).items()}
+            own |= {"AIRFLOW__API__HOST": postgres.HOST, "VMS_SECRET_BROKER": self.home.secret("broker")}
+        return own | self.of_benchmark() | {f"AIRFLOW__{name}": value for name, value in settings.items()}
 
-    def start(self, part: str, **settings: str) -> None:
-        """part: api, scheduler or dag-processor."""
-        (service,) = [one for one in airflow_services(self.home) if one.name == f"airflow-{part}"]
-        self.spawn(part, service.prepare().argv, **settings)
+    def of_benchmark(self) -> dict[str, str]:
+        """What every process has beside the product's own environment."""
+        path = os.pathsep.join(str(ROOT / one) for one in ("include", "plugins", "benchmarks"))
+        own = {"PYTHONPATH": path, "VMS_FLEET_BATCHES": str(self.batches)}
+        return own | {"AIRFLOW__CORE__DAGS_FOLDER": str(self.folder / "dags")}
 
-    def spawn(self, part: str, argv: tuple[str, ...], **settings: str) -> subprocess.Popen[bytes]:
+    def start(self, part: str, name: str = "", **settings: str) -> None:
+        """part: api, scheduler, dag-processor, or with Celery worker. name: of a second one."""
+        if part == "worker":
+            argv: tuple[str, ...] = (sys.executable, str(Path(__file__).with_name("fleet_worker.py")))
+        elif self.executor == CELERY:
+            argv = (sys.executable, "-m", "airflow", *container.AIRFLOW[part.replace("api", "api-server")])
+            if part != "dag-processor":
+                settings["API_AUTH__JWT_PRIVATE_KEY_PATH"] = self._signing_key()
+        else:
+            (service,) = [one for one in airflow_services(self.home) if one.name == f"airflow-{part}"]
+            argv = service.prepare().argv
+        self.spawn(name or part, argv, **settings)
+
+    def _signing_key(self) -> str:
+        path = self.folder / "airflow-signing-key.pem"
+        return str(path if path.exists() else signing.key_file(self.home, self.folder))
+
+    def spawn(
+        self, part: str, argv: tuple[str, ...], environment: Mapping[str, str] | None = None, **settings: str
+    ) -> subprocess.Popen[bytes]:
+        """environment: another one than that of Airflow's parts."""
+        if shutil.disk_usage(self.folder).free < NO_DISK_GB * 1e9:
+            raise SystemExit(f"Less than {NO_DISK_GB} GB are free where {self.folder} lies.")
+        environment = environment or self.environment(**settings)
         with (self.home.logs / f"{part}.log").open("ab") as log:
-            child = subprocess.Popen(
-                argv, cwd=ROOT, env=self.environment(**settings), stdout=log, stderr=log, start_new_session=True
-            )
+            child = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
         self.running[part] = child
         return child
 
@@ -84,7 +155,7 @@ class World:
         wait(lambda: all(health.is_well(part) for part in parts), f"{', '.join(parts)} to be well")
 
     def stop(self, *parts: str) -> None:
-        for part in parts or [one for one in self.running if one != "postgres"]:
+        for part in parts or [one for one in self.running if one not in ("postgres", "redis")]:
             child = self.running.pop(part)
             processes.end(processes.tree(child.pid), patience_s=10.0)
             child.wait()
@@ -100,22 +171,23 @@ class World:
         return used.ru_utime + used.ru_stime
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far of each part; of the scheduler's executor apart: supervisors and tasks."""
+        """CPU seconds so far of each part; of whoever runs tasks apart: supervisors and tasks."""
         used: dict[str, float] = {}
-        for part, child in self.running.items():
-            tree = processes.tree(child.pid)
-            if part == "scheduler":
-                workers = {one.pid for one in _children(child.pid)}  # each is the supervisor of one task after another
-                used["scheduler"] = _own(tree[0])
-                used["supervisors"] = sum(_own(one) for one in tree if one.pid in workers)
-                used["tasks"] = sum(_waited(one) for one in tree if one.pid in workers)
-                used["tasks"] += sum(_own(one) for one in tree[1:] if one.pid not in workers)
-            else:
-                used[part] = sum(_own(one) + _waited(one) for one in tree)
+        for name, child in self.running.items():
+            part = name.rstrip("-0123456789")  # several schedulers are one part
+            tree = [used_by(one) for one in processes.tree(child.pid)]
+            level = _SUPERVISORS.get((self.executor, part))
+            shares = by_level(tree, child.pid, level) if level else {"": sum(one.all for one in tree)}
+            for share, seconds in shares.items():
+                used[share or part] = used.get(share or part, 0.0) + seconds
         return used
 
     def memory_mb(self, part: str) -> float:
-        return processes.memory_bytes([psutil.Process(self.running[part].pid)]) / 1e6
+        """Of a part with all its processes, shared pages once."""
+        return processes.memory_bytes(processes.tree(self.running[part].pid)) / 1e6
+
+    def process_count(self, part: str) -> int:
+        return len(processes.tree(self.running[part].pid))
 
     def ask(self, question: str, *values: Any) -> list[tuple[Any, ...]]:
         """Of Airflow's own database; what changes something is committed."""
@@ -151,16 +223,18 @@ def world(folder: Path, batches: int) -> Iterator[World]:
     home.prepare()
     made = World(home, folder, batches)
     made.write_sites(1, "15m")
-    _copy_dags(folder / "dags")
+    copy_dags(folder / "dags")
     made.running["postgres"] = postgres.start(home)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         postgres.prepare_databases(home)
         migrate.upgrade(owner_url(home))
-        launch.migrate_airflow(home)
+        airflow_tables.migrate(home)
         yield made
     finally:
         made.stop()
+        if "redis" in made.running:
+            made.stop("redis")
         postgres.stop(made.running["postgres"])
 
 
@@ -176,35 +250,58 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict[
     return {part: after[part] - before.get(part, 0.0) for part in after}
 
 
-def _copy_dags(folder: Path) -> None:
-    """The product's site DAGs and no others; their tasks find no footage (fleet_fakes.py)."""
+def copy_dags(folder: Path, shards: int = 0) -> None:
+    """The product's site DAGs and no others; their tasks find no footage (fleet_fakes.py). shards: how many files
+    share the sites, if not as many as the product has."""
     (folder / "footage_shards").mkdir(parents=True)
-    for name in ("footage.py", ".airflowignore"):
-        shutil.copy(ROOT / "dags" / name, folder / name)
-    for shard in (ROOT / "dags" / "footage_shards").glob("*.py"):
-        text = shard.read_text() + "\nimport fleet_fakes\n\nfleet_fakes.install()\n"
-        (folder / "footage_shards" / shard.name).write_text(text)
+    shutil.copy(ROOT / "dags" / ".airflowignore", folder / ".airflowignore")
+    files = ROOT / "dags" / "footage_shards"
+    count = shards or len(list(files.glob("*.py")))
+    text, found = re.subn(r"(?m)^SHARDS = \d+$", f"SHARDS = {count}", (ROOT / "dags" / "footage.py").read_text())
+    assert found == 1
+    (folder / "footage.py").write_text(text)
+    first = (files / "shard_0.py").read_text()
+    for number in range(count):
+        own = first.replace("shard=0", f"shard={number}") + "\nimport fleet_fakes\n\nfleet_fakes.install()\n"
+        (folder / "footage_shards" / f"shard_{number}.py").write_text(own)
 
 
-def _own(process: psutil.Process) -> float:
+@dataclass(frozen=True)
+class Used:
+    """CPU seconds of one process, and of its children that have ended."""
+
+    pid: int
+    parent: int
+    own: float
+    ended: float
+
+    @property
+    def all(self) -> float:
+        return self.own + self.ended
+
+
+_SUPERVISORS = {(LOCAL, "scheduler"): 1, (CELERY, "worker"): 2}
+"""How far below a part those are that each watch over one task after another: LocalExecutor's workers are children of
+the scheduler; the worker in its container has two halves, and each half its pool."""
+
+
+def by_level(tree: Iterable[Used], root: int, level: int) -> dict[str, float]:
+    """CPU seconds of a tree of processes: "" above the supervisors, "supervisors", and below them "tasks", those
+    that have ended included. What has ended above the supervisors were supervisors."""
+    known = {one.pid: one for one in tree}
+    shares = {"": 0.0, "supervisors": 0.0, "tasks": 0.0}
+    for one in known.values():
+        depth, above = 0, one
+        while above.pid != root and above.parent in known:
+            depth, above = depth + 1, known[above.parent]
+        shares["" if depth < level else "supervisors" if depth == level else "tasks"] += one.own
+        shares["supervisors" if depth < level else "tasks"] += one.ended
+    return shares
+
+
+def used_by(process: psutil.Process) -> Used:
     try:
-        used = process.cpu_times()
+        parent, used = process.ppid(), process.cpu_times()
     except psutil.Error:
-        return 0.0
-    return float(used.user + used.system)
-
-
-def _waited(process: psutil.Process) -> float:
-    """Of children that have ended."""
-    try:
-        used = process.cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(used.children_user + used.children_system)
-
-
-def _children(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children()
-    except psutil.Error:
-        return []
+        return Used(process.pid, 0, 0.0, 0.0)
+    return Used(process.pid, parent, float(used.user + used.system), float(used.children_user + used.children_system))

@@ -21,22 +21,9 @@ from vms.catalogue.planning import plan_run
 from vms.catalogue.reads import RecordingFilter, RecordingRow, find_recordings
 from vms.config import Config, load_config
 from vms.home import Home
-from vms.model import (
-    Batch,
-    BatchItem,
-    CopyReceipt,
-    Fault,
-    Preview,
-    Receipt,
-    Rejection,
-    Rendition,
-    RunRef,
-    Sensed,
-    Sighting,
-    SourceSeen,
-    StoreOptions,
-    dump,
-)
+from vms.model import Batch, BatchItem, RunRef, StoreOptions, dump
+from vms.receipts import CopyReceipt, Preview, Receipt, Rendition
+from vms.sightings import Fault, Rejection, Sensed, Sighting, SourceSeen
 from vms.stores import open_store
 from vms.video.binaries import binaries
 

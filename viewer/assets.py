@@ -1,7 +1,8 @@
 """Streamlit's own scripts and styles, sooner: sent compressed, and announced with the page that will need them.
 
 Streamlit serves them as they are, some megabytes at a first visit, and the browser asks for what draws the elements of
-a page only when the first of them has come, one file after the other. Over a thin line that was most of the wait.
+a page only when the first of them has come, one file after the other. Over a thin line that was most of the wait. Who
+is about to sign in gets them ahead, while the password is being written: they are Streamlit's, the same for everybody.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _EVERY_PAGE = ("Html", "PageLink", "ButtonGroup", "BidiComponent")
 
 _IMPORT = re.compile(r"""(?:from|import)\s*["']\./([\w.~-]+\.js)["']""")
 _NAMED = re.compile(r"static/js/([\w.~-]+\.js)")
+_OF_PAGE = re.compile(r"""["']\./(static/[\w./~-]+)["']""")
 
 
 class Assets:
@@ -73,6 +75,14 @@ class Assets:
             await send(message)
 
         await self.app(scope, receive, announced)
+
+
+def ahead(folder: Path = FOLDER) -> tuple[str, ...]:
+    """The addresses of all with which a page begins: what it names itself, and what is announced with it."""
+    page, static = folder / "index.html", folder / "static"
+    own = [f"/{name}" for name in _OF_PAGE.findall(page.read_text())] if page.exists() else []
+    announced = [link[1 : link.index(">")] for link in (*_scripts(static / "js", page), *_fonts(static))]
+    return tuple(dict.fromkeys((*own, *announced)))
 
 
 def _packable(folder: Path) -> Iterable[Path]:

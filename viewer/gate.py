@@ -25,9 +25,15 @@ from vms.catalogue.sessions import hash_of
 
 log = logging.getLogger(__name__)
 
-OPEN = figures.OPEN | sign_in.PATHS | {"/_stcore/health", "/favicon.png", "/favicon.ico", session_watch.PATH}
-"""What everybody gets: whether the viewer runs, its icon, the ways to sign in, and a script without secrets. Beside it
-the page of a share and the figures for monitoring; both ask for a token of their own."""
+OPEN = (
+    figures.OPEN
+    | sign_in.PATHS
+    | {"/_stcore/health", "/favicon.png", "/favicon.ico", session_watch.PATH}
+    | frozenset(sign_in.AHEAD)
+)
+"""What everybody gets: whether the viewer runs, its icon, the ways to sign in, a script without secrets, and those of
+Streamlit's public files that a browser fetches ahead. Beside it the page of a share and the figures for monitoring;
+both ask for a token of their own."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing; all others are for our own pages only."""

@@ -78,9 +78,14 @@ def _shown() -> dict[str, Any]:
 async def request(method: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
     """In place of aiohttp's `request` in Airflow's client."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
-    async with aiohttp.request(method, timeout=timeout, **_shown(), **kwargs) as answer:
-        clock.hear(answer.headers.get("Date"))
-        yield answer
+    try:
+        async with aiohttp.request(method, timeout=timeout, **_shown(), **kwargs) as answer:
+            clock.hear(answer.headers.get("Date"))
+            yield answer
+    except aiohttp.ClientPayloadError as error:
+        # The line broke in the middle of an answer. Airflow's client asks again only when it got none at all, and its
+        # worker would end over this.
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 async def say_ended(name: str, queue: str) -> None:
@@ -89,8 +94,10 @@ async def say_ended(name: str, queue: str) -> None:
     from airflow.providers.edge3 import __version__ as edge_version
 
     about = {"airflow_version": airflow_version, "edge_provider_version": edge_version}
-    with suppress(aiohttp.ClientResponseError):  # it was never there
-        await api_client.worker_set_state(name, EdgeWorkerState.OFFLINE, 0, [queue], about)
+    for _ in range(2):  # where this machine's clock is off, the first answer is a refusal that tells the centre's time
+        with suppress(aiohttp.ClientResponseError):  # it was never there
+            await api_client.worker_set_state(name, EdgeWorkerState.OFFLINE, 0, [queue], about)
+            return
 
 
 def main(queue: str, name: str, places: str) -> None:

@@ -41,7 +41,7 @@ def wait_for_stores(context: Context, home: Home, site: str, missing: Missing) -
             pause = min(max(now - began, _SHORTEST), _LONGEST) * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
             log.warning("%s\nIt is looked again in %.0f s; no try is used up.", text, pause.total_seconds())
             now_waiting(home, site, _WHAT, f"{site}: {text}", until=now + pause + timedelta(minutes=5))
-            raise AirflowRescheduleException(now + pause)
+            raise AirflowRescheduleException(now + pause + _behind(home))
         text = f"{text}\nIt was waited for since {began:%Y-%m-%d %H:%M} UTC; the next run goes on with it."
     no_longer_waiting(home, site, _WHAT)
     if not missing.lines:
@@ -51,3 +51,11 @@ def wait_for_stores(context: Context, home: Home, site: str, missing: Missing) -
     if not missing.enough:
         raise StoreUnreachable(text, "What the other stores confirmed is kept; a retry only sends what is missing.")
     log.warning("%s\nEnough other stores hold these files; what is missing is copied by a later run.", text)
+
+
+def _behind(home: Home) -> timedelta:
+    """How much a branch's clock is behind the centre's, by which it is called again: else it would be at once, over and
+    over, or much too late."""
+    from vms.branches import membership
+
+    return timedelta(seconds=membership.load(home).clock_off_s) if home.branch else timedelta()

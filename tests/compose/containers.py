@@ -55,9 +55,13 @@ class Installation:
         return _engine("exec", container, *words)
 
     def vms(self, *words: str) -> Any:
-        """What a command of the product says with --json."""
-        said = self.inside(self.containers("worker")[0], "vms", *words, "--json")
-        return [json.loads(line) for line in said.splitlines() if line.strip()]
+        """What a command of the product says with --json, whether or not it finds all of it well."""
+        command = [*ENGINE, "exec", self.containers("worker")[0], "vms", *words, "--json"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        lines = [json.loads(line) for line in said.stdout.splitlines() if line.strip()]
+        if said.returncode and not lines:
+            raise subprocess.CalledProcessError(said.returncode, command, said.stdout, said.stderr)
+        return lines
 
     def kill(self, container: str) -> None:
         _engine("kill", "--signal", "KILL", container)

@@ -49,6 +49,18 @@ def test_a_store_that_is_away_is_waited_for_and_status_tells(home: Home) -> None
     assert list(waiting_now(home)) == []
 
 
+@pytest.mark.parametrize("behind_s", [600.0, -600.0])
+def test_a_branch_whose_clock_is_off_is_called_again_by_the_centres(tmp_path: Path, behind_s: float) -> None:
+    own = tmp_path / "branch"
+    own.mkdir()
+    known = dict.fromkeys(("url", "site", "worker", "queue", "edge_secret", "version", "joined_at"), "")
+    (own / "branch.json").write_text(json.dumps(known | {"clock_off_s": behind_s}))
+    with pytest.raises(AirflowRescheduleException) as caught:
+        waited(from_environment({"VMS_HOME": str(tmp_path), "VMS_BRANCH": "mks"}), a_missing(LINE))
+    pause = caught.value.reschedule_date - datetime.now(UTC) - timedelta(seconds=behind_s)
+    assert timedelta() < pause < timedelta(minutes=1)
+
+
 def test_what_was_told_long_ago_is_no_longer_waited_for(home: Home) -> None:
     with pytest.raises(AirflowRescheduleException):
         waited(home, a_missing(LINE))

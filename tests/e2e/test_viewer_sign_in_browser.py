@@ -7,11 +7,13 @@ import re
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from browser_world import NEEDS_BROWSER, Viewer, new_page
 from oidc_provider import CLIENT, SECRET, served_provider
+from viewer.sign_in import AHEAD
 from viewer_world import PASSWORD, add_user, eventually, owner, sign_in
 from vms.catalogue import sessions, users
 
@@ -46,6 +48,27 @@ def test_in_by_the_form_to_where_one_wanted_to_go_and_out_again(viewer: Viewer, 
     page.go_back()
     page.wait_for_url(re.compile("/sign-in"))
     assert page.errors == []
+
+
+def test_what_a_page_begins_with_has_come_while_the_form_was_filled_in(viewer: Viewer, browser: Any) -> None:
+    add_user(viewer.world.home, "budi", "viewer")
+    page = new_page(browser, viewer, signed_in=False, locale="id-ID")
+    page.goto(viewer.url)
+    page.wait_for_load_state("networkidle")
+    assert set(_sizes(page)) >= set(AHEAD)
+    assert page.request.get(f"{viewer.url}/static/js/../../index.html", max_redirects=0).status in (401, 303)
+    _fill(page, "budi", PASSWORD)
+    page.wait_for_selector(".card")
+    used = {path: size for path, size in _sizes(page).items() if path in AHEAD}
+    assert len(used) > 50
+    assert {path: size for path, size in used.items() if size} == {}, "came over the line a second time"
+    assert page.errors == []
+
+
+def _sizes(page: Any) -> dict[str, int]:
+    """What the page has fetched, by its address, and the bytes that came over the line for it."""
+    told = page.evaluate("performance.getEntriesByType('resource').map((one) => [one.name, one.transferSize])")
+    return {urlsplit(name).path: size for name, size in told}
 
 
 def test_too_many_failures_are_told_to_wait(viewer: Viewer, browser: Any) -> None:

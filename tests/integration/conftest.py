@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 
 from catalogue_world import opened
+from footage_world import airflow_tables as airflow_tables  # made once for all runs of DAGs
 from viewer import database, visitor
 from viewer_world import Clip, SignedIn, World, build, make_clip
 from vms.catalogue.connection import Connection

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from vms.config import Profile, Site
 from vms.home import Home, from_environment
-from vms.model import Batch, Copied, CopyOrder, CopyReceipt, StoreTarget
+from vms.model import Batch, CopyOrder, StoreTarget
+from vms.receipts import Copied, CopyReceipt
 from vms.steps.replicate import copy_batch
 from vms.stores import open_store
 

@@ -34,7 +34,9 @@ from vms.catalogue.planning import FILES_PER_RUN, plan_run
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Fault, Plan, Rejection, ReleaseReceipt, Sighting, StoreOptions, dump, load
+from vms.model import Plan, StoreOptions, dump, load
+from vms.receipts import ReleaseReceipt
+from vms.sightings import Fault, Rejection, Sighting
 
 KEEP = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -55,6 +57,15 @@ def names(plan: Plan) -> list[list[str]]:
 def archive_all(conn: Connection, plan: Plan, now: datetime = NOW) -> None:
     for batch in plan.batches:
         record_receipts(conn, batch, receipts_for(batch), a_run(), now, KEEP)
+
+
+def test_a_look_by_a_clock_that_is_ahead_was_not_later_than_now(conn: Connection) -> None:
+    """Else footage of the next ten minutes would be missing already."""
+    early = NOW - timedelta(minutes=10)
+    plan_run(conn, a_site(), sensed(at=early + timedelta(minutes=10)), a_run(1), early)
+    assert ask(conn, "SELECT last_sensed, (SELECT max(to_at) FROM site_watch) FROM site") == [(early, early)]
+    plan_run(conn, a_site(), sensed(at=NOW - timedelta(minutes=5)), a_run(2), NOW)
+    assert ask(conn, "SELECT last_sensed FROM site") == [(NOW - timedelta(minutes=5),)]
 
 
 def test_a_plan_names_camera_files_and_stores_newest_first(conn: Connection) -> None:

@@ -25,8 +25,10 @@ from vms.errors import ConfigError, StagingFull
 from vms.footage import Found, fingerprint
 from vms.home import Home, from_environment
 from vms.ledger import Ledger
-from vms.model import Batch, BatchItem, Receipt, SourceSeen, load
+from vms.model import Batch, BatchItem, load
 from vms.paths import to_text
+from vms.receipts import Receipt
+from vms.sightings import SourceSeen
 from vms.steps import compress, space
 from vms.steps.compress import compress_batch, compress_item
 from vms.video import rendition

@@ -21,7 +21,7 @@ from vms.catalogue import reads, reads_sites
 from vms.catalogue.rows import RecordingRow
 from vms.home import Home, from_environment
 from vms.ledger import Ledger
-from vms.model import SourceSeen
+from vms.sightings import SourceSeen
 
 As = Callable[[SignedIn], None]
 LIST = "POST /api/v2/dags/~/dagRuns/list"

@@ -13,7 +13,9 @@ import pytest
 from vms.config import Profile, Site
 from vms.footage import fingerprint
 from vms.home import Home, from_environment
-from vms.model import Batch, BatchItem, Receipt, SourceSeen, StoreTarget
+from vms.model import Batch, BatchItem, StoreTarget
+from vms.receipts import Receipt
+from vms.sightings import SourceSeen
 from vms.steps.compress import compress_batch
 from vms.steps.upload import upload_batch
 from vms.stores import open_store

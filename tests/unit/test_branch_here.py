@@ -17,7 +17,9 @@ from vms.branches import agent, unit, view
 from vms.config import load_config
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.ledger import Ledger
-from vms.model import CopyReceipt, Fault, Receipt, ReleaseOrder, Rendition, SourceSeen, Unproven, load
+from vms.model import ReleaseOrder, load
+from vms.receipts import CopyReceipt, Receipt, Rendition, Unproven
+from vms.sightings import Fault, SourceSeen
 from vms.stack.airflow_env import airflow_environment
 
 NOW = datetime(2026, 11, 30, 5, 0, tzinfo=UTC)

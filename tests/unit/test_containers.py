@@ -67,6 +67,14 @@ def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that
     assert not (home.secrets / "catalogue_owner").exists()
 
 
+def test_a_waiting_task_may_begin_until_it_is_asked_for_anew(home: Home) -> None:
+    """Its token is good for the queued timeout and the leeway; it is looked for at intervals, and then starts."""
+    told = airflow_environment(home)
+    start_s = 60.0
+    anew = float(told["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL"])
+    assert float(told["AIRFLOW__API_AUTH__JWT_LEEWAY"]) >= anew + start_s
+
+
 def test_on_one_machine_nothing_of_that_counts(tmp_path: Path) -> None:
     alone = from_environment({"VMS_HOME": str(tmp_path)})
     postgres.write_address(alone, "127.0.0.1", 5432)

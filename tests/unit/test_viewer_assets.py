@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from viewer.assets import FOLDER, Assets
+from viewer.assets import FOLDER, Assets, ahead
 
 HLS = "</api/watch/hls.js>; rel=preload; as=script"
 
@@ -49,6 +49,22 @@ def test_what_every_page_draws_with_is_announced_with_the_page() -> None:
     assert HLS not in links
     assert announced(path="/own") == [""]
     assert announced(path="/anything.txt") == [""]
+
+
+def test_what_is_fetched_ahead_is_all_that_a_page_begins_with_and_nothing_else() -> None:
+    paths = ahead()
+    stems = {Path(one).name.partition(".")[0] for one in paths}
+    assert {
+        "index",
+        "react-dom",
+        "protobuf",
+        "BidiComponent",
+        "MaterialSymbols-Rounded",
+        "SourceSansVF-Upright",
+    } <= stems
+    assert {Path(one).suffix for one in paths} == {".js", ".css", ".woff2"}
+    assert all(one.startswith("/static/") and (FOLDER / one[1:]).is_file() for one in paths)
+    assert len(set(paths)) == len(paths)
 
 
 def test_a_script_is_sent_compressed_and_is_the_same() -> None:

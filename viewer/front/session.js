@@ -1,3 +1,10 @@
+// Where the viewer is, so that Streamlit's page connects at once: else it first asks at two addresses whether anybody is
+// there, one after the other, and the first is wrong on every page but Find. No other page may speak to this one.
+window.__streamlit = {
+  BACKEND_BASE_URL: `${location.origin}/`,
+  MAIN_PAGE_BASE_URL: `${location.origin}/`,
+  HOST_CONFIG: { allowedOrigins: [location.origin], useExternalAuthToken: false },
+};
 // To another page without loading everything anew: Streamlit's own way leaves the address it goes to behind as one of
 // this page's, too, so that the way back takes two steps. Within Airflow's page every page stays without a header.
 window.vmsLeave = (href) => {

@@ -70,7 +70,8 @@ def _add(words: Words, there: Places) -> None:
         _cameras(words, there, find)
         form = st.form("hold", border=False)
     with form:
-        columns = st.columns(4, gap="small")
+        with st.container(key="h-times"):
+            columns = st.columns(4, gap="small")
         first = columns[0].date_input(words("holds.from"), value=find.first or today, format="DD/MM/YYYY")
         begin = columns[1].time_input(words("holds.from.time"), value=find.first_time or time(0), step=60)
         last = columns[2].date_input(words("holds.to"), value=find.last or find.first or today, format="DD/MM/YYYY")

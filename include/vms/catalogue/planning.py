@@ -31,7 +31,8 @@ from vms.catalogue.registering import lock, register_rejection, register_sightin
 from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
-from vms.model import Batch, Fault, Plan, Rejection, RunRef, Sensed, Sighting, SourceSeen
+from vms.model import Batch, Plan, RunRef
+from vms.sightings import Fault, Rejection, Sensed, Sighting, SourceSeen
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)
         hold_site(cursor, site.id)
-        note_look(cursor, site_id, sensed.looked_at)
+        note_look(cursor, site_id, min(sensed.looked_at, now))  # a branch's clock may be ahead
         run_no, planned_at = planned_before(cursor, run) or (0, now)
         if not run_no:
             register_files(cursor, actor, site, site_id, sensed)

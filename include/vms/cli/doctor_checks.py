@@ -21,7 +21,7 @@ from vms.errors import VmsError
 from vms.home import Home
 from vms.stack import postgres
 from vms.stack.airflow_env import airflow_url
-from vms.stack.launch import port_holder
+from vms.stack.ports import port_holder
 from vms.stack.services import viewer_url
 from vms.video.binaries import binaries, version
 
@@ -151,12 +151,16 @@ def _sensed(group: str, site: Site, seen: Overview) -> Iterator[Finding]:
         return
     known = next((one for one in seen.sites if one.site == site.id), None)
     last = known.last_sensed if known else None
+    now, patience = datetime.now(UTC), 3 * site.every + timedelta(minutes=5)
+    # While the system stands still nobody looks, and nobody is late: that begins with its start.
+    is_late = now - max(last or datetime.min.replace(tzinfo=UTC), _started(seen)) > patience
     if known is None or last is None:
-        yield Finding(group, False, f"{site.id}: its folder was never looked at.", f"./vms run {site.id} --wait")
+        words = f"{site.id}: its folder was {'never' if is_late else 'not yet'} looked at."
+        yield Finding(group, not is_late, words, f"./vms run {site.id} --wait" if is_late else "")
         return
-    age = datetime.now(UTC) - last
+    age = now - last
     working = known.counts.get("planned", 0)
-    if age > 3 * site.every + timedelta(minutes=5):
+    if is_late:
         words = f"{site.id}: its folder was last looked at {age.total_seconds() / 60:.0f} minutes ago"
         if working and age < BUSY_RUN:
             yield Finding(group, True, f"{words}; {working} recordings are being worked on.")
@@ -170,6 +174,11 @@ def _sensed(group: str, site: Site, seen: Overview) -> Iterator[Finding]:
             f"{site.id}: files that could not be archived: {known.counts['quarantined']}; "
             f"./vms recordings --site {site.id} --state quarantined says why.",
         )
+
+
+def _started(seen: Overview) -> datetime:
+    """When the system was; in containers that is not known, and long ago."""
+    return datetime.fromtimestamp(seen.stack.since if seen.stack else 0.0, UTC)
 
 
 def _machine(home: Home) -> Iterator[Finding]:

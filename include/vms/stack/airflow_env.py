@@ -178,6 +178,10 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
         # that it was lost on its way; so often that nobody has to look after it.
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "600",
         "SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "100000",
+        # A waiting task's right to begin ends after the same ten minutes. It has to be good until the task is asked for
+        # anew, and then for the start: whoever takes the task up in between would be refused, and a try be used up.
+        "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "30",
+        "API_AUTH__JWT_LEEWAY": "90",
         "FAB__CONFIG_FILE": str(home.airflow / "webserver_config.py"),
         # Where people come by HTTPS the session never travels without it; browsers take localhost for as safe.
         "FAB__COOKIE_SECURE": str(parts.pages.startswith("https:")),

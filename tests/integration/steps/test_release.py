@@ -15,8 +15,10 @@ from vms.config import Profile, Site
 from vms.footage import Found
 from vms.home import Home, from_environment
 from vms.ledger import Ledger
-from vms.model import CopyReceipt, ReleaseOrder, ReleaseReceipt, SourceSeen, StoreTarget
+from vms.model import ReleaseOrder, StoreTarget
 from vms.paths import from_text, to_text
+from vms.receipts import CopyReceipt, ReleaseReceipt
+from vms.sightings import SourceSeen
 from vms.steps import release as module
 from vms.steps.release import release
 from vms.stores import Store, open_store
