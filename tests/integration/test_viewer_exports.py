@@ -234,7 +234,7 @@ def test_cameras_of_two_zones_are_taken_of_the_same_moments(world: World, conn: 
     """On the clock of the one that is named first, as Watch has it."""
     look_as(sign_in(world.home, "budi", "investigator"))
     for cameras, zone, hour in (("ho/lobby,makassar/cashier", "WIB", 1), ("makassar/cashier,ho/lobby", "WITA", 0)):
-        when = {"from": "2026-01-31T08:00:00", "to": "2026-01-31T08:30:00"}
+        when = {"from": "2026-01-31T08:00:00", "to": "2026-01-31T09:30:00"}
         app = page_of("exports", camera=cameras, **when)
         assert any(f"clock of the first camera ({zone})" in one.value for one in app.caption)
         app.text_area[0].set_value("theft").run()
