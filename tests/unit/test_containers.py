@@ -6,7 +6,10 @@ import json
 import os
 import re
 import subprocess
+import threading
+from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +20,12 @@ from cryptography import x509
 
 from vms.airflow_api import AirflowApi
 from vms.branches import authority
-from vms.errors import BranchError
+from vms.cli import doctor_containers, status
+from vms.cli.doctor_checks import examine
+from vms.errors import BranchError, StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
-from vms.stack import airflow_accounts, airflow_tables, container, container_worker, postgres, signing
+from vms.restoring import running_server
+from vms.stack import airflow_accounts, airflow_tables, container, container_worker, launch, postgres, signing
 from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
 from vms.stack.fleet_settings import settings_for
 from vms.stack.services import viewer_pages
@@ -72,6 +78,60 @@ def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that
     assert viewer_pages(home) == "https://cctv.example.co.id"
     assert not (home.secrets / "airflow_users.json").exists()
     assert not (home.secrets / "catalogue_owner").exists()
+
+
+def test_in_a_container_nothing_is_started_that_all_would_take_for_theirs(home: Home) -> None:
+    known = (home.run / "postgres.json").read_text()
+    with pytest.raises(StackError, match="container of its own") as refused:
+        launch.claim(home)
+    assert "docker compose up -d" in refused.value.remedy
+    with pytest.raises(StackError, match="container of its own"), running_server(home):
+        pass
+    assert (home.run / "postgres.json").read_text() == known
+    assert not home.postgres.exists()
+
+
+class _Parts(BaseHTTPRequestHandler):
+    """An API server that misses the triggerer, and a viewer."""
+
+    def do_GET(self) -> None:
+        well = {"status": "healthy"}
+        now = datetime.now(UTC).isoformat()
+        said: dict[str, Any] = {"metadatabase": well, "triggerer": {"status": "unhealthy"}}
+        said |= {one: well | {f"latest_{one}_heartbeat": now} for one in ("scheduler", "dag_processor")}
+        known = self.path in ("/api/v2/monitor/health", "/_stcore/health")
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(said).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_the_doctor_names_each_part_that_does_not_answer_and_where_its_log_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home.parts
+    served = {"encode", "centre", "site-jkt"}
+    monkeypatch.setattr(doctor_containers, "served_now", lambda _broker: served)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Parts) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_address[1]}"
+        home = replace(home, parts=replace(home.parts, airflow=here, viewer_inside=here))
+        postgres.write_address(home, "127.0.0.1", 9)  # where nobody is
+        wrong = [one for one in examine(home, status.look(home)) if not one.ok]
+        server.shutdown()
+    named = {one.what.split()[0]: one.remedy for one in wrong if "does not answer, or" in one.what}
+    assert named.keys() == {"triggerer", "postgres"}
+    assert "docker compose logs triggerer" in named["triggerer"]
+    assert [one for one in wrong if "serves site-mks: its tasks wait" in one.what]
+    assert not [one for one in wrong if "./vms up" in one.remedy or "Port " in one.what], wrong
+
+
+def test_which_queues_are_served_is_asked_over_the_broker() -> None:
+    pytest.importorskip("celery", reason="only the containers have it")
+    assert container_worker.served_now("memory://") == frozenset()
+    assert container_worker.served_now(f"redis://127.0.0.1:{postgres.free_port()}/0") is None
 
 
 def test_a_waiting_task_may_begin_until_it_is_asked_for_anew(home: Home) -> None:
