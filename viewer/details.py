@@ -124,7 +124,7 @@ def problem(words: Words, row: RecordingRow) -> dict[str, str] | None:
     if row.state not in ("quarantined", "planned") or not row.reason:
         return None
     said = cards.reason(words, row)
-    return {"text": said, "detail": row.message if row.message != said else "", "remedy": cards.remedy(words, row)}
+    return {"text": said, "detail": cards.as_reported(words, row), "remedy": cards.remedy(words, row)}
 
 
 def facts(words: Words, row: RecordingRow) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from html import escape
+from typing import get_args
 
 import psycopg2.errors
 import streamlit as st
@@ -20,6 +21,7 @@ from vms.errors import CatalogueError
 from vms.exports.making import CLIP_BYTES_PER_S, KEPT
 from vms.exports.policy import policy_of
 from vms.home import from_environment
+from vms.model import Cut, Gaps
 
 MOST_CAMERAS = 16
 MOST_RECORDINGS = 20_000
@@ -51,10 +53,10 @@ def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
     elif begin >= end:
         problem = words("exports.backwards")
     clip = st.checkbox(words("exports.clip"), key="x.clip", value=True)
-    burn_in = st.checkbox(words("exports.burn_in"), key="x.burn_in", disabled=not clip)
+    cut, gaps, burn_in = _cut(words) if clip else ("exact", "short", False)
     evidence = st.checkbox(words("exports.evidence"), key="x.evidence")
     if not problem and begin and end:
-        text, is_possible = _estimate(words, person, cameras, begin, end, clip=clip)
+        text, is_possible = _estimate(words, person, cameras, begin, end, clip=clip and cut == "exact")
         st.html(f'<p class="estimate" role="status">{escape(text)}</p>')
         problem = "" if is_possible else text
     else:
@@ -71,10 +73,34 @@ def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
             end.astimezone(UTC),
             reason.strip(),
             clip,
-            burn_in and clip,
+            burn_in,
             evidence,
+            cut,
+            gaps,
         )
         order(words, person, made)
+
+
+def _cut(words: Words) -> tuple[Cut, Gaps, bool]:
+    """How the clips are cut, what of them becomes of gaps, and whether camera and clock are written into them."""
+    cut: Cut = (
+        st.radio(
+            words("exports.cut"), get_args(Cut), format_func=lambda one: words.one_of("exports.cut", one), key="x.cut"
+        )
+        or "exact"
+    )
+    if cut == "fast":
+        return cut, "short", False
+    gaps: Gaps = (
+        st.radio(
+            words("exports.gaps"),
+            get_args(Gaps),
+            format_func=lambda one: words.one_of("exports.gaps", one),
+            key="x.gaps",
+        )
+        or "short"
+    )
+    return cut, gaps, st.checkbox(words("exports.burn_in"), key="x.burn_in")
 
 
 def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
@@ -182,7 +208,7 @@ def order(words: Words, person: Visitor, made: NewExport) -> None:
         st.error(words("exports.refused"))
         return
     st.session_state["x.said"] = words("exports.ordered", number=export_id)
-    for name in ("x.reason", "x.address", "x.evidence", "x.burn_in"):
+    for name in ("x.reason", "x.address", "x.evidence", "x.burn_in", "x.cut", "x.gaps"):
         st.session_state.pop(name, None)
     frame.go(query.Find())
     st.rerun()

@@ -59,8 +59,10 @@ def card(words: Words, row: ExportRow, names: Mapping[tuple[str, str], str], zon
     """An export as HTML. All texts are escaped here."""
     contents = [words("exports.what.files")]
     if row.clip:
-        clip = words("exports.what.clip")
-        contents.append(f"{clip} {words('exports.what.burn_in')}" if row.burn_in else clip)
+        made = [words("exports.what.clip" if row.cut == "exact" else "exports.what.fast")]
+        made += [words("exports.what.burn_in")] if row.burn_in else []
+        made += [f"({words.one_of('exports.gaps', row.gaps)})"] if row.gaps != "short" else []
+        contents.append(" ".join(made))
     if row.evidence:
         contents.append(words("exports.what.evidence"))
     who = f"{row.who}, " if somebody_elses else ""

@@ -137,7 +137,7 @@ def _problem(words: Words, row: RecordingRow) -> dict[str, str]:
     return {
         "file": row.source_name or row.camera_name,
         "text": said,
-        "detail": row.message if row.message != said else "",
+        "detail": cards.as_reported(words, row),
         "remedy": cards.remedy(words, row),
         **opened(query.recording_text(row.id, row.start_utc)),
     }

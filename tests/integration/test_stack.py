@@ -133,8 +133,8 @@ def test_a_taken_port_is_named_with_its_holder_and_the_setting(home: Home) -> No
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
 def test_a_port_that_only_root_may_use_is_not_called_taken(tmp_path: Path) -> None:
     program = (
-        "import os; from vms.stack.launch import _require_free; os.setgid(65534); os.setuid(65534)\n"
-        "_require_free(9, 'viewer', 'VMS_VIEWER_PORT')"
+        "import os; from vms.stack.ports import require_free; os.setgid(65534); os.setuid(65534)\n"
+        "require_free(9, 'viewer', 'VMS_VIEWER_PORT')"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

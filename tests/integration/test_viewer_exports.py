@@ -375,6 +375,15 @@ def test_links_end(world: World, conn: Connection, client: TestClient) -> None:
     assert nobody.get(good).status_code == 404, "who ordered it is shut out"
     users.set_disabled(conn, "budi", None, "test")
     assert nobody.post(good).status_code == 200
+    users.set_role(conn, "budi", "viewer", "test", everywhere=False)
+    assert nobody.post(good).status_code == nobody.get(good).status_code == 404, "who ordered it may not take any more"
+    users.set_role(conn, "budi", "investigator", "test", everywhere=False)
+    users.grant(conn, "budi", [row.cameras[0]], "test")
+    users.revoke(conn, "budi", [], "test", everywhere=True)
+    assert nobody.post(good).status_code == 200
+    users.revoke(conn, "budi", [row.cameras[0]], "test")
+    assert nobody.post(good).status_code == nobody.get(good).status_code == 404, "nor sees what is in it"
+    users.grant(conn, "budi", [row.cameras[0]], "test")
     assert exports.ask_delete(conn, row.export_id, row.user_id, everybody=False)
     assert nobody.post(good).status_code == 404
 

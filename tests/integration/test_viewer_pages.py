@@ -122,6 +122,7 @@ def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
     since = next(line for line in lines if line.startswith("rekaman pertama pukul"))
     assert "08:00:00" in since, "who looks at a first day is told from when on it counts"
     assert " dari " in shown["summary"]["of"].partition(":")[2], "a share alone can't be judged"
+    assert "masih di lokasi" in shown["summary"]["waiting"]
     assert shown["gaps"][0]["href"].startswith("/?camera=ho%2F")
 
 

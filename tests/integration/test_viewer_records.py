@@ -180,6 +180,7 @@ def test_alerts_tell_what_is_wrong_what_was_and_what_could_not_be_told(world: Wo
     assert "3 files could not be archived" in shown
     assert "the line is dead" in shown
     assert "<img src=x" not in shown
+    assert 'href="/coverage?site=ho"' in shown
     assert "tidak mengirim apa pun sejak" in html(page_of("alerts", lang="id"))
     look_as(sign_in(world.home, "dewi", "viewer", [("makassar", "")]))
     shown = html(page_of("alerts"))
@@ -192,7 +193,12 @@ def test_the_log_is_for_auditors_and_shows_no_footage(world: World, look_as: As)
     row = next(one for one in world.rows() if one.camera == "lobby")
     with closing(owner(world.home)) as conn:
         reads.log_view(conn, "budi", "download", row.id, row.start_utc, {"note": ATTACK}, "192.0.2.8")
-        seen = {"to": "2026-01-31T02:00:00+00:00", "from": "2026-01-31T01:00:00+00:00", "cameras": ["ho/lobby"]}
+        seen = {
+            "to": "2026-01-31T02:00:00+00:00",
+            "from": "2026-01-31T01:00:00+00:00",
+            "cameras": ["ho/lobby"],
+            "state": "planned",
+        }
         reads.log_view(conn, "budi", "watch", None, None, seen)
     auditor = sign_in(world.home, "rina", "auditor")
     look_as(auditor)
@@ -201,6 +207,7 @@ def test_the_log_is_for_auditors_and_shows_no_footage(world: World, look_as: As)
     assert "ho/lobby" in shown
     assert "192.0.2.8" in shown
     assert "ho/lobby · from: 31 Jan 2026 08:00:00 WIB · to: 31 Jan 2026 09:00:00 WIB" in shown
+    assert "state: Waiting" in shown, "codes have words"
     assert "<img src=x" not in shown
     assert "Nothing was done" in html(page_of("deeds", who="nobody"))
     assert "made a user" not in html(page_of("deeds", action="download"))

@@ -45,7 +45,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const box = h("div", { class: "nothing", role: data.cold ? "status" : null }, icon(data.cold ? "clock" : "camera", 40), h("p", {}, data.nothing), ask);
       frame.append(box);
       if (data.problem) return h("div", {}, frame, notice(data.problem.text, null), h("div", { class: "remedy" },
-        data.problem.detail ? h("p", { class: "soft" }, data.problem.detail) : null,
+        data.problem.detail ? h("p", { class: "soft reported" }, data.problem.detail) : null,
         data.problem.remedy ? h("p", {}, h("strong", {}, `${w.remedy}: `), data.problem.remedy) : null));
       return h("div", {}, frame);
     }

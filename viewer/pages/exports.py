@@ -94,7 +94,16 @@ def _again(words: Words, person: Visitor, row: ExportRow) -> None:
     """What failed, was cancelled or is gone can be ordered as it was."""
     if st.button(words("exports.again"), key=f"x.again.{row.export_id}", icon=":material/refresh:"):
         made = NewExport(
-            person.user_id, row.cameras, row.from_utc, row.to_utc, row.reason, row.clip, row.burn_in, row.evidence
+            person.user_id,
+            row.cameras,
+            row.from_utc,
+            row.to_utc,
+            row.reason,
+            row.clip,
+            row.burn_in,
+            row.evidence,
+            row.cut,
+            row.gaps,
         )
         export_form.order(words, person, made)
 

@@ -148,7 +148,7 @@ def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
         return
     totals = _totals(frame.visitor().scope, wanted)
     marked = _bookmarks(rows)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(key="totals", horizontal=True, vertical_alignment="center"):
         _totals_line(words, totals, rows, zone)
         _timeline_link(words, rows)
         _export_link(words, sites, find, shown)

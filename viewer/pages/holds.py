@@ -61,7 +61,8 @@ def _add(words: Words, sites: Sequence[SiteRow]) -> None:
             format_func=lambda one: labels[one],
             placeholder=words("holds.choose"),
         )
-        columns = st.columns(4, gap="small")
+        with st.container(key="h-times"):
+            columns = st.columns(4, gap="small")
         first = columns[0].date_input(words("holds.from"), value=find.first or today, format="DD/MM/YYYY")
         begin = columns[1].time_input(words("holds.from.time"), value=find.first_time or time(0), step=60)
         last = columns[2].date_input(words("holds.to"), value=find.last or find.first or today, format="DD/MM/YYYY")

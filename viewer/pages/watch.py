@@ -8,6 +8,7 @@ viewer.watch.routes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -93,9 +94,18 @@ def page(
         "months": formats.short_months(words),
         "may_take": may_take,
         "may_hold": may_hold,
-        "keys": [[keys, words.one_of("watch.key", name)] for name, keys in KEYS.items() if may_take or name != "shot"],
+        "keys": [
+            [_named(words, keys), words.one_of("watch.key", name)]
+            for name, keys in KEYS.items()
+            if may_take or name != "shot"
+        ],
         "words": {name: words.one_of("watch.say", name) for name in SAID},
     }
+
+
+def _named(words: Words, keys: str) -> str:
+    """The keys as they are called in this language."""
+    return re.sub("Space|drag|wheel", lambda found: words.one_of("watch.keyname", found[0].lower(), found[0]), keys)
 
 
 SAID = (

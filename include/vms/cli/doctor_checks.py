@@ -21,7 +21,7 @@ from vms.errors import VmsError
 from vms.home import Home
 from vms.stack import postgres
 from vms.stack.airflow_env import airflow_url
-from vms.stack.launch import port_holder
+from vms.stack.ports import port_holder
 from vms.stack.services import containers_now, viewer_url
 from vms.stack.state import ServiceState
 from vms.video.binaries import binaries, version

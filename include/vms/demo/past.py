@@ -17,7 +17,7 @@ from vms.home import Home
 
 DAYS = 3
 CLIP = timedelta(hours=4)
-PICTURE_EVERY_S = 30
+PICTURE_EVERY_S = 60
 AT_ONCE = 3
 """So many are made between the clips of two minutes: they are not to hold up what is recorded now."""
 

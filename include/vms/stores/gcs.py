@@ -15,7 +15,7 @@ from pathlib import Path
 
 from google.api_core import exceptions as api
 
-from vms.errors import StoreDenied, StoreError
+from vms.errors import StoreDenied, StoreError, WrongStore
 from vms.model import StoreOptions
 from vms.stores import gcs_keeping, gcs_lifecycle, gcs_links, gcs_many, gcs_narrow, gcs_proof, gcs_upload
 from vms.stores.base import (
@@ -70,9 +70,12 @@ class GcsStore:
         return self._place.url
 
     def identify(self, expected: str | None) -> str:
-        self._identity = None
         with self._place.doing("reading its identity"):
-            self._identity = identity_of(self._place, expected)
+            try:
+                self._identity = identity_of(self._place, expected)
+            except WrongStore:
+                self._identity = None
+                raise
         self._looked_at = time.monotonic()
         return self._identity
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from proxy import Line
 from s3_world import KEY, LARGE, SMALL, Staged, content, staged
+from s3_world import connect as connect
 from s3_world import large as large  # fixtures
 from s3_world import line as line
 from s3_world import small as small
