@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 
 import weed
+from vms.cli import support_bundle
 from vms.cli.app import main
 from vms.cli.support_bundle import LOG_BYTES, write_bundle
 from vms.home import Home, from_environment
@@ -163,7 +164,10 @@ def test_in_a_container_it_lies_where_it_stays_and_says_how_it_gets_out(
     assert not list(tmp_path.glob("*.zip"))
 
 
-def test_at_a_branch_it_has_what_the_branch_knows_and_the_logs_of_its_tasks(home: Home, tmp_path: Path) -> None:
+def test_at_a_branch_it_has_what_the_branch_knows_and_the_logs_of_its_tasks(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support_bundle, "_is_container", lambda: False)  # whatever the tests run in
     own = home.root / "branch"
     own.mkdir()
     names = ("url", "site", "worker", "queue", "edge_secret", "version", "joined_at")
