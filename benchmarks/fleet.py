@@ -32,6 +32,7 @@ from fleet_world import CELERY, LOCAL, World, copy_dags, difference, site_id, wa
 
 from vms.stack.fleet_settings import settings_for
 
+PARTS = ("read", "store", "runs", "shards", "schedulers", "clean", "edge", "branches")
 PERIOD = "24h"
 """So that no run becomes due by itself while something is measured; what it costs at another period is reckoned."""
 
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--branch-runs", type=int, default=2, help="runs of each of these")
     parser.add_argument("--edge-workers", type=int, default=1000, help="0 for none")
     parser.add_argument("--edge-seconds", type=float, default=30.0)
-    parser.add_argument("--only", default="read,store,runs,shards,schedulers,clean,edge", help="parts, comma-separated")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # ends all that was started, as at Ctrl-C
@@ -82,6 +83,8 @@ def main() -> None:
         place.use(LOCAL)
         if "clean" in parts and options.history:
             found["clean"] = _said(measure_cleaning(place, options.history))
+        if "edge" in parts and options.edge_workers:
+            found["edge"] = _said(measure_edge(place, options.edge_workers, options.edge_seconds))
         if "branches" in parts:
             from fleet_branches import SITES, measure_branches  # imports Airflow
 
@@ -89,9 +92,6 @@ def main() -> None:
             place.write_sites(SITES, PERIOD, "edge")
             store(place)
             found["branches"] = _said(measure_branches(place, options.branches, options.branch_runs))
-            place.use(LOCAL)
-        if "edge" in parts and options.edge_workers:
-            found["edge"] = _said(measure_edge(place, options.edge_workers, options.edge_seconds))
         found["load"].append(os.getloadavg()[0])
     print(json.dumps(found, indent=1) if options.json else table(found))
 
@@ -119,7 +119,7 @@ def read(place: World, dags: Path | None = None) -> dict[str, Any]:
     words = (sys.executable, Path(__file__).with_name("fleet_parse.py"), site_id(place.sites // 2))
     environment = place.environment(**({"CORE__DAGS_FOLDER": str(dags)} if dags else {}))
     environment["PYTHONPATH"] += os.pathsep + environment["AIRFLOW__CORE__DAGS_FOLDER"]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=1800)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             answer: dict[str, Any] = json.loads(line.removeprefix("RESULT "))

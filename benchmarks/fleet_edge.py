@@ -115,7 +115,7 @@ def enrol(world: World, workers: int) -> str:
             branches.invite(conn, site_id(number), token, now + timedelta(hours=1), "fleet", now)
             branches.join(conn, site_id(number), token, asker, lambda issued=issued: issued, now)
     world.enrolled = max(workers, world.enrolled)
-    return authority(world.home, now).proxy
+    return authority(world.home, now, make=True).proxy
 
 
 def measure_edge(world: World, workers: int, seconds: float) -> dict[str, Any]:

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT / "include"), str(ROOT / "plugins")]
 
 from vms.catalogue import migrate  # noqa: E402
 from vms.home import Home, Parts, from_environment  # noqa: E402
-from vms.stack import container, launch, postgres, processes, signing  # noqa: E402
+from vms.stack import airflow_tables, container, postgres, processes, signing  # noqa: E402
 from vms.stack.airflow_env import airflow_environment, owner_url  # noqa: E402
 from vms.stack.services import AirflowHealth, airflow_services  # noqa: E402
 
@@ -69,7 +69,8 @@ class World:
         broker = f"redis://:{self.home.secret('broker')}@{postgres.HOST}:{self._redis()}/0"
         self.home = replace(self.home, parts=Parts(airflow, airflow, "", broker))
         if not self.has_passwords:
-            launch.migrate_airflow(self.home)  # kept passwords have tables of their own
+            airflow_tables.migrate(self.home)  # kept passwords have tables of their own
+            airflow_tables.keep_accounts(self.home)
             self.has_passwords = True
 
     def _redis(self) -> int:
@@ -229,7 +230,7 @@ def world(folder: Path, batches: int) -> Iterator[World]:
     try:
         postgres.prepare_databases(home)
         migrate.upgrade(owner_url(home))
-        launch.migrate_airflow(home)
+        airflow_tables.migrate(home)
         yield made
     finally:
         made.stop()

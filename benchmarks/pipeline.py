@@ -26,7 +26,9 @@ sys.path.insert(0, str(ROOT / "include"))
 from vms.config import Profile, Site  # noqa: E402
 from vms.footage import fingerprint  # noqa: E402
 from vms.home import from_environment  # noqa: E402
-from vms.model import Batch, BatchItem, Receipt, SourceSeen  # noqa: E402
+from vms.model import Batch, BatchItem  # noqa: E402
+from vms.receipts import Receipt  # noqa: E402
+from vms.sightings import SourceSeen  # noqa: E402
 from vms.steps.compress import compress_batch  # noqa: E402
 from vms.video.binaries import binaries, version  # noqa: E402
 from vms.video.ffmpeg import file_url, run  # noqa: E402

@@ -114,7 +114,9 @@ def _product(folder: Path, bucket: str) -> None:
     """One batch, as a task runs it, of files that are compressed and staged."""
     from vms.config import Profile, Site
     from vms.home import from_environment
-    from vms.model import Batch, BatchItem, Receipt, Rendition, SourceSeen, StoreTarget
+    from vms.model import Batch, BatchItem, StoreTarget
+    from vms.receipts import Receipt, Rendition
+    from vms.sightings import SourceSeen
     from vms.steps.upload import unreached, upload_batch
 
     start = datetime(2026, 1, 31, tzinfo=UTC)

@@ -1,4 +1,5 @@
-"""Takes pictures of every page of the viewer: Indonesian and English, desktop and phone, light and dark.
+"""Takes pictures of every page of the viewer and what opens on it: Indonesian and English, desktop and phone, light and
+dark.
 
     ./vms up --demo --detach                       # and some minutes of footage
     .venv/bin/python docs/take_screenshots.py --to DIR
@@ -29,7 +30,21 @@ from vms.stack.services import viewer_url  # noqa: E402
 SCREENS = {"desktop": (1280, 860), "phone": (360, 740)}
 IMAGES = ROOT / "docs" / "images"
 README = ("find", "recording", "sites", "watch", "coverage")
-SETTLED_MS = 4000
+SETTLED_MS = 1500
+REFUSED = "?state=quarantined&from=all"
+"""Files that could not be archived, with their reasons."""
+
+OPENED = {
+    "find": {"calendar": ".st-key-w-period button", "cameras": ".st-key-w-cameras button"},
+    "watch": {"bookmark": ".group.picks button >> nth=-1", "keys": ".group.more button >> nth=-1"},
+    "holds": {"new": "[data-testid=stExpander] summary >> nth=0"},
+}
+"""What opens on a page: a name for its picture, and what to click."""
+
+PATIENCE_MS = 60_000
+AT_REST = """() => !document.querySelector("[data-testid=stSkeleton], .stSkeleton")
+    && document.querySelector("[data-testid=stApp]")?.dataset.testScriptState !== "running"
+    && document.fonts.status === "loaded\""""
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,7 @@ class Look:
 
 LOOKS = tuple(Look(*words) for words in (
     ("id", "desktop", "light"), ("en", "desktop", "light"), ("id", "phone", "light"), ("en", "phone", "light"),
-    ("id", "desktop", "dark"), ("id", "phone", "dark"),
+    ("id", "desktop", "dark"), ("en", "desktop", "dark"), ("id", "phone", "dark"), ("en", "phone", "dark"),
 ))  # fmt: skip
 
 
@@ -85,27 +100,45 @@ def _pages(browser: Browser, look: Look, address: str, password: str) -> Iterato
         color_scheme="dark" if look.scheme == "dark" else "light",
     )
     page = context.new_page()
-    page.goto(address)
+    page.goto(address, timeout=PATIENCE_MS)
     page.wait_for_selector("input[type=password]")
     yield "sign-in", page
     page.fill("input[name=name]", "admin")
     page.fill("input[type=password]", password)
     page.keyboard.press("Enter")
-    page.wait_for_selector("header a, nav a, [data-testid=stPageLink] a")
-    page.wait_for_timeout(SETTLED_MS)
+    page.wait_for_selector("header a, nav a, [data-testid=stPageLink] a", timeout=PATIENCE_MS)
+    _rest(page)
     yield "find", page
     links = page.eval_on_selector_all(
         "[data-testid=stPageLink] a, header a, nav a", "all => all.map(one => one.getAttribute('href'))"
     )
-    recording = page.eval_on_selector_all("a[href*='recording=']", "all => all.slice(0, 1).map(one => one.href)")
+    recordings = page.eval_on_selector_all("a[href*='recording=']", "all => all.slice(0, 1).map(one => one.href)")
     names = dict.fromkeys(link.split("?")[0].strip("/") for link in links if link)
     targets = [(name, f"{address}/{name}") for name in names if name not in ("", "find")]
     targets.append(("account", f"{address}/account"))  # behind the name of who has signed in
-    for name, target in (*targets, *(("recording", one) for one in recording)):
-        page.goto(target)
-        page.wait_for_timeout(SETTLED_MS)
+    yield from _opened("find", page)
+    for name, target in (*targets, *(("recording", one) for one in recordings), ("refused", f"{address}/{REFUSED}")):
+        page.goto(target, timeout=PATIENCE_MS)
+        _rest(page)
         yield name, page
+        yield from _opened(name, page)
     context.close()
+
+
+def _opened(name: str, page: Page) -> Iterator[tuple[str, Page]]:
+    for part, what in OPENED.get(name, {}).items():
+        page.click(what)
+        _rest(page)
+        yield f"{name}-{part}", page
+        page.keyboard.press("Escape")
+
+
+def _rest(page: Page) -> None:
+    """Until the page is drawn, its pictures included."""
+    page.wait_for_selector(".st-key-account .account", timeout=PATIENCE_MS)
+    page.wait_for_timeout(500)  # what a click sets going has begun then
+    page.wait_for_function(AT_REST, timeout=PATIENCE_MS)
+    page.wait_for_timeout(SETTLED_MS)
 
 
 if __name__ == "__main__":

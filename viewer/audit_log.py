@@ -51,6 +51,7 @@ ACTIONS = (
     "share_refused",
     "hold",
     "release",
+    "retry",
     "bookmark_added",
     "bookmark_changed",
     "bookmark_removed",
@@ -125,13 +126,7 @@ def what(words: Words, row: LogRow, zone_id: str) -> str:
         if value is True:
             parts.append(words.one_of("detail", name, name))
         elif value not in ("", None, False):
-            if name == "role":
-                said = words.one_of("role", str(value), str(value))
-            elif name == "provider":
-                said = words.one_of("not_admitted", str(value), str(value))
-            else:
-                said = _text(words, value, zone_id)
-            parts.append(f"{words.one_of('detail', name, name)}: {said}")
+            parts.append(f"{words.one_of('detail', name, name)}: {_said(words, name, value, zone_id)}")
     return " · ".join(parts)
 
 
@@ -194,6 +189,23 @@ def _line(*cells: str) -> str:
     text = io.StringIO()
     csv.writer(text).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
     return text.getvalue()
+
+
+def _said(words: Words, name: str, value: object, zone_id: str) -> str:
+    """The value of a detail; codes have words."""
+    code = str(value)
+    match name:
+        case "role":
+            return words.one_of("role", code, code)
+        case "provider":
+            return words.one_of("not_admitted", code, code)
+        case "state":
+            return words.one_of("find.state", code, code)
+        case "view":
+            return words.one_of("find.view", code, code)
+        case "action":
+            return words.one_of("action", code, code)
+    return _text(words, value, zone_id)
 
 
 def _text(words: Words, value: object, zone_id: str) -> str:

@@ -163,3 +163,8 @@ def reason(words: Words, row: RecordingRow) -> str:
 def remedy(words: Words, row: RecordingRow) -> str:
     """What to do about it, in the person's language, or as it was reported."""
     return words.one_of("remedy", row.reason, row.remedy)
+
+
+def as_reported(words: Words, row: RecordingRow) -> str:
+    """What the step itself reported, as small print for whoever has to ask further; "" when it is already said."""
+    return words("recording.reported", text=row.message) if row.message not in ("", reason(words, row)) else ""

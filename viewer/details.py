@@ -34,9 +34,11 @@ def detail(
     following: RecordingRow | None,
     *,
     may_download: bool = True,
+    export: str = "",
     cold: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All that the page of one recording shows. cold: what is to be said of cold storage (`viewer.cold`)."""
+    """All that the page of one recording shows. export: where it is ordered as a file for any player. cold: what is to
+    be said of cold storage (`viewer.cold`)."""
     stored = row.state in ("archived", "released") and bool(row.rendition_bytes)
     asleep = cold is not None and cold["state"] != "ready"
     source = download = None
@@ -66,6 +68,7 @@ def detail(
         "poster": cards.poster(links, row),
         "sprite": cards.sprite(links, row),
         "download": download,
+        "export": export if download else "",
         "name": "",
         "size": formats.size(words, row.rendition_bytes or 0),
         "expires": expires,
@@ -90,6 +93,8 @@ def detail(
             "next": words("recording.next"),
             "watch": words("recording.watch"),
             "download": words("recording.download"),
+            "export": words("recording.export"),
+            "converted": words("recording.converted"),
             "facts": words("recording.facts"),
             "copies": words("recording.copies", count=len(row.copies)),
             "show_utc": words("recording.utc"),
@@ -124,7 +129,7 @@ def problem(words: Words, row: RecordingRow) -> dict[str, str] | None:
     if row.state not in ("quarantined", "planned") or not row.reason:
         return None
     said = cards.reason(words, row)
-    return {"text": said, "detail": row.message if row.message != said else "", "remedy": cards.remedy(words, row)}
+    return {"text": said, "detail": cards.as_reported(words, row), "remedy": cards.remedy(words, row)}
 
 
 def facts(words: Words, row: RecordingRow) -> list[dict[str, Any]]:

@@ -145,9 +145,10 @@ def _summary(words: Words, maps: Sequence[CameraMap]) -> dict[str, str]:
     days = [day for one in maps for day in one.days]
     expected = sum(day.expected_s for day in days)
     if not expected:
-        return {"there": "", "of": words("coverage.summary.early"), "missing": "", "tone": "gray"}
+        return {"there": "", "of": words("coverage.summary.early"), "missing": "", "tone": "gray", "waiting": ""}
     missing = sum(day.open_s for day in days)
     cameras = sum(any(day.open_s for day in one.days) for one in maps)
+    waiting = sum(day.missing_s.get("waiting", 0) for day in days)
     lengths = {"length": formats.length(words, missing), "count": formats.number(words, cameras)}
     return {
         "there": _there(words, days),
@@ -158,4 +159,5 @@ def _summary(words: Words, maps: Sequence[CameraMap]) -> dict[str, str]:
         ),
         "missing": words("coverage.summary.missing", **lengths) if missing else words("coverage.summary.complete"),
         "tone": "orange" if missing else "green",
+        "waiting": words("coverage.summary.waiting", length=formats.length(words, waiting)) if waiting else "",
     }

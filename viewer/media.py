@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import html
 import logging
+import math
 import re
+import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +39,7 @@ from vms.stores import ObjectMissing, open_store
 
 log = logging.getLogger(__name__)
 
+_MOST_TOLD = 4096
 _MEDIA_TYPE = re.compile(r"(?:video|image|audio)/[a-z0-9.+-]{1,60}\Z")
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
@@ -130,10 +135,24 @@ def _answer(pool: Pool, direct: Direct, grant: tokens.Grant, request: Request) -
                     cold.found(conn, [(grant.recording_id, grant.start_utc)])
             raise
         answer = StreamingResponse(content, status, headers)
-    if grant.disposition == "attachment" and start == 0:
+    if grant.disposition == "attachment" and _is_news(grant, start):
         with pool.connection(person.scope) as conn:
             reads.log_view(conn, person.name, "download", grant.recording_id, grant.start_utc, {}, person.address)
     return answer
+
+
+_told: OrderedDict[tuple[str, int, datetime], float] = OrderedDict()
+
+
+def _is_news(grant: tokens.Grant, start: int) -> bool:
+    """Whether this begins a download. One that goes on where it broke off is told once in the life of its link, however
+    it began: a first request that leaves out the first byte takes the recording, too."""
+    key, now = (grant.mark, grant.recording_id, grant.start_utc), time.monotonic()
+    known = now - _told.pop(key, -math.inf) < tokens.LONGER_S
+    _told[key] = now
+    while len(_told) > _MOST_TOLD:
+        _told.popitem(last=False)
+    return start == 0 or not known
 
 
 def _address(

@@ -1,8 +1,8 @@
 """Signed links to one part of one recording for one session: what `/m/<token>` accepts.
 
 A token says which recording, which part (rendition, poster, sprite), whether it is shown or saved, in whose session,
-and until when. The expiry is rounded, so that a page that is drawn again within a quarter of an hour gives the same
-links and the browser keeps what it has already loaded.
+and until when. The expiry is rounded, so that a page that is drawn again soon gives the same links and the browser
+keeps what it has already loaded.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from vms.home import Home
 Part = Literal["rendition", "poster", "sprite"]
 Disposition = Literal["inline", "attachment"]
 
-LIFETIME_S = 3600
-STEP_S = 900
+LIFETIME_S = 900
+"""Of links to footage, at least; pages that play it ask for new ones in time."""
+LONGER_S = 3600
+"""Of links to what is taken away, which may break off and be gone on with, and to posters and sprite sheets, which a
+page that is left open loads when they are scrolled to."""
 
 _PARTS: dict[str, Part] = {"r": "rendition", "p": "poster", "s": "sprite"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,6 +36,12 @@ class Forged(Exception):
 
 class Expired(Exception):
     """The token was good once."""
+
+
+def expiry(lifetime_s: int) -> int:
+    """Seconds since 1970: so long from now at least, and up to a quarter of an hour or a third of it more."""
+    step = min(900, lifetime_s // 3)
+    return (int(time.time()) // step + 1) * step + lifetime_s
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,9 @@ class Grant:
 def issue(
     home: Home, mark: str, recording_id: int, start_utc: datetime, part: Part, disposition: Disposition = "inline"
 ) -> tuple[str, int]:
-    """(path of the link, its expiry in seconds since 1970): good for at least an hour, in the session of this mark."""
-    expires = (int(time.time()) // STEP_S + 1) * STEP_S + LIFETIME_S
+    """(path of the link, its expiry in seconds since 1970): good for at least a quarter of an hour, in the session of
+    this mark."""
+    expires = expiry(LIFETIME_S if part == "rendition" and disposition == "inline" else LONGER_S)
     said = [recording_id, microseconds(start_utc), part[0], disposition == "attachment", expires, mark]
     token = _signer(home).dumps(said)
     return f"/m/{token}", expires
@@ -77,8 +87,7 @@ def check(home: Home, token: str) -> Grant:
 
 def issue_export(home: Home, mark: str, export_id: int) -> str:
     """The path of the link to an export's ZIP: good for at least an hour, in the session of this mark."""
-    expires = (int(time.time()) // STEP_S + 1) * STEP_S + LIFETIME_S
-    return f"/m/export/{_export_signer(home).dumps([export_id, expires, mark])}"
+    return f"/m/export/{_export_signer(home).dumps([export_id, expiry(LONGER_S), mark])}"
 
 
 def check_export(home: Home, token: str, mark: str) -> int:

@@ -18,6 +18,12 @@ from vms.uplink import UNLIMITED, Uplink
 
 RunsOn = Literal["centre", "worker", "edge"]
 
+RETENTION = timedelta(days=180)
+"""How long footage is kept, unless sites.yaml says otherwise."""
+
+EVERY = timedelta(minutes=10)
+"""How often a site is backed up, unless sites.yaml says otherwise."""
+
 GAP_TOLERANCE = timedelta(seconds=5)
 """Recorders lose one to three seconds when they change files, and begin the new one at the next key frame, up to four
 seconds later; a camera that restarts is away for twenty seconds and more. Five seconds part the two."""

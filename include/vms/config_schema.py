@@ -1,4 +1,4 @@
-"""Which keys sites.yaml may hold, and of what kind each is (pydantic). `vms.config_check` applies it by section.
+"""Which keys sites.yaml may hold, and of what kind each is (pydantic). `vms.config_sections` holds them to it.
 
 Values arrive as the text in the file; None ("key:" with nothing behind it) counts as not given.
 """

@@ -19,9 +19,9 @@ from vms.config import Config, NamePattern, Site
 from vms.errors import Reason, SourceRejected, VmsError
 from vms.footage import Found, Look
 from vms.ledger import Seen
-from vms.model import Fault, Rejection, Sighting, SourceSeen
 from vms.names import NameReading
 from vms.paths import from_text
+from vms.sightings import Fault, Rejection, Sighting, SourceSeen
 from vms.video.probe import Probe, probe
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vms import model
 from vms.footage import Found
-from vms.model import Rejection, Sighting, SourceSeen
+from vms.sightings import Rejection, Sighting, SourceSeen
 
 log = logging.getLogger(__name__)
 

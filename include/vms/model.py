@@ -1,6 +1,7 @@
 """The data that flows: source file → sighting → batch → rendition → receipt → copy.
 
-Each is made in one place and passed on whole. All are frozen and cross process borders as plain JSON (`dump`, `load`).
+Here is what tasks are asked to do; what they find and what they report is in `vms.sightings` and `vms.receipts`. Each
+is made in one place and passed on whole. All are frozen and cross process borders as plain JSON (`dump`, `load`).
 Times are time-zone-aware UTC datetimes, durations are seconds, sizes are bytes, SHA-256 sums are 64 lowercase hex
 digits, fingerprints are 32. Paths of source files are texts as made by `vms.paths.to_text`, relative to the site's
 footage folder, so that any name a disk can hold travels through JSON and Postgres and back unchanged.
@@ -8,16 +9,22 @@ footage folder, so that any name a disk can hold travels through JSON and Postgr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-from vms.errors import Reason
+from vms.receipts import CopyReceipt
+from vms.sightings import SourceSeen, TimeBasis
 
-TimeBasis = Literal["name", "name_end", "container", "mtime"]
-TimeMark = Literal["dst_repeated", "dst_skipped", "future", "before_2000"]
+Cut = Literal["exact", "fast"]
+"""exact: to the very frame, encoded anew. fast: as stored, from where the first picture can be begun with."""
+
+Gaps = Literal["short", "black", "separate"]
+"""short: holes of up to a minute are black, a longer one begins a new clip. black: all are, so it is one clip.
+separate: each begins a new clip."""
+
 State = Literal["planned", "archived", "released", "purged", "quarantined"]
 
 
@@ -31,79 +38,6 @@ class RunRef:
     map_index: int = -1
     try_number: int = 0
     host: str = ""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why a file did not get further. permanent: trying again unchanged can't help (quarantine it)."""
-
-    reason: Reason
-    message: str
-    remedy: str
-    permanent: bool
-
-
-@dataclass(frozen=True)
-class SourceSeen:
-    """One source file by its path and the size and mtime that it had when it was looked at."""
-
-    path: str
-    size_bytes: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A closed source file that can become a recording, as `sense` read it."""
-
-    source: SourceSeen
-    camera: str
-    fingerprint: str
-    start_utc: datetime
-    duration_s: float
-    time_basis: TimeBasis
-    time_marks: tuple[TimeMark, ...]
-    pattern: str
-    codec: str
-    width: int
-    height: int
-    fps: float | None
-    audio_codec: str | None
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A source file that can't become a recording; it stays where it is. start_utc is the best guess there is."""
-
-    source: SourceSeen
-    camera: str
-    fingerprint: str
-    start_utc: datetime
-    time_basis: TimeBasis
-    fault: Fault
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A source file that is not closed yet, and why."""
-
-    path: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Sensed:
-    """What one look at a site's footage folder found. `more`: closed files left for the next run by the limit."""
-
-    site: str
-    looked_at: datetime
-    files: int
-    settled: int
-    ignored: int
-    more: int
-    waiting: tuple[Waiting, ...]
-    sightings: tuple[Sighting, ...]
-    rejections: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True)
@@ -192,49 +126,6 @@ class BatchItem:
 
 
 @dataclass(frozen=True)
-class CopyReceipt:
-    """One object that a store itself confirmed. part: rendition, poster or sprite. checksum: e.g. "sha256:<hex>"."""
-
-    store_id: int
-    part: Literal["rendition", "poster", "sprite"]
-    key: str
-    size_bytes: int
-    sha256: str
-    checksum: str
-    verified_at: datetime
-    bytes_sent: int
-
-
-@dataclass(frozen=True)
-class Unproven:
-    """An object that a branch has put into a store that it can't look into: no copy before the centre has proven it.
-
-    checksum: of the file that was sent, in the store's own kind; "" when nothing had to be sent. batch_id: of the batch
-    for which it was put.
-    """
-
-    store_id: int
-    part: Literal["rendition", "poster", "sprite"]
-    key: str
-    size_bytes: int
-    sha256: str
-    checksum: str
-    batch_id: int
-    bytes_sent: int
-
-
-@dataclass(frozen=True)
-class InTheWay:
-    """What lies under the key of a rendition and is not it, as the store describes it; the rendition goes beside it."""
-
-    store_id: int
-    key: str
-    size_bytes: int
-    sha256: str | None
-    message: str
-
-
-@dataclass(frozen=True)
 class CopyOrder:
     """An archived recording that shall lie in one more store. held: its proven copies, all parts, in whatever store."""
 
@@ -272,106 +163,6 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Rendition:
-    """What will be stored. kind: encoded (by FFmpeg), remuxed (stream copy) or original (byte copy of the source).
-
-    file: its name in the staging folder. suffix: ".mp4", or the source's own for an original.
-    why_kept: why it is not encoded ("" when it is). damaged: what is wrong with the footage itself ("" when nothing).
-    """
-
-    kind: Literal["encoded", "remuxed", "original"]
-    file: str
-    suffix: str
-    size_bytes: int
-    sha256: str
-    codec: str
-    audio_codec: str | None
-    width: int
-    height: int
-    fps: float | None
-    duration_s: float
-    frames: int
-    profile: str
-    why_kept: str
-    damaged: str
-    argv: tuple[str, ...]
-    ffmpeg: str
-    wall_s: float
-    cpu_s: float
-
-
-@dataclass(frozen=True)
-class Preview:
-    """Poster or sprite sheet. Sprite: `tiles` pictures of tile_width x tile_height, row by row, one per interval_s."""
-
-    kind: Literal["poster", "sprite"]
-    file: str
-    suffix: str
-    media_type: str
-    size_bytes: int
-    sha256: str
-    tile_width: int = 0
-    tile_height: int = 0
-    columns: int = 0
-    tiles: int = 0
-    interval_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What a task on the site's machine reports about one file of its batch.
-
-    fault is set when the file got no further; then rendition/copies hold what was done before.
-    source is the name that was really read, with the size and mtime found; source_sha256 is over all its bytes.
-    store_faults: by store name. store_identities: what each store's identity file said, by store_id as text.
-    unproven: what a branch has put where it can't look; the centre makes copies of it. in_the_way: what it found there.
-    """
-
-    recording_id: int
-    start_utc: datetime
-    source: SourceSeen
-    host: str
-    started_at: datetime
-    finished_at: datetime
-    source_sha256: str = ""
-    rendition: Rendition | None = None
-    previews: tuple[Preview, ...] = ()
-    copies: tuple[CopyReceipt, ...] = ()
-    store_faults: dict[str, Fault] = field(default_factory=dict)
-    store_identities: dict[str, str] = field(default_factory=dict)
-    fault: Fault | None = None
-    unproven: tuple[Unproven, ...] = ()
-    in_the_way: tuple[InTheWay, ...] = ()
-
-
-@dataclass(frozen=True)
-class DamagedCopy:
-    """A copy that the catalogue knows as proven, found gone or with other bytes. message: what was found, and where."""
-
-    store_id: int
-    part: Literal["rendition", "poster", "sprite"]
-    key: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Copied:
-    """What became of one copy order: the copies that the store has proven, or the fault that kept them from it.
-
-    identity: what the store's identity file says; "" when it could not be asked. damaged: copies in other stores that
-    were to be read and are no good, also when a further store had a good one.
-    """
-
-    recording_id: int
-    start_utc: datetime
-    store_id: int
-    identity: str
-    copies: tuple[CopyReceipt, ...] = ()
-    damaged: tuple[DamagedCopy, ...] = ()
-    fault: Fault | None = None
-
-
-@dataclass(frozen=True)
 class ReleaseOrder:
     """The catalogue has committed this recording as archived; remove its sources once keep_until has passed.
 
@@ -389,17 +180,6 @@ class ReleaseOrder:
     copies: tuple[CopyReceipt, ...]
     stores: tuple[StoreTarget, ...]
     vouched_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class ReleaseReceipt:
-    """What release did: paths removed, and for each path kept the reason. done: no source of it is left on site."""
-
-    recording_id: int
-    start_utc: datetime
-    removed: tuple[str, ...]
-    kept: dict[str, str]
-    done: bool
 
 
 @dataclass(frozen=True)

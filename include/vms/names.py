@@ -17,8 +17,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from vms.config_model import CameraConfig, NamePattern
-from vms.model import TimeBasis, TimeMark
 from vms.recorders import built_in_patterns, words_that_name_no_camera
+from vms.sightings import TimeBasis, TimeMark
 
 DEFAULT_CAMERA = "camera-1"
 """For a file directly in the footage folder whose name tells no camera."""

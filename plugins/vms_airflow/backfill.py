@@ -17,7 +17,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from vms.backfill import DAG_ID, Order, with_order
 from vms.config import Site
 from vms.home import Home
-from vms.model import Batch, Receipt, Sensed, dump, load
+from vms.model import Batch, dump, load
+from vms.receipts import Receipt
+from vms.sightings import Sensed
 from vms_airflow.patience import wait_for_stores
 from vms_airflow.stop import stoppable
 from vms_airflow.surroundings import catalogue, installation, outcome, run_ref

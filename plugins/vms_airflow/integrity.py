@@ -95,6 +95,6 @@ def repair() -> None:
 
 def _retention(home: Home) -> Any:
     """The shortest of all sites: within it, every copy is to be proven once. Raises ConfigError."""
-    from vms.config_check import RETENTION
+    from vms.config_model import RETENTION
 
     return min((site.retention for site in load_config(home.sites_file).sites), default=RETENTION)

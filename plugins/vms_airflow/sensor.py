@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class FootageSensor(BaseSensorOperator):
     """One look per run: a folder without new files is an answer too, so that what is due for release is not held up.
 
-    What it saw (`vms.model.Sensed`) goes to `plan`. Raises FootageUnreachable when the folder is away.
+    What it saw (`vms.sightings.Sensed`) goes to `plan`. Raises FootageUnreachable when the folder is away.
     """
 
     ui_color = "#dbeafe"

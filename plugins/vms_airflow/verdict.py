@@ -13,7 +13,8 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from vms.home import Home, from_environment
-from vms.model import ReleaseReceipt, RunRef, load
+from vms.model import RunRef, load
+from vms.receipts import ReleaseReceipt
 from vms_airflow.links import RecordingsLink
 from vms_airflow.surroundings import catalogue, outcome, run_ref
 

@@ -236,8 +236,9 @@ def a_day_passes(here: Installation, branch: Branch, files: int, new: list[datet
     assert told["proven"]["count"] == files - 1 - len(new)
 
     eventually("the office goes on meanwhile", lambda: archived(here, "ho") == 3)
-    waiting = count(here, "edge_job", "state = 'queued' AND dag_id LIKE 'footage_away%'")
-    assert waiting == AWAY > PLACES, "more wait for branches than there are places"
+    assert AWAY > PLACES
+    away = "state = 'queued' AND dag_id LIKE 'footage_away%'"
+    eventually("so many wait for branches", lambda: count(here, "edge_job", away) == AWAY)
 
     upload = "dag_id = 'footage_mks' AND task_id = 'batch.upload' AND"
     asked = f"{upload} try_number = 2 AND event = 'stuck in queued reschedule'"

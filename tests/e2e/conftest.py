@@ -18,6 +18,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """`./vms up --demo --detach`; afterwards `./vms down`, and no process of it may be left."""
     home: Path = tmp_path_factory.mktemp("installation") / "home"
     running = Stack(home, viewer_port=free_port(), airflow_port=free_port())
+    running.skip_the_past()
     try:
         running.vms("up", "--demo", "--detach", timeout_s=300)
         yield running

@@ -48,6 +48,11 @@ class Stack:
             **self.more,
         }
 
+    def skip_the_past(self) -> None:
+        """The demonstration makes no footage of the days before: the machine of a test has other things to do."""
+        self.home.joinpath("demo").mkdir(parents=True)
+        (self.home / "demo" / "past.json").write_text('{"until": "2026-01-01T00:00:00+00:00", "made": 1000000}')
+
     @property
     def viewer_url(self) -> str:
         return f"http://127.0.0.1:{self.viewer_port}"

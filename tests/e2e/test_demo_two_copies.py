@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     running = Stack(tmp_path / "home", viewer_port=free_port(), airflow_port=free_port())
+    running.skip_the_past()
     try:
         running.vms("up", "--demo", "--with-s3", "--detach", timeout_s=300)
         yield running

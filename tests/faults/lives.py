@@ -26,7 +26,9 @@ from typing import Any
 from points import Points
 from vms.config import load_config
 from vms.home import from_environment
-from vms.model import Batch, Copied, Receipt, Recorded, ReleaseOrder, RunRef, SourceSeen, dump, load
+from vms.model import Batch, Recorded, ReleaseOrder, RunRef, dump, load
+from vms.receipts import Copied, Receipt
+from vms.sightings import SourceSeen
 
 COPY = ("copy", "--from", "nas", "--to", "cloud", "--json")
 
@@ -109,7 +111,9 @@ def archive(life: Life, points: Points, *, at_branch: bool = False) -> Any:
     from vms.catalogue.copying import record_copies
     from vms.catalogue.custody import close_run, record_receipts, record_releases
     from vms.catalogue.planning import plan_run
-    from vms.model import Plan, ReleaseReceipt, Sensed
+    from vms.model import Plan
+    from vms.receipts import ReleaseReceipt
+    from vms.sightings import Sensed
     from vms.steps.compress import compress_batch
     from vms.steps.look_ahead import look_ahead
     from vms.steps.release import release

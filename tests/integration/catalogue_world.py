@@ -12,21 +12,9 @@ from typing import Any
 
 from vms.catalogue.connection import Connection, connect
 from vms.config import CameraConfig, Profile, Site, StoreConfig
-from vms.model import (
-    Batch,
-    BatchItem,
-    CopyReceipt,
-    Fault,
-    Preview,
-    Receipt,
-    Rejection,
-    Rendition,
-    RunRef,
-    Sensed,
-    Sighting,
-    SourceSeen,
-    TimeBasis,
-)
+from vms.model import Batch, BatchItem, RunRef
+from vms.receipts import CopyReceipt, Preview, Receipt, Rendition
+from vms.sightings import Fault, Rejection, Sensed, Sighting, SourceSeen, TimeBasis
 
 NOW = datetime(2026, 2, 1, 3, 0, tzinfo=UTC)
 START = datetime(2026, 1, 31, 1, 0, tzinfo=UTC)

@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 
 from catalogue_world import opened
+from footage_world import airflow_tables as airflow_tables  # made once for all runs of DAGs
 from viewer import database, visitor
 from viewer_world import Clip, SignedIn, World, build, make_clip
 from vms.catalogue.connection import Connection
@@ -36,6 +37,7 @@ def viewer_home(catalogue: tuple[Home, str], monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(visitor, "FRESH_S", 0.0)
     st.cache_data.clear()
+    st.cache_resource.clear()
     yield from_environment()
     database.pool(from_environment()).close()
 

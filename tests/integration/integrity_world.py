@@ -16,7 +16,8 @@ from vms.catalogue.integrity import stores_in_use
 from vms.catalogue.planning import plan_run
 from vms.config import Site, StoreConfig
 from vms.home import Home
-from vms.model import BatchItem, CopyReceipt, RunRef, StoreTarget
+from vms.model import BatchItem, RunRef, StoreTarget
+from vms.receipts import CopyReceipt
 from vms.steps.prove import Proven, prove
 from vms.steps.reconcile import Reconciled, reconcile
 from vms.steps.repair import Repaired, repair

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from catalogue_world import a_run, a_site, ask, receipt_for, seen, sensed
+import pytest
+
+from catalogue_world import a_run, a_site, ask, opened, receipt_for, seen, sensed
+from vms.catalogue import purge_facts, purge_plans
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.partitions import ensure_partitions
 from vms.catalogue.planning import plan_run
 from vms.config import CameraConfig, Config, RetentionPolicy, Site, StoreConfig
-from vms.model import Batch, BatchItem, CopyReceipt, Receipt, RunRef
+from vms.home import Home
+from vms.model import Batch, BatchItem, RunRef
+from vms.purge import apply_in_store, finish, make_plan
+from vms.receipts import CopyReceipt, Receipt
 from vms.stores import Store, open_store
 
 PURGE_RUN = RunRef("retention", "run 1", "apply", 0, 1, "centre")
@@ -123,3 +129,22 @@ def a_world(conn: Connection, folder: Path, stores: Sequence[StoreConfig], **pol
         store.identify(None)
     config = Config("", (site,), tuple(stores), (), (), (), RetentionPolicy(**policy))
     return PurgeWorld(conn, folder, datetime.now(UTC), site, config, opened)
+
+
+@pytest.fixture
+def world(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[PurgeWorld]:
+    """One site whose footage lies in a folder."""
+    with opened(catalogue[1]) as conn:
+        made = a_world(conn, tmp_path, [StoreConfig("nas", f"file://{tmp_path}/nas")])
+        made.steady()
+        yield made
+
+
+def plan(world: PurgeWorld, **options: bool) -> purge_plans.PurgePlan:
+    return make_plan(world.conn, world.config, "test", world.now, **options)
+
+
+def apply(world: PurgeWorld, plan_id: int) -> purge_plans.PurgePlan:
+    for store in purge_facts.stores_of_plan(world.conn, plan_id):
+        apply_in_store(world.conn, world.config, plan_id, store, PURGE_RUN, world.now)
+    return finish(world.conn, world.config, plan_id, world.now)

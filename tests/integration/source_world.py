@@ -21,7 +21,8 @@ from vms.catalogue.integrity import stores_in_use
 from vms.catalogue.planning import plan_run
 from vms.config import Config, load_config
 from vms.home import Home
-from vms.model import Batch, Receipt, RunRef
+from vms.model import Batch, RunRef
+from vms.receipts import Receipt
 from vms.steps.compress import compress_batch
 from vms.steps.prove import Proven, prove
 from vms.steps.reconcile import Reconciled, reconcile

@@ -26,7 +26,8 @@ from vms.catalogue.backfills import begin_backfill, next_round, set_state, subje
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
-from vms.model import Fault, RunRef, Sighting
+from vms.model import RunRef
+from vms.sightings import Fault, Sighting
 
 AWAY = Fault("store_unreachable", "The NAS does not answer.", "Look at its mount.", permanent=False)
 

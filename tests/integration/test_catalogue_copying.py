@@ -33,7 +33,9 @@ from vms.catalogue.reads import RecordingFilter
 from vms.catalogue.registering import lock
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
-from vms.model import Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, RunRef
+from vms.model import CopyOrder, RunRef
+from vms.receipts import Copied, CopyReceipt, DamagedCopy
+from vms.sightings import Fault
 
 FULL = Fault("store_full", "The store is full.", "Buy disks.", permanent=False)
 ALL = RecordingFilter()

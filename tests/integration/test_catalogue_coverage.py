@@ -34,7 +34,7 @@ from vms.catalogue.planning import plan_run
 from vms.config import CameraConfig, Site
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Fault, Rejection, Sighting
+from vms.sightings import Fault, Rejection, Sighting
 
 HOUR = timedelta(hours=1)
 DAY = date(2026, 1, 31)

@@ -34,7 +34,9 @@ from vms.catalogue.planning import FILES_PER_RUN, plan_run
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Fault, Plan, Rejection, ReleaseReceipt, Sighting, StoreOptions, dump, load
+from vms.model import Plan, StoreOptions, dump, load
+from vms.receipts import ReleaseReceipt
+from vms.sightings import Fault, Rejection, Sighting
 
 KEEP = timedelta(days=1)
 HOUR = timedelta(hours=1)

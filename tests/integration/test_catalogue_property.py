@@ -17,7 +17,9 @@ from vms.catalogue.planning import plan_run
 from vms.catalogue.retries import ask_retry
 from vms.config import StoreConfig
 from vms.home import Home
-from vms.model import Batch, Fault, Plan, Receipt, Rejection, ReleaseReceipt, RunRef, Sighting, TimeBasis
+from vms.model import Batch, Plan, RunRef
+from vms.receipts import Receipt, ReleaseReceipt
+from vms.sightings import Fault, Rejection, Sighting, TimeBasis
 
 KEEP = timedelta(days=1)
 STORES = (StoreConfig("nas", "file:///nas"), StoreConfig("san", "file:///san"))

@@ -35,7 +35,8 @@ from vms.catalogue.reads import RecordingFilter
 from vms.catalogue.retries import ask_retry
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Batch, Copied, ReleaseReceipt
+from vms.model import Batch
+from vms.receipts import Copied, ReleaseReceipt
 
 MINUTES = timedelta(minutes=1)
 

@@ -28,7 +28,8 @@ from vms.cli import copy
 from vms.config import StoreConfig
 from vms.errors import CatalogueError, ConfigError, StoreUnreachable
 from vms.home import PROJECT_ROOT, Home
-from vms.model import Batch, Receipt
+from vms.model import Batch
+from vms.receipts import Receipt
 from vms.stores import open_store
 
 Vms = Callable[..., Result]

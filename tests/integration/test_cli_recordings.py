@@ -33,7 +33,7 @@ from vms.errors import CatalogueError
 from vms.footage import Found
 from vms.home import Home
 from vms.ledger import Ledger
-from vms.model import SourceSeen
+from vms.sightings import SourceSeen
 
 FIELDS = {
     "id", "site", "camera", "start_utc", "end_utc", "duration_s", "state", "reason", "message", "remedy",

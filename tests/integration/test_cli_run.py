@@ -22,7 +22,7 @@ from vms.catalogue.planning import plan_run
 from vms.cli import run
 from vms.errors import StackError
 from vms.home import Home
-from vms.model import Fault
+from vms.sightings import Fault
 
 DAG = "/api/v2/dags/footage_ho"
 AWAY = Fault("store_unreachable", "The NAS does not answer.", "Look at its mount.", permanent=False)

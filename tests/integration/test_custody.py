@@ -38,7 +38,9 @@ from vms.catalogue.retries import ask_retry
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Batch, Fault, Plan, Recorded, ReleaseReceipt, dump, load
+from vms.model import Batch, Plan, Recorded, dump, load
+from vms.receipts import ReleaseReceipt
+from vms.sightings import Fault
 
 KEEP = timedelta(days=1)
 LATER = NOW + timedelta(days=2)

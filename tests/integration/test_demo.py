@@ -17,7 +17,8 @@ from vms.config import load_config
 from vms.demo import prepare
 from vms.demo.cameras import SITES, DemoSite
 from vms.demo.clips import Clip, footage_folder, record, sweep
-from vms.demo.first_set import first_clips, make_first_set
+from vms.demo.first_set import EARLIEST_RECENT, first_clips, make_first_set
+from vms.demo.past import AT_ONCE, DAYS, PICTURE_EVERY_S, past_clips, still_to_make
 from vms.demo.recorder import clips_of
 from vms.errors import SourceRejected
 from vms.home import Home, from_environment
@@ -48,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 def test_first_set_is_what_its_names_say_and_is_sensed(home: Home) -> None:
     made = make_first_set(home, EVENING, SMALL)
     clips = first_clips(EVENING, SMALL)
-    assert len(made) == len(clips) + 1 == 13
+    assert len(made) == len(clips) + 1 == 7
     for clip, path in zip(clips, made, strict=False):
         folder = footage_folder(home, clip.site)
         reading = read_name(path.relative_to(folder).as_posix(), patterns_for("auto", ()))
@@ -79,7 +80,7 @@ def test_first_set_is_what_its_names_say_and_is_sensed(home: Home) -> None:
     prepare_without_footage(home)
     config = load_config(home.root / "demo-sites.yaml")
     sensed = {site.id: sense(site, config, home, now=EVENING) for site in config.sites}
-    assert {site: len(one.sightings) for site, one in sensed.items()} == {"ho": 4, "makassar": 4, "jayapura": 4}
+    assert {site: len(one.sightings) for site, one in sensed.items()} == {"ho": 2, "makassar": 2, "jayapura": 2}
     assert {site: [r.fault.reason for r in one.rejections] for site, one in sensed.items()} == {
         "ho": ["no_moov"],
         "makassar": [],
@@ -107,15 +108,49 @@ def test_demo_sites_load_and_the_persons_changes_stay(home: Home) -> None:
     assert (home.root / "demo-sites.yaml").read_text().startswith("company: Mine")
 
 
-def test_every_first_set_has_day_and_night_whatever_the_hour() -> None:
-    for hour in range(24):
-        now = EVENING.replace(hour=hour)
-        for site in SITES:
-            clips = [clip for clip in first_clips(now) if clip.site is site]
-            ends = [clip.start_utc + timedelta(seconds=clip.duration_s) for clip in clips]
-            assert all(end < now - timedelta(minutes=2) for end in ends), "closed at the first look"
-            assert {6 <= clip.start_utc.astimezone(site.zone).hour < 18 for clip in clips} == {True, False}
-            assert len({clip.name for clip in clips}) == 4
+def test_first_set_is_closed_at_the_first_look() -> None:
+    for clip in first_clips(EVENING):
+        assert clip.start_utc + timedelta(seconds=clip.duration_s) < EVENING - timedelta(minutes=2)
+
+
+def test_past_is_whole_days_but_for_what_is_missing_on_purpose() -> None:
+    clips = past_clips(EVENING.replace(second=0))
+    by_camera: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_camera.setdefault(clip.camera.word, []).append(clip)
+    assert by_camera.keys() == {camera.word for site in SITES for camera in site.cameras}
+    for word, some in by_camera.items():
+        ends = [one.start_utc + timedelta(seconds=one.duration_s) for one in some]
+        assert ends[0] == EVENING.replace(second=0)
+        assert some == sorted(some, key=lambda one: one.start_utc, reverse=True), "the newest first"
+        holes = sum(later.start_utc != end for later, end in zip(some, ends[1:], strict=False))
+        assert holes == (0 if word in ("lobi", "jalan", "kasir") else 1), word
+        starts = {one.start_utc.astimezone(one.site.zone).date() for one in some}
+        assert len(starts) >= DAYS
+    assert len({one.name for one in clips}) == len(clips)
+
+
+def test_past_is_made_once_a_few_at_a_time_and_goes_on_after_a_stop(home: Home) -> None:
+    home.demo_footage.mkdir(parents=True)
+    first = list(still_to_make(home, EVENING))
+    assert first == list(past_clips(EVENING.replace(second=0) - EARLIEST_RECENT)[:AT_ONCE])
+    for _stopped_while_it_is_made in still_to_make(home, EVENING):
+        break
+    later = EVENING + timedelta(days=1)
+    second = list(still_to_make(home, later))
+    assert second == list(past_clips(EVENING.replace(second=0) - EARLIEST_RECENT)[AT_ONCE : 2 * AT_ONCE])
+    while made := list(still_to_make(home, later)):
+        second += made
+    assert tuple(first + second) == past_clips(EVENING.replace(second=0) - EARLIEST_RECENT)
+
+
+def test_clip_of_the_past_is_a_time_lapse_as_long_as_its_name_says(home: Home) -> None:
+    clip = past_clips(EVENING.replace(second=0))[2]
+    path = record(clip, home, live=False)
+    found = probe(path)
+    assert found.duration_s == pytest.approx(clip.duration_s, abs=PICTURE_EVERY_S)
+    assert found.duration_s > 3600
+    assert path.stat().st_size < 20_000_000
 
 
 def test_each_camera_gets_its_turn() -> None:

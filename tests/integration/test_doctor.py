@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,12 @@ import pytest
 from vms.catalogue.connection import connect
 from vms.catalogue.pace import Backlog
 from vms.catalogue.reads_sites import store_identities
-from vms.catalogue.rows import StoreStateRow
+from vms.catalogue.rows import SiteOverview, StoreStateRow
 from vms.cli.doctor_checks import examine
 from vms.cli.doctor_finding import Finding
 from vms.cli.status import Overview
 from vms.home import Home, from_environment
+from vms.stack.state import StackState
 from vms.stores import open_store
 
 
@@ -94,6 +95,23 @@ def test_a_store_that_was_out_when_a_site_last_met_it_is_told_with_its_remedy(
     assert not [
         one for one in examine(home, Overview(home, None, (), {}, (), (), stores=(well,))) if "cloud" in one.what
     ]
+
+
+def test_nobody_is_late_for_the_time_in_which_the_system_stood_still(home: Home) -> None:
+    """As at the end of an upgrade: the last look is from before it."""
+    now = datetime.now(UTC)
+
+    def looked(*, last: datetime | None, started: timedelta) -> list[bool]:
+        stack = StackState("", 0, 0.0, (now - started).timestamp(), demo=False, phase="usable")
+        site = SiteOverview("ho", "HO", "Asia/Jakarta", {}, 0, 0, None, None, None, last)
+        found = examine(home, Overview(home, stack, (site,), {}, (), ()))
+        return [one.ok for one in found if "looked at" in one.what]
+
+    an_hour_ago = now - timedelta(hours=1)
+    assert looked(last=an_hour_ago, started=timedelta(minutes=2)) == []
+    assert looked(last=an_hour_ago, started=timedelta(hours=2)) == [False]
+    assert looked(last=None, started=timedelta(minutes=2)) == [True]
+    assert looked(last=None, started=timedelta(hours=2)) == [False]
 
 
 def test_a_site_that_falls_behind_is_a_finding_and_one_that_catches_up_is_none(home: Home) -> None:

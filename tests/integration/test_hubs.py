@@ -27,6 +27,7 @@ from vms.stack import postgres as server
 from vms.steps.compress import compress_batch
 from vms.steps.rebuild import rebuild
 from vms.steps.reconcile import Reconciled, reconcile
+from vms.steps.release import release
 from vms.steps.sense import sense
 from vms.steps.upload import upload_batch
 from vms.stores import open_store
@@ -38,7 +39,10 @@ stores:
   nas: {{url: 'file://{folder}/nas/{prefix}'}}
 sites:
 {sites}"""
-SITE = "  - {{id: {id}, name: {id}, footage: {folder}/{id}, time_zone: WIB, profile: quick, enabled: {enabled}}}\n"
+SITE = """
+  - {{id: {id}, name: {id}, footage: {folder}/{id}, time_zone: WIB, profile: quick, enabled: {enabled},
+     keep_source: 0d}}
+"""
 
 
 @dataclass
@@ -60,19 +64,19 @@ class Installation:
     def config(self) -> Config:
         return load_config(self.home.sites_file)
 
-    def archive(self, site_id: str) -> int:
-        """A run of this site by its real steps; how many files were new to the catalogue."""
+    def archive(self, site_id: str) -> tuple[int, list[str]]:
+        """A run of this site by its real steps: how many files were new to the catalogue, and which it removed."""
         self.runs += 1
         site, now = self.config.site(site_id), datetime.now(UTC)
         run = RunRef(f"footage_{site_id}", f"run {self.runs}", "plan", -1, 1, "centre")
-        planned = 0
         with opened(self.address) as conn:
-            for batch in plan_run(conn, site, sense(site, self.config, self.home, now=now), run, now).batches:
-                planned += len(batch.items)
+            made = plan_run(conn, site, sense(site, self.config, self.home, now=now), run, now)
+            for batch in made.batches:
                 receipts = compress_batch(batch, site, self.home, report=print)
                 receipts = upload_batch(batch, receipts, site, self.home, report=print)
                 assert not record_receipts(conn, batch, receipts, run, now, None).unfinished
-        return planned
+        gone = release(site, self.home, made.due, made.settled, now=now, report=print)
+        return sum(len(batch.items) for batch in made.batches), sorted(path for one in gone for path in one.removed)
 
     def recordings(self) -> list[tuple[object, ...]]:
         with opened(self.address) as conn:
@@ -107,8 +111,8 @@ def centre(catalogue: tuple[Home, str], tmp_path: Path) -> Installation:
     for site, minutes in (("ho", (0,)), ("bali", (0, 5))):
         for minute in minutes:
             footage(tmp_path, site, minute)
-    assert made.archive("ho") == 1
-    assert made.archive("bali") == 2
+    assert made.archive("ho") == (1, [])
+    assert made.archive("bali") == (2, [])
     return made
 
 
@@ -148,7 +152,11 @@ def test_a_site_goes_to_a_hub_with_its_history_and_both_stay_whole(centre: Insta
     assert hub.recordings() == [row for row in before if row[0] == "bali"], "the same, by all that identifies them"
 
     footage(centre.folder, "bali", 10)
-    assert hub.archive("bali") == 1, "what the centre has archived is not archived again, though it still lies there"
+    new, removed = hub.archive("bali")
+    assert new == 1, "what the centre has archived is not archived again, though it still lies there"
+    assert removed == ["lobby/20260131_080000.mp4", "lobby/20260131_080500.mp4"], (
+        "but released, as the hub has it proven"
+    )
     assert centre.recordings() == before, "what the centre has stays there, to be found until its retention ends"
     for one, objects in ((centre, 3), (hub, 3)):
         found = one.verify()
@@ -160,7 +168,7 @@ def test_without_its_history_a_hub_archives_once_more_what_still_lies_there(
     centre: Installation, hub: Installation
 ) -> None:
     centre.write_sites(ho=True, bali=False)
-    assert hub.archive("bali") == 2
+    assert hub.archive("bali") == (2, [])
     assert [row[2:] for row in hub.recordings()] == [row[2:] for row in centre.recordings() if row[0] == "bali"]
     assert centre.verify().foreign == 0
 

@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 import weed
 from catalogue_world import ask, events, opened, picture
-from purge_world import PURGE_RUN, PurgeWorld, a_world
+from purge_world import PURGE_RUN, PurgeWorld, a_world, apply, plan
+from purge_world import world as world  # fixtures
 from vms import purge
 from vms.catalogue import dead_months, expired, holds, purge_facts, purge_plans
 from vms.catalogue.expired import older_than
 from vms.catalogue.lost import note_stray_object
 from vms.config import CameraConfig, StoreConfig
-from vms.errors import CatalogueError, ConfigError, StoreError, WrongStore
-from vms.hold_stores import hold_in_stores
+from vms.errors import ConfigError, StoreError
 from vms.home import Home
 from vms.proofs import gather
-from vms.purge import apply_in_store, finish, make_plan, prove
-from vms.purge_undo import undo
-from vms.stores import open_store
-from vms.stores.lifecycle import HasLifecycle
-
-
-@pytest.fixture
-def world(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[PurgeWorld]:
-    """One site whose footage lies in a folder."""
-    with opened(catalogue[1]) as conn:
-        made = a_world(conn, tmp_path, [StoreConfig("nas", f"file://{tmp_path}/nas")])
-        made.steady()
-        yield made
-
-
-def plan(world: PurgeWorld, **options: bool) -> purge_plans.PurgePlan:
-    return make_plan(world.conn, world.config, "test", world.now, **options)
-
-
-def apply(world: PurgeWorld, plan_id: int) -> purge_plans.PurgePlan:
-    for store in purge_facts.stores_of_plan(world.conn, plan_id):
-        apply_in_store(world.conn, world.config, plan_id, store, PURGE_RUN, world.now)
-    return finish(world.conn, world.config, plan_id, world.now)
+from vms.purge import apply_in_store, prove
 
 
 def test_what_has_expired_goes_and_its_plan_lineage_and_days_tell_of_it(world: PurgeWorld) -> None:
@@ -200,182 +174,6 @@ def test_what_was_too_old_when_it_arrived_is_not_purged_unasked(world: PurgeWorl
     assert world.custody(*late) == [3, 3]
 
 
-def test_a_held_minute_survives_whoever_asks(world: PurgeWorld) -> None:
-    ids = world.archive(4, 210)
-    ((start,),) = ask(world.conn, "SELECT start_at FROM recording WHERE recording_id = %s", ids[1])
-    begin = start + timedelta(seconds=299)
-    hold = holds.add_hold(world.conn, [("ho", "lobby")], begin, begin + timedelta(seconds=1), "theft", "hr", world.now)
-    made = plan(world)
-    assert (made.copies, made.kept["held"]["copies"], made.held) == (3, 1, {str(hold): 1})
-    apply(world, made.plan_id)
-    assert world.custody(*ids) == [3, 1, 3, 3]
-    assert world.objects("nas") == world.keys_of(ids[1])
-    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="under a hold"), world.conn.cursor() as cursor:
-        cursor.execute("UPDATE copy SET state = 1 WHERE recording_id = %s", (ids[1],))
-    (row,) = holds.list_holds(world.conn)
-    assert (row.recordings, row.cameras) == (1, (("ho", "lobby"),))
-
-    holds.release_hold(world.conn, hold, "hr", "case closed", world.now)
-    apply(world, plan(world).plan_id)
-    assert world.custody(ids[1]) == [3]
-    with pytest.raises(CatalogueError, match="was released by hr"):
-        holds.release_hold(world.conn, hold, "hr", "again", world.now)
-
-
-def test_a_hold_between_plan_and_apply_counts_and_several_overlap(world: PurgeWorld) -> None:
-    ids = world.archive(3, 210)
-    made = plan(world)
-    week = (world.now - timedelta(days=211), world.now - timedelta(days=205))
-    first = holds.add_hold(world.conn, [("ho", "")], *week, "police", "owner", world.now)
-    second = holds.add_hold(world.conn, [("ho", "lobby")], *week, "insurance", "owner", world.now)
-    done = apply(world, made.plan_id)
-    assert done.outcome["held"] == 3
-    assert world.custody(*ids) == [1, 1, 1]
-    holds.release_hold(world.conn, first, "owner", "not needed", world.now)
-    assert plan(world).copies == 0
-    late = world.archive(1, 210.01)
-    assert plan(world).kept["held"]["copies"] == 4, late
-    holds.release_hold(world.conn, second, "owner", "paid", world.now)
-    assert plan(world).copies == 4
-
-
-def test_holds_can_only_be_released(world: PurgeWorld) -> None:
-    world.archive(1, 10)
-    hold = holds.add_hold(world.conn, [("ho", "lobby")], world.now - timedelta(days=20), world.now, "x", "y", world.now)
-    for statement in (
-        "DELETE FROM hold",
-        "UPDATE hold SET to_at = from_at + interval '1 s'",
-        "TRUNCATE hold CASCADE",
-        "DELETE FROM hold_scope",
-    ):
-        with pytest.raises(psycopg2.errors.InsufficientPrivilege), world.conn.cursor() as cursor:
-            cursor.execute(statement)
-    with pytest.raises(CatalogueError, match="reason"):
-        holds.release_hold(world.conn, hold, "y", " ", world.now)
-    with pytest.raises(CatalogueError, match="no camera attic"):
-        holds.add_hold(world.conn, [("ho", "attic")], world.now - timedelta(1), world.now, "x", "y", world.now)
-    assert len(holds.list_holds(world.conn)) == 1
-
-
-def test_nothing_is_purged_from_an_empty_unmounted_or_other_store(world: PurgeWorld, tmp_path: Path) -> None:
-    ids = world.archive(3, 210)
-    made = plan(world)
-    nas, away = tmp_path / "nas", tmp_path / "unplugged"
-    for what in ("unmounted", "empty", "another"):
-        nas.rename(away)
-        if what != "unmounted":
-            nas.mkdir()
-        if what == "another":
-            open_store("nas", world.stores["nas"].url).identify(None)
-        found = plan(world)
-        assert (found.state, found.copies, found.kept["store_away"]["copies"]) == ("waiting", 0, 3), what
-        assert [alarm.kind for alarm in found.alarms] == ["store_wrong"]
-        purge_plans.answer_plan(world.conn, found.plan_id, "approved", "owner", "test", world.now)
-        apply(world, found.plan_id)
-        shutil.rmtree(nas, ignore_errors=True)
-        away.rename(nas)
-        assert len(world.objects("nas")) == 9
-    assert purge_plans.get_plan(world.conn, made.plan_id).state == "superseded"
-    shutil.rmtree(nas / "ho")  # the identity is still there, the footage is not
-    emptied = plan(world)
-    assert [alarm.kind for alarm in emptied.alarms] == ["store_empty"]
-    assert emptied.copies == 0
-    assert world.custody(*ids) == [1, 1, 1]
-
-
-def test_a_store_that_vanishes_after_the_plan_is_refused(world: PurgeWorld, tmp_path: Path) -> None:
-    ids = world.archive(3, 210)
-    made = plan(world)
-    (tmp_path / "nas").rename(tmp_path / "unplugged")
-    with pytest.raises(WrongStore, match="Nothing is purged"):
-        apply(world, made.plan_id)
-    (tmp_path / "unplugged").rename(tmp_path / "nas")
-    assert len(world.objects("nas")) == 9
-    apply(world, made.plan_id)
-    assert world.custody(*ids) == [3, 3, 3]
-
-
-def test_the_breaker_trips_and_approval_lets_exactly_that_plan_through(world: PurgeWorld) -> None:
-    first, rest = world.archive(25, 190), world.archive(30, 20)
-    tripped = plan(world)
-    assert tripped.state == "waiting"
-    assert [(alarm.kind, alarm.subject) for alarm in tripped.alarms] == [("share", "ho")]
-    with pytest.raises(CatalogueError, match="is waiting and not applied"):
-        apply(world, tripped.plan_id)
-    assert world.custody(*first) == [1] * 25
-    more = world.archive(1, 191)
-    approved = purge_plans.answer_plan(world.conn, tripped.plan_id, "approved", "owner", "test", world.now)
-    assert (approved.state, approved.answered_by) == ("ready", "owner")
-    apply(world, tripped.plan_id)
-    assert world.custody(*first) == [3] * 25
-    assert set(world.custody(*rest, *more)) == {1}
-
-
-def test_silence_and_rejection_mean_no(world: PurgeWorld) -> None:
-    world.archive(25, 190)
-    asked = plan(world)
-    with pytest.raises(CatalogueError, match="waited for an answer until"):
-        purge_plans.answer_plan(
-            world.conn, asked.plan_id, "approved", "owner", "test", world.now + timedelta(days=3, seconds=1)
-        )
-    refused = purge_plans.answer_plan(world.conn, asked.plan_id, "rejected", "owner", "test", world.now)
-    assert refused.state == "rejected"
-    with pytest.raises(CatalogueError, match="can't be approved"):
-        purge_plans.answer_plan(world.conn, asked.plan_id, "approved", "owner", "test", world.now)
-    with pytest.raises(CatalogueError, match="is rejected"):
-        apply(world, asked.plan_id)
-    assert len(world.objects("nas")) == 75
-
-
-def test_unusual_bytes_and_a_jumped_clock_are_asked_about(world: PurgeWorld) -> None:
-    world.archive(3, 190)
-    world.policy(max_bytes=10)
-    assert [alarm.kind for alarm in plan(world).alarms] == ["bytes"]
-    world.policy(max_bytes=10**12)
-    assert plan(world).alarms == ()
-    world.now += timedelta(days=365)
-    assert [alarm.kind for alarm in plan(world).alarms] == ["clock"]
-    world.archive(1, 0.01)  # new footage arrives under the wrong clock: the year without any tells all the same
-    assert "clock" in [alarm.kind for alarm in plan(world).alarms]
-    world.now -= timedelta(days=365)
-    assert "clock" in [alarm.kind for alarm in plan(world).alarms]
-
-
-def test_a_catalogue_older_than_its_objects_is_asked_about(world: PurgeWorld, tmp_path: Path) -> None:
-    world.archive(3, 190)
-    recent = world.archive(4, 0.5)
-    for file in (tmp_path / "nas").rglob("*.*"):
-        os.utime(file, (world.now.timestamp() - 8 * 3600,) * 2)
-    assert plan(world).alarms == ()
-    with world.conn, world.conn.cursor() as cursor:  # as a dump from before these were archived would have it
-        for table in ("copy", "recording_source", "recording"):
-            cursor.execute(f"DELETE FROM {table} WHERE recording_id = ANY(%s)", (recent,))  # noqa: S608
-    assert [alarm.kind for alarm in plan(world).alarms] == ["catalogue_old"]
-
-
-@pytest.mark.parametrize("off_days", [3, 7])
-def test_a_catalogue_restored_after_days_without_work_is_asked_about(
-    world: PurgeWorld, tmp_path: Path, off_days: int
-) -> None:
-    """The dump was a day old when the centre broke down, and it took days until it stood again."""
-    world.archive(3, 190)
-    for days in range(off_days + 1, off_days + 5):
-        world.archive(6, days + 0.2)
-    unknown = [one for (one,) in ask(world.conn, "SELECT recording_id FROM recording WHERE start_at > %s",
-                                     world.now - timedelta(days=off_days + 1.5))]  # fmt: skip
-    for file in (tmp_path / "nas").rglob("*.*"):
-        os.utime(file, (world.now.timestamp() - 8 * 3600,) * 2)
-    assert plan(world).alarms == ()
-    with world.conn, world.conn.cursor() as cursor:
-        for table in ("copy", "recording_source", "recording"):
-            cursor.execute(f"DELETE FROM {table} WHERE recording_id = ANY(%s)", (unknown,))  # noqa: S608
-    (alarm,) = plan(world).alarms
-    assert alarm.kind == "catalogue_old"
-    assert f"looked at of {world.now - timedelta(days=off_days + 1.2):%Y-%m-%d}" in alarm.message
-    world.config = replace(world.config, backup=replace(world.config.backup, keep=timedelta(days=off_days - 1)))
-    assert plan(world).alarms == (), "no backup reaches back so far"
-
-
 def test_what_may_have_expired_is_read_page_by_page_whole_and_once(
     catalogue: tuple[Home, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -505,36 +303,6 @@ def test_a_store_that_refuses_keeps_its_copy_and_says_so(world: PurgeWorld, monk
         world.stores["nas"].delete(["../x"])
 
 
-def test_what_was_purged_can_be_brought_back_and_is_held_then(world: PurgeWorld) -> None:
-    ids = world.archive(3, 210)
-    before = world.objects("nas")
-    made = plan(world)
-    apply(world, made.plan_id)
-    assert world.objects("nas") == set()
-
-    one = undo(world.conn, plan_id=None, recording_id=ids[1], who="owner", now=world.now)
-    assert (one.back, one.lost) == (1, 0)
-    assert world.custody(*ids) == [3, 1, 3]
-    rest = undo(world.conn, plan_id=made.plan_id, recording_id=None, who="owner", now=world.now)
-    assert (rest.back, rest.lost) == (2, 0)
-    assert world.objects("nas") == before
-    assert world.custody(*ids) == [1, 1, 1]
-    assert events(world.conn, ids[0])[-1] == "purge_undone"
-    assert ask(world.conn, "SELECT sum(archived), sum(purged) FROM camera_day") == [(3, 0)]
-    again = plan(world)
-    assert (again.copies, again.kept["held"]["copies"]) == (0, 3)
-
-    for hold in holds.list_holds(world.conn):
-        holds.release_hold(world.conn, hold.hold_id, "owner", "seen", world.now)
-    gone = plan(world)
-    apply(world, gone.plan_id)
-    world.now += timedelta(days=9)
-    finish(world.conn, world.config, gone.plan_id, world.now)
-    late = undo(world.conn, plan_id=gone.plan_id, recording_id=None, who="owner", now=world.now)
-    assert (late.back, late.lost, late.hold_id) == (0, 3, 0)
-    assert [hold for hold in holds.list_holds(world.conn) if hold.released_at is None] == []
-
-
 def test_a_month_goes_when_nothing_in_it_lives(world: PurgeWorld) -> None:
     old = world.archive(2, 700)
     held = world.archive(1, 760)
@@ -571,73 +339,3 @@ def test_the_proof_tells_what_is_kept_and_what_was_broken(world: PurgeWorld) -> 
     world.configure(retention=timedelta(days=180))
     proofs, _ = gather(world.conn, world.config)
     assert {one.camera: one.state for one in proofs} == {"lobby": "broken", "gate": "filling"}
-
-
-@pytest.fixture
-def locked(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> StoreConfig:
-    """A store in a bucket that was made with object lock."""
-    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
-    bucket = f"locked-{secrets.token_hex(6)}"
-    s3_server.client().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-    return StoreConfig("cloud", f"s3://{bucket}/cctv", "office_s3")
-
-
-def test_a_bucket_with_object_lock_holds_brings_back_and_expires_by_itself(
-    catalogue: tuple[Home, str], tmp_path: Path, locked: StoreConfig, s3_server: weed.S3Server
-) -> None:
-    bucket = locked.url.split("/")[2]
-    with opened(catalogue[1]) as conn:
-        world = a_world(conn, tmp_path, [locked])
-        world.steady()
-        ids = world.archive(2, 210)
-        ((start,),) = ask(conn, "SELECT start_at FROM recording WHERE recording_id = %s", ids[0])
-        hold = holds.add_hold(conn, [("ho", "lobby")], start, start + timedelta(minutes=1), "x", "y", world.now)
-        done = hold_in_stores(conn, world.now)
-        assert (done.on, done.failed, done.why) == (1, 0, ())
-        (film,) = [key for key in world.keys_of(ids[0]) if key.endswith(".mp4")]
-        shown = s3_server.client().head_object(Bucket=bucket, Key=f"cctv/{film}")
-        assert shown["ObjectLockLegalHoldStatus"] == "ON"
-        assert holds.list_holds(conn)[0].in_stores == 1
-
-        made = plan(world)
-        apply(world, made.plan_id)
-        assert world.custody(*ids) == [1, 3]
-        back = undo(conn, plan_id=made.plan_id, recording_id=None, who="owner", now=world.now)
-        assert (back.back, back.lost) == (1, 0)
-        assert world.objects("cloud") == world.keys_of(*ids)
-
-        holds.release_hold(conn, hold, "y", "closed", world.now)
-        holds.release_hold(conn, back.hold_id, "y", "seen", world.now)
-        assert hold_in_stores(conn, world.now).off == 1
-        assert hold_in_stores(conn, world.now) == hold_in_stores(conn, world.now)
-        shown = s3_server.client().head_object(Bucket=bucket, Key=f"cctv/{film}")
-        assert shown.get("ObjectLockLegalHoldStatus", "OFF") == "OFF"
-
-        store = world.stores["cloud"]
-        assert isinstance(store, HasLifecycle)
-        rules = store.lifecycle({"ho": 210}, 7)
-        assert rules.refused == ""
-        store.write_lifecycle(rules)
-        store.write_lifecycle(rules)
-        written = s3_server.client().get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-        assert {rule["ID"] for rule in written} == {"vms-expire-ho", "vms-parts", "vms-old-versions"}
-
-
-def test_a_bucket_without_holds_gets_no_expiry(s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_OFFICE_S3", weed.connection_text(s3_server.endpoint))
-    store = open_store("cloud", f"s3://{weed.BUCKET}/x", conn_id="office_s3")
-    assert isinstance(store, HasLifecycle)
-    rules = store.lifecycle({"ho": 210}, 7)
-    assert "could delete what is under a hold" in rules.refused
-    assert [rule["ID"] for rule in rules.rules] == ["vms-parts"]
-
-
-def test_a_hold_waits_for_the_batch_that_is_being_purged(world: PurgeWorld, catalogue: tuple[Home, str]) -> None:
-    world.archive(1, 210)
-    span = (world.now - timedelta(days=211), world.now)
-    with opened(catalogue[1]) as other:
-        with other.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '200ms'")
-        with holds.while_purging(world.conn), pytest.raises(psycopg2.errors.LockNotAvailable):
-            holds.add_hold(other, [("ho", "lobby")], *span, "theft", "hr", world.now)
-        assert holds.add_hold(other, [("ho", "lobby")], *span, "theft", "hr", world.now)

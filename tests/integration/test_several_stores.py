@@ -18,7 +18,8 @@ from vms.catalogue.planning import LEAST_VIDEO_S, plan_run
 from vms.catalogue.reads_stores import store_states
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
-from vms.model import Batch, Fault, Plan, Recorded
+from vms.model import Batch, Plan, Recorded
+from vms.sightings import Fault
 
 NAS, SAN, USB = (StoreConfig(name, f"file:///{name}") for name in ("nas", "san", "usb"))
 AWAY = Fault("store_unreachable", "The SAN does not answer.", "Look at its mount.", permanent=False)

@@ -63,6 +63,41 @@ def test_stopping_leaves_no_process_not_even_one_that_ignores_it_in_its_own_sess
     assert state.phase == "stopped"
 
 
+def test_a_launcher_that_does_not_answer_is_killed_and_its_services_end_too(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "DOWN_S", 0.5)
+    launcher = _start(home)
+    everyone = _until(lambda: _everyone(home, at_least=2))
+    assert everyone
+    launcher.send_signal(signal.SIGSTOP)
+
+    assert launch.stop(home)
+
+    assert processes.wait_gone(everyone, 0) == []
+    state = read_state(home)
+    assert state
+    assert state.phase == "stopped"
+
+
+def test_stopping_never_says_that_all_is_stopped_while_something_runs_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = _start(home)
+    everyone = _until(lambda: _everyone(home, at_least=2))
+    launcher.kill()
+    launcher.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(processes, "end", lambda *_args, **_more: None)  # as a process that waits for a dead mount
+        with pytest.raises(StackError, match=rf"can't be ended.*process {everyone[0].pid}") as refused:
+            launch.stop(home)
+    assert "./vms down" in refused.value.remedy
+    state = read_state(home)
+    assert state
+    assert state.phase == "usable"
+    assert launch.stop(home)
+
+
 def test_after_kill_9_of_the_launcher_the_next_start_ends_what_was_left(home: Home) -> None:
     launcher = _start(home)
     everyone = _until(lambda: _everyone(home, at_least=2))
@@ -98,8 +133,8 @@ def test_a_taken_port_is_named_with_its_holder_and_the_setting(home: Home) -> No
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an ordinary user")
 def test_a_port_that_only_root_may_use_is_not_called_taken(tmp_path: Path) -> None:
     program = (
-        "import os; from vms.stack.launch import _require_free; os.setgid(65534); os.setuid(65534)\n"
-        "_require_free(9, 'viewer', 'VMS_VIEWER_PORT')"
+        "import os; from vms.stack.ports import require_free; os.setgid(65534); os.setuid(65534)\n"
+        "require_free(9, 'viewer', 'VMS_VIEWER_PORT')"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

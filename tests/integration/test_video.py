@@ -1,26 +1,20 @@
-"""Probing and the rendition itself, on real clips."""
+"""Renditions of real footage, odd and broken footage among it: what is encoded, what is kept as it is, and why."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
-import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
 import pytest
 
 import video_clips as clips
 from vms.config import Profile
-from vms.errors import ConfigError, EncodeFailed, SourceRejected
-from vms.home import from_environment
-from vms.model import BatchItem, SourceSeen
+from vms.errors import SourceRejected
+from vms.model import BatchItem
+from vms.sightings import SourceSeen
 from vms.video.binaries import Binaries, binaries
-from vms.video.ffmpeg import DEMUXERS, Progress, Stopped, file_url, run
 from vms.video.identity import HEAD_BYTES, Identity, read_identity
 from vms.video.probe import probe
 from vms.video.rendition import Made, bits_per_pixel, make, reason_to_keep
@@ -42,97 +36,6 @@ def frame_times(path: Path) -> list[float]:
     words = [binaries().ffprobe, "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time"]
     said = subprocess.run([*words, "-of", "csv=p=0", str(path)], capture_output=True, text=True, check=True).stdout
     return sorted(float(line.strip(",")) for line in said.splitlines() if line.strip(","))
-
-
-def rejection(path: Path) -> str:
-    with pytest.raises(SourceRejected) as caught:
-        probe(path)
-    assert caught.value.message
-    assert caught.value.remedy
-    return caught.value.reason
-
-
-def test_probe_of_a_camera_clip(tmp_path: Path) -> None:
-    found = probe(clips.camera(tmp_path / "a.mkv", 5, "pcm_alaw"))
-    assert (found.container, found.video.codec, found.video.width, found.video.height) == ("matroska", "h264", 320, 240)
-    assert found.video.fps == pytest.approx(10)
-    assert found.duration_s == pytest.approx(5, abs=0.1)
-    assert found.audio is not None
-    assert (found.audio.codec, found.audio.channels, found.audio.sample_rate) == ("pcm_alaw", 1, 8000)
-
-
-def test_bare_stream_is_counted_at_the_rate_in_its_headers(tmp_path: Path) -> None:
-    found = probe(clips.bare(tmp_path / "cam.dav", 4, fps=15))
-    assert (found.container, found.video.frames, found.video.fps) == ("h264", 60, 15.0)
-    assert found.duration_s == pytest.approx(4)
-
-
-def test_average_rate_of_a_variable_one(tmp_path: Path) -> None:
-    found = probe(clips.variable_rate(tmp_path / "v.mp4"))
-    assert found.video.frames == 78
-    assert found.video.fps == pytest.approx(78 / found.duration_s, rel=0.01)
-
-
-def test_cover_art_is_not_the_picture(tmp_path: Path) -> None:
-    camera, cover = clips.camera(tmp_path / "c.mp4"), tmp_path / "cover.png"
-    clips.ffmpeg(*clips.picture(1, "1280x720"), "-frames:v", "1", cover)
-    both = tmp_path / "both.mp4"
-    clips.ffmpeg(
-        *("-i", cover, "-i", camera, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:0", "attached_pic"), both
-    )
-    assert (probe(both).video.codec, probe(both).video.width) == ("h264", 320)
-
-
-@pytest.mark.parametrize(("text", "expected"), [("2026-01-31T08:00:00+07:00", 1), ("1970-01-01T00:00:00Z", None)])
-def test_creation_time_is_utc_and_nonsense_is_ignored(tmp_path: Path, text: str, expected: int | None) -> None:
-    clip, stamped = clips.camera(tmp_path / "c.mp4", 1), tmp_path / "s.mp4"
-    clips.ffmpeg("-i", clip, "-c", "copy", "-metadata", f"creation_time={text}", stamped)
-    at = probe(stamped).creation_time
-    assert at == (None if expected is None else datetime(2026, 1, 31, expected, tzinfo=UTC))
-
-
-def test_what_is_no_footage_is_refused_with_its_reason(tmp_path: Path) -> None:
-    def file(name: str, content: bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    assert rejection(file("zero.mp4", b"")) == "zero_bytes"
-    assert rejection(file("text.mp4", b"the guard was here\n")) == "not_video"
-    assert rejection(file("random.dav", os.urandom(50_000))) == "not_video"
-    assert rejection(clips.without_index(tmp_path / "lost.mp4")) == "no_moov"
-    assert rejection(tmp_path / "absent.mp4") == "missing"
-    clips.ffmpeg("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.m4a")
-    assert rejection(tmp_path / "sound.m4a") == "no_video_stream"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "ffconcat version 1.0\nfile other.mp4\n",
-        "file other.mp4\n",
-        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nother.mp4\n#EXT-X-ENDLIST\n",
-        '<?xml version="1.0"?>\n<MPD><BaseURL>other.mp4</BaseURL></MPD>\n',
-    ],
-)
-def test_a_list_of_other_files_is_never_followed(tmp_path: Path, text: str) -> None:
-    clips.camera(tmp_path / "other.mp4", 1)
-    (tmp_path / "list.mp4").write_text(text)
-    assert rejection(tmp_path / "list.mp4") in ("playlist", "not_video")
-    (tmp_path / "list.mp4").write_bytes(text.encode() + b"\xff" * 8)  # past the look at the head
-    assert rejection(tmp_path / "list.mp4") in ("playlist", "not_video")
-
-
-def test_concat_script_is_refused_by_ffmpeg_itself(tmp_path: Path) -> None:
-    """The allow-list of containers holds without our own look at the head."""
-    clips.camera(tmp_path / "other.mp4", 1)
-    script = tmp_path / "s.mp4"
-    script.write_text("ffconcat version 1.0\nfile other.mp4\n")
-    argv = [binaries().ffmpeg, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
-    refused = run([*argv, "-format_whitelist", DEMUXERS, "-i", file_url(script), "-f", "null", "-"], wall_limit_s=60)
-    followed = run([*argv, "-i", file_url(script), "-f", "null", "-"], wall_limit_s=60)
-    assert refused.returncode != 0
-    assert followed.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -331,85 +234,3 @@ def test_a_file_on_which_ffmpeg_crashes_is_kept_as_it_is(tmp_path: Path, name: s
     assert "crashes" in made.damaged
     assert made.duration_s == pytest.approx(1.0)
     assert (made.poster, made.sprite) == (None, None)
-
-
-def test_limits_of_the_runner() -> None:
-    endless = [binaries().ffmpeg, "-nostdin", "-v", "error", "-progress", "pipe:1", "-re"]
-    endless += ["-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-"]
-    with pytest.raises(EncodeFailed, match="did not end within"):
-        run(endless, wall_limit_s=1)
-    with pytest.raises(EncodeFailed, match="no progress"):
-        run([sys.executable, "-c", "import time; time.sleep(60)"], wall_limit_s=50, stall_limit_s=1)
-    stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
-    with pytest.raises(Stopped):
-        run(endless, wall_limit_s=50, stop=stop)
-
-    def enough(progress: Progress) -> bool:
-        return progress.frame < 5
-
-    assert run(endless, wall_limit_s=50, on_progress=enough).cut_short
-    assert [one for one in psutil.Process().children(recursive=True) if "testsrc2=s=64x64" in one.cmdline()] == []
-
-
-def test_noise_on_stderr_is_bounded_and_nothing_hangs() -> None:
-    loud = "import sys\nfor n in range(200000): print('x' * 80, n, file=sys.stderr)"
-    done = run([sys.executable, "-c", loud], wall_limit_s=60)
-    assert done.returncode == 0
-    assert len(done.stderr) == 300
-    assert done.stderr[0].endswith(" 0")
-    assert done.stderr[-1].endswith("199999")
-
-
-def test_ffmpeg_dies_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
-    script = tmp_path / "parent.py"
-    script.write_text(
-        "from vms.video.binaries import binaries\nfrom vms.video.ffmpeg import run\n"
-        "run([binaries().ffmpeg, '-nostdin', '-v', 'error', '-progress', 'pipe:1', '-re', '-f', 'lavfi', '-i',"
-        " 'testsrc2=s=66x66', '-f', 'null', '-'], wall_limit_s=600)\n"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, str(script)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
-    try:
-        child = _wait_for(lambda: _encoder_below(parent.pid))
-        assert child.nice() >= 10
-        os.kill(parent.pid, signal.SIGKILL)
-        parent.wait()
-        _wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE or None)
-    finally:
-        parent.kill()
-        parent.wait()
-
-
-def _encoder_below(pid: int) -> psutil.Process | None:
-    for child in psutil.Process(pid).children():
-        try:
-            if "testsrc2=s=66x66" in child.cmdline() and "ffmpeg" in Path(child.exe()).name:
-                return child
-        except psutil.Error:
-            continue
-    return None
-
-
-def _wait_for(question: object) -> psutil.Process:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        answer = question()  # type: ignore[operator]
-        if answer is not None:
-            return answer  # type: ignore[no-any-return]
-        time.sleep(0.05)
-    raise AssertionError("it did not happen within 30 s")
-
-
-def test_a_configured_ffmpeg_that_lacks_what_is_needed_is_refused(tmp_path: Path) -> None:
-    poor, old = tmp_path / "ffmpeg", tmp_path / "old"
-    poor.write_text("#!/bin/sh\necho ' V..... libx264 x'\n")
-    old.write_text("#!/bin/sh\necho 'ffmpeg version 5.1.9-0+deb12u1 Copyright'\n")
-    poor.chmod(0o755)
-    old.chmod(0o755)
-    for path in (poor, old, tmp_path / "absent"):
-        home = from_environment({"VMS_HOME": str(tmp_path), "VMS_FFMPEG": str(path)})
-        with pytest.raises(ConfigError, match="VMS_FFMPEG") as caught:
-            binaries(home)
-        assert caught.value.remedy

@@ -142,19 +142,25 @@ def test_previews_may_be_kept_by_the_browser(
         assert answer.headers["cache-control"].startswith("private, max-age=")
 
 
-def test_a_download_has_a_human_name_and_is_logged_once(
+def test_a_download_has_a_human_name_and_is_logged(
     client: TestClient, world: World, row: RecordingRow, link_to: LinkTo
 ) -> None:
     link = link_to(row, how="attachment")
+    asked = "SELECT who, action, recording_id FROM view_log WHERE action = 'download'"
     client.head(link)
-    client.get(link, headers={"Range": "bytes=10-"})
-    assert _ask(world, "SELECT 1 FROM view_log WHERE action = 'download'") == []
+    assert _ask(world, asked) == []
     answer = client.get(link)
     name = f"ho_lobby_2026-01-31_{row.start_utc.hour + 7:02}-{row.start_utc:%M}-00_WIB.mp4"
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
-    assert _ask(world, "SELECT who, action, recording_id FROM view_log WHERE action = 'download'") == [
-        ("sari", "download", row.id)
-    ]
+    client.get(link, headers={"Range": "bytes=10-"})
+    assert _ask(world, asked) == [("sari", "download", row.id)], "what goes on where it broke off is told once"
+
+
+def test_a_download_without_its_first_byte_is_logged_too(client: TestClient, world: World, link_to: LinkTo) -> None:
+    dav = next(one for one in world.rows() if one.kind == "original")
+    for _ in range(2):
+        client.get(link_to(dav, how="attachment"), headers={"Range": "bytes=1-"})
+    assert _ask(world, "SELECT recording_id FROM view_log WHERE action = 'download'") == [(dav.id,)]
 
 
 def test_an_original_is_not_called_mp4(client: TestClient, world: World, link_to: LinkTo) -> None:
@@ -403,6 +409,7 @@ def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
                 f"ho: footage of camera {row.camera_name} of 2026-01-31 08:00 WIB is back from cold storage, as asked"
                 " for by sari. It can be played until 2040-12-21 07:00 WIB."
             ]
+        assert not _looks_cold(world, row), "while it can be played, it looks like any other"
         with Pool(world.home).connection("*") as conn:
             (told,) = restores.of_person(conn, ids["sari"], datetime.now(UTC))
             assert (told.recording_id, told.ready) == (row.id, True)
@@ -413,6 +420,9 @@ def test_what_lies_in_cold_storage_is_asked_for_and_played_when_it_is_there(
         assert whole.content == world.clip.video.read_bytes()
         server.all_ready("Fri, 21 Dec 2012 00:00:00 GMT")
         assert coldness.of(places) == Cold("DEEP_ARCHIVE", "asleep"), "its days are over"
+        with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+            cursor.execute("UPDATE restore_asked SET until_at = now() - interval '1 second'")
+        assert _looks_cold(world, row)
 
 
 @pytest.mark.usefixtures("in_bucket")

@@ -167,8 +167,8 @@ import importlib.abc, importlib.machinery, os, signal, sys
 MODULE, _, NAME = os.environ.get("VMS_TEST_FAULT", "").partition(":")
 
 def changed(module):
-    if module.__name__ == "vms.stack.launch":
-        module.airflow_is_old = lambda home: False
+    if module.__name__ == "vms.stack.airflow_tables":
+        module.are_old = lambda home: False
     if module.__name__ == MODULE:
         *owner, last = NAME.split(".")
         for one in owner:
@@ -177,7 +177,7 @@ def changed(module):
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name not in ("vms.stack.launch", MODULE):
+        if name not in ("vms.stack.airflow_tables", MODULE):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         run = spec.loader.exec_module

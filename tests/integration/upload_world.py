@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from catalogue_world import a_site
 from vms.config import Profile, Site
 from vms.footage import fingerprint
 from vms.home import Home, from_environment
-from vms.model import Batch, BatchItem, Receipt, SourceSeen, StoreTarget
+from vms.model import Batch, BatchItem, StoreTarget
+from vms.receipts import Receipt
+from vms.sightings import SourceSeen
 from vms.steps.compress import compress_batch
 from vms.steps.upload import upload_batch
 from vms.stores import open_store
@@ -117,19 +120,5 @@ def _ground_in(root: Path, items: tuple[BatchItem, ...]) -> Ground:
     for number, name in enumerate(("nas", "san"), 1):
         url = f"file://{root}/{name}"
         targets.append(StoreTarget(number, name, url, open_store(name, url).identify(None)))
-    site = Site(
-        id="ho",
-        name="Head office",
-        time_zone="Asia/Jakarta",
-        footage=root / "footage",
-        cameras=(),
-        pattern="auto",
-        stores=(),
-        profile=PROFILE,
-        keep_source=None,
-        retention=timedelta(days=180),
-        every=timedelta(minutes=10),
-        enabled=True,
-        staging=None,
-    )
+    site = a_site(footage=root / "footage", cameras=(), stores=(), profile=PROFILE, keep_source=None)
     return Ground(root, site, home, Batch(1, "ho", "lobby", "lobby", tuple(targets), items), ())

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from vms.config import Profile
-from vms.model import BatchItem, SourceSeen
+from vms.model import BatchItem
+from vms.sightings import SourceSeen
 from vms.video.identity import Identity, read_identity
 
 SEEN = SourceSeen("lobby/caf%E9 📷.mp4", 10, 1)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vms.config import Profile
-from vms.model import BatchItem, SourceSeen
+from vms.model import BatchItem
+from vms.sightings import SourceSeen
 from vms.video import commands
 from vms.video.faults import is_cut_off, picture_faults, short, sound_faults
 from vms.video.identity import Identity

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from viewer import formats, heat
+from viewer import audit_log, formats, heat
 from viewer.i18n import TEXTS, Words, choose_language
 from vms.errors import Reason
 
@@ -47,6 +47,10 @@ def test_every_reason_that_the_product_gives_has_words_and_a_remedy_and_no_other
     worded = {key.partition(".")[2] for key in TEXTS["en"] if key.startswith("reason.")} - {"other"}
     assert worded == set(get_args(Reason))
     assert {f"remedy.{reason}" for reason in worded} <= TEXTS["en"].keys()
+
+
+def test_the_log_can_be_asked_for_every_deed_that_has_words() -> None:
+    assert sorted(audit_log.ACTIONS) == sorted(key[7:] for key in TEXTS["en"] if key.startswith("action."))
 
 
 @pytest.mark.parametrize("key", sorted(TEXTS["en"]))

@@ -10,7 +10,7 @@ export default function ({ parentElement, data }) {
   });
   function summary() {
     const s = data.summary;
-    return h("div", { class: "summary", role: "status" }, s.there ? h("b", {}, s.there) : null, h("span", {}, s.of), s.missing ? badge(s.tone, s.missing) : null);
+    return h("div", { class: "summary", role: "status" }, s.there ? h("b", {}, s.there) : null, h("span", {}, s.of), s.missing ? badge(s.tone, s.missing) : null, s.waiting ? badge("blue", s.waiting) : null);
   }
   function legend() {
     return h("ul", { class: "legend" }, data.legend.map((one) => h("li", {},

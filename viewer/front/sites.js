@@ -25,7 +25,7 @@ export default function ({ parentElement, data }) {
       one.problems.length ? h("details", { "data-key": one.id }, h("summary", {}, icon("warning"), one.problems_title),
         h("ul", { class: "problems" }, one.problems.map((problem) => h("li", {},
           h("a", leading(problem.href), h("strong", {}, problem.file)),
-          h("p", {}, problem.text), problem.detail ? h("p", { class: "soft" }, problem.detail) : null, problem.remedy ? h("p", { class: "remedy" }, problem.remedy) : null))),
+          h("p", {}, problem.text), problem.detail ? h("p", { class: "soft reported" }, problem.detail) : null, problem.remedy ? h("p", { class: "remedy" }, problem.remedy) : null))),
         one.all_problems ? h("a", { class: "button", ...leading(one.all_problems.href) }, one.all_problems.text) : null) : null,
       h("a", { class: "button", ...leading(one.footage.href) }, icon("play", 16), one.footage.text));
   }

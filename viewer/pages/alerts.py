@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from viewer import database, formats, frame
+from viewer import database, formats, frame, places
 from viewer.i18n import Words
 from vms.alerts import wording
-from vms.catalogue import alerts, reads_sites
+from vms.catalogue import alerts
 from vms.catalogue.alerts import AlertRow, MessageRow
 
 SINCE = timedelta(days=30)
@@ -38,15 +39,15 @@ def draw(words: Words) -> None:
 def _alerts(words: Words) -> None:
     now = datetime.now(UTC)
     person = frame.visitor()
+    names = {site.id: site.name for site in places.seen_by(person).sites}
     with database.pool().connection(person.scope) as conn:
-        names = {site.id: site.name for site in reads_sites.list_sites(conn)}
-        rows = [replace(one, site=names.get(one.site, one.site)) for one in alerts.list_alerts(conn, now - SINCE)]
+        rows = alerts.list_alerts(conn, now - SINCE, MOST_SHOWN)
         waiting = alerts.waiting_messages(conn)
     zone = frame.installation().zone
     is_open = [one for one in rows if one.closed_at is None]
     over = [one for one in rows if one.closed_at is not None]
     if is_open:
-        st.html('<div class="alerts">' + "".join(_card(words, one, zone, now) for one in is_open) + "</div>")
+        st.html('<div class="alerts">' + "".join(_card(words, one, names, zone, now) for one in is_open) + "</div>")
     else:
         st.html(f'<p class="allwell" role="status">{escape(words("alerts.none"))}</p>')
     failed = [one for one in waiting if one.error]
@@ -59,24 +60,44 @@ def _alerts(words: Words) -> None:
     heads = (words("alerts.what"), words("alerts.since"), words("alerts.until"))
     lines = [
         (
-            wording.short_text(_language(words), one, ZoneInfo(zone)),
+            wording.short_text(_language(words), _named(one, names), ZoneInfo(zone)),
             formats.moment(words, one.opened_at, zone),
             formats.moment(words, one.closed_at or now, zone),
         )
-        for one in over[:MOST_SHOWN]
+        for one in over
     ]
     st.html(frame.plain_table(heads, lines))
 
 
-def _card(words: Words, one: AlertRow, zone: str, now: datetime) -> str:
-    text, remedy = wording.told(_language(words), one, ZoneInfo(zone))
+def _named(one: AlertRow, names: Mapping[str, str]) -> AlertRow:
+    """As it is told of: sites have names."""
+    return replace(one, site=names.get(one.site, one.site))
+
+
+def _card(words: Words, one: AlertRow, names: Mapping[str, str], zone: str, now: datetime) -> str:
+    text, remedy = wording.told(_language(words), _named(one, names), ZoneInfo(zone))
     since = words(
         "alerts.open_since", time=formats.moment(words, one.opened_at, zone), age=formats.age(words, one.opened_at, now)
     )
     return (
         f'<article class="alert"><h2>{escape(text)}</h2><p>{_with_commands(remedy)}</p>'
-        f"<p class='soft'>{escape(since)}</p></article>"
+        f"<p class='soft'>{escape(since)}</p>{_ways(words, one)}</article>"
     )
+
+
+def _ways(words: Words, one: AlertRow) -> str:
+    """Where the viewer itself shows more of it."""
+    ways = {
+        "quarantine": (
+            "alerts.show_files",
+            "/?" + urlencode({"site": one.site, "state": "quarantined", "from": "all"}),
+        ),
+        "camera_silent": ("alerts.show_coverage", "/coverage?" + urlencode({"site": one.site})),
+    }
+    if one.kind not in ways:
+        return ""
+    key, address = ways[one.kind]
+    return f'<a class="csv" data-within href="{escape(address)}">{escape(words(key))}</a>'
 
 
 def _with_commands(text: str) -> str:

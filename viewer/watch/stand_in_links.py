@@ -27,8 +27,8 @@ class Grant:
 def issue(
     home: Home, mark: str, recording_id: int, start_utc: datetime, quality: Quality, prefix: str
 ) -> tuple[str, int]:
-    """(path of the link without a number, its expiry in seconds since 1970): good for at least an hour."""
-    expires = (int(time.time()) // tokens.STEP_S + 1) * tokens.STEP_S + tokens.LIFETIME_S
+    """(path of the link without a number, its expiry in seconds since 1970): good for a quarter of an hour at least."""
+    expires = tokens.expiry(tokens.LIFETIME_S)
     said = [recording_id, tokens.microseconds(start_utc), QUALITIES.index(quality), expires, mark]
     return f"{prefix}/piece/{_signer(home).dumps(said)}", expires
 

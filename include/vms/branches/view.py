@@ -19,7 +19,8 @@ from vms import footage
 from vms.config import Site
 from vms.home import Home
 from vms.ledger import Ledger
-from vms.model import Receipt, ReleaseOrder
+from vms.model import ReleaseOrder
+from vms.receipts import Receipt
 
 log = logging.getLogger(__name__)
 

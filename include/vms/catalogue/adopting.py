@@ -19,7 +19,7 @@ from vms.catalogue.places import keep_cameras, keep_site, keep_stores, set_store
 from vms.catalogue.rollup import hold_camera, rebuild_days
 from vms.catalogue.rows import PARTS, Part
 from vms.config import Config, StoreConfig
-from vms.model import CopyReceipt
+from vms.receipts import CopyReceipt
 
 _KEY = re.compile(
     r"(?P<site>[a-z0-9][a-z0-9-]*)/(?P<camera>[a-z0-9][a-z0-9-]*)/\d{4}/\d\d/\d\d/"

@@ -17,6 +17,7 @@ from psycopg2.extras import Json
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
 from vms.errors import CatalogueError
 
+_ALERT = "alert_id, kind, site, subject, detail, opened_at, seen_at, closed_at"
 _LOCK = 7_306_000_001  # advisory: one round of alerts at a time
 
 SETTLED = timedelta(minutes=9)
@@ -179,13 +180,18 @@ def note_failed(conn: Connection, message_ids: Sequence[int], error: str, now: d
         )
 
 
-def list_alerts(conn: Connection, closed_since: datetime | None = None) -> list[AlertRow]:
-    """What is open, and what was closed since then when that is given; the newest first."""
+def list_alerts(conn: Connection, closed_since: datetime | None = None, most: int | None = None) -> list[AlertRow]:
+    """What is open, and what was closed since then when that is given, of this the last `most`; the newest first."""
     found = fetch_all(
         conn,
-        "SELECT alert_id, kind, site, subject, detail, opened_at, seen_at, closed_at FROM alert"
-        " WHERE closed_at IS NULL OR closed_at >= %s ORDER BY opened_at DESC, alert_id DESC",
-        [closed_since],
+        f"""
+        SELECT * FROM (
+            (SELECT {_ALERT} FROM alert WHERE closed_at IS NULL)
+            UNION ALL
+            (SELECT {_ALERT} FROM alert WHERE closed_at >= %s ORDER BY closed_at DESC LIMIT %s)
+        ) AS either ORDER BY opened_at DESC, alert_id DESC
+        """,  # noqa: S608
+        [closed_since, most],
     )
     return [AlertRow(*row) for row in found]
 

@@ -23,7 +23,9 @@ from vms.catalogue.places import load_stores, set_store_identity
 from vms.catalogue.rollup import rebuild_days
 from vms.catalogue.rows import PARTS
 from vms.errors import CatalogueError
-from vms.model import Batch, CopyReceipt, Fault, InTheWay, Receipt, Rendition
+from vms.model import Batch
+from vms.receipts import CopyReceipt, InTheWay, Receipt, Rendition
+from vms.sightings import Fault
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

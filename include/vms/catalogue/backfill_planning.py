@@ -37,7 +37,8 @@ from vms.catalogue.registering import lock, set_custody
 from vms.catalogue.replacing import left_over
 from vms.config import Site
 from vms.errors import CatalogueError
-from vms.model import Plan, RunRef, Sensed
+from vms.model import Plan, RunRef
+from vms.sightings import Sensed
 
 _TO_LOOK = ("unproven", "to_look_at", "broken", "other_profile")
 

@@ -31,7 +31,9 @@ from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY, RecordingFilter
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
-from vms.model import Copied, CopyOrder, Fault, RunRef, StoreTarget
+from vms.model import CopyOrder, RunRef, StoreTarget
+from vms.receipts import Copied
+from vms.sightings import Fault
 
 logger = logging.getLogger(__name__)
 

@@ -36,7 +36,9 @@ from vms.catalogue.registering import drop, forget_names, lock, quarantine, set_
 from vms.catalogue.rollup import hold_camera, rebuild_days
 from vms.catalogue.rows import CUSTODY, STATES
 from vms.errors import CatalogueError
-from vms.model import Batch, Fault, Receipt, Recorded, ReleaseReceipt, RunRef, State, dump
+from vms.model import Batch, Recorded, RunRef, State, dump
+from vms.receipts import Receipt, ReleaseReceipt
+from vms.sightings import Fault
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from vms.catalogue.places import load_stores
 from vms.catalogue.registering import lock
 from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import PARTS
-from vms.model import CopyReceipt, StoreTarget
+from vms.model import StoreTarget
+from vms.receipts import CopyReceipt
 
 _PART_NAMES = {number: part for part, number in PARTS.items()}
 _COPY = (

@@ -17,7 +17,8 @@ from vms.catalogue.batching import BATCH_BYTES
 from vms.catalogue.events import Known
 from vms.catalogue.orders import Place, load_copies, load_items
 from vms.errors import Reason
-from vms.model import CopyOrder, Fault
+from vms.model import CopyOrder
+from vms.sightings import Fault
 
 StoreState = Literal["ok", "unreachable", "full", "denied"]
 

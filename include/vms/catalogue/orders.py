@@ -10,7 +10,9 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 
 from vms.catalogue.places import load_stores
 from vms.catalogue.rows import PARTS, Part
-from vms.model import BatchItem, CopyReceipt, EarlierCopy, ReleaseOrder, SourceSeen
+from vms.model import BatchItem, EarlierCopy, ReleaseOrder
+from vms.receipts import CopyReceipt
+from vms.sightings import SourceSeen
 
 DUE_LIMIT = 500
 """Most recordings that one run releases; the rest is next run's."""

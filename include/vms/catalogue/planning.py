@@ -31,7 +31,8 @@ from vms.catalogue.registering import lock, register_rejection, register_sightin
 from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
-from vms.model import Batch, Fault, Plan, Rejection, RunRef, Sensed, Sighting, SourceSeen
+from vms.model import Batch, Plan, RunRef
+from vms.sightings import Fault, Rejection, Sensed, Sighting, SourceSeen
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from vms.catalogue.batching import end_of, side
 from vms.catalogue.events import KNOWN, Actor, Known, note
 from vms.catalogue.lost import is_lost, mark_lost, plan_again, was_archived
 from vms.catalogue.rows import CUSTODY
-from vms.model import Fault, Rejection, Sighting, SourceSeen
+from vms.sightings import Fault, Rejection, Sighting, SourceSeen
 
 # ruff: noqa: S608 (statements are put together from constant pieces; every value goes as a parameter)
 

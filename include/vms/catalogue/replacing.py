@@ -29,7 +29,7 @@ from vms.catalogue.orders import Place
 from vms.catalogue.registering import lock
 from vms.catalogue.rollup import hold_camera, rebuild_days
 from vms.catalogue.rows import CUSTODY
-from vms.model import CopyReceipt, Rendition
+from vms.receipts import CopyReceipt, Rendition
 
 
 @dataclass(frozen=True)

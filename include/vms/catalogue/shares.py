@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
 from vms.catalogue.sessions import hash_of
+from vms.rights import RIGHTS
 
 MOST_WRONG = 30
 
@@ -96,7 +97,8 @@ def revoke_share(conn: Connection, export_id: int, share_id: int) -> bool:
 
 
 def find_share(conn: Connection, token: str) -> Shared | None:
-    """What the link with this token gives now; None when it is none or has ended."""
+    """What the link with this token gives now; None when it is none or has ended, also by the rights of whoever ordered
+    its export."""
     found = fetch_one(
         conn,
         """
@@ -107,9 +109,10 @@ def find_share(conn: Connection, token: str) -> Shared | None:
                      JOIN site s USING (site_id) WHERE x.export_id = e.export_id ORDER BY 1)
         FROM export_share h JOIN export_order e USING (export_id) JOIN viewer_user u USING (user_id)
         WHERE h.token_hash = %s AND h.revoked_at IS NULL AND h.expires_at > now() AND h.wrong < %s
-          AND e.state = 'done' AND e.kept_until > now() AND u.disabled_at IS NULL
+          AND e.state = 'done' AND e.kept_until > now() AND u.disabled_at IS NULL AND u.role = ANY(%s)
+          AND orderer_sees_all(e.export_id)
         """,
-        [hash_of(token), MOST_WRONG],
+        [hash_of(token), MOST_WRONG, [role for role, rights in RIGHTS.items() if "export" in rights]],
     )
     if found is None:
         return None

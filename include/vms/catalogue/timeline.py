@@ -26,7 +26,7 @@ class Stretch(NamedTuple):
     """A recording that can be watched; a page has thousands. lacking: a store that shall hold it has no good copy yet.
 
     damaged: the footage itself is. doubtful: its time is (a clock change, a recorder with a wrong clock). cold: it lies
-    only in stores whose footage has to be restored before it is read, or was found to.
+    only in stores whose footage has to be restored before it is read, or was found to, and no restore of it lasts.
     """
 
     camera: CameraKey
@@ -82,53 +82,64 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
     found = fetch_all(
         conn,
         f"""
+        WITH head AS MATERIALIZED (
+            SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
+            WHERE {AMONG}
+        ), odd AS MATERIALIZED (
+            SELECT odd.* FROM head CROSS JOIN LATERAL (
+                SELECT recording_id, lost_at,
+                       coalesce(damaged, '') <> '' AS damaged, cardinality(time_marks) > 0 AS doubtful
+                FROM recording
+                WHERE recording.camera_id = head.camera_id AND start_at >= %s AND start_at < %s
+                  AND (coalesce(damaged, '') <> '' OR cardinality(time_marks) > 0 OR lost_at IS NOT NULL)
+                OFFSET 0
+            ) AS odd
+        )
         SELECT head.site, head.camera, r.recording_id, r.start_at, r.end_at,
                EXISTS (  -- one by one by key
                    SELECT FROM copy_wanted w WHERE w.recording_id = r.recording_id AND w.start_at = r.start_at OFFSET 0
                ),
-               coalesce(r.damaged, '') <> '', cardinality(r.time_marks) > 0,
+               coalesce(odd.damaged, false), coalesce(odd.doubtful, false),
                CASE WHEN EXISTS (SELECT FROM store WHERE options->>'storage_class' = ANY(%s)) THEN (
                    SELECT bool_and(coalesce(st.options->>'storage_class', '') = ANY(%s))
                    FROM copy k JOIN store st USING (store_id)
                    WHERE k.recording_id = r.recording_id AND k.start_at = r.start_at AND k.part = 0 AND k.state = 0
                ) END,
-               (SELECT true FROM cold_recording x WHERE x.recording_id = r.recording_id AND x.start_at = r.start_at)
-        FROM (
-            SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
-            WHERE {AMONG}
-        ) AS head
+               (SELECT true FROM cold_recording x WHERE x.recording_id = r.recording_id AND x.start_at = r.start_at),
+               EXISTS (  -- one by one by key
+                   SELECT FROM restore_asked a WHERE a.recording_id = r.recording_id AND a.start_at = r.start_at
+                     AND a.ready_at IS NOT NULL AND coalesce(a.until_at, 'infinity') > now()
+                   OFFSET 0
+               )
+        FROM head
         CROSS JOIN LATERAL (
-            SELECT * FROM recording
-            WHERE recording.camera_id = head.camera_id AND start_at >= %s AND start_at < %s
-            UNION ALL
-            -- the few that began before and reach into it: found in the index alone, then read by their key
-            SELECT before.* FROM (
-                SELECT recording_id, start_at FROM recording
-                WHERE recording.camera_id = head.camera_id AND start_at >= %s AND start_at < %s AND end_at > %s
-                OFFSET 0
-            ) AS early
-            CROSS JOIN LATERAL (
-                SELECT * FROM recording
-                WHERE recording.recording_id = early.recording_id AND recording.start_at = early.start_at OFFSET 0
-            ) AS before
+            -- from the index alone: the rows of a day lie on as many pages
+            SELECT recording_id, start_at, end_at FROM recording
+            WHERE recording.camera_id = head.camera_id AND start_at >= %s AND start_at < %s AND custody IN (1, 2)
+              AND (start_at >= %s OR end_at > %s)
+            OFFSET 0
         ) AS r
-        WHERE r.custody IN (1, 2) AND r.lost_at IS NULL
+        LEFT JOIN odd USING (recording_id)
+        WHERE odd.lost_at IS NULL
         ORDER BY head.site, head.camera, r.start_at, r.recording_id
         """,  # noqa: S608 (a constant)
         [
-            [*COLD_CLASSES],
-            [*COLD_CLASSES],
             *pairs_of(cameras),
-            from_utc,
-            to_utc,
             from_utc - LONGEST,
+            to_utc,
+            [*COLD_CLASSES],
+            [*COLD_CLASSES],
+            from_utc - LONGEST,
+            to_utc,
             from_utc,
             from_utc,
         ],
     )
     return [
-        Stretch((site, camera), number, start, end, lacking, damaged, doubtful, bool(of_store or found_so))
-        for site, camera, number, start, end, lacking, damaged, doubtful, of_store, found_so in found
+        Stretch(
+            (site, camera), number, start, end, lacking, damaged, doubtful, bool(of_store or found_so) and not awake
+        )
+        for site, camera, number, start, end, lacking, damaged, doubtful, of_store, found_so, awake in found
     ]
 
 

@@ -27,8 +27,9 @@ from vms.config import Config, load_config
 from vms.errors import ConfigError, Reason, VmsError
 from vms.home import Home, from_environment
 from vms.model import CopyOrder, RunRef, StoreTarget
+from vms.steps.copies_in_flight import SitePlace
 from vms.steps.meeting import meet
-from vms.steps.replicate import SitePlace, copy_each
+from vms.steps.replicate import copy_each
 from vms.uplink import UNLIMITED
 
 PAGE = 100

@@ -22,7 +22,8 @@ from rich.table import Table
 
 from vms.cli.wording import plain, size_text
 from vms.errors import Reason
-from vms.model import Copied, CopyOrder
+from vms.model import CopyOrder
+from vms.receipts import Copied
 
 _NAMED = 20
 

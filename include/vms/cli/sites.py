@@ -19,7 +19,7 @@ from vms.config import Site, load_config
 from vms.errors import ConfigError
 from vms.examine import Judged, examine, judge, mtime_of, second_look, why_waits
 from vms.home import from_environment
-from vms.model import Rejection, Sighting, TimeMark
+from vms.sightings import Rejection, Sighting, TimeMark
 from vms.time_limit import Hung, within
 from vms.uplink import until_text
 

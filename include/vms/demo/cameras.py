@@ -15,13 +15,14 @@ Encoding = Literal["h264", "h264+g711", "hevc"]
 
 @dataclass(frozen=True)
 class DemoCamera:
-    """One camera. word: how the recorder calls it in file and folder names. suffix: of its files."""
+    """One camera. word: how the recorder calls it in file and folder names. fps: less than one is a time lapse.
+    suffix: of its files."""
 
     word: str
     title: str
     width: int
     height: int
-    fps: int
+    fps: float
     encoding: Encoding
     suffix: str
     scene: Scene

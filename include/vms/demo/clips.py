@@ -100,7 +100,7 @@ def _encode(clip: Clip, output: Path, home: Home, stop: threading.Event | None) 
         *("-metadata", f"creation_time={clip.start_utc.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"),
         *("-f", _MUXERS[camera.suffix], file_url(output)),
     ]
-    finished = run(argv, wall_limit_s=120, stop=stop)
+    finished = run(argv, wall_limit_s=600, stop=stop)
     if finished.returncode != 0:
         raise EncodeFailed(
             f"The demo camera {camera.word} of {clip.site.id} could not be recorded: {finished.last_words}",
@@ -109,13 +109,15 @@ def _encode(clip: Clip, output: Path, home: Home, stop: threading.Event | None) 
 
 
 def _video_options(camera: DemoCamera) -> list[str]:
+    if camera.fps < 1:
+        return ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", "2", "-crf", "38"]
     if camera.encoding == "hevc":
-        params = f"log-level=error:pools=1:frame-threads=1:bframes=0:keyint={camera.fps * 10}"
+        params = f"log-level=error:pools=1:frame-threads=1:bframes=0:keyint={round(camera.fps * 10)}"
         rates = ["-b:v", "140k", "-maxrate", "220k", "-bufsize", "440k"]
         return ["-c:v", "libx265", "-preset", "ultrafast", *rates, "-x265-params", params]
     rate = 800 * camera.height // 720
     return [
-        *("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", str(camera.fps * 2)),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", str(round(camera.fps * 2))),
         *("-b:v", f"{rate}k", "-maxrate", f"{rate * 3 // 2}k", "-bufsize", f"{rate * 2}k"),
     ]
 

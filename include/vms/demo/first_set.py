@@ -1,11 +1,10 @@
-"""What lies in the footage folders of the demonstration when it starts: now, by day, by night, and one broken file."""
+"""What lies in the footage folders of the demonstration when it starts: a clip of each camera and one broken file."""
 
 from __future__ import annotations
 
 import os
 import threading
-from datetime import UTC, datetime, time, timedelta
-from itertools import cycle
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from vms.demo.cameras import SITES, DemoSite
@@ -14,15 +13,13 @@ from vms.errors import VmsError
 from vms.home import Home
 
 RECENT_S = 15
-EARLIER_S = 8
-_EARLIER = (time(21, 40), time(10, 20))  # local, for the cameras of a site in turn: one by night, one by day
+EARLIEST_RECENT = timedelta(minutes=5)
+"""How long before the start these clips begin, at the earliest."""
 
 
 def first_clips(now: datetime, sites: tuple[DemoSite, ...] = SITES) -> tuple[Clip, ...]:
     """The clips of the first set, the most recent first. now: UTC."""
-    return tuple(clip for site in sites for clip in _recent(site, now)) + tuple(
-        clip for site in sites for clip in _earlier(site, now)
-    )
+    return tuple(clip for site in sites for clip in _recent(site, now))
 
 
 def make_first_set(home: Home, now: datetime, sites: tuple[DemoSite, ...] = SITES) -> tuple[Path, ...]:
@@ -72,17 +69,6 @@ def break_one(home: Home, site: DemoSite, whole: Path, now: datetime) -> Path:
 def _recent(site: DemoSite, now: datetime) -> list[Clip]:
     minute = now.replace(second=0, microsecond=0)
     return [
-        Clip(site, camera, minute - timedelta(minutes=4 + number), RECENT_S)
-        for number, camera in enumerate(site.cameras)
+        Clip(site, camera, minute - EARLIEST_RECENT + timedelta(minutes=number), RECENT_S)
+        for number, camera in enumerate(reversed(site.cameras))
     ]
-
-
-def _earlier(site: DemoSite, now: datetime) -> list[Clip]:
-    local = now.astimezone(site.zone)
-    clips = []
-    for camera, at in zip(site.cameras, cycle(_EARLIER), strict=False):
-        start = datetime.combine(local.date(), at, site.zone)
-        if start > local - timedelta(hours=1):
-            start -= timedelta(days=1)
-        clips.append(Clip(site, camera, start.astimezone(UTC), EARLIER_S))
-    return clips

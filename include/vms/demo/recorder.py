@@ -1,4 +1,5 @@
 """The recorders of the demonstration: one new clip per site and minute, its cameras in turn, until it is stopped.
+Between them they bring in what they recorded in the days before (`vms.demo.past`).
 
 Run as `python -m vms.demo.recorder` by the stack. SIGTERM ends it and its FFmpeg at once.
 """
@@ -10,12 +11,14 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 from vms import logs
 from vms.demo.cameras import SITES
 from vms.demo.clips import Clip, record, sweep
+from vms.demo.past import still_to_make
 from vms.errors import EncodeFailed
 from vms.home import Home, from_environment
 from vms.video.ffmpeg import Stopped
@@ -39,16 +42,25 @@ def record_until(stop: threading.Event, home: Home) -> None:
     sweep(home, SITES)
     log.info("Recording a clip of each site every minute, into %s.", home.demo_footage)
     while not stop.wait(60 - time.time() % 60):
-        for clip in clips_of(datetime.now(UTC).replace(second=0, microsecond=0)):
-            if shutil.disk_usage(home.root).free < _FREE_FLOOR_BYTES:
-                log.warning("Less than 1 GiB is free below %s: the demo cameras pause.", home.root)
-                break
-            try:
-                path = record(clip, home, live=True, stop=stop)
-            except (EncodeFailed, OSError):
-                log.exception("%s of %s was not recorded.", clip.camera.word, clip.site.id)
-            else:
-                log.info("%s: %s (%.1f MB)", clip.site.id, clip.name, path.stat().st_size / 1e6)
+        now = datetime.now(UTC)
+        if not _record(clips_of(now.replace(second=0, microsecond=0)), home, stop, live=True):
+            log.warning("Less than 1 GiB is free below %s: the demo cameras pause.", home.root)
+            continue
+        _record(still_to_make(home, now), home, stop, live=False)
+
+
+def _record(clips: Iterable[Clip], home: Home, stop: threading.Event, *, live: bool) -> bool:
+    """Whether there was room for all of them."""
+    for clip in clips:
+        if shutil.disk_usage(home.root).free < _FREE_FLOOR_BYTES:
+            return False
+        try:
+            path = record(clip, home, live=live, stop=stop)
+        except (EncodeFailed, OSError):
+            log.exception("%s of %s was not recorded.", clip.camera.word, clip.site.id)
+        else:
+            log.info("%s: %s (%.1f MB)", clip.site.id, clip.name, path.stat().st_size / 1e6)
+    return True
 
 
 def main() -> None:

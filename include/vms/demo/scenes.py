@@ -52,7 +52,9 @@ class Scene:
     seed: int
 
 
-def picture(scene: Scene, *, title: str, local_start: datetime, width: int, height: int, fps: int, night: bool) -> str:
+def picture(
+    scene: Scene, *, title: str, local_start: datetime, width: int, height: int, fps: float, night: bool
+) -> str:
     """The filter graph of this scene with the output pad [v]; endless, the caller limits the time.
 
     local_start: the wall clock at second 0, burnt in and running on. night: grey, dark and noisy as by infrared.
@@ -77,7 +79,7 @@ def picture(scene: Scene, *, title: str, local_start: datetime, width: int, heig
     return ";".join(chains) + f";[p{len(scene.movers)}]" + ",".join(text) + "[v]"
 
 
-def _place(scene: Scene, width: int, height: int, fps: int, *, night: bool) -> str:
+def _place(scene: Scene, width: int, height: int, fps: float, *, night: bool) -> str:
     top, middle, bottom = _NIGHT_SKY if night else scene.sky
     filters = [
         f"gradients=s={width}x{height}:r={fps}:d=1:n=3:c0={top}:c1={middle}:c2={bottom}"
@@ -98,7 +100,7 @@ def _place(scene: Scene, width: int, height: int, fps: int, *, night: bool) -> s
     return ",".join([*filters, "format=yuv420p", *_still(fps)])
 
 
-def _figure(mover: Mover, height: int, fps: int, *, night: bool) -> str:
+def _figure(mover: Mover, height: int, fps: float, *, night: bool) -> str:
     tall = max(8, round(height * mover.size))
     wide = round(tall * (2.7 if mover.kind == "car" else 0.36))
     boxes = [
@@ -118,7 +120,7 @@ def _figure(mover: Mover, height: int, fps: int, *, night: bool) -> str:
     )
 
 
-def _still(fps: int) -> tuple[str, str]:
+def _still(fps: float) -> tuple[str, str]:
     """The first frame again and again."""
     return "loop=-1:1:0", f"setpts=N/{fps}/TB"
 

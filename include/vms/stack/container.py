@@ -22,7 +22,7 @@ from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import PROJECT_ROOT, Home, Parts, from_environment
-from vms.stack import container_worker, demo_s3, launch, postgres, signing
+from vms.stack import airflow_tables, container_worker, demo_s3, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
 from vms.stack.migrating import bring_forward
 from vms.stack.services import AirflowHealth, viewer_answers
@@ -47,10 +47,12 @@ def init(home: Home) -> None:
     log.info("Databases and roles are there.")
     bring_forward(home, datetime.now(UTC), log.info)
     log.info("The catalogue is at %s.", migrate.newest())
-    if launch.airflow_is_old(home):
+    if airflow_tables.are_old(home):
         log.info("Airflow's tables are brought to this version; a minute or two.")
-        launch.migrate_airflow(home)
+        airflow_tables.migrate(home)
     if home.parts:
+        airflow_tables.keep_accounts(home)
+        log.info("Airflow's accounts are as they should be.")
         _prepare_branches(home, home.parts)
     if home.parts and home.parts.s3:
         demo_s3.use_server(home, home.parts.s3)
@@ -71,7 +73,7 @@ def _prepare_branches(home: Home, parts: Parts) -> None:
 def run_airflow(home: Home, part: str) -> None:
     """Become this part of Airflow."""
     wait_prepared(home, "owner")
-    while launch.airflow_is_old(home):
+    while airflow_tables.are_old(home):
         time.sleep(ASK_S)
     _become(("airflow", *AIRFLOW[part]), part_environment(home, part))
 
@@ -102,7 +104,7 @@ def run_recorder(home: Home) -> None:
 def run_worker(home: Home) -> None:
     """Work until told to stop; ends with an error when one of its two halves did."""
     wait_prepared(home, "owner")
-    while launch.airflow_is_old(home):
+    while airflow_tables.are_old(home):
         time.sleep(ASK_S)
     sys.exit(container_worker.work(home, airflow_environment(home)))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import importlib.metadata
-import json
 import logging
 import os
 import secrets
@@ -17,18 +16,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO
 
 import psutil
-import psycopg2
 
 from vms import config, logs
 from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
-from vms.stack import demo_s3, postgres, processes, upgrade_journal
-from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, password_of
+from vms.stack import airflow_tables, demo_s3, postgres, processes, upgrade_journal
+from vms.stack.alone import require_alone
+from vms.stack.ports import require_free
 from vms.stack.services import (
     airflow_services,
     exports_service,
@@ -46,6 +44,7 @@ VIEWER_S = 120.0
 AIRFLOW_S = 180.0
 DEMO_S3_S = 90.0
 DOWN_S = 20.0
+KILLED_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,9 @@ class Claim:
 def claim(home: Home) -> Claim:
     """Become the launcher of this home; what an earlier one left running is ended.
 
-    Raises StackError when another launcher runs, or a port is taken.
+    Raises StackError when another launcher runs, a port is taken, or this is no place to start anything.
     """
+    require_alone(home)
     home.prepare()
     file = (home.run / "launcher.lock").open("a+")
     try:
@@ -80,7 +80,7 @@ def claim(home: Home) -> Claim:
             (home.viewer_port, "viewer", "VMS_VIEWER_PORT"),
             (home.airflow_port, "Airflow", "VMS_AIRFLOW_PORT"),
         ):
-            _require_free(port, what, setting)
+            require_free(port, what, setting)
     except VmsError:
         file.close()
         raise
@@ -111,9 +111,9 @@ def start(home: Home, supervisor: Supervisor) -> None:
 
         bring_forward(home, datetime.now(UTC), log.info)
     supervisor.start_service(viewer_service(home))
-    if airflow_is_old(home):
+    if airflow_tables.are_old(home):
         with _step(supervisor, "Airflow's database"):
-            migrate_airflow(home)
+            airflow_tables.migrate(home)
     if footage:
         footage.wait_sites()
     api, scheduler, dag_processor = airflow_services(home)
@@ -207,7 +207,10 @@ def start_detached(home: Home, *, changed: Callable[[StackState], None]) -> Stac
 
 
 def stop(home: Home) -> bool:
-    """Stop the stack of this home from outside. Returns whether anything ran. Raises StackError if we may not."""
+    """Stop the stack of this home from outside. Returns whether anything ran. Nothing runs any more afterwards.
+
+    Raises StackError if we may not, or something can't be ended.
+    """
     state = read_state(home)
     if state is None:
         return False
@@ -219,18 +222,32 @@ def stop(home: Home) -> bool:
         raise StackError(
             f"The system was started by another user (process {state.pid}).", "Stop it as that user, or as root."
         ) from error
-    give_up = time.monotonic() + DOWN_S
-    while processes.is_same(state.pid, state.started):
-        if time.monotonic() > give_up:
+    if not _ends(state, DOWN_S):
+        with contextlib.suppress(ProcessLookupError):
             os.kill(state.pid, signal.SIGKILL)
-            break
-        time.sleep(0.1)
+        # While it lives it looks after its services; only once it is gone are they leftovers that can be ended.
+        if not _ends(state, KILLED_S):
+            raise StackError(
+                f"The launcher (process {state.pid}) does not end: a disk or mount that it waits for hangs.",
+                "Mend that disk or mount, or restart the machine; then: ./vms down",
+            )
     end_leftovers(home)
     return True
 
 
+def _ends(state: StackState, patience_s: float) -> bool:
+    """Whether the launcher is gone within this time."""
+    give_up = time.monotonic() + patience_s
+    while state.launcher_lives:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def end_leftovers(home: Home) -> bool:
-    """End what a killed launcher left running. Returns whether there was anything."""
+    """End what a killed launcher left running. Returns whether there was anything. Raises StackError when some of it
+    can't be ended."""
     state = read_state(home)
     if state is None or state.launcher_lives or state.since < psutil.boot_time():
         return False
@@ -239,6 +256,12 @@ def end_leftovers(home: Home) -> bool:
         processes.send(processes.running_tasks(left), signal.SIGTERM)
         processes.end(left, patience_s=5.0)
         processes.end(processes.members(state.mark, state.since, state.sessions), patience_s=0.5)
+        if alive := processes.members(state.mark, state.since, state.sessions):
+            raise StackError(
+                f"These run on and can't be ended: {', '.join(processes.called(one) for one in alive[:5])}.",
+                "Those of another user end as that user, or as root; what waits for a disk or mount that hangs, once"
+                " that is mended. Then: ./vms down",
+            )
     if state.phase not in ("stopped", "failed"):
         write_state(home, replace(as_seen_now(state), phase="stopped", error="", remedy=""))
     return bool(left)
@@ -284,98 +307,6 @@ class _Footage:
             self._error = error
         except OSError as error:
             self._error = StackError(f"The demo footage can't be made: {error}.", "Check free disk space.")
-
-
-def _require_free(port: int, what: str, setting: str) -> None:
-    if postgres.is_free(port):
-        return
-    who = port_holder(port)
-    if not who and port < _first_free_for_all() and os.geteuid() != 0:
-        raise StackError(
-            f"Port {port} for the {what} is one that only root may use.",
-            f"Choose another port: {setting}={postgres.free_port()} ./vms up",
-        )
-    raise StackError(
-        f"Port {port} for the {what} is taken{f' by {who}' if who else ''}.",
-        f"Stop that program, or choose another port: {setting}={postgres.free_port()} ./vms up",
-    )
-
-
-def _first_free_for_all() -> int:
-    """The lowest port that an ordinary user may use here."""
-    try:
-        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
-    except (OSError, ValueError):
-        return 1024
-
-
-def port_holder(port: int) -> str:
-    """Who listens on this port, as far as this user may see it; else an empty text."""
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.status == "LISTEN" and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    except psutil.Error:
-        return ""
-    return ""
-
-
-def airflow_is_old(home: Home) -> bool:
-    """Whether Airflow's tables are not those of the installed version: asking Airflow itself takes seconds."""
-    try:
-        return bool(json.loads(_airflow_stamp(home).read_text()) != _airflow_version(home))
-    except (OSError, ValueError, psycopg2.Error):
-        return True
-
-
-def _airflow_version(home: Home) -> list[str]:
-    """The installed version and the revision of the tables that are there. Raises psycopg2.Error without tables."""
-    conn = psycopg2.connect(postgres.role_url(home, "airflow", "airflow"), connect_timeout=10)
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute("SELECT version_num FROM alembic_version")
-            packages = ("apache-airflow-core", *(("apache-airflow-providers-edge3",) if home.parts else ()))
-            return [*map(importlib.metadata.version, packages), *(str(row[0]) for row in cursor.fetchall())]
-    finally:
-        conn.close()
-
-
-def _airflow_stamp(home: Home) -> Path:
-    return home.airflow / "migrated.json"
-
-
-def migrate_airflow(home: Home) -> None:
-    """Bring Airflow's tables to the installed version; in containers with its users. Raises StackError."""
-    home.airflow.mkdir(parents=True, exist_ok=True)
-    _airflow_command(home, "db", "migrate")
-    if home.parts:
-        for user, name, role in ((ADMIN_USER, "Administrator", "Admin"), (VIEWER_USER, "Viewer", "User")):
-            about = ("--firstname", name, "--lastname", "-", "--email", f"{user}@localhost")
-            _airflow_command(home, "users", "create", "--username", user, "--role", role, *about, asked=user)
-        # How much is done at once is for the workers to say; what waits for branches that are away must fill nothing.
-        _airflow_command(home, "pools", "set", "default_pool", "--", "-1", "Without a limit")
-    _airflow_stamp(home).write_text(json.dumps(_airflow_version(home)))
-
-
-def _airflow_command(home: Home, *arguments: str, asked: str = ADMIN_USER) -> None:
-    """Run it, with the password of who is asked for given as typed: twice, and not in the list of processes."""
-    log_file = home.logs / "airflow-migrate.log"
-    with log_file.open("ab") as output:
-        done = subprocess.run(
-            (sys.executable, "-m", "airflow", *arguments),
-            cwd=PROJECT_ROOT,
-            env=airflow_environment(home),
-            input=f"{password_of(home, asked)}\n" * 2,
-            text=True,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # without a terminal that it could ask instead
-            check=False,
-        )
-    if done.returncode != 0:
-        raise StackError(
-            f"Airflow's database can't be prepared: {last_line(log_file)}", f"The whole log is in {log_file}."
-        )
 
 
 def main() -> int:

@@ -125,6 +125,14 @@ def wait_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psu
     return left
 
 
+def called(process: psutil.Process) -> str:
+    """How to name it to people."""
+    try:
+        return f"{process.name()} (process {process.pid})"
+    except psutil.Error:
+        return f"process {process.pid}"
+
+
 def memory_bytes(processes: Iterable[psutil.Process]) -> int:
     """Their memory, pages shared between them counted once (PSS); resident size where that is not to be had."""
     total = 0

@@ -12,7 +12,7 @@ from vms.catalogue.connection import connect
 from vms.errors import CatalogueError, StackError
 from vms.home import Home
 from vms.restoring import running_server
-from vms.stack import launch, postgres
+from vms.stack import airflow_tables, postgres
 from vms.stack.airflow_env import owner_url
 from vms.stack.migrating import Tell, bring_forward
 from vms.stack.program import Program, Version
@@ -79,8 +79,8 @@ def migrate_all(home: Home, now: datetime, tell: Tell, *, backed_up: bool) -> Mi
     with running_server(home):
         postgres.prepare_databases(home)
         before = bring_forward(home, now, tell, backed_up=backed_up)
-        old = launch.airflow_is_old(home)
+        old = airflow_tables.are_old(home)
         if old:
             tell("Airflow's own database is brought to its version; a minute or two.")
-            launch.migrate_airflow(home)
+            airflow_tables.migrate(home)
     return Migrated(before, old)

@@ -21,7 +21,8 @@ from typing import Any
 from vms.config import Site
 from vms.errors import StoreConflict, VmsError
 from vms.home import Home
-from vms.model import BatchItem, Receipt, Rendition
+from vms.model import BatchItem
+from vms.receipts import Receipt, Rendition
 from vms.stores import Store
 from vms.video import commands
 from vms.video.binaries import binaries

@@ -28,7 +28,9 @@ from vms.home import Home
 from vms.ledger import FILE as LEDGER_FILE
 from vms.ledger import Ledger
 from vms.logs import of_recording
-from vms.model import Batch, BatchItem, Fault, Preview, Receipt, Rendition, dump, load
+from vms.model import Batch, BatchItem, dump, load
+from vms.receipts import Preview, Receipt, Rendition
+from vms.sightings import Fault
 from vms.steps.source import find_source, path_of, refuse_changed
 from vms.steps.space import wait_for_space
 from vms.steps.staged import copy_file, durable, durable_folder, jpeg_size, sha256_of, sweep, work_folder

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vms.errors import StoreConflict, StoreError, StoreUnreachable
-from vms.model import BatchItem, CopyReceipt, EarlierCopy, Preview, Receipt, Rendition
+from vms.model import BatchItem, EarlierCopy
+from vms.receipts import CopyReceipt, Preview, Receipt, Rendition
 from vms.stores import FileRotted, Store, StoredObject
 
 _REPAIR = re.compile(r"\.r(\d+)(?=\.[^./]+\Z)")

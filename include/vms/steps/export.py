@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from vms.errors import CopyUnreachable, StoreConflict, StoreError, VmsError
-from vms.model import CopyOrder, CopyReceipt, StoreTarget
+from vms.model import CopyOrder, StoreTarget
+from vms.receipts import CopyReceipt
 from vms.steps.fetching import fill, owned
 from vms.steps.meeting import OUT, meet
 from vms.steps.staged import sha256_of

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from vms.errors import CopyDamaged
-from vms.model import CopyOrder, CopyReceipt
+from vms.model import CopyOrder
+from vms.receipts import CopyReceipt
 from vms.steps.staged import sha256_of
 from vms.stores import ObjectMissing, Store
 from vms.video.ffmpeg import Stopped

@@ -15,7 +15,8 @@ from vms.errors import (
     StoreUnreachable,
     VmsError,
 )
-from vms.model import Fault, StoreTarget
+from vms.model import StoreTarget
+from vms.sightings import Fault
 from vms.stores import FileRotted, Pace, Store, open_store
 
 OUT = (StoreUnreachable, StoreFull, StoreDenied)

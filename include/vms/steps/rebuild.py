@@ -22,7 +22,8 @@ from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.config import Config, StoreConfig
 from vms.errors import StoreError
 from vms.home import Home
-from vms.model import CopyReceipt, RunRef
+from vms.model import RunRef
+from vms.receipts import CopyReceipt
 from vms.steps.copying import repair_of
 from vms.steps.inspecting import sweep
 from vms.steps.telling import Looked, look_at_preview, look_at_rendition, sheet_of

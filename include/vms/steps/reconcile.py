@@ -28,7 +28,8 @@ from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.config import load_config
 from vms.errors import ConfigError, CopyDamaged, StoreError, VmsError
 from vms.home import Home
-from vms.model import CopyReceipt, RunRef, StoreTarget
+from vms.model import RunRef, StoreTarget
+from vms.receipts import CopyReceipt
 from vms.steps.copying import repair_of
 from vms.steps.emptied import nothing_there, refuse_losses
 from vms.steps.inspecting import inspected, play_through, sweep

@@ -25,8 +25,10 @@ from vms.errors import VmsError
 from vms.home import Home
 from vms.ledger import Ledger
 from vms.logs import of_recording
-from vms.model import ReleaseOrder, ReleaseReceipt, SourceSeen
+from vms.model import ReleaseOrder
 from vms.paths import from_text
+from vms.receipts import ReleaseReceipt
+from vms.sightings import SourceSeen
 from vms.steps.standing import VOUCHED_FOR, looks_for, unseen_in
 from vms.stores import Store
 from vms.stores.base import CHUNK_BYTES

@@ -28,7 +28,9 @@ from vms.catalogue.rows import RecordingRow
 from vms.config import Site
 from vms.errors import CopyUnreachable, SourceChanged, StoreError, VmsError
 from vms.home import Home
-from vms.model import BatchItem, CopyReceipt, Rendition, RunRef, SourceSeen
+from vms.model import BatchItem, RunRef
+from vms.receipts import CopyReceipt, Rendition
+from vms.sightings import SourceSeen
 from vms.steps.copying import Piece, beside, put, repair_of
 from vms.steps.inspecting import inspected
 from vms.steps.repair import Stores

@@ -21,7 +21,8 @@ from vms.catalogue.losing import StoredCopy, archive_from_source, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import StoreError, VmsError
 from vms.home import Home
-from vms.model import CopyReceipt, RunRef, StoreTarget
+from vms.model import RunRef, StoreTarget
+from vms.receipts import CopyReceipt
 from vms.steps.copying import Piece, beside, put, repair_of
 from vms.steps.inspecting import inspected, sweep
 from vms.steps.meeting import meet

@@ -8,111 +8,28 @@ from __future__ import annotations
 
 import errno
 import logging
-import shutil
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from dataclasses import replace
 
 from vms.config import Site
-from vms.errors import CopyDamaged, CopyUnreachable, RestoreNeeded, StagingFull, StoreError, VmsError
+from vms.errors import VmsError
 from vms.home import Home
-from vms.line import Cap, paces_of
+from vms.line import Cap
 from vms.logs import of_recording
-from vms.model import Batch, Copied, CopyOrder, CopyReceipt, DamagedCopy, Fault, StoreTarget
-from vms.steps.copying import Piece, put, put_preview
-from vms.steps.fetching import discard, discard_left, fetched_file, fill, owned, staged_file, sweep_fetched
-from vms.steps.meeting import OUT, fault_of, meet
-from vms.steps.space import floor_bytes
-from vms.steps.staged import sha256_of
-from vms.stores import Store
-from vms.uplink import UNLIMITED, Uplink
-from vms.video.ffmpeg import Stopped
+from vms.model import Batch, CopyOrder, StoreTarget
+from vms.receipts import Copied
+from vms.sightings import Fault
+from vms.steps.copies_in_flight import InFlight, Moved, Replication, SitePlace, meet_store
+from vms.steps.copy_parts import copies_of
+from vms.steps.meeting import fault_of
 
 logger = logging.getLogger(__name__)
 
 FILES_IN_FLIGHT = 4
 BATCH_S = 900.0
 """How long a batch begins further copies: what waits longer is the next run's, so that new footage is not held up."""
-
-_POLL_S = 1.0
-_PATIENCE_S = 600.0
-
-Moved = Callable[[CopyOrder, int, int], None]
-"""Told of an order on its way: how many bytes of its rendition are on this machine, and how many were sent on."""
-
-
-@dataclass(frozen=True)
-class SitePlace:
-    """What is local to a site: its clock, the staging folder used for its files, and what of its line sending
-    them may take: by its timetable, and by a cap of their own."""
-
-    zone: ZoneInfo
-    staging: Path
-    uplink: Uplink = UNLIMITED
-    cap: Cap | None = None
-
-
-@dataclass
-class _Replication:
-    """What the orders in flight share. out: stores that give or take no more, by number, and why.
-
-    paced: the target as it is opened for the files of sites whose line has a cap, by site.
-    promised: bytes of staging that files in flight may still need, guarded by `room`. prepared: folders seen to.
-    """
-
-    places: Mapping[str, SitePlace]
-    target_id: int
-    report: Callable[[str], None]
-    moved: Moved
-    stores: dict[int, Store] = field(default_factory=dict)
-    paced: dict[str, Store] = field(default_factory=dict)
-    names: dict[int, str] = field(default_factory=dict)
-    identity: str = ""
-    out: dict[int, VmsError] = field(default_factory=dict)
-    promised: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)
-    room: threading.Condition = field(default_factory=threading.Condition)
-    telling: threading.Lock = field(default_factory=threading.Lock)
-    prepared: set[Path] = field(default_factory=set)
-
-    def prepare(self, staging: Path) -> None:
-        """Make the folder when it is first needed, and clear it of what others have left."""
-        with self.telling:
-            if staging not in self.prepared:
-                staging.mkdir(parents=True, exist_ok=True)
-                sweep_fetched(staging)
-                self.prepared.add(staging)
-
-    def tell(self, line: str) -> None:
-        with self.telling:
-            self.report(line)
-
-
-@dataclass(frozen=True)
-class _File:
-    """One order on its way. place goes in front of its lines, such as "5 of 12: "."""
-
-    work: _Replication
-    order: CopyOrder
-    place: str
-    damaged: list[DamagedCopy] = field(default_factory=list)
-
-    @property
-    def staging(self) -> Path:
-        return self.work.places[self.order.site].staging
-
-    @property
-    def target(self) -> Store:
-        return self.work.paced.get(self.order.site) or self.work.stores[self.work.target_id]
-
-    def tell(self, words: str) -> None:
-        start = self.order.start_utc.astimezone(self.work.places[self.order.site].zone)
-        self.work.tell(f"{self.place}{self.order.camera} {start:%Y-%m-%d %H:%M:%S %Z}  {words}")
 
 
 def copy_batch(
@@ -164,11 +81,11 @@ def copy_each(
     orders get its fault at once. When this is closed or interrupted, what is in flight is given up and goes on from
     there the next time.
     """
-    work = _Replication(places, target.store_id, report, moved)
+    work = Replication(places, target.store_id, report, moved)
     for store in (target, *holders):
-        _meet(work, store)
+        meet_store(work, store)
     of_all = "" if total is None else f" of {total}"
-    files = (_File(work, order, f"{number}{of_all}: ") for number, order in enumerate(orders, 1))
+    files = (InFlight(work, order, f"{number}{of_all}: ") for number, order in enumerate(orders, 1))
     with ThreadPoolExecutor(max_workers=FILES_IN_FLIGHT, thread_name_prefix="copy") as pool:
         running: set[Future[Copied]] = set()
         try:
@@ -201,29 +118,14 @@ def unsent(copied: Iterable[Copied], target: str) -> list[str]:
     ] + lines
 
 
-def _meet(work: _Replication, target: StoreTarget) -> None:
-    work.names[target.store_id] = target.name
-    try:
-        work.stores[target.store_id], identity = meet(target)
-        if target.store_id == work.target_id:
-            work.identity = identity
-            for site, place in work.places.items():
-                pace = paces_of(place.uplink, place.zone, place.staging, work.stop, place.cap)
-                if pace is not None:
-                    work.paced[site], _ = meet(target, pace)
-    except VmsError as error:
-        work.out[target.store_id] = error
-        work.tell(f"{target.name} can't be used now: {error}")
-
-
-def _copy(file: _File) -> Copied:
+def _copy(file: InFlight) -> Copied:
     work, order = file.work, file.order
     copied = Copied(order.recording_id, order.start_utc, work.target_id, work.identity)
     if work.target_id in work.out:
         return replace(copied, fault=fault_of(work.out[work.target_id]))
     try:
         work.prepare(file.staging)
-        copies = _copies(file)
+        copies = copies_of(file)
     except VmsError as error:
         fault = fault_of(error)
     except OSError as error:
@@ -239,169 +141,3 @@ def _copy(file: _File) -> Copied:
         return replace(copied, copies=copies, damaged=tuple(file.damaged))
     file.tell(f"not copied to {work.names[work.target_id]}: {fault.message} {fault.remedy}".rstrip())
     return replace(copied, damaged=tuple(file.damaged), fault=fault)
-
-
-def _copies(file: _File) -> tuple[CopyReceipt, ...]:
-    """The copies in the target, all proven: the rendition, and each preview that can be had.
-
-    Raises VmsError when the rendition can't be copied, or the target is out meanwhile; the next try finds what it got.
-    """
-    parts: dict[str, list[CopyReceipt]] = {}
-    readable = sorted(file.order.held, key=lambda copy: (copy.part != "rendition", copy.part))
-    order_of = {store_id: number for number, store_id in enumerate(file.work.names)}
-    for copy in readable:
-        if copy.store_id in order_of and copy.store_id != file.work.target_id:
-            parts.setdefault(copy.part, []).append(copy)
-    if "rendition" not in parts:
-        raise CopyUnreachable(
-            f"Recording {file.order.recording_id} has no proven copy in a store that can be read from here.",
-            "Give this machine access to a store that holds it.",
-        )
-    made: list[CopyReceipt] = []
-    for part, held in parts.items():
-        held.sort(key=lambda copy: order_of[copy.store_id])
-        try:
-            made += _copy_part(file, held)
-        except StoreError as error:
-            if part == "rendition" or file.work.target_id in file.work.out:
-                raise
-            file.tell(f"{part} is left out: {error.message}")
-    return tuple(made)
-
-
-def _copy_part(file: _File, held: list[CopyReceipt]) -> list[CopyReceipt]:
-    """This part in the target: nothing sent when it has it, from staging when it lies there, else from a holder."""
-    first = held[0]
-    staged = staged_file(file.order, first, file.staging)
-    if _is_there(file, first) or _is(staged, first):
-        made = _put(file, first, staged)
-        for copy in held:
-            discard_left(fetched_file(file.order, copy, file.staging))
-        return made
-    faults: list[VmsError] = []
-    for copy in held:
-        path = fetched_file(file.order, copy, file.staging)
-        with owned(path, file.work.stop, lambda: file.tell("another process is fetching it; waiting for that")):
-            if _is_there(file, copy) or _fetch(file, copy, path, faults):
-                return _put_away(file, copy, path)
-            if path.stat().st_size == 0:
-                discard(path)
-    raise _worst(faults)
-
-
-def _is_there(file: _File, copy: CopyReceipt) -> bool:
-    """Whether the target has an object under the key; an empty one is a name that a writer has claimed."""
-    with _asking_target(file):
-        there = file.target.head(copy.key)
-    return there is not None and there.size_bytes > 0
-
-
-def _is(path: Path, copy: CopyReceipt) -> bool:
-    try:
-        return path.stat().st_size == copy.size_bytes and sha256_of(path) == copy.sha256
-    except FileNotFoundError:
-        return False
-
-
-def _fetch(file: _File, copy: CopyReceipt, path: Path, faults: list[VmsError]) -> bool:
-    """Whether the file is this copy now; else `faults` has one more."""
-    work, name = file.work, file.work.names[copy.store_id]
-    if copy.store_id in work.out:
-        faults.append(work.out[copy.store_id])
-        return False
-    try:
-        with _room(file, max(0, copy.size_bytes - path.stat().st_size)):
-            fill(path, work.stores[copy.store_id], copy, lambda count: _moved(file, copy, count, 0), work.stop)
-    except CopyDamaged as damage:
-        file.damaged.append(DamagedCopy(copy.store_id, copy.part, copy.key, damage.message))
-        file.tell(damage.message)
-        faults.append(damage)
-    except StoreError as error:
-        if isinstance(error, OUT):
-            work.out[copy.store_id] = error
-        file.tell(f"not from {name}: {error.message}")
-        faults.append(error)
-    else:
-        return True
-    return False
-
-
-def _put(file: _File, copy: CopyReceipt, path: Path) -> list[CopyReceipt]:
-    piece = Piece(copy.part, path, copy.key, copy.size_bytes, copy.sha256)
-
-    def sent(count: int) -> None:
-        if file.work.stop.is_set():
-            raise Stopped
-        _moved(file, copy, copy.size_bytes, count)
-
-    with _asking_target(file):
-        if copy.part != "rendition":
-            return put_preview(file.target, file.work.target_id, piece, file.tell, sent)
-        return [put(file.target, file.work.target_id, piece, file.tell, sent)]
-
-
-def _put_away(file: _File, copy: CopyReceipt, path: Path) -> list[CopyReceipt]:
-    """Put a fetched file and remove it; it is kept for the next try when the target is out or the caller stops."""
-    try:
-        made = _put(file, copy, path)
-    except OUT:
-        raise
-    except StoreError:
-        discard(path)
-        raise
-    discard(path)
-    return made
-
-
-def _moved(file: _File, copy: CopyReceipt, fetched: int, sent: int) -> None:
-    if copy.part == "rendition":
-        file.work.moved(file.order, fetched, sent)
-
-
-@contextmanager
-def _asking_target(file: _File) -> Iterator[None]:
-    """Remember a target that is out, so that the orders behind this one are not tried one by one."""
-    try:
-        yield
-    except OUT as error:
-        file.work.out.setdefault(file.work.target_id, error)
-        raise
-
-
-@contextmanager
-def _room(file: _File, needed: int) -> Iterator[None]:
-    """Space in staging for so many bytes more, beside what the other files in flight still need.
-
-    Waits for those, however long a slow line takes; with none in flight for _PATIENCE_S, then raises StagingFull.
-    """
-    work, staging = file.work, file.staging
-    deadline: float | None = None
-    with work.room:
-        while needed and shutil.disk_usage(staging).free < (wanted := work.promised + needed + floor_bytes(staging)):
-            if work.stop.is_set():
-                raise Stopped
-            if deadline is None and not work.promised:
-                deadline = time.monotonic() + _PATIENCE_S
-                file.tell(f"waiting for {wanted / 1e9:.1f} GB of space in {staging}")
-            if deadline is not None and time.monotonic() > deadline:
-                raise StagingFull(
-                    f"The staging disk at {staging} has too little space to fetch {needed / 1e9:.1f} GB to it.",
-                    "Free space there, or give the site another `staging` folder in sites.yaml; it is tried again.",
-                )
-            work.room.wait(_POLL_S)
-        work.promised += needed
-    try:
-        yield
-    finally:
-        with work.room:
-            work.promised -= needed
-            work.room.notify_all()
-
-
-def _worst(faults: list[VmsError]) -> VmsError:
-    """Why no holder gave it, as one error of the kind that most needs somebody to act."""
-    first = min(faults, key=lambda one: (not isinstance(one, CopyDamaged), not isinstance(one, RestoreNeeded)))
-    message = " ".join([first.message, *(one.message for one in faults if one is not first)])
-    # a holder that is out must not pass for a target that is out
-    kind = CopyUnreachable if isinstance(first, OUT) else type(first)
-    return kind(message, first.remedy)

@@ -20,7 +20,7 @@ from vms.examine import Judged, Unfit, examine, judge, reads_the_same, second_lo
 from vms.footage import Found
 from vms.home import Home
 from vms.ledger import Ledger, Seen
-from vms.model import Rejection, Sensed, Sighting, Waiting
+from vms.sightings import Rejection, Sensed, Sighting, Waiting
 from vms.time_limit import Hung, each_within
 
 log = logging.getLogger(__name__)

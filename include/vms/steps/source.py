@@ -9,8 +9,9 @@ from pathlib import Path
 from vms.config import Site
 from vms.errors import FootageUnreachable, SourceChanged, SourceRejected
 from vms.footage import fingerprint, mtime_ns
-from vms.model import BatchItem, SourceSeen
+from vms.model import BatchItem
 from vms.paths import from_text
+from vms.sightings import SourceSeen
 
 
 def find_source(item: BatchItem, site: Site) -> tuple[SourceSeen, Path]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vms.errors import StoreUnreachable
-from vms.model import BatchItem, Receipt, StoreTarget, Unproven, load
+from vms.model import BatchItem, StoreTarget, load
+from vms.receipts import Receipt, Unproven
 from vms.steps.copying import Piece
 from vms.stores import FileRotted, Pace, open_store
 from vms.stores.unseen import PutsUnseen

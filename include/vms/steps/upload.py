@@ -22,7 +22,9 @@ from vms.errors import StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.line import Cap, paces_of
 from vms.logs import of_recording
-from vms.model import Batch, BatchItem, CopyReceipt, Fault, Receipt, StoreTarget, Unproven, dump
+from vms.model import Batch, BatchItem, StoreTarget, dump
+from vms.receipts import CopyReceipt, Receipt, Unproven
+from vms.sightings import Fault
 from vms.steps.adopt import adopt_rendition
 from vms.steps.compress import compress_item
 from vms.steps.copying import Piece, holds, pieces_of, placed, put, put_preview

@@ -169,3 +169,9 @@ def valid_key(key: str) -> str:
             "Keys are made of site, camera, date and fingerprint; check the ids in sites.yaml: a-z, 0-9 and '-' only.",
         )
     return key
+
+
+def valid_range(start: int, length: int | None) -> None:
+    """Raises ValueError for what no range of an object can be."""
+    if start < 0 or (length is not None and length < 0):
+        raise ValueError("start and length of a range can't be negative")

@@ -8,11 +8,10 @@ from google.api_core import exceptions as api
 
 from vms.model import StoreOptions
 from vms.stores.base import Finding
-from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, retry
+from vms.stores.gcs_errors import TIMEOUT, retry
 
 _FOR_OLD_VERSIONS = {"daysSinceNoncurrentTime", "noncurrentTimeBefore", "numNewerVersions"}
 
-_TIMEOUT = (CONNECT_S, ANSWER_S)
 _RIGHTS = ("storage.objects.create", "storage.objects.get", "storage.objects.list")
 _LOCK_RIGHT = "storage.objects.setRetention"
 _DELETE_RIGHT = "storage.objects.delete"
@@ -26,7 +25,7 @@ SWITCH_LOCK_ON = (
 def lock_mode(client: Any, bucket: str) -> str | None:
     """ "Enabled" when objects in it can be locked, "" when not; None when this account may not see it."""
     try:
-        there = client.get_bucket(bucket, timeout=_TIMEOUT, retry=retry())
+        there = client.get_bucket(bucket, timeout=TIMEOUT, retry=retry())
     except (api.Forbidden, api.NotFound):
         return None
     return there.object_retention_mode or ""
@@ -39,7 +38,7 @@ def bucket_findings(client: Any, bucket: str, prefix: str, options: StoreOptions
     """
     found = _rights(client, bucket, options)
     try:
-        there = client.get_bucket(bucket, timeout=_TIMEOUT, retry=retry())
+        there = client.get_bucket(bucket, timeout=TIMEOUT, retry=retry())
     except api.Forbidden:
         what = "does not let its settings be seen (storage.buckets.get), lifecycle rules and lock are not checked"
         return [*found, Finding(True, what)]
@@ -78,7 +77,7 @@ def _rights(client: Any, bucket: str, options: StoreOptions) -> list[Finding]:
     """What the account may do, as Google itself says; of what it may not, each by its name."""
     wanted = [*_RIGHTS, *([_LOCK_RIGHT] if options.lock_days else [])]
     try:
-        granted = client.bucket(bucket).test_iam_permissions([*wanted, _DELETE_RIGHT], timeout=_TIMEOUT, retry=retry())
+        granted = client.bucket(bucket).test_iam_permissions([*wanted, _DELETE_RIGHT], timeout=TIMEOUT, retry=retry())
     except (api.NotFound, api.MethodNotAllowed, api.MethodNotImplemented, api.Forbidden):
         return [Finding(True, "does not say which rights this account has")]
     if not granted:  # an emulator: the probe has just shown that the account may do something

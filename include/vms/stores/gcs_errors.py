@@ -16,6 +16,7 @@ import urllib3
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth
+from google.cloud.storage.exceptions import InvalidResponse
 
 from vms.errors import StoreDenied, StoreError, StoreUnreachable
 
@@ -24,6 +25,7 @@ PATIENCE_S = 60.0
 
 CONNECT_S = 20
 ANSWER_S = 60
+TIMEOUT = (CONNECT_S, ANSWER_S)
 """How long a connection may take, and how long any answer to a request without much content."""
 
 ERRORS = (api.GoogleAPIError, auth.GoogleAuthError, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
@@ -78,6 +80,8 @@ def passes(error: BaseException) -> bool:
     """Whether the cause may go away by itself: the line, a busy server, too many requests."""
     if isinstance(error, api.GoogleAPICallError):
         return error.code in _BUSY or bool(_reasons(error) & _TOO_FAST)
+    if isinstance(error, InvalidResponse):  # what a download is answered, before the library names it
+        return error.response.status_code in _BUSY
     if isinstance(error, auth.GoogleAuthError):
         return isinstance(error, (auth.TransportError, auth.TimeoutError)) or error.retryable
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema)):
@@ -89,6 +93,8 @@ def refusal(store: str, url: str, bucket: str, error: Exception, doing: str) -> 
     """The store's error for what was raised while `doing` (e.g. "writing a/b.mp4")."""
     if isinstance(error, api.RetryError) and isinstance(error.cause, Exception):
         error = error.cause
+    if isinstance(error, InvalidResponse):
+        error = said_no(error.response)
     what = f"Store {store} at {url}: {doing} failed ({_said(error)})."
     if passes(error):
         return StoreUnreachable(

@@ -12,10 +12,8 @@ from typing import Any
 
 from google.api_core import exceptions as api
 
-from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, retry
+from vms.stores.gcs_errors import TIMEOUT, retry
 from vms.stores.keeping import Protection
-
-_TIMEOUT = (CONNECT_S, ANSWER_S)
 
 
 def hold(blob_of: Callable[[str], Any], keys: Iterable[str], *, on: bool) -> dict[str, str]:
@@ -25,7 +23,7 @@ def hold(blob_of: Callable[[str], Any], keys: Iterable[str], *, on: bool) -> dic
         blob = blob_of(key)
         blob.temporary_hold = on
         try:
-            blob.patch(timeout=_TIMEOUT, retry=retry())
+            blob.patch(timeout=TIMEOUT, retry=retry())
             said[key] = ""
         except api.NotFound:
             said[key] = "there is no such object" if on else ""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, retry
+from vms.stores.gcs_errors import TIMEOUT, retry
 from vms.stores.lifecycle import PARTS, Lifecycle
-
-_TIMEOUT = (CONNECT_S, ANSWER_S)
 
 
 def lifecycle(prefix: str, expire: Mapping[str, int], old_versions: int) -> Lifecycle:
@@ -30,9 +28,9 @@ def lifecycle(prefix: str, expire: Mapping[str, int], old_versions: int) -> Life
 
 def write(client: Any, bucket: str, prefix: str, wanted: Lifecycle) -> None:
     """Put the rules into the bucket. Rules have no names there: ours are those that begin with this store's prefix."""
-    there = client.get_bucket(bucket, timeout=_TIMEOUT, retry=retry())
+    there = client.get_bucket(bucket, timeout=TIMEOUT, retry=retry())
     there.lifecycle_rules = [*(rule for rule in there.lifecycle_rules if not _is_ours(rule, prefix)), *wanted.rules]
-    there.patch(timeout=_TIMEOUT, retry=retry())
+    there.patch(timeout=TIMEOUT, retry=retry())
 
 
 def _is_ours(rule: Mapping[str, Any], prefix: str) -> bool:

@@ -5,34 +5,30 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from google.api_core import exceptions as api
 
 from vms.errors import StoreError
-from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, retry
+from vms.stores.gcs_errors import TIMEOUT, retry
+from vms.stores.gcs_place import GcsPlace
 from vms.stores.narrow import PROBE
 from vms.stores.narrow_check import PROBE_BYTES, Trial
 
 OVERWRITES = "storage.objects.delete"
 """The right that overwriting takes, by which a refusal to overwrite is told from others."""
 
-_TIMEOUT = (CONNECT_S, ANSWER_S)
 
-Doing = Callable[[str], contextlib.AbstractContextManager[None]]
-
-
-def trials(client: Any, bucket: str, root: str, site: str, doing: Doing) -> Sequence[Trial]:
-    """root: of the store's objects. doing: what gives errors their meaning."""
-    blob = client.bucket(bucket).blob
-    key = f"{root}{site}/{PROBE}"
+def trials(place: GcsPlace, site: str) -> Sequence[Trial]:
+    """place: where the store's objects lie."""
+    blob, doing = place.blob, place.doing
+    key = f"{site}/{PROBE}"
     speed: dict[str, float] = {}
 
     def puts(name: str, data: bytes) -> bool:
         """Whether there was an object already."""
         try:
-            blob(name).upload_from_string(data, if_generation_match=0, timeout=_TIMEOUT, retry=retry())
+            blob(name).upload_from_string(data, if_generation_match=0, timeout=TIMEOUT, retry=retry())
         except api.PreconditionFailed:
             return True
         except api.Forbidden as error:
@@ -55,22 +51,23 @@ def trials(client: Any, bucket: str, root: str, site: str, doing: Doing) -> Sequ
 
     def reads() -> None:
         with doing("reading"):
-            blob(key).reload(timeout=_TIMEOUT, retry=retry())
+            blob(key).reload(timeout=TIMEOUT, retry=retry())
 
     def lists() -> None:
         with doing("listing"):
-            list(client.list_blobs(bucket, prefix=f"{root}{site}/", max_results=1, timeout=_TIMEOUT, retry=retry()))
+            blobs = place.client().list_blobs
+            list(blobs(place.bucket_name, prefix=f"{place.root}{site}/", max_results=1, timeout=TIMEOUT, retry=retry()))
 
     def deletes() -> None:
         with doing("deleting"):
-            blob(key).delete(timeout=_TIMEOUT, retry=retry())
+            blob(key).delete(timeout=TIMEOUT, retry=retry())
 
     def elsewhere() -> None:
-        name = f"{root}vms-check/{site}-elsewhere.bin"
+        name = f"vms-check/{site}-elsewhere.bin"
         with doing("writing elsewhere"):
             puts(name, b"elsewhere")
             with contextlib.suppress(api.GoogleAPICallError):
-                blob(name).delete(timeout=_TIMEOUT, retry=retry())
+                blob(name).delete(timeout=TIMEOUT, retry=retry())
 
     return (
         Trial("to put an object", "puts objects below its own prefix", first, numbers=speed),

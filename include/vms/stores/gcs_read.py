@@ -7,7 +7,7 @@ from typing import Any
 
 from vms.errors import StoreError
 from vms.stores.gcs_crc import Crc32c
-from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, Patience, said_no
+from vms.stores.gcs_errors import ERRORS, TIMEOUT, Patience, said_no
 
 _PIECE_BYTES = 1 << 20
 
@@ -47,7 +47,7 @@ def _request(client: Any, blob: Any, at: int, end: int) -> Iterator[bytes]:
         url,
         params={"alt": "media", "generation": str(blob.generation)},
         headers={"Range": f"bytes={at}-{end - 1}", "Accept-Encoding": "identity"},
-        timeout=(CONNECT_S, ANSWER_S),
+        timeout=TIMEOUT,
         stream=True,
     )
     with answer:

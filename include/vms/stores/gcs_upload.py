@@ -21,8 +21,9 @@ from vms.errors import StoreError
 from vms.model import NO_OPTIONS, StoreOptions, dump
 from vms.stores.base import CHUNK_BYTES, FileRotted, Pace, Progress
 from vms.stores.gcs_crc import Crc32c
-from vms.stores.gcs_errors import ANSWER_S, CONNECT_S, ERRORS, Patience, retry, said_no
+from vms.stores.gcs_errors import ERRORS, TIMEOUT, Patience, retry, said_no
 from vms.stores.gcs_session import KeptSession, forget_session, kept_session
+from vms.stores.refusals import must_be_as_told, unreadable
 
 PART_BYTES = 8 << 20
 """What a session is sent at a time, and the most that is sent twice. The store wants multiples of 256 KiB."""
@@ -152,7 +153,7 @@ class _Session:
         uri: str = self._blob.create_resumable_upload_session(
             content_type=self._blob.content_type,
             size=self._out.size_bytes,
-            timeout=(CONNECT_S, ANSWER_S),
+            timeout=TIMEOUT,
             checksum=None,
             if_generation_match=0,
             retry=retry(),
@@ -160,7 +161,7 @@ class _Session:
         return uri
 
     def _ask(self, uri: str) -> Any:
-        return self._put(uri, b"", {"Content-Range": f"bytes */{self._out.size_bytes}"}, (CONNECT_S, ANSWER_S))
+        return self._put(uri, b"", {"Content-Range": f"bytes */{self._out.size_bytes}"}, TIMEOUT)
 
     def _send_part(self, uri: str, offset: int) -> Any:
         try:
@@ -168,7 +169,7 @@ class _Session:
                 source.seek(offset)
                 part = source.read(PART_BYTES)
         except OSError as error:
-            raise _unreadable(self._out, error) from error
+            raise unreadable(self._out.file, error) from error
         end = offset + len(part)
         if not part or end > self._out.size_bytes:
             raise FileRotted(
@@ -251,18 +252,9 @@ def _read_and_check(out: Outgoing) -> tuple[bytes | None, str]:
                 size += len(chunk)
                 kept = chunk if size == len(chunk) <= ONE_REQUEST_BYTES else None
     except OSError as error:
-        raise _unreadable(out, error) from error
-    if size != out.size_bytes or digest.hexdigest() != out.sha256:
-        raise FileRotted(
-            f"{out.file} is not what its receipt says: {size} bytes of {out.size_bytes}, SHA-256 {digest.hexdigest()} "
-            f"instead of {out.sha256}.",
-            "It is made again from its source; if this comes back, check the staging disk.",
-        )
+        raise unreadable(out.file, error) from error
+    must_be_as_told(out.file, digest.hexdigest(), size, sha256=out.sha256, size_bytes=out.size_bytes)
     return b"" if size == 0 else kept, crc32c.text()
-
-
-def _unreadable(out: Outgoing, error: OSError) -> FileRotted:
-    return FileRotted(f"{out.file} can't be read ({error.strerror}).", "It is made again from its source.")
 
 
 def _damaged(out: Outgoing, code: int) -> StoreError:

@@ -1,21 +1,12 @@
-"""Whether a folder really is the store it should be: its identity file, its mount, and what its errors mean.
-
-A NAS that is not mounted leaves an empty folder on the system disk behind. Writing there would fill the system disk and
-call it an archive; reading there would call every recording lost. So a store carries its identity in a file.
-"""
+"""Whether the folder of a store is mounted, and what the operating system's errors about it mean."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import secrets
-import time
 from pathlib import Path
 
 from vms.errors import StoreConflict, StoreError, StoreFull, StoreUnreachable, WrongStore
-from vms.stores import disk
-from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _AWAY = {
@@ -34,8 +25,6 @@ _AWAY = {
     errno.ENXIO,
     errno.ESHUTDOWN,
 }
-# What a file server or a fresh file system puts into an otherwise empty folder by itself.
-_FURNITURE = {"lost+found", "#recycle", "@eaDir", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db"}
 
 
 def refusal(store: str, root: str, error: OSError, doing: str) -> StoreError:
@@ -78,40 +67,3 @@ def missing_mount(path: Path, table: Path = Path("/etc/fstab")) -> str | None:
         if path.is_relative_to(point) and not os.path.ismount(point):
             return point
     return None
-
-
-def read_identity(root: int) -> str | None:
-    """The identity in the folder of this descriptor; None when it has no identity file. Raises OSError, ValueError."""
-    for patience in (0.05, 0.2, 1.0, 0.0):
-        try:
-            handle = os.open(IDENTITY_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(handle, "rb") as file:
-            raw = file.read(4096)
-        if raw.strip():
-            break
-        time.sleep(patience)  # another process is just making it, on a file system without hard links
-    return parse_identity(raw)
-
-
-def make_identity(root: int) -> str:
-    """Give the folder an identity, durably; when two do so at once, both get the identity of the first."""
-    identity, content = new_identity()
-    fresh = f"{IDENTITY_FILE}.{secrets.token_hex(8)}"
-    try:
-        disk.write_durably(root, fresh, content)
-        disk.place_new(root, fresh, root, IDENTITY_FILE)
-    except FileExistsError:
-        identity = read_identity(root) or identity
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh, dir_fd=root)
-    os.fsync(root)
-    return identity
-
-
-def looks_new(root: int) -> bool:
-    """Whether the folder holds nothing but what systems put there by themselves."""
-    with os.scandir(root) as entries:
-        return not any(not entry.name.startswith(".") and entry.name not in _FURNITURE for entry in entries)

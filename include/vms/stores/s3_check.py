@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -20,10 +20,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from vms.errors import StoreError
-from vms.model import StoreOptions
-from vms.stores import s3_bucket, s3_put
+from vms.stores import s3_bucket, s3_put, s3_unfinished
 from vms.stores.base import Finding, Tell, preview_options
 from vms.stores.s3_errors import FAILURES, clock_apart_s, code, is_denied, is_taken, status
+from vms.stores.s3_place import S3Place
 from vms.stores.staged import examine
 
 CLOCK_S = 30
@@ -34,26 +34,10 @@ _READ_BACK = (
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where to look. named: what an error is called while doing something."""
-
-    client: Callable[[], Any]
-    bucket: str
-    prefix: str
-    options: StoreOptions
-    named: Callable[[Exception, str], StoreError]
-
-    @property
-    def plain(self) -> dict[str, Any]:
-        """What a probe gets: never class or lock, so that it can be read and taken away again."""
-        return s3_put.asked_for(preview_options(self.options))
-
-
-def findings(place: Place, tell: Tell | None = None) -> list[Finding]:
+def findings(place: S3Place, tell: Tell | None = None) -> list[Finding]:
     """Never raises; leaves nothing behind where the server lets it delete."""
     key = f"{place.prefix}vms-check/{secrets.token_hex(8)}.bin"
-    steps: tuple[tuple[str, Callable[[Place, str], list[Finding]]], ...] = (
+    steps: tuple[tuple[str, Callable[[S3Place, str], list[Finding]]], ...] = (
         ("comparing clocks", _clock),
         ("writing twice", _write_once),
         ("sending a wrong checksum", _refuses_wrong_sum),
@@ -84,7 +68,7 @@ def findings(place: Place, tell: Tell | None = None) -> list[Finding]:
     return found
 
 
-def _clock(place: Place, _: str) -> list[Finding]:
+def _clock(place: S3Place, _: str) -> list[Finding]:
     apart = clock_apart_s(place.client().head_bucket(Bucket=place.bucket))
     if apart is None:
         return [Finding(True, "its answers carry no time")]
@@ -101,7 +85,7 @@ def _clock(place: Place, _: str) -> list[Finding]:
     ]
 
 
-def _write_once(place: Place, key: str) -> list[Finding]:
+def _write_once(place: S3Place, key: str) -> list[Finding]:
     at = {"Bucket": place.bucket, "Key": key, **place.plain}
     place.client().put_object(**at, Body=b"first", IfNoneMatch="*")
     try:
@@ -114,7 +98,7 @@ def _write_once(place: Place, key: str) -> list[Finding]:
     return [Finding(False, what, "Footage is not safe there; use another one.")]
 
 
-def _refuses_wrong_sum(place: Place, key: str) -> list[Finding]:
+def _refuses_wrong_sum(place: S3Place, key: str) -> list[Finding]:
     data = secrets.token_bytes(_BYTES)
     wrong = s3_put.crc32_text(zlib.crc32(data) ^ 1)
     try:
@@ -131,7 +115,7 @@ def _refuses_wrong_sum(place: Place, key: str) -> list[Finding]:
     return [Finding(False, "the server takes bytes that do not fit their checksum: nothing is proven", _READ_BACK)]
 
 
-def _parts(place: Place, key: str) -> list[Finding]:
+def _parts(place: S3Place, key: str) -> list[Finding]:
     data = secrets.token_bytes(_BYTES)
     client = place.client()
     with tempfile.TemporaryDirectory(prefix="vms-check-") as folder:
@@ -148,9 +132,9 @@ def _parts(place: Place, key: str) -> list[Finding]:
     return [Finding(False, "does not keep the CRC32 of an object that came in parts", _READ_BACK)]
 
 
-def _lists_unfinished(place: Place, key: str) -> list[Finding]:
+def _lists_unfinished(place: S3Place, key: str) -> list[Finding]:
     with _begun(place, key) as upload:
-        if upload not in [one.upload_id for one in s3_put.unfinished(place.client(), place.bucket, key)]:
+        if upload not in [one.upload_id for one in s3_unfinished.unfinished(place.client(), place.bucket, key)]:
             return [
                 Finding(
                     False,
@@ -161,7 +145,7 @@ def _lists_unfinished(place: Place, key: str) -> list[Finding]:
     return [Finding(True, "lists uploads that were begun and not finished")]
 
 
-def _lists_parts(place: Place, key: str) -> list[Finding]:
+def _lists_parts(place: S3Place, key: str) -> list[Finding]:
     at = {"Bucket": place.bucket, "Key": key}
     with _begun(place, key) as upload:
         place.client().upload_part(**at, UploadId=upload, PartNumber=1, Body=b"part")
@@ -171,14 +155,14 @@ def _lists_parts(place: Place, key: str) -> list[Finding]:
     return [Finding(False, "does not say which parts have arrived", "Broken uploads begin anew; use another server.")]
 
 
-def _aborts(place: Place, key: str) -> list[Finding]:
+def _aborts(place: S3Place, key: str) -> list[Finding]:
     client, at = place.client(), {"Bucket": place.bucket, "Key": key}
     with _begun(place, key) as upload:
         client.abort_multipart_upload(**at, UploadId=upload)
     return [Finding(True, "aborts uploads")]
 
 
-def _as_footage(place: Place, key: str) -> list[Finding]:
+def _as_footage(place: S3Place, key: str) -> list[Finding]:
     asked = s3_put.asked_for(replace(place.options, lock_days=0))
     if not asked:
         return []
@@ -200,7 +184,7 @@ def _as_footage(place: Place, key: str) -> list[Finding]:
     return found or [Finding(True, "gives objects the class, encryption and tags that sites.yaml asks for")]
 
 
-def _may_lock(place: Place, key: str) -> list[Finding]:
+def _may_lock(place: S3Place, key: str) -> list[Finding]:
     """By a lock that has ended already: the right to lock is looked at before the date is, and nothing gets locked."""
     if not place.options.lock_days:
         return []
@@ -216,12 +200,12 @@ def _may_lock(place: Place, key: str) -> list[Finding]:
     return [Finding(True, "lets this key lock objects")]
 
 
-def _settings(place: Place, _: str) -> list[Finding]:
+def _settings(place: S3Place, _: str) -> list[Finding]:
     return s3_bucket.bucket_findings(place.client(), place.bucket, place.prefix, place.options)
 
 
 @contextlib.contextmanager
-def _begun(place: Place, key: str) -> Any:
+def _begun(place: S3Place, key: str) -> Any:
     """An upload in parts, aborted in the end when the key may do so; else it goes when it counts as abandoned."""
     client, at = place.client(), {"Bucket": place.bucket, "Key": key}
     upload = client.create_multipart_upload(**at, **place.plain)["UploadId"]

@@ -12,17 +12,16 @@ from botocore.exceptions import ClientError
 
 from vms.errors import StoreError
 from vms.stores import s3_put
-from vms.stores.base import preview_options
 from vms.stores.narrow import PROBE
 from vms.stores.narrow_check import PROBE_BYTES, Trial
-from vms.stores.s3_check import Place
 from vms.stores.s3_errors import FAILURES, is_taken, status
+from vms.stores.s3_place import S3Place
 
 _CONTENT = b"put by a branch to try its key\n"
 _VERSIONS = "Turn on the versioning of the bucket: then what a stolen key overwrites is not lost."
 
 
-def trials(place: Place, site: str) -> Sequence[Trial]:
+def trials(place: S3Place, site: str) -> Sequence[Trial]:
     """place: where the store's objects lie."""
     key = f"{place.prefix}{site}/{PROBE}"
     at = {"Bucket": place.bucket, "Key": key}
@@ -112,9 +111,9 @@ def _elsewhere(client: Any, new: dict[str, Any]) -> None:
         return  # it can't take it away again: one small object stays
 
 
-def _in_parts(client: Any, place: Place, at: dict[str, str], numbers: dict[str, float]) -> None:
+def _in_parts(client: Any, place: S3Place, at: dict[str, str], numbers: dict[str, float]) -> None:
     data = secrets.token_bytes(PROBE_BYTES)
-    asked = s3_put.asked_for(preview_options(place.options))
+    asked = place.plain
     upload = {**at, "UploadId": client.create_multipart_upload(**at, **asked, ChecksumAlgorithm="CRC32")["UploadId"]}
     try:
         began = time.monotonic()

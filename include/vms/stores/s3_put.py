@@ -42,9 +42,6 @@ PART_S = 10.0
 """How long a part should be under way: that much time is lost by a kill."""
 
 LEAST_PART_BYTES, MOST_PART_BYTES = 5 << 20, 32 << 20  # the least is what S3 asks for
-ABANDONED = timedelta(days=7)
-"""How old an unfinished upload must be to be taken for one that nobody will finish."""
-
 _MOST_PARTS = 10_000
 _MIB = 1 << 20
 
@@ -64,15 +61,6 @@ class Target:
     @property
     def place(self) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self.key}
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """An upload in parts that was begun and not finished. key: the whole key in the bucket; begun_at: UTC."""
-
-    key: str
-    upload_id: str
-    begun_at: datetime
 
 
 def part_bytes(size_bytes: int, bytes_per_s: float | None = None) -> int:
@@ -109,25 +97,6 @@ def send(target: Target, file: StagedFile, progress: Progress | None) -> tuple[b
 def crc32_text(crc32: int) -> str:
     """A CRC32 as S3 writes it."""
     return base64.b64encode(crc32.to_bytes(4, "big")).decode()
-
-
-def unfinished(client: Any, bucket: str, prefix: str) -> list[Unfinished]:
-    """Every unfinished upload below this prefix. Raises FAILURES."""
-    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
-    return [
-        Unfinished(one["Key"], one["UploadId"], one["Initiated"].astimezone(UTC))
-        for page in pages
-        for one in page.get("Uploads", ())
-    ]
-
-
-def abort(client: Any, bucket: str, upload: Unfinished) -> None:
-    """Give back the space of its parts; no error when it is gone already. Raises FAILURES."""
-    try:
-        client.abort_multipart_upload(Bucket=bucket, Key=upload.key, UploadId=upload.upload_id)
-    except ClientError as error:
-        if code(error) != "NoSuchUpload":
-            raise
 
 
 def state_file(path: Path, store: str) -> Path:

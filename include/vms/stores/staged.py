@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from vms.stores.base import CHUNK_BYTES, FileRotted, Pace, Progress
+from vms.stores.base import CHUNK_BYTES, Pace, Progress
+from vms.stores.refusals import must_be_as_told, unreadable
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,8 @@ def examine(path: Path, *, sha256: str, size_bytes: int, part_bytes: int) -> Sta
                     left = part_bytes
                 left = left or part_bytes
     except OSError as error:
-        raise FileRotted(f"{path} can't be read ({error.strerror}).", "It is made again from its source.") from error
-    if found != size_bytes or digest.hexdigest() != sha256:
-        raise FileRotted(
-            f"{path} is not what its receipt says: {found} bytes of {size_bytes}, SHA-256 {digest.hexdigest()} "
-            f"instead of {sha256}.",
-            "It is made again from its source; if this comes back, check the staging disk.",
-        )
+        raise unreadable(path, error) from error
+    must_be_as_told(path, digest.hexdigest(), found, sha256=sha256, size_bytes=size_bytes)
     return StagedFile(path, size_bytes, sha256, whole, part_bytes, tuple(parts))
 
 

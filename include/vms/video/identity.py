@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vms.config import Profile
-from vms.model import BatchItem, SourceSeen
+from vms.model import BatchItem
+from vms.sightings import SourceSeen
 
 SCHEMA = 1
 HEAD_BYTES = 64 << 10

@@ -13,8 +13,9 @@ import pytest
 
 from copy_world import Ground, a_ground, an_order, assert_whole, key_stem
 from vms.model import StoreTarget
-from vms.steps import replicate
-from vms.steps.replicate import SitePlace, copy_batch, copy_each, unsent
+from vms.steps import copies_in_flight
+from vms.steps.copies_in_flight import SitePlace
+from vms.steps.replicate import copy_batch, copy_each, unsent
 from vms.stores import open_store
 
 
@@ -202,8 +203,8 @@ def test_full_target_is_told_once_and_heals(ground: Ground, small_disk: Path) ->
 def test_full_staging_disk_is_a_fault_and_not_a_half_file(
     ground: Ground, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicate, "_PATIENCE_S", 0.0)
-    monkeypatch.setattr(replicate, "_POLL_S", 0.05)
+    monkeypatch.setattr(copies_in_flight, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(copies_in_flight, "_POLL_S", 0.05)
     ground.site = replace(ground.site, staging=small_disk)
     filler = small_disk / "filler"
     filler.write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - 200_000))

@@ -15,7 +15,9 @@ import pytest
 import weed
 from upload_world import FILES, PROFILE, Ground
 from vms import line
-from vms.model import Fault, Receipt, StoreOptions, StoreTarget, load
+from vms.model import StoreOptions, StoreTarget, load
+from vms.receipts import Receipt
+from vms.sightings import Fault
 from vms.steps.upload import unreached, upload_batch
 from vms.stores import open_store
 from vms.uplink import parse

@@ -19,7 +19,8 @@ import weed
 from copy_world import Ground, a_ground, an_order, key_stem
 from vms.home import PROJECT_ROOT
 from vms.line import FILE
-from vms.model import Copied, StoreTarget, dump
+from vms.model import StoreTarget, dump
+from vms.receipts import Copied
 from vms.stores import open_store
 from vms.stores.s3_put import PART_BYTES
 from vms.uplink import parse
@@ -89,7 +90,8 @@ import json, os, signal, sys
 from pathlib import Path
 from zoneinfo import ZoneInfo
 from vms.model import Batch, load
-from vms.steps.replicate import SitePlace, copy_each
+from vms.steps.copies_in_flight import SitePlace
+from vms.steps.replicate import copy_each
 
 def moved(order, fetched, sent):
     if {when}:
