@@ -576,14 +576,18 @@ QUESTIONS = (
     Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
     Question(
         "page Sites",
-        "the last 24 hours of every camera",
-        lambda world, conn: coverage.kept_footage(conn, world.now - timedelta(days=1), world.now),
+        "the last 24 hours of the cameras of some sites",
+        lambda world, conn: coverage.kept_footage(conn, world.now - timedelta(days=1), world.now, _three_sites(world)),
     ),
     Question("page Operations", "what waits at each site", lambda world, conn: pace.backlogs(conn, world.now)),
-    Question("page Operations", "every site's quarantined files", _find(50, states=("quarantined",))),
-    Question("page Operations", "what waits longest", _find(50, states=("planned",), newest_first=False)),
+    Question("page Operations", "every site's quarantined files", _find(20, states=("quarantined",))),
+    Question("page Operations", "what waits longest", _find(20, states=("planned",), newest_first=False)),
     Question("page Operations", "retries asked for", lambda _, conn: retries.retries_asked(conn)),
-    Question("page Operations", "newest footage of each camera", lambda _, conn: reads_sites.camera_ends(conn)),
+    Question(
+        "page Operations",
+        "newest footage of the cameras of some sites",
+        lambda world, conn: reads_sites.camera_ends(conn, _three_sites(world)),
+    ),
     Question(
         "page Operations",
         "batches of a run",

@@ -170,6 +170,30 @@ def build(home: Home, clip: Clip) -> World:
     return World(home, clip, nas)
 
 
+def archive_more(world: World, camera: str, start: datetime) -> None:
+    """One more recording of a camera of the head office, archived now."""
+    with closing(owner(world.home)) as conn:
+        seen = _seen(f"{camera}/{start:%H%M%S}.mp4", camera, start)
+        _archive(conn, load_config(world.home.sites_file), world.clip, "ho", (seen,), run_id=f"manual__{start:%H%M%S}")
+
+
+def many_files(world: World, count: int) -> None:
+    """The cashier has footage without a gap, in `count` short files."""
+    one_more = """
+    INSERT INTO {table} OVERRIDING SYSTEM VALUE
+    SELECT (jsonb_populate_record({table}, jsonb_build_object(
+        'recording_id', 100000 + n, 'start_at', start_at + n * %s) || {more}
+    )).*
+    FROM {table}, generate_series(1, %s) n
+    WHERE recording_id = (SELECT recording_id FROM recording JOIN camera USING (camera_id) WHERE slug = 'cashier')
+    """
+    recordings = "jsonb_build_object('end_at', end_at + n * %s, 'fingerprint', gen_random_uuid())"
+    length = timedelta(seconds=LENGTH_S)
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute(one_more.format(table="copy", more="'{}'"), (length, count - 1))
+        cursor.execute(one_more.format(table="recording", more=recordings), (length, length, count - 1))
+
+
 def move_to_bucket(world: World, url: str, conn_id: str, viewer: str = "redirect", storage_class: str = "") -> None:
     """From now on the world's store lies in this bucket, with the same objects. viewer: as sites.yaml says it."""
     options = StoreOptions(storage_class=storage_class)
@@ -196,11 +220,12 @@ def _archive(
     site_id: str,
     files: Sequence[Sighting | Rejection],
     unfinished: str = "",
+    run_id: str = RUN.run_id,
 ) -> None:
     site = config.site(site_id)
     sightings = tuple(one for one in files if isinstance(one, Sighting))
     rejections = tuple(one for one in files if isinstance(one, Rejection))
-    run = replace(RUN, dag_id=f"footage_{site_id}")
+    run = replace(RUN, dag_id=f"footage_{site_id}", run_id=run_id)
     plan = plan_run(conn, site, Sensed(site_id, NOW, len(files), 0, 0, 0, (), sightings, rejections), run, NOW)
     for batch in plan.batches:
         receipts = [_store(batch, item, clip) for item in batch.items if item.sources[0].path != unfinished]

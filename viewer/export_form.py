@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from html import escape
+from typing import get_args
 
 import psycopg2.errors
 import streamlit as st
 
 from viewer import camera_tree, components, database, formats, frame, orders, query, search_bar
 from viewer.i18n import Words
+from viewer.places import Places
 from viewer.visitor import Visitor
 from vms.catalogue import exports, reads
 from vms.catalogue.exports import NewExport
-from vms.catalogue.rows import RecordingFilter, SiteRow, Totals
+from vms.catalogue.rows import RecordingFilter, Totals
 from vms.errors import CatalogueError
 from vms.exports.making import KEPT, clips_bytes
 from vms.exports.policy import policy_of
 from vms.home import from_environment
+from vms.model import Cut, Gaps
 
 MOST_CAMERAS = 16
 MOST_RECORDINGS = 20_000
@@ -28,33 +30,32 @@ _LONGEST_REASON = 500
 _USUAL = timedelta(minutes=15)
 
 
-def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
+def draw(words: Words, there: Places, person: Visitor) -> None:
     find = frame.current_find()
-    cameras = search_bar.pairs(sites, find) if find.cameras or find.sites else ()
-    zones = orders.zones_of(sites, cameras)
-    zone = zones.pop() if len(zones) == 1 else frame.installation().zone
+    cameras = search_bar.pairs(there.sites, find) if find.cameras or find.sites else ()
+    zones = orders.zones_of(there.sites, [*(site for site, _ in find.cameras), *find.sites])
+    zone = zones[0] if zones else frame.installation().zone
     with st.popover(
-        frame.as_plain_markdown(camera_tree.label(words, sites, find) if cameras else words("exports.cameras")),
+        frame.as_plain_markdown(camera_tree.label(words, there, find) if cameras else words("exports.cameras")),
         icon=":material/videocam:",
         key="x.cameras",
     ):
-        _tree(words, sites, find)
+        _tree(words, there, find)
     begin, end = _times(words, find, zone)
-    st.caption(words("exports.clock", zone=formats.zone_name(datetime.now(formats.zone(zone)))))
+    zone_name = formats.zone_name(datetime.now(formats.zone(zone)))
+    st.caption(words("exports.clocks" if len(zones) > 1 else "exports.clock", zone=zone_name))
     problem = ""
-    if zones:
-        problem = words("exports.zones")
-    elif not 1 <= len(cameras) <= MOST_CAMERAS:
+    if not 1 <= len(cameras) <= MOST_CAMERAS:
         problem = words("exports.no_camera", most=MOST_CAMERAS)
     elif begin is None or end is None:
         problem = words("exports.no_time")
     elif begin >= end:
         problem = words("exports.backwards")
     clip = st.checkbox(words("exports.clip"), key="x.clip", value=True)
-    burn_in = st.checkbox(words("exports.burn_in"), key="x.burn_in", disabled=not clip)
+    cut, gaps, burn_in = _cut(words) if clip else ("exact", "short", False)
     evidence = st.checkbox(words("exports.evidence"), key="x.evidence")
     if not problem and begin and end:
-        text, is_possible = _estimate(words, person, cameras, begin, end, clip=clip)
+        text, is_possible = _estimate(words, person, cameras, begin, end, clip=clip and cut == "exact")
         st.html(f'<p class="estimate" role="status">{escape(text)}</p>')
         problem = "" if is_possible else text
     else:
@@ -71,19 +72,43 @@ def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
             end.astimezone(UTC),
             reason.strip(),
             clip,
-            burn_in and clip,
+            burn_in,
             evidence,
+            cut,
+            gaps,
         )
         order(words, person, made)
 
 
-def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
+def _cut(words: Words) -> tuple[Cut, Gaps, bool]:
+    """How the clips are cut, what of them becomes of gaps, and whether camera and clock are written into them."""
+    cut: Cut = (
+        st.radio(
+            words("exports.cut"), get_args(Cut), format_func=lambda one: words.one_of("exports.cut", one), key="x.cut"
+        )
+        or "exact"
+    )
+    if cut == "fast":
+        return cut, "short", False
+    gaps: Gaps = (
+        st.radio(
+            words("exports.gaps"),
+            get_args(Gaps),
+            format_func=lambda one: words.one_of("exports.gaps", one),
+            key="x.gaps",
+        )
+        or "short"
+    )
+    return cut, gaps, st.checkbox(words("exports.burn_in"), key="x.burn_in")
+
+
+def _tree(words: Words, there: Places, find: query.Find) -> None:
     def chosen() -> None:
         told = st.session_state["tree"].chosen
         if told:
-            frame.go(camera_tree.choose(frame.current_find(), sites, told))
+            frame.go(camera_tree.choose(frame.current_find(), there, told))
 
-    components.camera_tree(camera_tree.page(words, sites, find), "tree", chosen)
+    components.camera_tree(camera_tree.page(words, there, find), "tree", chosen)
 
 
 def _times(words: Words, find: query.Find, zone: str) -> tuple[datetime | None, datetime | None]:
@@ -182,7 +207,7 @@ def order(words: Words, person: Visitor, made: NewExport) -> None:
         st.error(words("exports.refused"))
         return
     st.session_state["x.said"] = words("exports.ordered", number=export_id)
-    for name in ("x.reason", "x.address", "x.evidence", "x.burn_in"):
+    for name in ("x.reason", "x.address", "x.evidence", "x.burn_in", "x.cut", "x.gaps"):
         st.session_state.pop(name, None)
     frame.go(query.Find())
     st.rerun()

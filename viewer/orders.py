@@ -27,9 +27,10 @@ def clock(text: str) -> time | None:
         return None
 
 
-def zones_of(sites: Sequence[SiteRow], cameras: Sequence[tuple[str, str]]) -> set[str]:
-    """The time zones in which these cameras lie."""
-    return {site.time_zone for site in sites if any(site.id == one for one, _ in cameras)}
+def zones_of(sites: Sequence[SiteRow], places: Sequence[str]) -> list[str]:
+    """The time zones of these sites (ids), each once, in order. Forms go by the clock of the first, as Watch does."""
+    zones = {site.id: site.time_zone for site in sites}
+    return list(dict.fromkeys(zones[one] for one in places if one in zones))
 
 
 def instant(day: date, at: time, zone_id: str) -> datetime:
@@ -59,8 +60,10 @@ def card(words: Words, row: ExportRow, names: Mapping[tuple[str, str], str], zon
     """An export as HTML. All texts are escaped here."""
     contents = [words("exports.what.files")]
     if row.clip:
-        clip = words("exports.what.clip")
-        contents.append(f"{clip} {words('exports.what.burn_in')}" if row.burn_in else clip)
+        made = [words("exports.what.clip" if row.cut == "exact" else "exports.what.fast")]
+        made += [words("exports.what.burn_in")] if row.burn_in else []
+        made += [f"({words.one_of('exports.gaps', row.gaps)})"] if row.gaps != "short" else []
+        contents.append(" ".join(made))
     if row.evidence:
         contents.append(words("exports.what.evidence"))
     who = f"{row.who}, " if somebody_elses else ""

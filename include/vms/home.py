@@ -22,6 +22,8 @@ BRANCHES_PORT = 8444
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _GIVEN = "VMS_SECRET_"
+_UNKNOWN = "?"
+"""The name of a branch whose branch.json is damaged."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Parts:
     broker: str = field(repr=False)
     s3: str = ""
     branches: str = ""
+    viewer_inside: str = "http://viewer:5000"
+    """How the other parts reach the viewer."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,8 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
     demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else bool(_remembered(root, "demo"))
     with_s3 = env["VMS_DEMO_S3"] != "0" if env.get("VMS_DEMO_S3") else bool(_remembered(root, "with_s3"))
     default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
-    if (root / "branch" / "branch.json").exists():
+    joined_as = _branch_of(root)
+    if joined_as:
         default_sites = root / "branch" / "sites.yaml"  # what the centre says of this site
     return Home(
         root=root,
@@ -226,7 +231,7 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         place=_viewer_place(env),
         s3_port=_port(env, "VMS_S3_PORT", 0, highest=55_535) if env.get("VMS_S3_PORT") else 0,
         parts=_parts(env),
-        branch=env.get("VMS_BRANCH", ""),
+        branch=env.get("VMS_BRANCH") or joined_as,
         given=tuple((k.removeprefix(_GIVEN).lower(), v) for k, v in sorted(env.items()) if k.startswith(_GIVEN) and v),
     )
 
@@ -251,6 +256,25 @@ def _remembered(root: Path, what: str) -> int:
         return int(json.loads((root / "run" / "mode.json").read_text())[what])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
+
+
+def _branch_of(root: Path) -> str:
+    """The site whose branch this state folder is, see `vms.branches.membership`; "" when it is none.
+
+    Raises ConfigError when that can't be known.
+    """
+    noted = root / "branch" / "branch.json"
+    try:
+        return str(json.loads(noted.read_text(encoding="utf-8"))["site"])
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise ConfigError(
+            f"{noted} can't be read ({error.strerror}).",
+            "Give the command as the user as whom the agent runs.",
+        ) from error
+    except (ValueError, KeyError, TypeError):
+        return _UNKNOWN
 
 
 def _viewer_place(env: dict[str, str]) -> ViewerPlace:
@@ -293,7 +317,8 @@ def _parts(env: dict[str, str]) -> Parts | None:
     pages, viewer, broker, s3 = (env.get(f"VMS_PARTS_{name}", "") for name in ("PAGES", "VIEWER", "BROKER", "S3"))
     host = urlsplit(viewer).hostname or "localhost"
     branches = env.get("VMS_PARTS_BRANCHES") or f"https://{f'[{host}]' if ':' in host else host}:{BRANCHES_PORT}"
-    return Parts(airflow, pages or airflow, viewer, broker, s3, branches.rstrip("/"))
+    inside = env.get("VMS_PARTS_VIEWER_INSIDE") or Parts.viewer_inside
+    return Parts(airflow, pages or airflow, viewer, broker, s3, branches.rstrip("/"), inside)
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -18,6 +18,13 @@ from pydantic import TypeAdapter
 from vms.receipts import CopyReceipt
 from vms.sightings import SourceSeen, TimeBasis
 
+Cut = Literal["exact", "fast"]
+"""exact: to the very frame, encoded anew. fast: as stored, from where the first picture can be begun with."""
+
+Gaps = Literal["short", "black", "separate"]
+"""short: holes of up to a minute are black, a longer one begins a new clip. black: all are, so it is one clip.
+separate: each begins a new clip."""
+
 State = Literal["planned", "archived", "released", "purged", "quarantined"]
 
 

@@ -19,6 +19,7 @@ from vms.catalogue.users import end_all_sessions
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import Home
 from vms.stack import postgres
+from vms.stack.alone import require_alone
 from vms.stack.postgres_tools import Tools, find_tools, run_tool
 from vms.stack.state import as_seen_now, read_state
 
@@ -40,6 +41,7 @@ def running_server(home: Home) -> Iterator[None]:
     if home.postgres_url or postgres_answers(home) or _server_runs(home):
         yield
         return
+    require_alone(home)
     child = postgres.start(home)
     try:
         yield

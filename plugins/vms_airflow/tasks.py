@@ -110,8 +110,8 @@ def upload(site: str, batch: Any, receipts: Any) -> Any:
 def record(site: str, batch: Any, receipts: Any) -> Any:
     """Commit to the catalogue what the stores have confirmed and what can't be used, one transaction per file.
 
-    What a branch has put without being able to look is first looked for in the stores. What they do not show is not
-    archived; while a store can't be reached from here, it waits without using up tries.
+    What a branch says it has put is first looked for in the stores, and nothing but what they show counts, whatever its
+    receipt says. While a store can't be reached from here, it waits without using up tries.
     """
     from vms.catalogue.copying import record_copies
     from vms.catalogue.custody import record_receipts
@@ -136,7 +136,7 @@ def record(site: str, batch: Any, receipts: Any) -> Any:
         return dump(Recorded(work.batch_id, (), (), ()))
     sent = _receipts(receipts)
     missing = None
-    if any(receipt.unproven for receipt in sent):
+    if at_a_branch(place) or any(receipt.unproven for receipt in sent):
         _use_hooks()
         vouched = prove_unproven(work, sent, place, home, log.info)
         sent, missing = vouched.receipts, vouched.missing

@@ -6,7 +6,7 @@ import re
 import secrets
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import weed
 from browser_world import NEEDS_BROWSER, Viewer, new_page, served
 from cold_server import run_cold
-from viewer_world import ATTACK, START, eventually, move_to_bucket, owner
+from viewer_world import ATTACK, START, archive_more, eventually, many_files, move_to_bucket, owner
 from vms.alerts.round import run_round
 from vms.config import load_config
 from vms.config_alerts import AlertPolicy
@@ -205,6 +205,53 @@ def _bookmarked_and_found_again(page: Any, when: str) -> None:
     eventually(lambda: _shows(page, "08:00:01", tile=1))
     assert page.locator(".pick .said").inner_text().startswith(when)
     assert page.evaluate("window.hacked") is None
+
+
+def test_footage_that_comes_while_the_page_is_open_and_more_files_than_one_answer_holds(
+    viewer: Viewer, browser: Any
+) -> None:
+    page = _opened(browser, viewer, FIRST.replace("01:00:01", "01:10:02"), locale="en-GB")
+    eventually(lambda: _shows(page, "08:10:02"))
+    page.keyboard.press(" ")
+    page.get_by_role("button", name="Play (space)").wait_for()
+    archive_more(viewer.world, "lobby", START + timedelta(minutes=15))
+    page.keyboard.press("n")
+    eventually(lambda: _shows(page, "08:15:00"))
+    moment = page.get_by_label("Date and time to show")
+    moment.fill("31 Jan 2026 08:20:01")
+    moment.press("Enter")
+    page.locator(".note").get_by_text("no footage").or_(page.locator(".note").get_by_text("camera silent")).wait_for()
+    archive_more(viewer.world, "lobby", START + timedelta(minutes=20))
+    page.evaluate(AN_HOUR_LATER)
+    eventually(lambda: _shows(page, "08:20:01"))  # without a hand on it
+    archive_more(viewer.world, "lobby", START + timedelta(minutes=25))
+    page.keyboard.press(" ")
+    eventually(lambda: "08:25:0" in page.locator(".stamp").inner_text())
+    page.get_by_role("button", name="Play (space)").wait_for()
+
+    many_files(viewer.world, 450)
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url.rpartition("/watch/")[2].partition("?")[0]))
+    page.goto(f"{viewer.url}/watch?camera=makassar/cashier&at=2026-01-31T01:00:01Z")
+    eventually(lambda: _shows(page, "09:00:01"))
+    moment.fill("31 Jan 2026 09:26:33")
+    moment.press("Enter")
+    eventually(lambda: _shows(page, "09:26:33"))
+    page.keyboard.press(" ")
+    eventually(lambda: "09:26:44" in page.locator(".stamp").inner_text())  # the 400th file ended four seconds ago
+    moment.fill("31 Jan 2026 09:28:01")
+    moment.press("Enter")
+    eventually(lambda: _shows(page, "09:28:01"))
+    assert asked.count("step") == 0
+    assert asked.count("playlist") == 2
+    assert page.errors == []
+
+
+AN_HOUR_LATER = """() => {
+  const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
+  roots.find((one) => one?.app).app.data.loaded.at -= 3600_000;
+}"""
+"""What the timeline knows is old now."""
 
 
 PICK = """() => {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from catalogue_world import a_site
 from vms.config import Profile, Site
 from vms.home import Home, from_environment
 from vms.model import Batch, CopyOrder, StoreTarget
@@ -96,20 +97,12 @@ def a_ground(tmp_path: Path) -> Ground:
     home.prepare()
     nas, san, cloud = (a_target(tmp_path, number, name) for number, name in enumerate(("nas", "san", "cloud"), 1))
     orders = tuple(an_order(tmp_path, number, (nas,)) for number in range(6))
-    site = Site(
-        id="ho",
-        name="Head office",
-        time_zone="Asia/Jakarta",
+    site = a_site(
         footage=tmp_path / "footage",
         cameras=(),
-        pattern="auto",
         stores=(),
         profile=Profile("h264-test", "h264", "ultrafast", 40, 2.0, "yuv420p"),
         keep_source=None,
-        retention=timedelta(days=180),
-        every=timedelta(minutes=10),
-        enabled=True,
-        staging=None,
     )
     batch = Batch(7, "ho", "", "6 copies to cloud", (cloud,), (), orders=orders, holders=(nas, san))
     return Ground(tmp_path, site, home, batch)

@@ -16,7 +16,9 @@ from vms.branches.invitation import read_token
 from vms.catalogue import branches
 from vms.catalogue.branches import Asker
 from vms.catalogue.connection import Connection, fetch_all, url
+from vms.cli import doctor_containers
 from vms.cli.app import main
+from vms.config import load_config
 from vms.errors import BranchError
 from vms.home import Home
 
@@ -132,6 +134,28 @@ def test_the_viewer_knows_nothing_of_branches(catalogue: tuple[Home, str]) -> No
         for table in ("branch", "branch_certificate"):
             with pytest.raises(Exception, match="permission denied"):
                 cursor.execute(f"SELECT * FROM {table}")  # noqa: S608
+
+
+def test_the_doctor_names_branches_that_were_not_seen_for_long(
+    conn: Connection, catalogue: tuple[Home, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, address = catalogue
+    monkeypatch.setenv("VMS_CATALOGUE_URL", address)
+    (tmp_path / "sites.yaml").write_text(SITES.format(tmp_path))
+    config = load_config(tmp_path / "sites.yaml")
+
+    def told() -> tuple[bool, str]:
+        (one,) = doctor_containers.branches("", home, config, NOW + DAY)
+        return one.ok, one.what
+
+    assert told() == (False, "jkt: its branch was never invited, so nobody does its tasks.")
+    invited(conn)
+    assert "is expired" in told()[1]
+    branches.join(conn, "jkt", token("secret"), asker(), lambda: issued(1), NOW)
+    branches.note_seen(conn, {"jkt": (NOW + DAY - timedelta(hours=3), "192.0.2.8")})
+    assert told() == (False, "jkt: its branch was last seen 2026-02-02 00:00 UTC.")
+    branches.note_seen(conn, {"jkt": (NOW + DAY - timedelta(minutes=3), "192.0.2.8")})
+    assert told() == (True, "Branches seen lately: 1 of 1.")
 
 
 def test_by_the_command_line(

@@ -16,6 +16,7 @@ from vms.catalogue.connection import Connection
 from vms.errors import EncodeFailed
 from vms.home import Home, from_environment
 from vms.steps.clip import Clip, Footage, make_clip, plan_clips
+from vms.steps.fast_clip import make_fast_clip, plan_fast_clips
 from vms.video.binaries import binaries
 from vms.video.probe import Probe, probe
 
@@ -155,3 +156,58 @@ def test_a_clip_that_fails_is_told_and_the_recordings_are_there(vms: Vms, conn: 
     assert done.exit_code == 1
     assert "could not make the clip" in " ".join(done.output.split())
     assert len(list(to.rglob("*.mp4"))) == 2
+    done = vms("export", RANGE, "--to", str(tmp_path / "fast"), "--clip", "--cut", "fast")
+    assert done.exit_code == 1
+    assert len(list((tmp_path / "fast").rglob("*.mp4"))) == 2
+    for more in (
+        ("--cut", "fast"),
+        ("--clip", "--cut", "fast", "--burn-in"),
+        ("--clip", "--cut", "fast", "--gaps", "black"),
+    ):
+        refused = vms("export", RANGE, "--to", str(tmp_path / "none"), *more)
+        assert refused.exit_code == 2, more
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_becomes_of_gaps_can_be_chosen(home: Home, tmp_path: Path) -> None:
+    short, long = camera(tmp_path / "a.mp4", 2), camera(tmp_path / "b.mp4", 2)
+    some = [footage(short, 0), footage(short, 10), footage(long, 200)]
+    begin, end = NOON, NOON + timedelta(minutes=5)
+    lengths = {
+        gaps: [round(one.seconds) for one in plan_clips(some, begin, end, gaps)]
+        for gaps in ("short", "black", "separate")
+    }
+    assert lengths == {"short": [12, 2], "black": [202], "separate": [2, 2, 2]}
+    (one,) = plan_clips([footage(short, 0), footage(short, 7 * 3600)], begin, NOON + timedelta(hours=8), "black")
+    with pytest.raises(EncodeFailed, match=r"7\.0 hours of the clip would be black"):
+        make_clip(home, one, tmp_path / "black.mp4", zone=ZONE)
+    assert not (tmp_path / "black.mp4").exists()
+
+
+def test_a_fast_cut_is_the_recordings_as_they_are_stored(home: Home, tmp_path: Path) -> None:
+    first, second = camera(tmp_path / "a.mp4", 8, sound="aac"), camera(tmp_path / "b.mp4", 8, sound="aac")
+    some = [footage(first, 0), footage(second, 8), footage(second, 60)]
+    planned = plan_fast_clips(home, some, NOON + timedelta(seconds=5.3), NOON + timedelta(seconds=64))
+    assert len(planned) == 2, "the hole begins a new file"
+    ahead = NOON + timedelta(seconds=5.3) - planned[0].begin
+    assert timedelta() <= ahead <= timedelta(seconds=5), "from the picture that can be begun with"
+    assert planned[0].end == NOON + timedelta(seconds=16)
+    assert (planned[1].begin, planned[1].end) == (NOON + timedelta(seconds=60), NOON + timedelta(seconds=64))
+    told: list[float] = []
+    for number, clip in enumerate(planned):
+        target = tmp_path / "out" / f"{number}.mp4"
+        make_fast_clip(home, clip, target, moved=told.append)
+        found = probe(target)
+        assert found.video.codec == probe(first).video.codec, "nothing is encoded"
+        assert found.audio is not None
+        assert found.duration_s == pytest.approx(clip.seconds, abs=0.2)
+    assert told[-1] == pytest.approx(4)
+    skipped = round((planned[0].begin - NOON).total_seconds() * (probe(first).video.fps or 0))
+    assert apart(grey(tmp_path / "out" / "0.mp4", 0), grey(first, skipped)) < 1
+    ffmpeg("-xerror", "-i", tmp_path / "out" / "0.mp4", "-f", "null", "-")
+
+
+def test_footage_of_other_settings_begins_a_new_fast_clip(home: Home, tmp_path: Path) -> None:
+    one, other = camera(tmp_path / "a.mp4", 2), camera(tmp_path / "b.mp4", 2, size="160x120")
+    planned = plan_fast_clips(home, [footage(one, 0), footage(other, 2)], NOON, NOON + timedelta(seconds=4))
+    assert [clip.seconds for clip in planned] == [pytest.approx(2, abs=0.1), pytest.approx(2, abs=0.1)]

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 import video_clips as clips
+from catalogue_world import a_site
 from vms.config import Profile, Site
 from vms.errors import ConfigError, StagingFull
 from vms.footage import Found, fingerprint
@@ -69,20 +70,12 @@ def world(tmp_path: Path) -> World:
     home.prepare()
     footage = tmp_path / "footage"
     footage.mkdir()
-    site = Site(
-        id="ho",
-        name="Head office",
-        time_zone="Asia/Jakarta",
+    site = a_site(
         footage=footage,
         cameras=(),
-        pattern="auto",
         stores=(),
         profile=Profile("av1", "av1", "9", 36, 10.0, "yuv420p"),
         keep_source=None,
-        retention=timedelta(days=180),
-        every=timedelta(minutes=10),
-        enabled=True,
-        staging=None,
     )
     return World(home, site, [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from vms.exports.making import CLIP_BYTES_PER_S, clips_bytes
 from vms.home import Home
 from vms.stack.services import exports_service
 from vms.video.ffmpeg import Stopped
+from vms.video.probe import probe
 from vms.video.slots import cores, encode_slot
 
 BOTH = (("ho", "lobby"), ("makassar", "cashier"))
@@ -158,6 +160,20 @@ def test_two_cameras_are_taken_out_signed_and_whole(
     assert len(rows) == 5
     assert {one[0] for one in rows} == {"budi"}
     assert {one[2] for one in rows} == {str(export_id)}
+
+
+def test_clips_as_they_are_stored(world: World, conn: Connection, order: Order, tmp_path: Path) -> None:
+    export_id = order(clip=True, cut="fast", gaps="short", evidence=True)
+    assert (row(conn, export_id).cut, row(conn, export_id).gaps) == ("fast", "short")
+    done = work_off(world, conn)
+    assert (done.state, done.fault) == ("done", "")
+    to = unzipped(world, export_id, tmp_path / "out")
+    told = json.loads((to / "manifest.json").read_text())
+    assert {one["cut"] for one in told["clips"]} == {"fast"}
+    for one in told["clips"]:
+        assert probe(to / one["file"]).video.codec == "av1", "as the stored recordings are"
+        assert one["made_of"]
+    assert subprocess.run([sys.executable, "-I", "verify.py"], cwd=to, check=False).returncode == 0
 
 
 def test_killed_again_and_again_it_goes_on_and_comes_to_its_end(

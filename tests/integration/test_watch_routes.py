@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -117,6 +117,22 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
         assert cursor.fetchall() == [("sari", "ho/lobby")]
     client.cookies.set("vms_5000", sign_in(world.home, "budi").token)
     assert client.get(url).status_code == 403, "a link of another session"
+
+
+def test_an_answer_covers_no_more_than_is_in_it(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def covered(at_s: int) -> tuple[list[int], int]:
+        made = _get(client, "playlist", camera="ho/lobby", can="av1", **WINDOW | {"at": BEGIN + at_s * 1000})
+        return [(one["from"] - BEGIN) // 1000 for one in made["pieces"]], (made["to"] - BEGIN) // 1000
+
+    assert covered(1) == ([0, 300, 600], 4 * 3600)
+    monkeypatch.setattr(routes, "_MOST_PIECES", 2)
+    assert covered(1) == ([0, 300], 304)
+    assert covered(301) == ([300, 600], 604)
+    assert covered(601) == ([600], 4 * 3600)
+    monkeypatch.undo()
+    soon = spans.milliseconds(datetime.now(UTC))
+    made = _get(client, "playlist", camera="ho/lobby", can="av1", **{"from": soon - HOUR_MS, "to": soon + HOUR_MS})
+    assert soon <= made["to"] < soon + HOUR_MS / 2, "nobody knows what comes"
 
 
 def test_what_the_browser_can_not_play_has_stand_ins_and_the_rest_is_said(client: TestClient, world: World) -> None:

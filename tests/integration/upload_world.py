@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from catalogue_world import a_site
 from vms.config import Profile, Site
 from vms.footage import fingerprint
 from vms.home import Home, from_environment
@@ -119,19 +120,5 @@ def _ground_in(root: Path, items: tuple[BatchItem, ...]) -> Ground:
     for number, name in enumerate(("nas", "san"), 1):
         url = f"file://{root}/{name}"
         targets.append(StoreTarget(number, name, url, open_store(name, url).identify(None)))
-    site = Site(
-        id="ho",
-        name="Head office",
-        time_zone="Asia/Jakarta",
-        footage=root / "footage",
-        cameras=(),
-        pattern="auto",
-        stores=(),
-        profile=PROFILE,
-        keep_source=None,
-        retention=timedelta(days=180),
-        every=timedelta(minutes=10),
-        enabled=True,
-        staging=None,
-    )
+    site = a_site(footage=root / "footage", cameras=(), stores=(), profile=PROFILE, keep_source=None)
     return Ground(root, site, home, Batch(1, "ho", "lobby", "lobby", tuple(targets), items), ())

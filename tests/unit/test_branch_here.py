@@ -13,13 +13,19 @@ from typing import Any
 
 import pytest
 
+import vms
 from vms.branches import agent, unit, view
+from vms.cli import status
+from vms.cli.app import main
+from vms.cli.doctor_checks import examine
 from vms.config import load_config
+from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.ledger import Ledger
 from vms.model import ReleaseOrder, load
 from vms.receipts import CopyReceipt, Receipt, Rendition, Unproven
 from vms.sightings import Fault, SourceSeen
+from vms.stack import launch
 from vms.stack.airflow_env import airflow_environment
 
 NOW = datetime(2026, 11, 30, 5, 0, tzinfo=UTC)
@@ -171,6 +177,49 @@ def test_a_line_that_is_down_is_no_refusal(home: Home) -> None:
     assert not word.refused
     assert agent.last_word(home) == agent.Word()
     assert not agent.is_running(home)
+
+
+def test_nothing_of_the_centre_is_started_at_a_branch(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither with the worker's variable nor without it: a person's shell has none."""
+    monkeypatch.setenv("VMS_DEMO", "0")  # `up` says it in the environment, and it is taken back here
+    assert home.branch == "mks"
+    for words in (["up"], ["up", "--detach"], ["up", "--demo"], ["upgrade"], ["backup"], ["down"]):
+        assert main(words) == 1, words
+        said = " ".join(capsys.readouterr().err.split())
+        assert "This machine is the branch mks" in said, words
+        assert ("docs/operations.md" if words == ["upgrade"] else "./vms branch status") in said
+    assert not home.postgres.exists()
+    assert not (home.run / "postgres.json").exists()
+    assert main(["status"]) == 1
+    assert "./vms branch status" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_branch_whose_word_cant_be_read_is_one_all_the_same(home: Home) -> None:
+    (home.root / "branch" / "branch.json").write_text("{")
+    assert from_environment().branch
+    with pytest.raises(StackError, match="This machine is the branch"):
+        launch.claim(from_environment())
+
+
+def test_the_doctor_tells_what_the_branch_knows_and_never_to_start_the_centre(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "footage").mkdir()
+    (tmp_path / "footage" / "1.mp4").write_bytes(b"footage!")
+    found = list(examine(home, status.look(home)))
+    wrong = {one.what: one.remedy for one in found if not one.ok}
+    for words in ("agent of the branch mks does not run", "centre has not answered since", "has no certificate"):
+        assert [one for one in wrong if words in one], words
+    assert not [one for one in found if "./vms up" in one.remedy or "Port" in one.what or "PostgreSQL" in one.what]
+    assert [one for one in found if "1 (8 B) wait here" in one.what], found
+    assert [one for one in found if "footage folder" in one.what and one.ok]
+
+    now = datetime.now(UTC)
+    told = JOINED | {"asked_at": now.isoformat(), "version": vms.__version__}
+    (home.root / "branch" / "branch.json").write_text(json.dumps(told))
+    assert [one for one in examine(home, status.look(home)) if one.ok and one.what.endswith(":8444 answers.")]
+    agent.word_file(home).write_text(json.dumps({"tried_at": "", "problem": "Shut out.", "refused": True}))
+    assert [one for one in examine(home, status.look(home)) if not one.ok and "does not let this branch in" in one.what]
 
 
 def test_systemd_starts_it_again_and_lets_tasks_report(home: Home, tmp_path: Path) -> None:

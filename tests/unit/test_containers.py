@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
+import threading
+from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from cryptography import x509
 
+from vms.airflow_api import AirflowApi
 from vms.branches import authority
-from vms.errors import BranchError
+from vms.cli import doctor_containers, status
+from vms.cli.doctor_checks import examine
+from vms.errors import BranchError, StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
-from vms.stack import container, container_worker, postgres, signing
+from vms.restoring import running_server
+from vms.stack import airflow_accounts, airflow_tables, container, container_worker, launch, postgres, signing
 from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
 from vms.stack.fleet_settings import settings_for
 from vms.stack.services import viewer_pages
 from vms.video import slots
+from vms_airflow import accounts
 
 GIVEN = {
     "VMS_PARTS_AIRFLOW": "http://api-server:8080",
@@ -30,6 +41,8 @@ GIVEN = {
     "VMS_SECRET_CATALOGUE_OWNER": "owner-word",
     "VMS_SECRET_CATALOGUE_VIEWER": "viewer-word",
     "VMS_SECRET_AIRFLOW_ADMIN": "admin-word",
+    "VMS_SECRET_AIRFLOW_VIEWER": "starter-word",
+    "VMS_SECRET_AIRFLOW_COMMANDS": "commands-word",
 }
 SITES = """
 stores: {{ nas: {{ url: "file://{root}/nas" }} }}
@@ -65,6 +78,60 @@ def test_airflow_in_containers_has_workers_hashed_passwords_and_the_secrets_that
     assert viewer_pages(home) == "https://cctv.example.co.id"
     assert not (home.secrets / "airflow_users.json").exists()
     assert not (home.secrets / "catalogue_owner").exists()
+
+
+def test_in_a_container_nothing_is_started_that_all_would_take_for_theirs(home: Home) -> None:
+    known = (home.run / "postgres.json").read_text()
+    with pytest.raises(StackError, match="container of its own") as refused:
+        launch.claim(home)
+    assert "docker compose up -d" in refused.value.remedy
+    with pytest.raises(StackError, match="container of its own"), running_server(home):
+        pass
+    assert (home.run / "postgres.json").read_text() == known
+    assert not home.postgres.exists()
+
+
+class _Parts(BaseHTTPRequestHandler):
+    """An API server that misses the triggerer, and a viewer."""
+
+    def do_GET(self) -> None:
+        well = {"status": "healthy"}
+        now = datetime.now(UTC).isoformat()
+        said: dict[str, Any] = {"metadatabase": well, "triggerer": {"status": "unhealthy"}}
+        said |= {one: well | {f"latest_{one}_heartbeat": now} for one in ("scheduler", "dag_processor")}
+        known = self.path in ("/api/v2/monitor/health", "/_stcore/health")
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(said).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_the_doctor_names_each_part_that_does_not_answer_and_where_its_log_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home.parts
+    served = {"encode", "centre", "site-jkt"}
+    monkeypatch.setattr(doctor_containers, "served_now", lambda _broker: served)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Parts) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_address[1]}"
+        home = replace(home, parts=replace(home.parts, airflow=here, viewer_inside=here))
+        postgres.write_address(home, "127.0.0.1", 9)  # where nobody is
+        wrong = [one for one in examine(home, status.look(home)) if not one.ok]
+        server.shutdown()
+    named = {one.what.split()[0]: one.remedy for one in wrong if "does not answer, or" in one.what}
+    assert named.keys() == {"triggerer", "postgres"}
+    assert "docker compose logs triggerer" in named["triggerer"]
+    assert [one for one in wrong if "serves site-mks: its tasks wait" in one.what]
+    assert not [one for one in wrong if "./vms up" in one.remedy or "Port " in one.what], wrong
+
+
+def test_which_queues_are_served_is_asked_over_the_broker() -> None:
+    pytest.importorskip("celery", reason="only the containers have it")
+    assert container_worker.served_now("memory://") == frozenset()
+    assert container_worker.served_now(f"redis://127.0.0.1:{postgres.free_port()}/0") is None
 
 
 def test_a_waiting_task_may_begin_until_it_is_asked_for_anew(home: Home) -> None:
@@ -184,8 +251,8 @@ def test_each_part_gets_the_secrets_that_it_uses_and_no_other(compose: dict[str,
     wanted = {
         **dict.fromkeys(("dag-processor", "triggerer"), airflow),
         "scheduler": airflow | {"AIRFLOW_KEY"},
-        "api-server": airflow | {"AIRFLOW_KEY", "BRANCH_AUTHORITY", "AIRFLOW_ADMIN"},
-        "worker": airflow | {"CATALOGUE_VIEWER", "AIRFLOW_ADMIN"},
+        "api-server": airflow | {"AIRFLOW_KEY", "BRANCH_AUTHORITY", "AIRFLOW_COMMANDS"},
+        "worker": airflow | {"CATALOGUE_VIEWER", "AIRFLOW_COMMANDS"},
         "viewer": {"CATALOGUE_VIEWER", "AIRFLOW_VIEWER"},
         "exports": {"CATALOGUE_OWNER", "CATALOGUE_VIEWER"},
         "demo-recorder": {"CATALOGUE_VIEWER"},
@@ -213,6 +280,97 @@ def test_the_viewer_gets_no_secret_that_writes(compose: dict[str, Any], home: Ho
     }
     assert "VMS_PARTS_BROKER" not in told
     assert "owner-word" not in str(viewer_environment(home))
+
+
+def test_airflows_accounts_are_told_what_they_may_and_no_password_is_seen(
+    compose: dict[str, Any], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[Any, ...]] = []
+
+    def run(argv: tuple[str, ...], *, input: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        ran.append((argv, input))
+        return subprocess.CompletedProcess(argv, 0)
+
+    monkeypatch.setattr(airflow_tables.subprocess, "run", run)
+    airflow_tables.keep_accounts(home)
+    ((argv, told),) = ran
+    assert argv[1:] == ("-m", "vms_airflow.accounts")
+    wanted = json.loads(told)
+    by_user = {one["user"]: one for one in wanted["accounts"]}
+    words = {user: one["password"] for user, one in by_user.items()}
+    assert words == {"admin": "admin-word", "viewer": "starter-word", "commands": "commands-word"}
+    assert [user for user, one in by_user.items() if one["is_person"]] == ["admin"]
+    viewer, commands = (
+        {tuple(one) for one in wanted["roles"][by_user[user]["role"]]} for user in ("viewer", "commands")
+    )
+    changes = {(action, what) for action, what in viewer if action != "can_read"}
+    assert changes == {("can_create", "DAG Runs"), ("can_edit", "DAGs")}
+    assert not {what for _, what in viewer} & {"HITL Detail", "Connections", "Variables", "XComs"}
+    assert viewer < commands
+    assert not {one for one in commands if one[0] == "can_delete" or one[1] in ("Connections", "Variables", "Users")}
+    # what commands log in as is not the person's, and no part but init knows the person's
+    with AirflowApi(home) as api:
+        assert api.user == "commands"
+    has = {
+        name for name, one in compose["services"].items() if "VMS_SECRET_AIRFLOW_ADMIN" in one.get("environment", {})
+    }
+    assert has == {"init"}
+
+
+class Known:
+    """As much of Airflow's list of accounts as is asked of it."""
+
+    def __init__(self) -> None:
+        self.roles: dict[str, SimpleNamespace] = {}
+        self.users: dict[str, SimpleNamespace] = {}
+
+    def add_role(self, name: str) -> SimpleNamespace:
+        return self.roles.setdefault(name, SimpleNamespace(name=name, permissions=[]))
+
+    find_role = add_role
+
+    def create_permission(self, action: str, resource: str) -> SimpleNamespace:
+        return SimpleNamespace(action=SimpleNamespace(name=action), resource=SimpleNamespace(name=resource))
+
+    def add_permission_to_role(self, role: SimpleNamespace, permission: SimpleNamespace) -> None:
+        if permission not in role.permissions:
+            role.permissions.append(permission)
+
+    def remove_permission_from_role(self, role: SimpleNamespace, permission: SimpleNamespace) -> None:
+        role.permissions.remove(permission)
+
+    def find_user(self, username: str) -> SimpleNamespace | None:
+        return self.users.get(username)
+
+    def add_user(self, user: str, first: str, last: str, mail: str, role: SimpleNamespace, word: str) -> bool:
+        self.users[user] = SimpleNamespace(id=user, name=f"{first} {last} {mail}", roles=[role], active=True, word=word)
+        return True
+
+    def update_user(self, _: SimpleNamespace) -> bool:
+        return True
+
+    def reset_password(self, user: str, word: str) -> bool:
+        self.users[user].word = word
+        return True
+
+
+def test_a_service_account_is_mended_at_each_start_and_a_persons_left_alone(home: Home) -> None:
+    wanted = json.loads(airflow_accounts.wanted(home))
+    known = Known()
+    # as an older version made them, with a password that somebody has changed
+    for user in ("admin", "viewer"):
+        known.add_user(user, user, "-", "", known.add_role("User"), "changed by somebody")
+    role = known.add_role("Video viewer")
+    role.permissions = [known.create_permission("can_delete", "DAGs")]
+    for _ in range(2):
+        accounts.keep(known, **wanted)
+    held = {(one.action.name, one.resource.name) for one in role.permissions}
+    assert held == {*airflow_accounts.VIEWER_RIGHTS, accounts.EVERYONE}
+    assert len(role.permissions) == len(held)
+    words = {user: one.word for user, one in known.users.items()}
+    assert words == {"admin": "changed by somebody", "viewer": "starter-word", "commands": "commands-word"}
+    assert [one.name for one in known.users["viewer"].roles] == ["Video viewer"]
+    assert [one.name for one in known.users["admin"].roles] == ["User"]
 
 
 def test_only_the_centre_itself_vouches_for_branches(compose: dict[str, Any], home: Home) -> None:

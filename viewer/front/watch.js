@@ -22,6 +22,7 @@ class App {
     this.take(given);
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
+    this.renewal = setInterval(() => { if (!document.hidden && this.cameras.length) this.data.want(this.line.from, this.line.to); }, 15 * SECOND);
     const frame = () => { if (!this.alive) return; this.tick(); this.frame = requestAnimationFrame(frame); };
     frame();
   }
@@ -30,6 +31,7 @@ class App {
     cancelAnimationFrame(this.frame);
     document.removeEventListener("keydown", this.onKey);
     clearTimeout(this.settling);
+    clearInterval(this.renewal);
     this.tiles.forEach((one) => one.destroy());
     this.line.destroy();
   }
@@ -172,7 +174,11 @@ class App {
     this.pick.say();
     this.marks.loaded();
     if (this.table.open) this.fillList();
-    for (const tile of this.tiles) if (tile.explained) this.explain(tile, this.at);
+    for (const tile of this.tiles) {
+      if (!tile.explained) continue;
+      if (!this.playing && !this.seeking && tile.lacks(this.at)) tile.seek(this.at);  // it has come meanwhile
+      else this.explain(tile, this.at);
+    }
   }
   viewed() {
     const node = this.line.node;
@@ -249,7 +255,8 @@ class App {
     else this.slowSince ||= performance.now();
     return slow && performance.now() - this.slowSince > 300 && performance.now() - this.slowSince < 5000;
   }
-  // No camera has footage here: go to where the next one has.
+  // No camera has footage here: go to where the next one has. What can't be played is passed over as far as is known what
+  // follows it, else it is told there: it is never asked for again and again.
   async _onward() {
     if (this.going || this.tiles.some((one) => one.busyLoading)) return;
     if (this.tiles.every((one) => one.failed)) { this.stop(); return; }
@@ -258,10 +265,13 @@ class App {
     try {
       const near = await this.data.ask("step", { camera: this.tiles.map((one) => one.camera.key).join(), what: "recording", way: "next", at: Math.round(at - 1) });
       if (this.at === at && this.playing) {
-        if (near.at === null) { this.stop(); this.tiles.forEach((one) => this.explain(one, at)); this.paint(true); } else await this.seek(near.at);
+        if (near.at === null) { this.stop(); this.tiles.forEach((one) => this.explain(one, at)); this.paint(true); return; }
+        await this.seek(near.at, near.camera);
+        if (!this.playing || this.at !== near.at || this.tiles.some((one) => one.nearPiece(near.at))) return;
+        const later = this.tiles.flatMap((one) => one.pieces.map((each) => each.from)).filter((from) => from > near.at);
+        if (later.length) await this.seek(Math.min(...later)); else this.stop();
       }
-    } catch (error) { this.stop(); this.fault(error.said || this.w.broken); }
-    this.going = false;
+    } catch (error) { this.stop(); this.fault(error.said || this.w.broken); } finally { this.going = false; }
   }
   goTo(text) {
     const at = this.clock.parse(text.trim(), this.at);
@@ -284,18 +294,20 @@ class App {
     if (second % 5 === 0 || force || !this.playing) node.setAttribute("aria-valuetext", `${this.clock.full(this.at)}, ${this.data.stateAt(this.cameras[this.main].key, this.at)}`);
     this.settle();
   }
-  async seek(ms) {
+  // there: the camera that is sure to have footage then.
+  async seek(ms, there = "") {
     this.at = Math.max(DAY, ms);
     this.line.keep(this.at);
     this.line.draw();
     this.paint(true);
-    await this.seekOn(this.at);
+    if (this.line.from) this.data.want(this.line.from, this.line.to);
+    await this.seekOn(this.at, there);
   }
-  async seekOn(ms) {
+  async seekOn(ms, there = "") {
     this.seeking = true;
     const turn = (this.turn = (this.turn || 0) + 1);
     if (!this.playing) this.tiles.forEach((one) => one.video.pause());
-    await Promise.all(this.tiles.map((one) => one.seek(ms)));
+    await Promise.all(this.tiles.map((one) => one.seek(ms, one.camera.key === there)));
     if (turn !== this.turn) return;
     this.seeking = false;
     this.leader = null;
@@ -324,7 +336,7 @@ class App {
     try {
       const found = await this.data.ask("step", { camera: this.cameras[this.main].key, what, way, at: Math.round(this.at + (way === "previous" ? -2000 : 1)) });
       if (found.at === null) this.fault(this.w[what === "gap" ? "no_gap" : way === "next" ? "no_next" : "no_previous"]);
-      else { this.fault(""); if (what === "gap") this.stop(); await this.seek(found.at); }
+      else { this.fault(""); if (what === "gap") this.stop(); await this.seek(found.at, found.camera); }
     } catch (error) { this.fault(error.said || this.w.broken); }
   }
   async toggle() {

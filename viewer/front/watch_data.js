@@ -23,13 +23,13 @@ class Data {
     this.soon = setTimeout(() => this._load(from, to, fine ? Math.min(span, (most - span) / 2) : Math.min(span, 90 * DAY)), old ? 60 : 0);
   }
   async _load(from, to, margin) {
-    const turn = ++this.turn, keys = this.app.cameras.map((one) => one.key).join(",");
+    const turn = ++this.turn, asked = Date.now(), keys = this.app.cameras.map((one) => one.key).join(",");
     try {
       const made = await this.ask("timeline", { camera: keys, from: Math.max(DAY, Math.floor(from - margin)), to: Math.ceil(to + margin) });
       if (turn !== this.turn) return;
       for (const camera of made.cameras) this.rows.set(camera.id, { ...camera, from: made.from, to: made.to, texts: made.texts, clock: camera.clock });
       this.marked = made.marked;
-      this.loaded = { from: made.from, to: made.to, fine: made.fine, at: Date.now() };
+      this.loaded = { from: made.from, to: made.to, fine: made.fine, at: Date.now(), asked };
       this.app.loadedTimeline();
     } catch (error) {
       if (turn !== this.turn) return;
@@ -37,6 +37,11 @@ class Data {
       setTimeout(() => { if (turn === this.turn && this.app.alive) this.want(this.app.line.from, this.app.line.to); }, 4000);
     }
   }
+  spanAt(key, ms) {
+    const row = this.of(key), at = ms - (row?.from || 0);
+    return row?.spans.find((one) => at >= one[0] && at < one[0] + one[1]);
+  }
+  isKept(key, ms) { return Boolean(this.loaded && this.spanAt(key, ms)); }
   gapAt(key, ms) {
     const row = this.of(key), at = ms - (row?.from || 0);
     return row?.gaps.find((one) => at >= one[0] && at < one[0] + one[1]);
@@ -45,7 +50,7 @@ class Data {
   stateAt(key, ms) {
     const row = this.of(key), w = this.app.w;
     if (!row) return "";
-    const at = ms - row.from, span = row.spans.find((one) => at >= one[0] && at < one[0] + one[1]);
+    const at = ms - row.from, span = this.spanAt(key, ms);
     if (span) {
       const held = row.held.some((one) => at >= one[0] && at < one[0] + one[1]);
       return [span[2] & DAMAGED ? w.is_damaged : span[2] & COLD ? w.is_cold : span[2] & UNKNOWN ? w.is_kept : span[2] & LACKING ? w.is_lacking : w.is_all,
@@ -61,7 +66,7 @@ class Data {
     const found = known.find((one) => ms >= one.from && ms < one.to);
     if (found) { tell(found); return; }
     const row = this.of(key);
-    if (row && row.spans.length && !row.spans.some((one) => ms >= row.from + one[0] && ms < row.from + one[0] + one[1])) { tell(null); return; }
+    if (row && row.spans.length && !this.spanAt(key, ms)) { tell(null); return; }
     clearTimeout(this.momentSoon);
     this.momentSoon = setTimeout(async () => {
       const made = await this.ask("moment", { camera: key, at: Math.round(ms) }).catch(() => ({}));

@@ -113,10 +113,16 @@ class Player {
     return end;
   }
 
-  // Show this moment. Resolves to whether there is footage to show.
-  async seek(ms) {
+  // Whether there is footage here that came after the stream was asked for: the timeline, or who is sure, knows better.
+  lacks(ms, sure = false) {
+    if (this.nearPiece(ms) || this.leftOut.some((one) => ms >= one.from && ms < one.to)) return false;
+    return sure || (this.app.data.isKept(this.camera.key, ms) && this.app.data.loaded.asked > this.loadedAt);
+  }
+
+  // Show this moment. Resolves to whether there is footage to show. sure: that there is some.
+  async seek(ms, sure = false) {
     this.target = ms;
-    if (!this.covers(ms)) { if (!(await this.load(ms))) return false; if (this.target !== ms) return true; }
+    if (!this.covers(ms) || this.lacks(ms, sure)) { if (!(await this.load(ms))) return false; if (this.target !== ms) return true; }
     if (!this.hls && !this.otherAt(ms)) return false;
     const piece = this.pieceAt(ms);
     if (!piece && this.otherAt(ms) && this.asStored) { this.loaded = null; return this.seek(ms); }
@@ -131,7 +137,7 @@ class Player {
   // Go with the clock of the page while another camera leads.
   follow(ms, hold) {
     if (this.busyLoading || this.failed) return;
-    if (!this.covers(ms)) {
+    if (!this.covers(ms) || this.lacks(ms)) {
       this.busyLoading = this.seek(ms).finally(() => { this.busyLoading = null; });
       return;
     }
@@ -163,7 +169,7 @@ class Player {
     const turn = ++this.asked;
     this.failed = false;
     this._busy(true);
-    const from = Math.round(ms - BEFORE), to = Math.round(ms + BEHIND);
+    const from = Math.round(ms - BEFORE), to = Math.round(ms + BEHIND), now = Date.now();
     try {
       const [Hls, made] = await Promise.all([loadHls(this.app.given.player),
         this.app.data.ask("playlist", { camera: this.camera.key, from, to, at: Math.round(ms), can: this.convert ? "" : playableCodecs().join(","), low: this.app.low ? 1 : 0, ...(this.app.through ? { through: 1 } : {}) })]);
@@ -172,7 +178,8 @@ class Player {
       this.leftOut = made.left_out;
       this.asStored = made.as_stored;
       this.app.paint(true);
-      this.loaded = [from, to];
+      this.loaded = [made.from, made.to];  // all that the answer covers, which may be less than was asked for
+      this.loadedAt = now;
       this._renewAt(made.expires);
       if (!made.playlist) { this._busy(false); this.hls?.destroy(); this.hls = null; this.video.pause(); this.app.explain(this, ms); return false; }
       const piece = this.pieceAt(ms);

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 HLS = "hls-1.7.4.light.min.js"
 _VENDOR = Path(__file__).resolve().parents[1] / "front" / "vendor"
 _MOST_PIECES = 400
+_AHEAD = timedelta(minutes=1)
 _SEEN = timedelta(days=31)
 """How far a jump to the next gap looks."""
 
@@ -175,8 +177,12 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
     wanted = asked.stretch(visit.params, asked.MOST_PLAYED_H / 24)
     camera = asked.one_camera(visit.params)
     can = asked.codecs(visit.params)
+    at = asked.moment(visit.params, "at") if "at" in visit.params else wanted.begin
     with visit.connection() as conn:
         found = catalogue.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
+        if len(found) == _MOST_PIECES and 2 * sum(one.end_utc > at for one in found) <= _MOST_PIECES:
+            wanted = replace(wanted, begin=at)  # too many for both sides: those to come are what is played
+            found = catalogue.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
         if found:
             when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
             visit.note(conn, "watch", {"camera": "/".join(camera), **when})
@@ -187,7 +193,6 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
         with visit.connection() as conn:
             cold.found(conn, asleep)
     stored = [one.codec in can and isinstance(index, FragmentIndex) for one, index in zip(found, indexes, strict=True)]
-    at = asked.moment(visit.params, "at") if "at" in visit.params else wanted.begin
     here = [able for one, able in zip(found, stored, strict=True) if one.start_utc <= at < one.end_utc]
     as_stored = not low and (here[0] if here else any(stored) or not found)
     sources, left_out, expires = [], [], 0
@@ -205,7 +210,7 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
     by_name = {_name(one): one for one in found}
     return {
         "from": spans.milliseconds(wanted.begin),
-        "to": spans.milliseconds(wanted.end),
+        "to": spans.milliseconds(_known_until(found, at, wanted.end)),
         "playlist": playlist.write(sources) if sources else "",
         "as_stored": as_stored,
         "pieces": [
@@ -222,6 +227,13 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
         "left_out": left_out,
         "expires": expires,
     }
+
+
+def _known_until(found: Sequence[catalogue.Playable], at: datetime, end: datetime) -> datetime:
+    """Until when an answer with these says all there is: a full one ends with its last, and nobody knows what comes."""
+    if len(found) == _MOST_PIECES:
+        return found[-1].end_utc
+    return min(end, max(datetime.now(UTC), at + _AHEAD, *(one.end_utc + _AHEAD for one in found)))
 
 
 def _piece_of(pool: Pool, grant: stand_in_links.Grant, person: Visitor) -> catalogue.Playable:
@@ -272,7 +284,8 @@ def _recording(visit: Visit, row: RecordingRow) -> dict[str, Any]:
 
 
 def _step(visit: Visit) -> dict[str, Any]:
-    """Where the next recording or gap of these cameras begins, or the previous one; null when there is none."""
+    """Where the next recording or gap of these cameras begins, or the previous one, and whose recording it is; null
+    when there is none."""
     cameras = asked.cameras(visit.params)
     at = asked.moment(visit.params, "at")
     is_next = visit.params.get("way") != "previous"
@@ -283,7 +296,10 @@ def _step(visit: Visit) -> dict[str, Any]:
             wanted = RecordingFilter(cameras=cameras, states=_STORED)
             after = (at, 1 << 62 if is_next else 0)
             rows = reads.find_recordings(conn, wanted, limit=1, after=after, newest_first=not is_next)
-            starts = [row.start_utc for row in rows]
+            if rows:
+                row = rows[0]
+                return {"at": spans.milliseconds(row.start_utc), "camera": f"{row.site}/{row.camera}"}
+            starts = []
     if not starts:
         return {"at": None}
     return {"at": spans.milliseconds(min(starts) if is_next else max(starts))}

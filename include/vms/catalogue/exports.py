@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from vms.catalogue.connection import AMONG, Connection, fetch_all, fetch_one, pairs_of
 from vms.errors import CatalogueError
+from vms.model import Cut, Gaps
 
 ExportState = Literal["queued", "running", "done", "failed", "cancelled", "expired"]
 
@@ -29,6 +30,8 @@ class NewExport:
     clip: bool = False
     burn_in: bool = False
     evidence: bool = False
+    cut: Cut = "exact"
+    gaps: Gaps = "short"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class ExportRow:
     kept_until: datetime | None
     all_granted: bool
     time_zone: str
+    cut: Cut
+    gaps: Gaps
     cameras: tuple[tuple[str, str], ...]
 
 
@@ -86,7 +91,7 @@ _ROWS = """
            (SELECT count(*) = count(c.camera_id) FROM export_camera x LEFT JOIN camera c USING (camera_id)
             WHERE x.export_id = e.export_id),
            coalesce((SELECT min(s.tz) FROM export_camera x JOIN camera c USING (camera_id) JOIN site s USING (site_id)
-                     WHERE x.export_id = e.export_id), 'UTC'),
+                     WHERE x.export_id = e.export_id), 'UTC'), e.cut, e.gaps,
            ARRAY(SELECT s.slug || '/' || c.slug FROM export_camera x JOIN camera c USING (camera_id)
                  JOIN site s USING (site_id) WHERE x.export_id = e.export_id ORDER BY s.slug, c.slug)
     FROM export_order e JOIN viewer_user u USING (user_id)
@@ -104,16 +109,18 @@ def add_export(conn: Connection, order: NewExport) -> int:
         if not cameras or len(cameras) != len(set(order.cameras)):
             raise CatalogueError("An export was ordered of a camera that is not there.", "Choose from those shown.")
         cursor.execute(
-            "INSERT INTO export_order (user_id, from_at, to_at, clip, burn_in, evidence, reason)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING export_id",
+            "INSERT INTO export_order (user_id, from_at, to_at, clip, burn_in, evidence, reason, cut, gaps)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING export_id",
             (
                 order.user_id,
                 order.from_utc,
                 order.to_utc,
                 order.clip,
-                order.burn_in and order.clip,
+                order.burn_in and order.clip and order.cut == "exact",
                 order.evidence,
                 order.reason,
+                order.cut,
+                order.gaps,
             ),
         )
         (export_id,) = cursor.fetchone() or (0,)

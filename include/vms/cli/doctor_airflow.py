@@ -19,9 +19,9 @@ _RUNS = 100
 
 
 def airflow(group: str, home: Home) -> Iterator[Finding]:
-    """Only while the system runs."""
+    """Only while the system runs. In containers the parts themselves are told of elsewhere."""
     well = AirflowHealth(home, since=time.time() - 120)
-    for part in ("scheduler", "dag_processor"):
+    for part in () if home.parts else ("scheduler", "dag_processor"):
         ok = well.is_well(part)
         words = f"Airflow's {part.replace('_', ' ')} {'works' if ok else 'gives no sign of life'}."
         yield Finding(group, ok, words, "" if ok else f"Look into {home.logs}; ./vms down and ./vms up restart it.")
@@ -52,4 +52,7 @@ def schema(group: str, home: Home) -> Iterator[Finding]:
     ok = found == migrate.newest()
     words = f"The catalogue's schema is {found or 'not made yet'}"
     words += "." if ok else f", this program's is {migrate.newest()}."
-    yield Finding(group, ok, words, "" if ok else "Restart with this program: ./vms down, then ./vms up.")
+    how = "Outside: docker compose up --build -d"
+    if not home.parts:
+        how = "Restart with this program: ./vms down, then ./vms up."
+    yield Finding(group, ok, words, "" if ok else how)

@@ -22,7 +22,8 @@ from vms.home import Home
 from vms.stack import postgres
 from vms.stack.airflow_env import airflow_url
 from vms.stack.ports import port_holder
-from vms.stack.services import viewer_url
+from vms.stack.services import containers_now, viewer_url
+from vms.stack.state import ServiceState
 from vms.video.binaries import binaries, version
 
 FOLDER_PATIENCE_S = 10.0
@@ -33,13 +34,32 @@ _STA_UNSYNC = 0x0040
 def examine(home: Home, seen: Overview) -> Iterator[Finding]:
     """All findings, one after the other."""
     config, problem = _config(home)
-    yield from _page(home, seen)
-    yield from _sign_in(config)
+    if home.branch:
+        from vms.cli.doctor_branch import branch  # only where it is used: it takes a while to load
+
+        yield from branch(home, config)
+    elif home.parts:
+        yield from _in_containers(home, seen, config)
+    else:
+        yield from _page(home, seen)
+    if not home.branch:
+        yield from _sign_in(config)
     yield from _nothing_appears(home, seen, config, problem)
     yield from storage(home, seen, config)
     yield from upload(home, seen, config)
-    yield from backup(seen)
+    if not home.branch:
+        yield from backup(seen)
     yield from _machine(home)
+
+
+def _in_containers(home: Home, seen: Overview, config: Config | None) -> Iterator[Finding]:
+    from vms.cli import doctor_containers  # only where it is used
+
+    group = "Page not reachable"
+    yield from doctor_containers.parts(group, home, seen.stack or containers_now(home))
+    group = "Nothing appears"
+    yield from doctor_containers.workers(group, home, config)
+    yield from doctor_containers.branches(group, home, config, datetime.now(UTC))
 
 
 def _page(home: Home, seen: Overview) -> Iterator[Finding]:
@@ -109,13 +129,17 @@ def _nothing_appears(home: Home, seen: Overview, config: Config | None, problem:
         for site in config.sites:
             if why := queues.not_reachable(site, in_containers=home.parts is not None, at_branch=bool(home.branch)):
                 yield Finding(group, False, why, f"Correct {home.sites_file}, then: ./vms sites check")
-            elif not queues.has_own_machine(site):  # else its folder is there, not here
+            elif home.branch or not queues.has_own_machine(site):  # else its folder is there, not here
                 yield _folder(group, site)
             yield from _sensed(group, site, seen)
-    if seen.usable:
+    if seen.usable or any((one.name, one.state) == ("api-server", "ready") for one in _services(seen)):
         yield from airflow(group, home)
     for text in seen.problems:
         yield Finding(group, False, text, "See above.")
+
+
+def _services(seen: Overview) -> tuple[ServiceState, ...]:
+    return seen.stack.services if seen.stack else ()
 
 
 def _folder(group: str, site: Site) -> Finding:
@@ -190,6 +214,11 @@ def _machine(home: Home) -> Iterator[Finding]:
     except VmsError as error:
         yield Finding(group, False, error.message, error.remedy)
     yield _clock(group)
+    if home.branch:
+        return
+    if home.parts:  # whether it answers is told with the other parts
+        yield from schema(group, home)
+        return
     try:
         address = postgres.read_address(home)
     except VmsError:

@@ -15,7 +15,9 @@ from vms.config import Config, StoreConfig
 from vms.errors import VmsError
 from vms.home import Home
 from vms.stack import postgres
+from vms.stores import Finding as StoreFinding
 from vms.stores import Store, open_store
+from vms.stores.narrow import is_bucket
 
 HOME_FLOOR_BYTES = 2_000_000_000
 STORE_FLOOR_BYTES = 20_000_000_000
@@ -35,6 +37,8 @@ def storage(home: Home, seen: Overview, config: Config | None) -> Iterator[Findi
             group, "staging", folder, HOME_FLOOR_BYTES, "Free some space, or set another `staging` in sites.yaml."
         )
     for store in config.stores:
+        if home.branch and is_bucket(store.url):
+            continue  # which has no end, and its key here can read nothing
         try:
             free = _opened(store, seen).free_bytes()
         except VmsError as error:
@@ -60,6 +64,15 @@ def _opened(store: StoreConfig, seen: Overview) -> Store:
     return opened
 
 
+def _checked(home: Home, store: StoreConfig, seen: Overview) -> list[StoreFinding]:
+    """Raises StoreError. At a branch the key can only write, and should; the centre checks the store as such."""
+    if home.branch and is_bucket(store.url):
+        from vms.cli.stores import narrow  # only where it is used
+
+        return narrow(store, home.branch)
+    return _opened(store, seen).check()
+
+
 def _not_reached(group: str, home: Home, seen: Overview, store: StoreConfig, error: VmsError) -> Finding:
     if seen.identities is not None or _was_started(home):
         return Finding(group, False, error.message, error.remedy)
@@ -80,12 +93,13 @@ def upload(home: Home, seen: Overview, config: Config | None) -> Iterator[Findin
     for one in seen.waiting:
         yield Finding(group, False, str(one.get("why", "A site waits.")), "See the finding about that disk.")
     waiting = sum(site.counts.get("planned", 0) for site in seen.sites)
-    yield Finding(group, True, f"{waiting} recordings wait for their compression or upload.")
+    if not home.branch:  # there it is told with the other facts of the branch
+        yield Finding(group, True, f"{waiting} recordings wait for their compression or upload.")
     yield from _backlogs(group, seen)
     yield from _answered_badly(group, seen, states=("unreachable", "denied", "refused"))
     for store in config.stores if config else ():
         try:
-            findings = _opened(store, seen).check()
+            findings = _checked(home, store, seen)
         except VmsError as error:
             yield _not_reached(group, home, seen, store, error)
             continue

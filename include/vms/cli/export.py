@@ -26,10 +26,12 @@ from vms.cli.selection import filters, known_sites, moment_of
 from vms.cli.wording import new_console, plain, size_text
 from vms.errors import ConfigError, StoreFull
 from vms.exports import archive
+from vms.exports.clips import What
 from vms.exports.folder import MANIFEST, Folder
 from vms.exports.locking import SHORTEST_PASSWORD
-from vms.exports.making import KEPT, SPARE_BYTES, What, make
+from vms.exports.making import KEPT, SPARE_BYTES, make
 from vms.home import from_environment
+from vms.model import Cut, Gaps
 
 ZIP_PASSWORD = "VMS_ZIP_PASSWORD"  # noqa: S105  # the name of a variable
 
@@ -55,13 +57,26 @@ def export(
         bool,
         typer.Option(
             "--clip",
-            help="Also make of each camera one H.264 MP4 that every player opens, cut to the range; short gaps are"
-            " black in it, long ones begin a new file.",
+            help="Also make of each camera one H.264 MP4 that every player opens, cut to the very frame of the range.",
         ),
     ] = False,
     burn_in: Annotated[
         bool, typer.Option("--burn-in", help="With --clip: write camera and running clock below the picture.")
     ] = False,
+    cut: Annotated[
+        Cut,
+        typer.Option(
+            help="With --clip: exact, or fast: not encoded but as stored, from the picture ahead of the range on, which"
+            " takes no time; each gap begins a new file.",
+        ),
+    ] = "exact",
+    gaps: Annotated[
+        Gaps,
+        typer.Option(
+            help="With --clip: short gaps (up to a minute) are black, longer ones begin a new file; or all are black,"
+            " which makes one file; or each begins a separate file.",
+        ),
+    ] = "short",
     evidence: Annotated[
         bool,
         typer.Option(
@@ -93,6 +108,14 @@ def export(
         )
     if burn_in and not clip:
         raise typer.BadParameter("Only clips can be written into: give --clip, too.", param_hint="--burn-in")
+    if (cut, gaps) != ("exact", "short") and not clip:
+        raise typer.BadParameter("Only clips are cut: give --clip, too.", param_hint="--cut --gaps")
+    if cut == "fast" and (burn_in or gaps != "short"):
+        raise typer.BadParameter(
+            "What is not encoded can't be written into, and has no black in it: leave --burn-in and --gaps out, or cut"
+            " exactly.",
+            param_hint="--cut fast",
+        )
     password = _zip_password(zip_file, to) if zip_file and not dry_run else ""
     asked = parse_range(range_, site or [], camera or [])
     home, console = from_environment(), new_console(stderr=as_json)
@@ -116,7 +139,7 @@ def export(
                 sys.stdout.write(json.dumps({"planned": files, "planned_bytes": size}) + "\n")
             return
         folder = _folder(to, asked, size)
-        what = What(clip=clip, burn_in=burn_in, reason=reason.strip())
+        what = What(clip, burn_in, cut, gaps, reason.strip())
         with Bars(console, quiet=as_json) as bars:
             stopped = not make(home, conn, folder, wanted, what, bars)
     if zip_file and not stopped:

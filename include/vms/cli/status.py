@@ -28,6 +28,7 @@ from vms.errors import VmsError
 from vms.home import Home, from_environment
 from vms.model import State
 from vms.stack.airflow_env import airflow_pages
+from vms.stack.alone import elsewhere
 from vms.stack.services import containers_now, viewer_pages
 from vms.stack.state import StackState, as_seen_now, changed_since, read_state
 from vms.steps.waiting import waiting_now
@@ -230,8 +231,8 @@ def _show(console: Console, seen: Overview) -> None:
     for problem in seen.problems:
         console.print(f"[red]{plain(problem)}[/]")
     if phase in ("stopped", "failed"):
-        how = "docker compose up -d" if seen.home.parts else "./vms up"
-        console.print(f"Start it with [bold]{how}[/].")
+        how = elsewhere(seen.home)
+        console.print(plain(" ".join(how)) if how else "Start it with [bold]./vms up[/].", soft_wrap=True)
 
 
 def _services_table(stack: StackState) -> Table:

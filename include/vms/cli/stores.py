@@ -58,7 +58,7 @@ def check(
     config = load_config(home.sites_file)
     chosen = _chosen(config.stores, name)
     broken = [error.message for error in config.errors if not error.id and not name]
-    branch = branch or _branch_here(home)
+    branch = branch or home.branch
     known = {} if branch else _identities(home)
     console = new_console(soft_wrap=True)
     found: dict[str, list[Finding]] = {}
@@ -67,7 +67,7 @@ def check(
             console.print(f"[bold]{plain(store.name)}[/]  {plain(store.url)}")
         with _waiting(console, quiet=as_json) as tell:
             if branch and is_bucket(store.url):
-                found[store.name] = _narrow_findings(store, branch, tell)
+                found[store.name] = narrow(store, branch, tell)
             else:
                 found[store.name] = _findings(home, store, known.get(store.name), tell)
         for one in () if as_json else found[store.name]:
@@ -188,17 +188,8 @@ def _findings(home: Home, store: StoreConfig, identity: str | None, tell: Callab
     return found
 
 
-def _branch_here(home: Home) -> str:
-    """The site whose branch this machine is; "" when it is none."""
-    if home.branch:
-        return home.branch
-    try:
-        return str(json.loads((home.root / "branch" / "branch.json").read_text())["site"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _narrow_findings(store: StoreConfig, site: str, tell: Callable[[str], None]) -> list[Finding]:
+def narrow(store: StoreConfig, site: str, tell: Callable[[str], None] | None = None) -> list[Finding]:
+    """What the key of a branch can do with this bucket, and should not be able to. Never raises."""
     try:
         opened = open_store(store.name, store.url, conn_id=store.conn_id, options=store.options)
     except VmsError as error:

@@ -66,6 +66,11 @@ def upgrade(
             "Containers are upgraded from outside.",
             'docs/operations.md, "Containers": git pull && ./vms compose init && docker compose up --build -d',
         )
+    if home.branch:
+        raise StackError(
+            f"This machine is the branch {home.branch}; what is upgraded here is its agent.",
+            'docs/operations.md, "Branches": git pull (or a new image), then restart the agent. The centre goes first.',
+        )
     if (to and here) or (back and (to or here)):
         raise typer.BadParameter("only one of --to, --here and --back")
     if back:

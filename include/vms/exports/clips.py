@@ -1,4 +1,4 @@
-"""The clips of an export: of each camera one H.264 file from begin to end of the range, for any player."""
+"""The clips of an export: of each camera the range as one file, or one for each stretch without a gap."""
 
 from __future__ import annotations
 
@@ -17,11 +17,26 @@ from vms.catalogue.reads import RecordingFilter
 from vms.errors import VmsError
 from vms.exports.folder import CLIPS, Folder, stem_of
 from vms.home import Home
+from vms.model import Cut, Gaps
 from vms.steps.clip import Clip, Footage, make_clip, plan_clips
+from vms.steps.fast_clip import make_fast_clip, plan_fast_clips
 from vms.steps.staged import sha256_of
 from vms.video.ffmpeg import Stopped
 from vms.whole_file import write_whole
 from vms.wording import utc_text
+
+
+@dataclass(frozen=True)
+class What:
+    """What is made of the recordings beside the files. cut: how clips are cut: exact (as H.264, encoded) or fast (as
+    stored, from the picture before on). gaps: what of them becomes of holes; a fast one has none. reason: of an
+    evidence package; "": none is made."""
+
+    clip: bool = False
+    burn_in: bool = False
+    cut: Cut = "exact"
+    gaps: Gaps = "short"
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,8 +56,7 @@ def write_clips(
     begins: Callable[[float, int], None],
     moved: Callable[[float], None],
     stop: threading.Event,
-    *,
-    burn_in: bool,
+    what: What,
 ) -> None:
     """Make the clips of all recordings that lie in the folder. wanted: the range, in UTC for each zone.
 
@@ -50,7 +64,13 @@ def write_clips(
     What an earlier try has made of the same recordings is not made again (until `forget_notes`).
     """
     notes = _Notes(folder.root)
-    planned = [one for some in _by_camera(folder.recordings) for one in _planned(folder, some, wanted)]
+    planned: list[_Planned] = []
+    for some in _by_camera(folder.recordings):
+        try:
+            planned += _planned(home, folder, some, wanted, what)
+        except VmsError as error:
+            of = {"file": CLIPS, "site": some[0]["site"], "camera": some[0]["camera"]}
+            folder.failures.append(of | {"message": error.message, "remedy": error.remedy})
     begins(sum(one.clip.seconds for one in planned), len(planned))
     before = 0.0
     for one in planned:
@@ -58,18 +78,21 @@ def write_clips(
             raise Stopped
         begin = one.clip.begin.astimezone(ZoneInfo(one.zone))
         path = folder.root / CLIPS / f"{stem_of(one.site, one.camera, begin)}.mp4"
-        told = _told(one, path, folder.root)
-        burnt_in = one.names if burn_in else ""
+        told = _told(one, path, folder.root, what)
+        burnt_in = one.names if what.burn_in else ""
         try:
-            mark = _mark(one, folder, burnt_in)
+            mark = _mark(one, folder, what.cut, burnt_in)
             proof = notes.proof(path, mark)
             if proof is None:
                 add = partial(_add, moved, before)
-                make_clip(home, one.clip, path, zone=one.zone, burn_in=burnt_in, moved=add, stop=stop)
+                if what.cut == "fast":
+                    make_fast_clip(home, one.clip, path, moved=add, stop=stop)
+                else:
+                    make_clip(home, one.clip, path, zone=one.zone, burn_in=burnt_in, moved=add, stop=stop)
                 proof = notes.keep(path, mark)
             else:
                 moved(before + one.clip.seconds)
-            proof = proof | {"burnt_in": burn_in}
+            proof = proof | {"burnt_in": what.burn_in}
         except VmsError as error:
             folder.failures.append(told | {"message": error.message, "remedy": error.remedy})
         except OSError as error:
@@ -119,12 +142,12 @@ def _proof(path: Path) -> dict[str, Any]:
     return {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _mark(one: _Planned, folder: Folder, burnt_in: str) -> str:
+def _mark(one: _Planned, folder: Folder, cut: Cut, burnt_in: str) -> str:
     """Changes with whatever the clip is made of."""
     hashes = {each["file"]: each["sha256"] for each in folder.recordings}
     parts = [[first.isoformat(), last.isoformat()] for first, last, _ in one.clip.parts]
     ends = [one.clip.begin.isoformat(), one.clip.end.isoformat()]
-    told = [ends, parts, [hashes[name] for name in one.files], one.zone, burnt_in]
+    told = [ends, parts, [hashes[name] for name in one.files], one.zone, cut, burnt_in]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
@@ -139,12 +162,18 @@ def _by_camera(recordings: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]
     return list(cameras.values())
 
 
-def _planned(folder: Folder, some: Sequence[dict[str, Any]], wanted: Sequence[RecordingFilter]) -> list[_Planned]:
+def _planned(
+    home: Home, folder: Folder, some: Sequence[dict[str, Any]], wanted: Sequence[RecordingFilter], what: What
+) -> list[_Planned]:
     first = some[0]
     asked = next(one for one in wanted if not one.sites or first["site"] in one.sites)
     footage = {_footage(folder.root, one): one["file"] for one in some}
     begin = asked.from_utc or min(one.start for one in footage)
     end = asked.to_utc or max(one.end for one in footage)
+    if what.cut == "fast":
+        clips = plan_fast_clips(home, list(footage), begin, end)
+    else:
+        clips = plan_clips(list(footage), begin, end, what.gaps)
     return [
         _Planned(
             clip,
@@ -154,7 +183,7 @@ def _planned(folder: Folder, some: Sequence[dict[str, Any]], wanted: Sequence[Re
             first["time_zone"],
             tuple(dict.fromkeys(footage[one] for *_, one in clip.parts)),
         )
-        for clip in plan_clips(list(footage), begin, end)
+        for clip in clips
     ]
 
 
@@ -171,7 +200,7 @@ def _footage(root: Path, one: dict[str, Any]) -> Footage:
     )
 
 
-def _told(one: _Planned, path: Path, root: Path) -> dict[str, Any]:
+def _told(one: _Planned, path: Path, root: Path, what: What) -> dict[str, Any]:
     zone = ZoneInfo(one.zone)
     holes = [[moment.astimezone(zone).isoformat() for moment in hole] for hole in one.clip.holes]
     return {
@@ -182,6 +211,7 @@ def _told(one: _Planned, path: Path, root: Path) -> dict[str, Any]:
         "end": one.clip.end.astimezone(zone).isoformat(),
         "start_utc": utc_text(one.clip.begin),
         "end_utc": utc_text(one.clip.end),
+        "cut": what.cut,
         "made_of": list(one.files),
         "black": holes,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
 
@@ -21,7 +21,7 @@ from vms.coverage import find_gaps
 from vms.errors import ConfigError, StoreFull, VmsError
 from vms.evidence.package import add_custody, furnish, unseal
 from vms.evidence.signing import key_fingerprint, sign
-from vms.exports.clips import forget_notes, write_clips
+from vms.exports.clips import What, forget_notes, write_clips
 from vms.exports.folder import Folder, gap_object
 from vms.home import Home
 from vms.model import State, StoreTarget
@@ -36,15 +36,6 @@ CLIP_BYTES_PER_S = 400_000
 """What a second of a clip takes at most, as a rule: 1080p of a busy place. Often it is a third of that."""
 
 _PAGE = 500
-
-
-@dataclass(frozen=True)
-class What:
-    """What is made of the recordings beside the files. reason: of an evidence package; "": none is made."""
-
-    clip: bool = False
-    burn_in: bool = False
-    reason: str = ""
 
 
 class Observer(Protocol):
@@ -164,7 +155,7 @@ def _clips(
         begins,
         lambda seconds: observer.moved(seconds, len(folder.clips)),
         stop,
-        burn_in=what.burn_in,
+        what,
     )
 
 

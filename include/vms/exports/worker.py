@@ -31,8 +31,9 @@ from vms.catalogue.reads import RecordingFilter, RecordingRow, count_recordings
 from vms.config_model import ExportPolicy
 from vms.errors import CatalogueError, StoreFull, VmsError
 from vms.exports import archive
+from vms.exports.clips import What
 from vms.exports.folder import Asked, Folder
-from vms.exports.making import KEPT, SPARE_BYTES, What, clips_bytes, make
+from vms.exports.making import KEPT, SPARE_BYTES, clips_bytes, make
 from vms.exports.policy import policy_of
 from vms.home import Home, from_environment
 from vms.rights import RIGHTS
@@ -191,7 +192,7 @@ def _make(home: Home, conn: Connection, order: ExportRow, watch: Watch) -> None:
         folder = Folder.opened(
             root, asked, order.who, datetime.now(UTC).replace(microsecond=0), {"export": order.export_id}
         )
-        what = What(order.clip, order.burn_in, order.reason if order.evidence else "")
+        what = What(order.clip, order.burn_in, order.cut, order.gaps, order.reason if order.evidence else "")
         if not make(home, theirs, folder, [wanted], what, watch, watch.stop):
             raise Stopped
     if folder.failures and not folder.recordings:

@@ -51,6 +51,8 @@ def init(home: Home) -> None:
         log.info("Airflow's tables are brought to this version; a minute or two.")
         airflow_tables.migrate(home)
     if home.parts:
+        airflow_tables.keep_accounts(home)
+        log.info("Airflow's accounts are as they should be.")
         _prepare_branches(home, home.parts)
     if home.parts and home.parts.s3:
         demo_s3.use_server(home, home.parts.s3)

@@ -75,6 +75,21 @@ def answers(home: Home) -> bool:
     return len(said) == len(names)
 
 
+def served_now(broker: str) -> frozenset[str] | None:
+    """The queues that the workers who answer over the broker serve; None when the broker itself does not answer."""
+    from celery import Celery
+
+    app = Celery(broker=broker)
+    try:
+        with app.connection_for_read() as line:
+            line.ensure_connection(max_retries=1, timeout=PING_S)
+            said = app.control.inspect(timeout=PING_S / 2, connection=line).active_queues()
+    except Exception:  # the broker's client has errors of its own, and more beneath it
+        log.debug("The broker does not answer", exc_info=True)
+        return None
+    return frozenset(str(queue["name"]) for served in (said or {}).values() for queue in served)
+
+
 def _asked() -> tuple[str, ...]:
     return tuple(one.strip() for one in os.environ.get("VMS_WORKER_QUEUES", "").split(",") if one.strip())
 

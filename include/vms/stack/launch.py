@@ -25,6 +25,7 @@ from vms import home as homes
 from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import airflow_tables, demo_s3, postgres, processes, upgrade_journal
+from vms.stack.alone import require_alone
 from vms.stack.ports import require_free
 from vms.stack.services import (
     airflow_services,
@@ -59,8 +60,9 @@ class Claim:
 def claim(home: Home) -> Claim:
     """Become the launcher of this home; what an earlier one left running is ended.
 
-    Raises StackError when another launcher runs, or a port is taken.
+    Raises StackError when another launcher runs, a port is taken, or this is no place to start anything.
     """
+    require_alone(home)
     home.prepare()
     file = (home.run / "launcher.lock").open("a+")
     try:

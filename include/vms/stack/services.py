@@ -12,6 +12,8 @@ import urllib.request
 from datetime import datetime
 from typing import Any
 
+from vms.catalogue.connection import connect, url
+from vms.errors import VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack.airflow_env import (
     airflow_environment,
@@ -26,6 +28,8 @@ from vms.stack.supervisor import Command, Service
 
 PROBE_S = 5.0
 HEALTH_KEPT_S = 0.5
+AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+"""Those of the containers that Airflow knows of itself."""
 
 _OWN = ssl.create_default_context()
 """Only ever asks this machine whether its pages are there, by an address that their certificate need not name."""
@@ -99,14 +103,23 @@ def airflow_services(home: Home) -> tuple[Service, Service, Service]:
 
 
 def containers_now(home: Home) -> StackState:
-    """The parts in containers, as far as Airflow knows them."""
+    """The parts in containers, as far as they can be asked from another one."""
     health = AirflowHealth(home, since=0.0)
-    parts = ("api-server", "scheduler", "dag-processor", "triggerer")
-    services = tuple(
-        ServiceState(part, "ready" if health.is_well(part.replace("-", "_")) else "unwell") for part in parts
-    )
+    well = {part: health.is_well(part.replace("-", "_")) for part in AIRFLOW_PARTS}
+    inside = home.parts.viewer_inside if home.parts else viewer_url(home)
+    well |= {"viewer": _get(f"{inside}/_stcore/health") is not None, "postgres": _catalogue_answers(home)}
+    services = tuple(ServiceState(part, "ready" if answers else "unwell") for part, answers in well.items())
     all_well = all(one.state == "ready" for one in services)
     return StackState("", 0, 0.0, 0.0, home.demo, phase="usable" if all_well else "failed", services=services)
+
+
+def _catalogue_answers(home: Home) -> bool:
+    """By the role that may read, which every part has."""
+    try:
+        connect(url(home, "viewer")).close()
+    except VmsError:
+        return False
+    return True
 
 
 class AirflowHealth:

@@ -1,7 +1,7 @@
 """Clips: footage of one camera from one moment to another as one H.264 file that every player opens.
 
-A clip is for watching; the recordings that it is made of stay the evidence. Where footage is missing for longer than
-LONGEST_HOLE, a new clip begins; a shorter hole takes its time in the clip, black and with words.
+A clip is for watching; the recordings that it is made of stay the evidence. Of a hole in the footage it is asked
+whether it takes its time in the clip, black and with words, or begins a new clip (Gaps).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from vms.errors import EncodeFailed
 from vms.home import Home
+from vms.model import Gaps
 from vms.video import clips
 from vms.video.binaries import binaries
 from vms.video.clips import Piece, Shape
@@ -25,9 +26,11 @@ from vms.video.ffmpeg import Progress, run, wall_limit_s
 from vms.video.slots import encode_slot
 
 LONGEST_HOLE = timedelta(seconds=60)
+MOST_BLACK = timedelta(hours=6)
 _MOST_PIXELS = 1920 * 1080
 _MOST_FPS = 30.0
-_TOO_SHORT = timedelta(milliseconds=500)  # neither a piece nor a hole: recorders lose as much between two files
+TOO_SHORT = timedelta(milliseconds=500)  # neither a piece nor a hole: recorders lose as much between two files
+_LONGEST: dict[Gaps, timedelta] = {"short": LONGEST_HOLE, "black": timedelta.max, "separate": TOO_SHORT}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Clip:
         """Where nothing was recorded, in order."""
         at = self.begin
         for first, last, _ in self.parts:
-            if first - at > _TOO_SHORT:
+            if first - at > TOO_SHORT:
                 yield at, first
             at = last
 
@@ -65,16 +68,16 @@ class Clip:
         return (self.end - self.begin).total_seconds()
 
 
-def plan_clips(footage: Sequence[Footage], begin: datetime, end: datetime) -> list[Clip]:
+def plan_clips(footage: Sequence[Footage], begin: datetime, end: datetime, gaps: Gaps = "short") -> list[Clip]:
     """The clips of one camera within [begin, end), in order. Of two recordings of one moment the earlier one counts."""
     planned: list[Clip] = []
     parts: list[tuple[datetime, datetime, Footage]] = []
     at = begin
     for one in sorted(footage, key=lambda one: (one.start, one.end)):
         first, last = max(one.start, at), min(one.end, end)
-        if last - first <= _TOO_SHORT:
+        if last - first <= TOO_SHORT:
             continue
-        if parts and first - at > LONGEST_HOLE:
+        if parts and first - at > _LONGEST[gaps]:
             planned.append(Clip(parts[0][0], at, tuple(parts)))
             parts = []
         parts.append((first, last, one))
@@ -99,7 +102,13 @@ def make_clip(
     zone: of the words in it; burn_in: the camera's name, written below the picture with a running clock. moved: told
     how many seconds of it are made. Raises EncodeFailed, OSError.
     """
+    black = sum((last - first for first, last in clip.holes), timedelta())
+    if black > MOST_BLACK:
+        raise EncodeFailed(
+            f"{black / timedelta(hours=1):.1f} hours of the clip would be black.", "Take gaps as separate files."
+        )
     program, shape = binaries(home).ffmpeg, _shape(clip)
+    pixels = shape.width * shape.height
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".clip-", dir=target.parent) as scratch:
         piece_file, all_pieces, made = (Path(scratch) / name for name in ("piece.ts", "all.ts", "clip.mp4"))
@@ -107,11 +116,11 @@ def make_clip(
             for piece in _pieces(clip, shape, zone):
                 heard = _heard(piece, shape, moved)
                 argv = clips.piece(program, piece, shape, piece_file, (burn_in, zone) if burn_in else None)
-                with encode_slot(home, shape.width * shape.height, stop):
-                    _run(argv, piece.frames / shape.fps, shape, stop, heard)
+                with encode_slot(home, pixels, stop):
+                    run_for(argv, piece.frames / shape.fps, pixels, stop, heard)
                 with piece_file.open("rb") as part:
                     shutil.copyfileobj(part, together, 1 << 20)
-        _run(clips.whole(program, all_pieces, made), clip.seconds, shape, stop, None)
+        run_for(clips.whole(program, all_pieces, made), clip.seconds, pixels, stop)
         made.chmod(0o644)
         made.replace(target)
     moved(clip.seconds)
@@ -159,14 +168,15 @@ def _heard(piece: Piece, shape: Shape, moved: Callable[[float], None]) -> Callab
     return heard
 
 
-def _run(
+def run_for(
     argv: list[str],
     seconds: float,
-    shape: Shape,
+    pixels: int,
     stop: threading.Event | None,
-    heard: Callable[[Progress], bool] | None,
+    heard: Callable[[Progress], bool] | None = None,
 ) -> None:
-    limit_s = wall_limit_s(seconds, shape.width * shape.height)
+    """Run FFmpeg for so many seconds of footage. Raises EncodeFailed, and Stopped."""
+    limit_s = wall_limit_s(seconds, pixels)
     done = run(argv, wall_limit_s=limit_s, stop=stop, on_progress=heard)
     if done.returncode != 0:
         raise EncodeFailed(

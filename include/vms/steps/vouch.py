@@ -1,5 +1,5 @@
 """Vouch: what a branch, whose keys may only write, has put into buckets becomes a copy only when the centre has seen
-that the store itself shows it.
+that the store itself shows it. Whatever else its receipt says of buckets is not heard.
 
 Of two renditions of the same source the one that is there is kept. What lies under a key and is not the recording's is
 told, and stays: the next run puts the recording beside it.
@@ -23,6 +23,7 @@ from vms.sightings import Fault
 from vms.steps.adopt import adopt_rendition
 from vms.steps.copying import Piece, put, put_preview
 from vms.steps.meeting import OUT, fault_of, meet
+from vms.steps.standing import looks_for
 from vms.steps.upload import FILES_IN_FLIGHT, Missing, missing_of
 from vms.stores import Store
 
@@ -56,8 +57,12 @@ class Vouched:
 def prove_unproven(
     batch: Batch, receipts: Sequence[Receipt], site: Site, home: Home, report: Callable[[str], None]
 ) -> Vouched:
-    """Look for what a branch has put into buckets. Never raises for a store or a file."""
+    """Look for what a branch has put into buckets. Never raises for a store or a file.
+
+    Of what the receipts tell, only folders at the branch, which the centre can't reach, are taken on its word.
+    """
     work = _Proving(batch, site, home, report)
+    receipts = [_heard(work, one) for one in receipts]
     named = {one.store_id for receipt in receipts for one in receipt.unproven}
     for target in batch.stores:
         if target.store_id not in named:
@@ -71,7 +76,8 @@ def prove_unproven(
     items = {item.recording_id: item for item in batch.items}
     with ThreadPoolExecutor(max_workers=FILES_IN_FLIGHT, thread_name_prefix="prove") as pool:
         jobs = [
-            pool.submit(of_recording(one.recording_id, _proved), work, items[one.recording_id], one) for one in receipts
+            pool.submit(of_recording(one.recording_id, _proved), work, items.get(one.recording_id), one)
+            for one in receipts
         ]
         done = tuple(job.result() for job in jobs)
     here = [
@@ -81,8 +87,24 @@ def prove_unproven(
     return Vouched(done, missing_of(batch, here))
 
 
-def _proved(work: _Proving, item: BatchItem, receipt: Receipt) -> Receipt:
-    if receipt.fault is not None or receipt.rendition is None or not receipt.unproven:
+def _heard(work: _Proving, receipt: Receipt) -> Receipt:
+    """The receipt without what only the centre may say: a branch's honest program tells none of it."""
+    buckets = {one.store_id for one in work.batch.stores if looks_for(one)}
+    folders = {one.store_id for one in work.batch.stores} - buckets
+    heard = replace(
+        receipt,
+        copies=tuple(one for one in receipt.copies if one.store_id in folders),
+        unproven=tuple(one for one in receipt.unproven if one.store_id in buckets),
+        store_identities={key: one for key, one in receipt.store_identities.items() if key in map(str, folders)},
+        in_the_way=(),
+    )
+    if heard != receipt:
+        work.report(f"{receipt.source.path}: what its receipt says in the centre's place is left out")
+    return heard
+
+
+def _proved(work: _Proving, item: BatchItem | None, receipt: Receipt) -> Receipt:
+    if item is None or receipt.fault is not None or receipt.rendition is None or not receipt.unproven:
         return receipt
     faults: dict[str, Fault] = {}
     copies: dict[int, CopyReceipt] = {}

@@ -102,6 +102,23 @@ def whole(program: str, pieces: Path, target: Path) -> list[str]:
     return placed(program, [node], {_SOURCE: pieces, _PIECE: target})
 
 
+def copied(program: str, source: Path, skip_s: float, length_s: float, target: Path) -> list[str]:
+    """A stretch of a recording as it is stored, as Matroska, which holds whatever recorders write. It has to begin
+    where the picture can be begun with."""
+    skip = {"ss": f"{skip_s:.6f}"} if skip_s else {}
+    read = ffmpeg.input(_SOURCE, protocol_whitelist="file", format_whitelist=DEMUXERS, **skip)
+    streams = (read["v:0"], read["a:0?"])
+    node = ffmpeg.output(*streams, _PIECE, c="copy", t=f"{length_s:.6f}", avoid_negative_ts="make_zero", f="matroska")
+    return placed(program, [node], {_SOURCE: source, _PIECE: target})
+
+
+def joined(program: str, names: Path, target: Path) -> list[str]:
+    """What was `copied`, one behind the other. names: a list of files for FFmpeg's concat, which lie beside it."""
+    read = ffmpeg.input(_SOURCE, f="concat", protocol_whitelist="file", format_whitelist="concat,matroska")
+    node = ffmpeg.output(read["v:0"], read["a:0?"], _PIECE, c="copy", movflags="+faststart", f="mp4")
+    return placed(program, [node], {_SOURCE: names, _PIECE: target})
+
+
 def _fitted(picture: Any, shape: Shape) -> Any:
     """The whole picture in the clip's frame, black where its form differs; a frame for each of the clip's."""
     return (

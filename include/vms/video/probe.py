@@ -25,6 +25,7 @@ RAW_CONTAINERS = ("h264", "hevc", "vvc")
 
 _RAW_FPS = 25.0
 _SLOWEST_READ = 20_000_000  # bytes per second that a footage share must manage when frames have to be counted
+_LOOK_S = 60.0  # for a question that is answered by the beginning of a file
 _EARLIEST_YEAR = 2000  # recorders with an empty clock battery say 1970 or 1904
 _THUMBNAIL_CODECS = ("mjpeg", "png", "bmp", "gif", "webp", "tiff")
 _THUMBNAIL_WIDTH = 320
@@ -157,6 +158,23 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return all(char.isprintable() or char in "\r\n\t\f" for char in text)
+
+
+def build(path: Path, home: Home | None = None) -> tuple[object, ...]:
+    """What two files have to have in common for one to follow the other without being encoded: codecs, sizes, and the
+    settings that stand ahead of the footage. Raises SourceRejected."""
+    entries = "stream=codec_type,codec_name,profile,width,height,pix_fmt,sample_rate,channels,extradata_hash"
+    told = _ask(path, _LOOK_S, ("-show_data_hash", "MD5", "-show_entries", entries), home)
+    firsts = {one["codec_type"]: tuple(sorted(one.items())) for one in reversed(told.get("streams", []))}
+    return firsts.get("video"), firsts.get("audio")
+
+
+def begins_at(path: Path, at_s: float, home: Home | None = None) -> float:
+    """Where the picture that is seen at this second can be begun with: at it or before. Raises SourceRejected."""
+    asked = ("-select_streams", "v:0", "-show_entries", "packet=pts_time,flags", "-read_intervals", f"{at_s:.6f}%+#1")
+    packets = _ask(path, _LOOK_S, asked, home).get("packets", [])
+    found = [float(one["pts_time"]) for one in packets if "K" in one.get("flags", "") and one.get("pts_time")]
+    return min(max(0.0, found[0]), at_s) if found else 0.0
 
 
 def _playlist(name: str) -> SourceRejected:

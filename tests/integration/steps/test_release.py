@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from catalogue_world import a_site
 from vms.config import Profile, Site
 from vms.footage import Found
 from vms.home import Home, from_environment
@@ -82,20 +83,12 @@ def ground(tmp_path: Path) -> Ground:
     sha256 = hashlib.sha256(b"small").hexdigest()
     stored = store.put(rendition, KEY, sha256=sha256, size_bytes=5)
     copy = CopyReceipt(7, "rendition", KEY, 5, sha256, stored.checksum, NOW, 5)
-    site = Site(
-        id="ho",
-        name="Head office",
-        time_zone="Asia/Jakarta",
+    site = a_site(
         footage=tmp_path / "footage",
         cameras=(),
-        pattern="auto",
         stores=(),
         profile=Profile("av1", "av1", "8", 35, 4.0, "yuv420p"),
         keep_source=timedelta(days=7),
-        retention=timedelta(days=180),
-        every=timedelta(minutes=10),
-        enabled=True,
-        staging=None,
     )
     order = ReleaseOrder(
         recording_id=1,

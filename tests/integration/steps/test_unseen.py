@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +24,10 @@ from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
 from vms.config import StoreConfig
+from vms.errors import CatalogueError
 from vms.footage import fingerprint
-from vms.model import Batch, Recorded
-from vms.receipts import Receipt
+from vms.model import Batch, Recorded, dump, load
+from vms.receipts import CopyReceipt, InTheWay, Receipt
 from vms.sightings import SourceSeen
 from vms.steps import upload
 from vms.steps.compress import compress_batch
@@ -35,6 +37,7 @@ from vms.steps.standing import VOUCHED_FOR, vouch
 from vms.steps.unseen import kept_unproven
 from vms.steps.upload import missing_of, upload_batch
 from vms.steps.vouch import Vouched, prove_unproven
+from vms_airflow import tasks
 
 CONN = "AIRFLOW_CONN_CLOUD"
 
@@ -181,6 +184,59 @@ def test_what_a_branch_puts_is_archived_when_the_centre_has_seen_it(branch: Bran
     branch.at_branch()
     assert released(seen_now) == [True]
     assert not (branch.ground.site.footage / "lobby 0.mp4").exists()
+
+
+def test_a_forged_receipt_archives_nothing_and_leaves_nothing_in_the_catalogue(
+    branch: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the very task: a branch that says it was all seen, when nothing is there."""
+    branch.ground.site = replace(branch.ground.site, runs_on="edge")
+    batch = branch.plan()
+    (sent,) = branch.send(batch, branch.compress(batch))
+    client = branch.server.client()
+    for key in branch.objects():
+        client.delete_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/{key}")
+    invented = tuple(
+        CopyReceipt(one.store_id, one.part, one.key, one.size_bytes, one.sha256, "crc32:00000000", NOW, one.bytes_sent)
+        for one in sent.unproven
+    )
+    ((away,),) = ask(branch.conn, "INSERT INTO store (name, url) VALUES ('away', 's3://away') RETURNING store_id")
+    way = InTheWay(batch.stores[0].store_id, f"{batch.items[0].key_stem}.mp4", 1, None, "a lie")
+    identities = {str(away): "ours from now on"}
+    lie = replace(sent, copies=invented, unproven=(), in_the_way=(way,), store_identities=identities)
+    no_store = replace(sent, unproven=(replace(sent.unproven[0], store_id=away),))
+    stranger = replace(sent, recording_id=sent.recording_id + 1)
+
+    monkeypatch.setattr(tasks, "installation", lambda _: (branch.ground.home, None, branch.ground.site))
+    monkeypatch.setattr(tasks, "catalogue", lambda _: nullcontext(branch.conn))
+    monkeypatch.setattr(tasks, "get_current_context", dict)
+    monkeypatch.setattr(tasks, "run_ref", lambda _: a_run(branch.runs))
+    monkeypatch.setattr(tasks, "wait_for_stores", lambda *_: None)
+    monkeypatch.setattr(tasks, "_use_hooks", lambda: None)
+    branch.at_centre()
+    for forged in (lie, replace(lie, unproven=sent.unproven), no_store):
+        recorded = load(Recorded, tasks.record.function("ho", dump(batch), dump((forged,))))
+        assert (recorded.archived, recorded.unfinished) == ((), (sent.recording_id,))
+    with pytest.raises(CatalogueError, match="never held"):
+        tasks.record.function("ho", dump(batch), dump((stranger,)))
+    assert branch.custody() == 0
+    assert ask(branch.conn, "SELECT * FROM copy") == []
+    assert ask(branch.conn, "SELECT name FROM store WHERE identity IS NOT NULL") == [("cloud",)]
+
+    branch.ground.site = replace(branch.ground.site, runs_on="centre")
+    recorded = load(Recorded, tasks.record.function("ho", dump(batch), dump((sent,))))
+    assert recorded.archived == (), "what was put unseen is looked for, also when the site has moved to the centre"
+
+
+def test_a_folder_at_the_branch_is_the_branchs_to_prove(branch: Branch) -> None:
+    """The centre can't reach it."""
+    nas = StoreConfig("nas", f"file://{branch.ground.root}/nas at the branch")
+    (branch.ground.root / "nas at the branch").mkdir()
+    branch.ground.site = replace(branch.ground.site, stores=(*branch.ground.site.stores, nas))
+    recorded, _ = branch.whole()
+    (order,) = recorded.archived
+    assert len({one.store_id for one in order.copies if one.part == "rendition"}) == 2
+    assert ask(branch.conn, "SELECT count(*) FROM store WHERE identity IS NOT NULL") == [(2,)]
 
 
 def test_a_try_that_died_anywhere_is_gone_on_with_and_sends_nothing_twice(branch: Branch) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from vms.errors import ConfigError, StoreConflict, StoreError, StoreFull, StoreUnreachable
 from vms.stores import FileRotted, Store, disk, mount, open_store
+from vms.stores.identity import IDENTITY_FILE
 
 KEY = "ho/lobby/2026/01/31/20260131T235959Z_0123456789ab.mp4"
 
@@ -139,10 +140,10 @@ def test_missing_parent_is_not_made(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", "not json", "[]", '{"identity": 7}'])
 def test_broken_identity_file_is_refused(folder: Path, text: str) -> None:
     folder.mkdir()
-    (folder / mount.IDENTITY_FILE).write_text(text)
+    (folder / IDENTITY_FILE).write_text(text)
     with pytest.raises(StoreUnreachable, match="can't be read"):
         open_store("nas", f"file://{folder}").identify(None)
-    assert (folder / mount.IDENTITY_FILE).read_text() == text
+    assert (folder / IDENTITY_FILE).read_text() == text
 
 
 def test_first_contact_of_many_gives_one_identity(folder: Path) -> None:
@@ -160,7 +161,7 @@ def test_first_contact_of_many_gives_one_identity(folder: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 8
-    assert set(found) == {json.loads((folder / mount.IDENTITY_FILE).read_text())["identity"]}
+    assert set(found) == {json.loads((folder / IDENTITY_FILE).read_text())["identity"]}
 
 
 def test_mount_point_of_the_mount_table_must_be_mounted(tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_unreadable_staged_file_is_the_file_s_fault(store: Store, tmp_path: Path
 
 
 def test_check_of_a_store_that_is_away_is_a_finding(folder: Path, store: Store) -> None:
-    (folder / mount.IDENTITY_FILE).unlink()
+    (folder / IDENTITY_FILE).unlink()
     (finding,) = store.check()
     assert not finding.ok
     assert finding.remedy
@@ -342,4 +343,4 @@ def test_password_in_a_url_is_refused_and_not_repeated() -> None:
 
 def test_percent_in_a_url_is_read(tmp_path: Path) -> None:
     open_store("nas", f"file://{tmp_path}/a%20b%23").identify(None)
-    assert (tmp_path / "a b#" / mount.IDENTITY_FILE).exists()
+    assert (tmp_path / "a b#" / IDENTITY_FILE).exists()
