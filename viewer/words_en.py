@@ -50,6 +50,8 @@ TEXT: dict[str, str] = {
     "find.none.go": "Go to {day}",
     "find.none.filters": "With these filters there is nothing at all.",
     "find.none.clear": "Clear the filters",
+    "find.none.unseen": "{places} is not there, or you were not granted it. An administrator can tell.",
+    "find.none.some": "Of the first {count} of {of} cameras:",
     # card and recording
     "state.planned": "Waiting",
     "state.archived": "Archived",
@@ -452,6 +454,7 @@ TEXT: dict[str, str] = {
     "gap_remedy.not_looked": "The system or the site was paused. What the recorder still has comes by itself.",
     "gap.waiting": "waiting to be archived",
     "gap.purged": "retention has passed",
+    "gap.purged_on": "retention has passed, purged on {day}",
     "gap.acknowledged": "explained in a note",
     # watch
     "app.watch": "Watch",

@@ -49,6 +49,8 @@ TEXT: dict[str, str] = {
     "find.none.go": "Buka {day}",
     "find.none.filters": "Dengan saringan ini tidak ada rekaman sama sekali.",
     "find.none.clear": "Hapus saringan",
+    "find.none.unseen": "{places} tidak ada, atau Anda tidak diberi akses ke sana. Tanyakan kepada administrator.",
+    "find.none.some": "Dari {count} kamera pertama di antara {of}:",
     # card and recording
     "state.planned": "Menunggu",
     "state.archived": "Diarsipkan",
@@ -452,6 +454,7 @@ TEXT: dict[str, str] = {
     "gap_remedy.not_looked": "Sistem atau lokasi sedang berhenti. Yang masih ada di perekam akan masuk sendiri.",
     "gap.waiting": "menunggu diarsipkan",
     "gap.purged": "masa simpan sudah habis",
+    "gap.purged_on": "masa simpan sudah habis, dihapus pada {day}",
     "gap.acknowledged": "dijelaskan dalam catatan",
     # watch
     "app.watch": "Tonton",
