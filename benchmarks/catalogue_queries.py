@@ -424,6 +424,11 @@ def _gone(_: World, conn: Connection) -> object:
     return purge_facts.gone_places_of(conn, place[0]), purging.gone_copies(conn, place, 1)
 
 
+def _purged_at(world: World, conn: Connection) -> object:
+    end = world.now - world.keep - timedelta(days=1)
+    return reads.purged_at(conn, world.camera(world.dense), end - timedelta(days=1), end)
+
+
 def _week(world: World) -> audit.LogFilter:
     return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
 
@@ -489,6 +494,7 @@ QUESTIONS = (
     Question("page Watch", "bookmarks of 16 cameras, a month", _pins(31)),
     Question("page Watch", "tags that a person uses", lambda world, conn: bookmarks.tags_of(conn, _a_user(world))),
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
+    Question("page Find", "when was a day purged?", _purged_at),
     Question("page Find", "sites that are seen whole", lambda _, conn: reads_sites.wholly_granted(conn)),
     *(
         Question("page Find", f"newest recording, {state}, {what}", _find(1, states=states, to_utc=_soon, **where))
