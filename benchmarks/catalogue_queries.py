@@ -430,6 +430,11 @@ def _gone(_: World, conn: Connection) -> object:
     return purge_facts.gone_places_of(conn, place[0]), purging.gone_copies(conn, place, 1)
 
 
+def _purged_at(world: World, conn: Connection) -> object:
+    end = world.now - world.keep - timedelta(days=1)
+    return reads.purged_at(conn, world.camera(world.dense), end - timedelta(days=1), end)
+
+
 def _week(world: World) -> audit.LogFilter:
     return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
 
@@ -495,6 +500,7 @@ QUESTIONS = (
     Question("page Watch", "bookmarks of 16 cameras, a month", _pins(31)),
     Question("page Watch", "tags that a person uses", lambda world, conn: bookmarks.tags_of(conn, _a_user(world))),
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
+    Question("page Find", "when was a day purged?", _purged_at),
     Question("page Find", "sites that are seen whole", lambda _, conn: reads_sites.wholly_granted(conn)),
     *(
         Question("page Find", f"newest recording, {state}, {what}", _find(1, states=states, to_utc=_soon, **where))
@@ -583,14 +589,18 @@ QUESTIONS = (
     Question("page Sites", "a site's quarantined files", _find(8, states=("quarantined",), sites=_one_site)),
     Question(
         "page Sites",
-        "the last 24 hours of every camera",
-        lambda world, conn: coverage.kept_footage(conn, world.now - timedelta(days=1), world.now),
+        "the last 24 hours of the cameras of some sites",
+        lambda world, conn: coverage.kept_footage(conn, world.now - timedelta(days=1), world.now, _three_sites(world)),
     ),
     Question("page Operations", "what waits at each site", lambda world, conn: pace.backlogs(conn, world.now)),
-    Question("page Operations", "every site's quarantined files", _find(50, states=("quarantined",))),
-    Question("page Operations", "what waits longest", _find(50, states=("planned",), newest_first=False)),
+    Question("page Operations", "every site's quarantined files", _find(20, states=("quarantined",))),
+    Question("page Operations", "what waits longest", _find(20, states=("planned",), newest_first=False)),
     Question("page Operations", "retries asked for", lambda _, conn: retries.retries_asked(conn)),
-    Question("page Operations", "newest footage of each camera", lambda _, conn: reads_sites.camera_ends(conn)),
+    Question(
+        "page Operations",
+        "newest footage of the cameras of some sites",
+        lambda world, conn: reads_sites.camera_ends(conn, _three_sites(world)),
+    ),
     Question(
         "page Operations",
         "batches of a run",

@@ -32,12 +32,14 @@ Tell = Callable[[str, float], None]
 @dataclass(frozen=True)
 class Scale:
     """How much is made. dense: so many of the sites record in short files. now: the moment at which the catalogue
-    stands still, a full hour (UTC)."""
+    stands still, a full hour (UTC). long_s: the length of the other sites' files. marks: bookmarks of a camera."""
 
     sites: int
     dense: int
     days: int
     now: datetime
+    long_s: int = SPARSE_S
+    marks: int = 100
 
     @property
     def keep(self) -> timedelta:
@@ -51,7 +53,7 @@ class Scale:
     @property
     def recordings(self) -> int:
         """About so many."""
-        per_day = CAMERAS * (self.dense * 86_400 // DENSE_S + (self.sites - self.dense) * 86_400 // SPARSE_S)
+        per_day = CAMERAS * (self.dense * 86_400 // DENSE_S + (self.sites - self.dense) * 86_400 // self.long_s)
         return round(per_day * self.days * 0.98)
 
 
@@ -91,7 +93,8 @@ def _params(scale: Scale) -> dict[str, object]:
         "waits": scale.now - timedelta(hours=1),
         "dense": scale.dense,
         "short": DENSE_S,
-        "long": SPARSE_S,
+        "long": scale.long_s,
+        "marks": scale.marks,
     }
 
 
@@ -294,7 +297,7 @@ _SMALL = """
         ARRAY['tag' || n %% 40]
     FROM (
         SELECT n, %(now)s - random() * (%(now)s - %(begin)s) AS at
-        FROM generate_series(1, 100 * (SELECT count(*) FROM camera)) n
+        FROM generate_series(1, %(marks)s * (SELECT count(*) FROM camera)) n
     ) AS made JOIN viewer_user ON name = 'marker' || 1 + n %% 20;
     INSERT INTO bookmark_camera (bookmark_id, camera_id, from_at, to_at)
     -- of cameras that are watched together: of one site, a tenth of two sites

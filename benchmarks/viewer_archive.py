@@ -77,25 +77,28 @@ def served_archive(folder: Path, sites: int, days: int, tell: Tell) -> Iterator[
         size = _put_files(home, owner, nas, now)
         big = _put_big(owner, nas, now)
         names = _write_sites(home, owner, folder, nas)
-        port = free_port()
-        with (folder / "viewer.log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "viewer.serve"],
-                cwd=ROOT,
-                env=_environment(home, port),
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait(process, f"{url}/_stcore/health", folder / "viewer.log")
+        with served(home, folder / "viewer.log") as (url, process):
             yield Archive(home, url, process, now, names, scale.recordings, size, big, folder / "viewer.log")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+
+
+@contextlib.contextmanager
+def served(home: Home, log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The viewer as it is served, on a free port: its address and its process."""
+    port = free_port()
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "viewer.serve"], cwd=ROOT, env=_environment(home, port), stdout=file, stderr=file
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(process, f"{url}/_stcore/health", log)
+        yield url, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _environment(home: Home, port: int) -> dict[str, str]:

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from viewer import (
     assets,
     audit_log,
+    camera_tree,
     database,
     direct,
     figures,
@@ -74,6 +75,7 @@ app = st.App(
         *session_watch.routes(),
         *media.routes(home, database.pool(home), stores),
         *audit_log.routes(home, database.pool(home)),
+        *camera_tree.routes(),
         *taking.routes(home, database.pool(home)),
         *share.routes(home, database.pool(home)),
         *watch.routes(home, database.pool(home)),

@@ -1,5 +1,6 @@
 """The viewer's own components: account, card grid and table, calendar, camera tree, recording with player,
-site panels, the tables of Operations, heat map, gaps, timeline with player. Their code lies in front/.
+site panels, the map of many sites, the tables of Operations, heat map, gaps, timeline with player. Their code lies in
+front/.
 
 They get plain data and make elements from it in the browser, text always as text. Each is told in the address' terms
 (hrefs), so that links open in a new tab too.
@@ -37,6 +38,7 @@ _why = _component("why", "gaps")
 _recording = _component("recording")
 _sites = _component("sites")
 _ops = _component("ops")
+_fleet = _component("fleet")
 _heat = _component("heat", "gaps")
 _watch = _component("watch", "watch_time", "watch_line", "watch_pick", "watch_marks", "watch_player", "watch_data")
 
@@ -107,6 +109,12 @@ def operations(data: dict[str, Any], key: str, retried: Callable[[], None]) -> N
     """Draw a section of Operations. retried: called to have a file tried again, session_state[key].retry says which,
     "*" for all."""
     _ops(key=key, data=data, on_retry_change=retried)
+
+
+def fleet_map(data: dict[str, Any], key: str, opened: Callable[[], None], narrowed: Callable[[], None]) -> None:
+    """Draw many sites by region. opened: called to go to one, session_state[key].open is its id; narrowed: to one
+    region, .region is its name."""
+    _fleet(key=key, data=data, on_open_change=opened, on_region_change=narrowed)
 
 
 def heat_map(data: dict[str, Any], key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from html import escape
@@ -13,12 +12,13 @@ import streamlit as st
 
 from viewer import camera_tree, components, database, formats, frame, orders, query, search_bar
 from viewer.i18n import Words
+from viewer.places import Places
 from viewer.visitor import Visitor
 from vms.catalogue import exports, reads
 from vms.catalogue.exports import NewExport
-from vms.catalogue.rows import RecordingFilter, SiteRow, Totals
+from vms.catalogue.rows import RecordingFilter, Totals
 from vms.errors import CatalogueError
-from vms.exports.making import CLIP_BYTES_PER_S, KEPT
+from vms.exports.making import KEPT, clips_bytes
 from vms.exports.policy import policy_of
 from vms.home import from_environment
 from vms.model import Cut, Gaps
@@ -30,23 +30,22 @@ _LONGEST_REASON = 500
 _USUAL = timedelta(minutes=15)
 
 
-def draw(words: Words, sites: Sequence[SiteRow], person: Visitor) -> None:
+def draw(words: Words, there: Places, person: Visitor) -> None:
     find = frame.current_find()
-    cameras = search_bar.pairs(sites, find) if find.cameras or find.sites else ()
-    zones = orders.zones_of(sites, cameras)
-    zone = zones.pop() if len(zones) == 1 else frame.installation().zone
+    cameras = search_bar.pairs(there.sites, find) if find.cameras or find.sites else ()
+    zones = orders.zones_of(there.sites, [*(site for site, _ in find.cameras), *find.sites])
+    zone = zones[0] if zones else frame.installation().zone
     with st.popover(
-        frame.as_plain_markdown(camera_tree.label(words, sites, find) if cameras else words("exports.cameras")),
+        frame.as_plain_markdown(camera_tree.label(words, there, find) if cameras else words("exports.cameras")),
         icon=":material/videocam:",
         key="x.cameras",
     ):
-        _tree(words, sites, find)
+        _tree(words, there, find)
     begin, end = _times(words, find, zone)
-    st.caption(words("exports.clock", zone=formats.zone_name(datetime.now(formats.zone(zone)))))
+    zone_name = formats.zone_name(datetime.now(formats.zone(zone)))
+    st.caption(words("exports.clocks" if len(zones) > 1 else "exports.clock", zone=zone_name))
     problem = ""
-    if zones:
-        problem = words("exports.zones")
-    elif not 1 <= len(cameras) <= MOST_CAMERAS:
+    if not 1 <= len(cameras) <= MOST_CAMERAS:
         problem = words("exports.no_camera", most=MOST_CAMERAS)
     elif begin is None or end is None:
         problem = words("exports.no_time")
@@ -103,13 +102,13 @@ def _cut(words: Words) -> tuple[Cut, Gaps, bool]:
     return cut, gaps, st.checkbox(words("exports.burn_in"), key="x.burn_in")
 
 
-def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
+def _tree(words: Words, there: Places, find: query.Find) -> None:
     def chosen() -> None:
         told = st.session_state["tree"].chosen
         if told:
-            frame.go(camera_tree.choose(frame.current_find(), sites, told))
+            frame.go(camera_tree.choose(frame.current_find(), there, told))
 
-    components.camera_tree(camera_tree.page(words, sites, find), "tree", chosen)
+    components.camera_tree(camera_tree.page(words, there, find), "tree", chosen)
 
 
 def _times(words: Words, find: query.Find, zone: str) -> tuple[datetime | None, datetime | None]:
@@ -174,7 +173,7 @@ def _estimate(
         size=formats.size(words, totals.rendition_bytes),
         length=formats.length(words, totals.duration_s),
     )
-    clips = formats.size(words, round(totals.duration_s * CLIP_BYTES_PER_S))
+    clips = formats.size(words, clips_bytes(totals.duration_s, len(cameras), end - begin))
     if totals.rendition_bytes > most:
         return f"{text} {words('exports.estimate.large', most=formats.size(words, most))}", False
     return (f"{text} {words('exports.estimate.clip', size=clips)}" if clip else text), True

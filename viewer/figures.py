@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 import vms
 from viewer.database import AWAY, Pool
-from vms.backups import local_backups
+from vms.backups import last_made_at
 from vms.catalogue import alerts, reads_figures, reads_sites, reads_stores, whole
 from vms.catalogue.connection import Connection
 from vms.catalogue.rows import StoreOverview
@@ -179,9 +179,9 @@ class Figures:
             all_of["vms_service_up"].add_metric([service.name], service.state == "ready")
             all_of["vms_service_restarts"].add_metric([service.name], service.restarts)
         all_of["vms_disk_free_bytes"].add_metric([], shutil.disk_usage(self._home.root).free)
-        backup = next(iter(local_backups(self._home)), None)
-        if backup is not None:
-            all_of["vms_backup_timestamp_seconds"].add_metric([], backup.made_at.timestamp())
+        backed_up_at = last_made_at(self._home)
+        if backed_up_at is not None:
+            all_of["vms_backup_timestamp_seconds"].add_metric([], backed_up_at.timestamp())
 
     def _add_stores(self, all_of: dict[str, Gauge], conn: Connection, now: datetime) -> None:
         for store in reads_stores.store_overviews(conn):

@@ -62,6 +62,7 @@ def links() -> Links:
 @dataclass(frozen=True)
 class Installation:
     """What sites.yaml says, as the pages need it. zone: of its first site. sites: id to (name, zone), in its order.
+    labels: id to (region, tier), of sites that have one.
 
     faults: (site id or "" for the whole file, message).
     """
@@ -69,25 +70,27 @@ class Installation:
     company: str
     zone: str
     sites: dict[str, tuple[str, str]]
+    labels: dict[str, tuple[str, str]]
     faults: tuple[tuple[str, str], ...]
 
 
 def installation(scope: str = "") -> Installation:
-    """What sites.yaml says now, its sites and its faults only to whom sees everything."""
+    """What sites.yaml says now, its sites and its faults only to whom sees everything; labels are for sites seen."""
     found = _installation()
     return found if scope == "*" else replace(found, sites={}, faults=())
 
 
-@st.cache_data(ttl=20, max_entries=1, show_spinner=False)
+@st.cache_resource(ttl=20, max_entries=1, show_spinner=False)
 def _installation() -> Installation:
     """What sites.yaml says now; a file that can't be read is a fault to show, not an error."""
     try:
         config = load_config(from_environment().sites_file)
     except ConfigError as error:
-        return Installation("", "Asia/Jakarta", {}, (("", str(error)),))
+        return Installation("", "Asia/Jakarta", {}, {}, (("", str(error)),))
     sites = {site.id: (site.name, site.time_zone) for site in config.sites}
     zone = config.sites[0].time_zone if config.sites else "Asia/Jakarta"
-    return Installation(config.company, zone, sites, tuple((one.id, one.message) for one in config.errors))
+    labels = {site.id: (site.region, site.tier) for site in config.sites if site.region or site.tier}
+    return Installation(config.company, zone, sites, labels, tuple((one.id, one.message) for one in config.errors))
 
 
 def current_find() -> query.Find:

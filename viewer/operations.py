@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from viewer import cards, elsewhere, formats, overview, query
+from viewer import cards, elsewhere, fleet, formats, overview, query
 from viewer.elsewhere import FOOTAGE, Fill, Runs
+from viewer.fleet import Judged
 from viewer.i18n import Words
 from vms.airflow_api import DagRun, TaskRun
 from vms.catalogue.orders import Place
@@ -18,8 +19,9 @@ from vms.catalogue.reads_sites import CameraEnd, RunBatch
 from vms.catalogue.rows import RecordingRow, SiteOverview, StoreOverview, StoreStateRow
 
 SILENT = timedelta(hours=24)
-MOST_FAILING = 50
+MOST_FAILING = 20
 _MOST_LINES = 6
+_MOST_OUT = 5
 _AT_WORK = ("running", "up_for_retry", "up_for_reschedule")
 _TONES = {"success": "green", "failed": "red", "running": "blue", "queued": "gray"}
 
@@ -32,7 +34,6 @@ class Seen:
     batch. asked: those that the next run tries again. stores: None for whom does not see everything."""
 
     sites: tuple[SiteOverview, ...]
-    cameras: tuple[CameraEnd, ...]
     backlogs: Mapping[str, Backlog]
     answers: tuple[StoreStateRow, ...]
     stores: tuple[StoreOverview, ...] | None
@@ -42,17 +43,42 @@ class Seen:
     alerts: int
 
 
-def sites(words: Words, seen: Seen, waiting: Sequence[Mapping[str, Any]], runs: Runs | None, now: datetime) -> Data:
-    """Every site, those that need a hand first: cameras, newest footage, last look, backlog, quarantined files."""
-    paused = runs.paused if runs else frozenset()
-    rows = [_site(words, one, seen, waiting, FOOTAGE + one.site in paused, now) for one in seen.sites]
-    rows.sort(key=lambda row: ("red", "orange", "gray", "green").index(row["cells"][0]["tone"]))
+def judged(
+    seen: Seen,
+    labels: Mapping[str, tuple[str, str]],
+    waiting: Sequence[Mapping[str, Any]],
+    runs: Runs | None,
+    now: datetime,
+) -> list[Judged]:
+    """Every site, those that need a hand first."""
+    paused = frozenset(site_of(dag) for dag in runs.paused) if runs else frozenset()
+    waits = frozenset(str(one.get("site", "")) for one in waiting)
+    return fleet.judged(seen.sites, seen.backlogs, seen.answers, labels, now, waits, paused)
+
+
+def tiles(words: Words, seen: Seen) -> Data:
+    """What waits, what needs a person: of all sites together."""
+    return {**_section(words, "tiles", (), []), "title": "", "tiles": _tiles(words, seen), "empty": ""}
+
+
+def sites(
+    words: Words,
+    shown: Sequence[Judged],
+    cameras: Sequence[CameraEnd],
+    waiting: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> Data:
+    """These sites: cameras, newest footage, last look, backlog, quarantined files."""
+    of: dict[str, list[CameraEnd]] = {}
+    for camera in cameras:
+        of.setdefault(camera.site, []).append(camera)
+    why = [(str(one.get("site", "")), str(one.get("why", ""))) for one in waiting]
+    rows = [
+        _site(words, one, of.get(one.site.site, []), [text for site, text in why if site == one.site.site], now)
+        for one in shown
+    ]
     heads = ("site", "cameras", "newest", "look", "backlog", "quarantined")
-    return {
-        **_section(words, "sites", heads, rows),
-        "tiles": _tiles(words, seen),
-        "empty": words("ops.sites.none"),
-    }
+    return {**_section(words, "sites", heads, rows), "empty": words("ops.sites.none")}
 
 
 def _tiles(words: Words, seen: Seen) -> list[Data]:
@@ -75,26 +101,22 @@ def _tiles(words: Words, seen: Seen) -> list[Data]:
     ]
 
 
-def _site(
-    words: Words, site: SiteOverview, seen: Seen, waiting: Sequence[Mapping[str, Any]], paused: bool, now: datetime
-) -> Data:
-    backlog = seen.backlogs.get(site.site) or Backlog(0, 0.0, 0, None, False)
-    why = [str(one.get("why", "")) for one in waiting if one.get("site") == site.site]
+def _site(words: Words, one: Judged, cameras: Sequence[CameraEnd], why: Sequence[str], now: datetime) -> Data:
+    site, backlog = one.site, one.backlog
     quarantined = site.counts.get("quarantined", 0)
-    tone, state = overview.state_of(site, quarantined, now)
-    if paused:
-        tone, state = "orange", "ops.paused"
-    elif why:
-        tone, state = "orange", "ops.waits"
-    elif backlog.falls_behind:
-        tone, state = "orange", "ops.growing"
-    cameras = [one for one in seen.cameras if one.site == site.site]
+    tone, state = one.look
     silent = [one for one in cameras if one.last_utc is None or now - one.last_utc > SILENT]
     note = words("ops.silent", count=formats.number(words, len(silent))) if silent else ""
     return {
         "key": site.site,
         "cells": [
-            {"text": site.name, "badge": words(state), "tone": tone, **overview.search(site.site, period="")},
+            {
+                "text": site.name,
+                "badge": words(state),
+                "tone": tone,
+                "note": " · ".join(filter(None, (one.region, one.tier))),
+                **overview.search(site.site, period=""),
+            },
             {"text": formats.number(words, len(cameras)), "note": note, "tone": "orange" if silent else ""},
             {"text": _age(words, site.last_footage, now)},
             {"text": _age(words, site.last_sensed, now)},
@@ -156,7 +178,10 @@ def stores(words: Words, seen: Seen, names: Mapping[str, str], fill: Fill | None
         bad = out.get(name, [])
         worst = words.one_of("ops.store", bad[0].state, bad[0].state) if bad else words("ops.store.ok")
         cells: list[Data] = [{"text": name, "badge": worst, "tone": "red" if bad else "green"}]
-        lines = [{"text": _outage(words, one, names, zone, now), "tone": "red"} for one in bad]
+        lines = [{"text": _outage(words, one, names, zone, now), "tone": "red"} for one in bad[:_MOST_OUT]]
+        if len(bad) > _MOST_OUT:
+            others = words("fleet.others", count=formats.number(words, len(bad) - _MOST_OUT))
+            lines.append({"text": others, "tone": "red"})
         if seen.stores is not None:
             some, forecast = known.get(name), told.get(name)
             held = formats.size(words, some.size_bytes) if some else ""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from viewer import cards, formats, query
+from viewer import cards, fleet, formats, query
 from viewer.i18n import Words
 from vms import pieces
 from vms.catalogue.rows import RecordingRow, SiteOverview, SiteRow
@@ -26,14 +26,16 @@ def panel(
     cameras: SiteRow | None,
     day: dict[str, list[Piece]],
     problems: list[RecordingRow],
+    kind: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """One site. day: what each camera has of the last 24 hours. problems: its newest quarantined files."""
+    """One site. day: what each camera has of the last 24 hours. problems: its newest quarantined files. kind: how it
+    is (fleet.KINDS)."""
     counts = site.counts
     archived = counts.get("archived", 0) + counts.get("released", 0)
     waiting, quarantined = counts.get("planned", 0), counts.get("quarantined", 0)
     local = now.astimezone(formats.zone(site.time_zone))
-    tone, state = state_of(site, quarantined, now)
+    tone, _, state = fleet.KINDS[kind]
     since = (
         words("sites.waiting.since", age=formats.age(words, site.oldest_waiting, now)) if site.oldest_waiting else ""
     )
@@ -103,15 +105,6 @@ def _bars(
             }
         )
     return bars
-
-
-def state_of(site: SiteOverview, quarantined: int, now: datetime) -> tuple[str, str]:
-    """Tone and words: running when it was looked at within the hour, attention when a file needs a person."""
-    if quarantined:
-        return "orange", "sites.attention"
-    if site.last_sensed is None or now - site.last_sensed > timedelta(hours=1):
-        return "gray", "sites.quiet"
-    return "green", "sites.ok"
 
 
 def _ticks(words: Words, local: datetime) -> list[str]:

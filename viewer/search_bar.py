@@ -14,6 +14,7 @@ import streamlit as st
 from viewer import calendar, camera_tree, components, database, formats, frame, query
 from viewer.calendar import DayShare
 from viewer.i18n import Words
+from viewer.places import Places
 from vms.catalogue import coverage, reads_sites
 from vms.catalogue.rows import SiteRow
 
@@ -24,9 +25,7 @@ MOST_CAMERAS = 100
 _DAY_S = 86_400
 
 
-def draw(
-    words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str, newest: date | None
-) -> None:
+def draw(words: Words, there: Places, find: query.Find, shown: query.Find, zone: str, newest: date | None) -> None:
     """The whole bar. shown: the search with its default period. zone: in which days are counted."""
     with st.container(key="filters"):
         _quick(words, shown, zone, newest)
@@ -35,13 +34,13 @@ def draw(
             with st.popover(
                 frame.as_plain_markdown(calendar.label(words, shown)), icon=":material/calendar_month:", key="w.period"
             ):
-                _calendar(words, sites, find, shown, zone)
+                _calendar(words, there.sites, find, shown, zone)
             with st.popover(
-                frame.as_plain_markdown(camera_tree.label(words, sites, find)),
+                frame.as_plain_markdown(camera_tree.label(words, there, find)),
                 icon=":material/videocam:",
                 key="w.cameras",
             ):
-                _tree(words, sites, find)
+                _tree(words, there, find)
             _state(words, find)
             _view(words, find)
 
@@ -141,13 +140,13 @@ def _shares(scope: str, pairs: tuple[tuple[str, str], ...], first: date, last: d
     return {day: DayShare(len(pairs) * _DAY_S, seconds) for day, seconds in kept.items()}
 
 
-def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
+def _tree(words: Words, there: Places, find: query.Find) -> None:
     def chosen() -> None:
         told = st.session_state["tree"].chosen
         if told:
-            frame.go(camera_tree.choose(frame.current_find(), sites, told))
+            frame.go(camera_tree.choose(frame.current_find(), there, told))
 
-    components.camera_tree(camera_tree.page(words, sites, find), "tree", chosen)
+    components.camera_tree(camera_tree.page(words, there, find), "tree", chosen)
 
 
 def _state(words: Words, find: query.Find) -> None:

@@ -37,6 +37,7 @@ def viewer_home(catalogue: tuple[Home, str], monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(visitor, "FRESH_S", 0.0)
     st.cache_data.clear()
+    st.cache_resource.clear()
     yield from_environment()
     database.pool(from_environment()).close()
 

@@ -87,7 +87,7 @@ def test_every_question_shows_only_what_was_granted(
             conn, date(2026, 1, 30), date(2026, 2, 1), cameras=[(r.site, r.camera) for r in all_rows]
         )
         assert {(one.site, one.camera) for one in facts} == cameras
-        kept = coverage.kept_footage(conn, NOW - timedelta(days=3), NOW)
+        kept = coverage.kept_footage(conn, NOW - timedelta(days=3), NOW, sorted(sites))
         assert {(site, camera) for site, some in kept.items() for camera in some} <= cameras
         total = sum((row.site, row.camera) in cameras for row in all_rows)
         assert reads.count_recordings(conn, RecordingFilter()).count == total

@@ -14,7 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fake_airflow import FakeAirflow
-from shown_page import page_of
+from shown_page import button, html, page_of
 from viewer import elsewhere, query
 from viewer_world import ATTACK, NOW, RUN, Clip, SignedIn, World, build, eventually, owner, sign_in
 from vms.catalogue import reads, reads_sites
@@ -107,7 +107,7 @@ def test_the_page_tells_sites_backlog_failing_files_and_stores(world: World, loo
     assert rows["ho"]["cells"][4] == {"text": "4 s", "note": "files: 1 · 1.0 MB", "tone": ""}
     assert rows["ho"]["cells"][5]["text"] == "1"
     assert [one["name"] for one in rows["ho"]["items"]["list"]] == ["Gerbang", f"Lobi {ATTACK}"]
-    assert [tile["value"] for tile in shown["sites"]["tiles"]] == ["1", "1", "1", "0"]
+    assert [tile["value"] for tile in shown["tiles"]["tiles"]] == ["1", "1", "1", "0"]
     (failed,) = shown["failing"]["rows"]
     assert failed["cells"][0]["text"] == f"lobby/bad {ATTACK}.mp4"
     assert failed["action"] == {"text": "Try again", "id": _bad(world)[0]}
@@ -262,3 +262,65 @@ def test_what_hangs_elsewhere_holds_up_no_page() -> None:
     go.clear()
     assert kept.now() is not None, "the last answer counts while the next one is awaited"
     go.set()
+
+
+def _many(world: World) -> None:
+    """Forty sites more, of which every fifth is silent, by region and tier."""
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO site (slug, name, tz, last_sensed) SELECT 'x' || n, 'Cabang ' || n, 'Asia/Jakarta',"
+            " now() - CASE WHEN n % 5 = 0 THEN interval '1 day' ELSE interval '1 minute' END"
+            " FROM generate_series(1, 40) n"
+        )
+        cursor.execute(
+            "INSERT INTO camera (site_id, slug, name) SELECT site_id, 'cam', 'Kasir' FROM site WHERE slug ~ '^x'"
+        )
+    text = world.home.sites_file.read_text()
+    for number in range(1, 41):
+        labels = f"region: {'Bali' if number % 2 else 'Jawa'}, tier: {'kiosk' if number > 30 else 'branch'}"
+        camera = "cameras: [{id: cam, name: Kasir, match: cam}]"
+        text += f"  - {{id: x{number}, time_zone: WIB, footage: {world.home.root}/footage, {labels}, {camera}}}\n"
+    world.home.sites_file.write_text(text)
+
+
+def _sites_page(**params: str) -> tuple[dict[str, list[str]], list[str], AppTest]:
+    """The map's sites by region, whose panels are shown, and the page."""
+    app = page_of("sites", **params)
+    told = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    regions = next((one["regions"] for one in told if "regions" in one), [])
+    panels = next(one["sites"] for one in told if "faults" in one)
+    return {one["name"]: [tile[0] for tile in one["tiles"]] for one in regions}, [one["id"] for one in panels], app
+
+
+def test_many_sites_begin_with_those_that_need_a_person_and_are_searched(world: World, look_as: As) -> None:
+    _many(world)
+    look_as(sign_in(world.home))
+    regions, panels, app = _sites_page()
+    assert {name: len(some) for name, some in regions.items()} == {"Bali": 20, "Jawa": 20, "Without a region": 2}
+    assert regions["Bali"][:4] == ["x15", "x25", "x35", "x5"], "the silent ones, by name"
+    assert panels == ["x10", "x15", "x20", "x25", "x30", "x35"]
+    assert "10 of 42 sites need a person." in html(app)
+    button(app, "Show more (36)").click().run()
+    told = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    (more,) = [one["sites"] for one in told if "faults" in one]
+    assert len(more) == 12
+    regions, panels, _ = _sites_page(region="Bali", tier="kiosk")
+    assert (list(regions), sorted(regions["Bali"])) == (["Bali"], ["x31", "x33", "x35", "x37", "x39"])
+    assert _sites_page(q="bali cabang 7")[1] == ["x7"]
+    assert _sites_page(q="cabang 7", lang="id")[0] == {"Bali": ["x37", "x7"]}
+    regions, panels, _ = _sites_page(site="x7")
+    assert (regions, panels) == ({}, ["x7"])
+
+    shown = _shown(page_of("operations"))
+    rows = {row["key"]: row["cells"][0] for row in shown["sites"]["rows"]}
+    assert len(rows) == 10, "those that need a person"
+    assert (rows["x10"]["badge"], rows["x10"]["note"]) == ("Silent", "Jawa · branch")
+    assert [row["key"] for row in _shown(page_of("operations", q="cabang 7"))["sites"]["rows"]] == ["x7"]
+    focused = _shown(page_of("operations", dag="footage_x7"))["sites"]["rows"]
+    assert [one["name"] for one in focused[0]["items"]["list"]] == ["Kasir"]
+
+    look_as(sign_in(world.home, "budi", "viewer", [(f"x{number}", "") for number in range(1, 14)]))
+    regions, panels, app = _sites_page(q="cabang")
+    assert sorted(one for some in regions.values() for one in some) == sorted(f"x{number}" for number in range(1, 14))
+    assert "Kantor" not in html(app)
+    assert "No site is like that." in html(page_of("sites", site="x20")), "what is not granted is not there"

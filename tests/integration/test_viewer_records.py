@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, time, timedelta
@@ -18,8 +19,9 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from shown_page import button, html, page_of
-from viewer import audit_log, database, visitor
+from viewer import audit_log, database, places, query, visitor
 from viewer.gate import Gate
+from viewer.pages import holds as holds_page
 from viewer_world import ATTACK, NOW, SignedIn, World, owner, sign_in
 from vms.catalogue import alerts, audit, holds, reads, retries
 
@@ -42,7 +44,7 @@ def _holds(world: World) -> list[holds.HoldRow]:
 def test_an_investigator_holds_and_an_administrator_releases(world: World, look_as: As) -> None:
     look_as(sign_in(world.home, "budi", "investigator", [("ho", "lobby"), ("makassar", "")]))
     app = page_of("holds", camera="ho/lobby", **{"from": "2026-01-31T08:00", "to": "2026-01-31T08:06"})
-    assert app.multiselect[0].options == ["Cabang Makassar: all cameras", "Kasir · Cabang Makassar", *_of_ho()]
+    assert _tree(app) == (["ho"], [("makassar", ["cashier"]), ("ho", ["lobby"])])
     button(app, "Hold").click().run()
     assert "Say why." in app.error[0].value
     app.text_area[0].set_value(f"theft {ATTACK}")
@@ -72,9 +74,16 @@ def test_an_investigator_holds_and_an_administrator_releases(world: World, look_
     assert _log(world, "release") == [("sari", "192.0.2.7", {"hold": made.hold_id, "reason": "the judge said so"})]
 
 
-def _of_ho() -> list[str]:
-    name = f"Kantor Pusat {ATTACK}"
-    return [f"{name}: all cameras", f"Lobi {ATTACK} · {name}"]
+def _tree(app: AppTest) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """What the tree of cameras shows as chosen, and what there is to choose."""
+    (shown,) = [one for one in (json.loads(each.proto.json) for each in app.get("bidi_component")) if "chosen" in one]
+    return shown["chosen"], [(site["id"], [one["id"] for one in site["cameras"]]) for site in shown["sites"]]
+
+
+def test_a_whole_site_is_held_beside_single_cameras_of_others(world: World, look_as: As) -> None:
+    look_as(sign_in(world.home))
+    find = query.read({"site": ["makassar"], "camera": ["ho/lobby,ho/nobody"]})
+    assert holds_page.chosen(places.seen_by(visitor.current()), find) == (("makassar", ""), ("ho", "lobby"))
 
 
 def test_who_may_only_watch_sees_the_holds_of_what_they_see_and_nobutton(world: World, look_as: As) -> None:
@@ -85,21 +94,27 @@ def test_who_may_only_watch_sees_the_holds_of_what_they_see_and_nobutton(world: 
     app = page_of("holds")
     assert "all of makassar" in html(app)
     assert "all of ho" not in html(app)
-    assert not app.multiselect
+    assert not app.get("bidi_component"), "no tree of cameras"
     assert button(app, "Hold") is None
     assert button(app, "Release this hold") is None
 
 
-def test_cameras_of_two_zones_and_a_backward_time_are_refused_in_words(world: World, look_as: As) -> None:
+def test_cameras_of_two_zones_are_held_by_the_clock_of_the_first(world: World, look_as: As) -> None:
     look_as(sign_in(world.home, "sari"))
-    for params, said in (
-        ({"camera": "ho/lobby,makassar/cashier", "from": "2026-01-31", "to": "2026-01-31"}, "different time zones"),
-        ({"camera": "", "from": "2026-01-31", "to": "2026-01-31"}, "at least one camera"),
-    ):
-        app = page_of("holds", **params)
-        app.text_area[0].set_value("why")
-        button(app, "Hold").click().run()
-        assert said in app.error[0].value
+    times = {"from": "2026-01-31T08:00", "to": "2026-01-31T09:00"}
+    app = page_of("holds", camera="makassar/cashier,ho/lobby", **times)
+    app.text_area[0].set_value("why")
+    button(app, "Hold").click().run()
+    (made,) = _holds(world)
+    assert (made.from_utc, made.to_utc) == (datetime(2026, 1, 31, 0, tzinfo=UTC), datetime(2026, 1, 31, 1, tzinfo=UTC))
+
+
+def test_no_camera_and_a_backward_time_are_refused_in_words(world: World, look_as: As) -> None:
+    look_as(sign_in(world.home, "sari"))
+    app = page_of("holds", camera="", **{"from": "2026-01-31", "to": "2026-01-31"})
+    app.text_area[0].set_value("why")
+    button(app, "Hold").click().run()
+    assert "at least one camera" in app.error[0].value
     app = page_of("holds", camera="ho/lobby", **{"from": "2026-01-31T10:00", "to": "2026-01-31T11:00"})
     app.text_area[0].set_value("why")
     app.time_input[1].set_value(time(9))

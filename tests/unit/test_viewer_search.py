@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from viewer import absence, calendar, camera_tree, query
+from viewer import absence, calendar, camera_tree, places, query
 from viewer.calendar import DayShare
 from viewer.i18n import Words
+from viewer.places import Places
 from vms.catalogue.rows import CameraRow, SiteRow
 from vms.coverage import CameraFacts
 from vms.schedule import ALWAYS, parse_schedule
@@ -19,6 +21,11 @@ SITES = [
     SiteRow("ho", "Kantor Pusat", "Asia/Jakarta", (CameraRow("gate", "Gerbang"), CameraRow("lobby", "Lobi"))),
     SiteRow("mks", "Makassar", "Asia/Makassar", (CameraRow("yard", "Halaman"),)),
 ]
+THERE = Places(tuple(SITES), {})
+MANY = Places(
+    tuple(replace(SITES[0], id=f"s{number:03d}", name=f"Site {number:03d}") for number in range(1000)),
+    {f"s{number:03d}": ("Bali" if number % 4 else "Java", "branch") for number in range(0, 1000, 3)},
+)
 
 
 def read(**params: str) -> query.Find:
@@ -112,21 +119,44 @@ def test_the_period_is_told_on_its_button() -> None:
 def test_what_the_tree_tells_becomes_a_search(
     told: str, sites: tuple[str, ...], cameras: tuple[tuple[str, str], ...]
 ) -> None:
-    find = camera_tree.choose(read(site="mks", state="all"), SITES, told)
+    find = camera_tree.choose(read(site="mks", state="all"), THERE, told)
     assert (find.sites, find.cameras, find.state) == (sites, cameras, "all")
 
 
 def test_a_site_is_chosen_by_itself_or_by_all_its_cameras() -> None:
-    def chosen(find: query.Find) -> list[bool]:
-        return [site["chosen"] for site in camera_tree.page(EN, SITES, find)["sites"]]
+    def chosen(find: query.Find) -> list[str]:
+        shown = camera_tree.page(EN, THERE, find)
+        assert [len(site["cameras"]) for site in shown["sites"]] == [2, 1], "of a few all is sent"
+        assert shown["ask"] is None
+        return list(shown["chosen"])
 
-    assert chosen(query.Find()) == [False, False]
-    assert chosen(read(site="ho")) == [True, False]
-    assert chosen(read(camera="ho/gate")) == [False, False]
-    assert chosen(read(camera="ho/gate,ho/lobby")) == [True, False]
-    assert camera_tree.label(EN, SITES, read(camera="ho/gate,mks/yard")) == "Makassar, Gerbang"
-    many = [replace(SITES[0], id=f"s{number}", name=f"S{number}") for number in range(4)]
-    assert camera_tree.label(EN, many, read(site="s1,s2,s3")) == "3 sites"
+    assert chosen(query.Find()) == []
+    assert chosen(read(site="ho")) == ["ho"]
+    assert chosen(read(camera="ho/gate")) == ["ho/gate"]
+    assert chosen(read(camera="ho/gate,ho/lobby")) == ["ho"]
+    assert camera_tree.label(EN, THERE, read(camera="ho/gate,mks/yard")) == "Makassar, Gerbang"
+    assert camera_tree.label(EN, MANY, read(site="s001,s002,s003")) == "3 sites"
+
+
+def test_of_many_cameras_the_tree_gets_what_is_chosen_and_asks_for_the_rest() -> None:
+    shown = camera_tree.page(EN, MANY, read(site="s700", camera="s900/gate"))
+    assert [site["id"] for site in shown["sites"]][:3] == ["s700", "s900", "s000"]
+    assert (len(shown["sites"]), shown["left"]) == (camera_tree.MOST_SITES, 1000 - camera_tree.MOST_SITES)
+    assert {site["cameras"] for site in shown["sites"]} == {None}
+    assert shown["chosen"] == ["s700", "s900/gate"]
+    assert len(json.dumps(shown)) < 4000
+    answers = {asked: camera_tree.answer(MANY, asked, "") for asked in ("BALI", "site 041", "041 gerb", "mars", "")}
+    assert {asked: (len(one["sites"]), one["left"]) for asked, one in answers.items()} == {
+        "BALI": (places.MOST_FOUND, 210),
+        "site 041": (1, 0),
+        "041 gerb": (1, 0),
+        "mars": (0, 0),
+        "": (places.MOST_FOUND, 1000 - places.MOST_FOUND),
+    }
+    assert answers["site 041"]["sites"][0]["cameras"] is None, "the site was meant"
+    assert answers["041 gerb"]["sites"][0]["cameras"] == [{"id": "gate", "name": "Gerbang"}]
+    assert len(camera_tree.answer(MANY, "", "s041")["sites"][0]["cameras"]) == 2
+    assert camera_tree.answer(MANY, "", "s041x") == {"sites": [], "left": 0}
 
 
 def _facts(schedule: str, since: datetime | None) -> CameraFacts:

@@ -14,7 +14,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       table: h("table", { "aria-label": data.title }, h("thead", {}, h("tr", {}, data.heads.map((head) => h("th", { scope: "col" }, head))))),
     };
     const { tiles, note, notice, empty, foot, table } = root.parts;
-    root.replaceChildren(tiles, h("div", { class: "title" }, h("h2", {}, data.title), note), notice, empty, h("div", { class: "box" }, table), foot);
+    root.replaceChildren(tiles, h("div", { class: "title", hidden: !data.title }, h("h2", {}, data.title), note), notice, empty, h("div", { class: "box" }, table), foot);
   }
   const { tiles, note, notice, empty, foot, table } = root.parts;
   patch(tiles, data.tiles || [], () => (data.tiles || []).map(tile));

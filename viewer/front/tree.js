@@ -1,71 +1,99 @@
+// Sites and cameras to choose from. What is chosen is kept by name here, as of many sites only some are drawn: the first,
+// or those that have the words that are searched for. Of those the server is asked (data.ask) when not all came along.
 export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   once(root, data, () => {
+    const known = new Map(data.sites.map((site) => [site.id, site])); // those with all their cameras, once these are known
+    const chosen = new Set(data.chosen);
     root.open ??= new Set(data.sites.length <= 3 ? data.sites.map((site) => site.id) : []);
     const search = h("input", { type: "search", placeholder: data.words.search, "aria-label": data.words.search, autocomplete: "off",
-      value: root.query || "", oninput: () => { root.query = search.value; filter(); } });
-    const nothing = h("p", { class: "soft none", hidden: true }, data.words.none);
-    const all = h("input", { type: "checkbox", onchange: () => { for (const box of boxes()) box.checked = false; settle(); tell(); } });
-    const list = h("ul", { "aria-label": data.words.label }, data.sites.map(drawSite));
-    root.replaceChildren(search, h("label", { class: "row every" }, all, h("span", {}, data.words.all)), list, nothing);
-    settle();
-    filter();
-    function drawSite(site) {
-      const box = h("input", { type: "checkbox", "data-site": site.id,
-        onchange: () => { for (const one of cameras(site)) one.checked = box.checked; settle(); tell(); } });
-      box.checked = site.chosen;
-      const kids = h("ul", {}, site.cameras.map((camera) => {
-        const one = h("input", { type: "checkbox", "data-camera": `${site.id}/${camera.id}`, onchange: () => { settle(); tell(); } });
-        one.checked = camera.chosen || site.chosen;
-        return h("li", { "data-name": camera.name }, h("label", { class: "row" }, one, h("span", {}, camera.name)));
-      }));
-      const fold = h("button", { class: "fold", type: "button", "aria-expanded": "false", "aria-label": `${data.words.open}: ${site.name}`,
-        onclick: () => { root.open.has(site.id) ? root.open.delete(site.id) : root.open.add(site.id); filter(); } }, icon("forth", 16));
-      return h("li", { class: "site", "data-id": site.id, "data-name": site.name },
-        h("div", { class: "row" }, fold, h("label", { class: "row" }, box, h("strong", {}, site.name),
-          h("span", { class: "soft count" }, String(site.cameras.length)))), kids);
-    }
-    function boxes() { return [...list.querySelectorAll("input[type=checkbox]")]; }
-    function cameras(site) { return boxes().filter((box) => (box.dataset.camera || "").startsWith(`${site.id}/`)); }
-    function settle() {
-      let any = false;
-      for (const site of data.sites) {
-        const box = boxes().find((one) => one.dataset.site === site.id), of = cameras(site), on = of.filter((one) => one.checked).length;
-        if (of.length) box.checked = on === of.length;
-        box.indeterminate = on > 0 && on < of.length;
-        any ||= box.checked || on > 0;
+      value: root.query || "", oninput: () => { root.query = search.value; clearTimeout(root.wait); root.wait = setTimeout(show, data.ask ? 250 : 0); } });
+    const all = h("input", { type: "checkbox", onchange: () => { chosen.clear(); tell(); } });
+    const list = h("ul", { "aria-label": data.words.label }), told = h("p", { class: "soft none", role: "status" });
+    root.replaceChildren(search, h("label", { class: "row every" }, all, h("span", {}, data.words.all)), list, told);
+    let turn = 0;
+    draw(data.sites.map((site) => [site, site.cameras]), data.left, false);
+    if (root.query) show();
+
+    async function show() {
+      const wanted = (root.query || "").trim().toLocaleLowerCase().split(/\s+/).filter(Boolean), mine = ++turn;
+      if (!wanted.length) return draw(data.sites.map((site) => [site, known.get(site.id).cameras]), data.left, false);
+      if (data.ask) {
+        const found = await ask({ q: wanted.join(" ") });
+        if (mine !== turn || !root.isConnected) return;
+        if (!found) return say(data.words.away);
+        for (const site of found.sites) if (!known.has(site.id)) known.set(site.id, { ...site, cameras: null });
+        return draw(found.sites.map((site) => [known.get(site.id), site.cameras]), found.left, true);
       }
-      all.checked = !any;
+      const fits = (text) => wanted.every((word) => text.toLocaleLowerCase().includes(word));
+      draw(data.sites.map((site) => [site, fits(`${site.name} ${site.note}`) ? [] : site.cameras.filter((one) => fits(`${site.name} ${site.note} ${one.name}`))])
+        .filter(([site, some]) => some.length || fits(`${site.name} ${site.note}`)), 0, true);
+    }
+    async function ask(params) {
+      try {
+        const answer = await fetch(`${data.ask}&${new URLSearchParams(params)}`);
+        return answer.ok ? await answer.json() : null;
+      } catch { return null; }
+    }
+    async function cameras(site) { // all of them, null when the server does not answer
+      if (!site.cameras) site.cameras = (await ask({ site: site.id }))?.sites[0]?.cameras || null;
+      return site.cameras;
+    }
+    function say(text) { told.textContent = text; told.hidden = !text; }
+    function draw(sites, left, searched) {
+      list.replaceChildren(...sites.map(([site, some]) => drawSite(site, some, searched)));
+      say(!sites.length ? data.words.none : left ? data.words.more.replace("{count}", left.toLocaleString(data.lang)) : "");
+      settle();
+    }
+    function drawSite(site, some, searched) {
+      const box = h("input", { type: "checkbox", "data-site": site.id, onchange: () => { drop(site); if (box.checked) chosen.add(site.id); tell(); } });
+      const kids = h("ul", {}, (some || []).map((one) => drawCamera(site, one)));
+      const fold = h("button", { class: "fold", type: "button", "aria-label": `${data.words.open}: ${site.name}`, onclick: () => turned(!item.classList.contains("open")) }, icon("forth", 16));
+      const item = h("li", { class: "site", "data-id": site.id },
+        h("div", { class: "row" }, fold, h("label", { class: "row" }, box, h("strong", {}, site.name),
+          site.note ? h("span", { class: "soft note" }, site.note) : null, h("span", { class: "soft count" }, String(site.count)))), kids);
+      opened(searched ? Boolean(some?.length) : root.open.has(site.id));
+      function opened(on) {
+        item.classList.toggle("open", on);
+        fold.setAttribute("aria-expanded", on ? "true" : "false");
+        if (on && !kids.children.length) fill();
+      }
+      async function fill() {
+        kids.replaceChildren(...((await cameras(site)) || []).map((one) => drawCamera(site, one)));
+        settle();
+      }
+      function turned(on) {
+        if (on) root.open.add(site.id); else root.open.delete(site.id);
+        opened(on);
+      }
+      return item;
+    }
+    function drawCamera(site, camera) {
+      const key = `${site.id}/${camera.id}`;
+      const box = h("input", { type: "checkbox", "data-camera": key, onchange: async () => {
+        const all = await cameras(site), on = box.checked;
+        if (!all) { settle(); return say(data.words.away); }
+        const of = all.map((one) => `${site.id}/${one.id}`), some = of.filter((one) => (one === key ? on : chosen.has(site.id) || chosen.has(one)));
+        drop(site);
+        if (some.length === of.length) chosen.add(site.id); else for (const one of some) chosen.add(one);
+        tell();
+      } });
+      return h("li", {}, h("label", { class: "row" }, box, h("span", {}, camera.name)));
+    }
+    function drop(site) { for (const one of [...chosen]) if (one === site.id || one.startsWith(`${site.id}/`)) chosen.delete(one); }
+    function settle() {
+      for (const box of list.querySelectorAll("[data-site]")) {
+        box.checked = chosen.has(box.dataset.site);
+        box.indeterminate = !box.checked && [...chosen].some((one) => one.startsWith(`${box.dataset.site}/`));
+      }
+      for (const box of list.querySelectorAll("[data-camera]")) box.checked = chosen.has(box.dataset.camera) || chosen.has(box.dataset.camera.split("/")[0]);
+      all.checked = !chosen.size;
     }
     function tell() {
-      const told = [];
-      for (const site of data.sites) {
-        const box = boxes().find((one) => one.dataset.site === site.id);
-        if (box.checked) told.push(site.id);
-        else told.push(...cameras(site).filter((one) => one.checked).map((one) => one.dataset.camera));
-      }
+      settle();
       // all of everything is the same as no restriction, and stays so when cameras are added
-      const every = data.sites.every((site) => told.includes(site.id));
-      setTriggerValue("chosen", every ? "*" : told.join(",") || "*");
-    }
-    function filter() {
-      const wanted = (root.query || "").trim().toLocaleLowerCase().split(/\s+/).filter(Boolean);
-      let shown = 0;
-      for (const item of list.children) {
-        const name = item.dataset.name.toLocaleLowerCase();
-        let kept = 0;
-        for (const kid of item.querySelectorAll("li")) {
-          const text = `${name} ${kid.dataset.name.toLocaleLowerCase()}`;
-          kid.hidden = !wanted.every((word) => text.includes(word));
-          if (!kid.hidden) kept += 1;
-        }
-        item.hidden = wanted.length > 0 && !kept && !wanted.every((word) => name.includes(word));
-        const open = wanted.length ? kept > 0 : root.open.has(item.dataset.id);
-        item.classList.toggle("open", open);
-        item.querySelector(".fold").setAttribute("aria-expanded", open ? "true" : "false");
-        if (!item.hidden) shown += 1;
-      }
-      nothing.hidden = shown > 0;
+      const every = !data.left && data.sites.every((site) => chosen.has(site.id));
+      setTriggerValue("chosen", every ? "*" : [...chosen].join(",") || "*");
     }
   });
 }

@@ -9,16 +9,19 @@ from html import escape
 
 import streamlit as st
 
-from viewer import database, formats, frame, visitor
+from viewer import database, formats, frame, places, visitor
 from viewer.database import NOBODY
 from viewer.i18n import LANGUAGE_NAMES, Words
 from viewer.visitor import Visitor
 from vms import passwords
-from vms.catalogue import reads, reads_sites, sessions
+from vms.catalogue import reads, sessions
 from vms.catalogue.sessions import OwnSession
 from vms.errors import UserError
 from vms.home import from_environment
 from vms.users import made_up_password_file
+
+MOST_NAMED = 20
+"""Sites of whom sees some only."""
 
 _BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox", "Firefox"))
 _BROWSERS += (("FxiOS", "Firefox"), ("Chrome", "Chrome"), ("CriOS", "Chrome"), ("Safari", "Safari"))
@@ -29,8 +32,9 @@ _SYSTEMS += (("Mac OS X", "Mac"), ("CrOS", "ChromeOS"), ("Linux", "Linux"))
 def draw(words: Words) -> None:
     """The whole page."""
     person = frame.visitor()
-    with database.pool().connection(person.scope) as conn:
-        sites = () if person.sees_everything else tuple(site.name for site in reads_sites.list_sites(conn))
+    names = [] if person.sees_everything else [site.name for site in places.seen_by(person).sites]
+    if len(names) > MOST_NAMED:
+        names = [*names[:MOST_NAMED], words("account.sees.more", count=formats.number(words, len(names) - MOST_NAMED))]
     with database.pool().connection(NOBODY) as conn:
         open_now = sessions.own_sessions(conn, person.user_id)
         has_password = sessions.secret_of(conn, person.name).password is not None
@@ -38,7 +42,7 @@ def draw(words: Words) -> None:
     said = st.session_state.pop("a.said", None)
     if said:
         st.success(said)
-    sees = words("account.sees.all") if person.sees_everything else ", ".join(sites) or words("account.sees.none")
+    sees = words("account.sees.all") if person.sees_everything else ", ".join(names) or words("account.sees.none")
     st.html(
         f'<p class="soft"><b>{escape(person.name)}</b> · {escape(words.one_of("role", person.role))} ·'
         f" {escape(words('account.sees'))}: {escape(sees)}</p>"

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from viewer import database, formats, frame
+from viewer import database, formats, frame, places
 from viewer.i18n import Words
 from vms.alerts import wording
-from vms.catalogue import alerts, reads_sites
+from vms.catalogue import alerts
 from vms.catalogue.alerts import AlertRow, MessageRow
 
 SINCE = timedelta(days=30)
@@ -39,8 +39,8 @@ def draw(words: Words) -> None:
 def _alerts(words: Words) -> None:
     now = datetime.now(UTC)
     person = frame.visitor()
+    names = {site.id: site.name for site in places.seen_by(person).sites}
     with database.pool().connection(person.scope) as conn:
-        names = {site.id: site.name for site in reads_sites.list_sites(conn)}
         rows = alerts.list_alerts(conn, now - SINCE, MOST_SHOWN)
         waiting = alerts.waiting_messages(conn)
     zone = frame.installation().zone

@@ -5,7 +5,6 @@ The address carries the search: ?q=...&tag=...&who=...&from=...&to=...&camera=..
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from html import escape
@@ -13,15 +12,15 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from viewer import camera_tree, components, database, formats, frame, query, search_bar
+from viewer import camera_tree, components, database, formats, frame, places, query, search_bar
 from viewer.i18n import Words
 from viewer.media import Refusal
+from viewer.places import Places
 from viewer.visitor import Visitor
 from viewer.watch import asked as watch_asked
 from viewer.watch import bookmarking
-from vms.catalogue import bookmarks, reads, reads_sites
+from vms.catalogue import bookmarks, reads
 from vms.catalogue.bookmarks import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS, BookmarkFilter, BookmarkRow
-from vms.catalogue.rows import SiteRow
 
 PAGE = 20
 MOST_NAMED = 200
@@ -40,20 +39,19 @@ class _Asked:
 def draw(words: Words) -> None:
     """The whole page."""
     person = frame.visitor()
-    with database.pool().connection(person.scope) as conn:
-        sites = reads_sites.list_sites(conn)
+    there = places.seen_by(person)
     find = frame.current_find()
     told = _Asked(*(st.query_params.get(name, "").strip()[:_LONGEST_WORDS] for name in ("q", "tag", "who")))
     st.html(f'<h1 class="pagetitle">{escape(words("bookmarks.title"))}</h1>')
     said = st.session_state.pop("b.said", None)
     if said:
         st.success(said)
-    _filters(words, sites, find, told)
+    _filters(words, there, find, told)
     zone = frame.installation().zone
     begin, end = query.bounds(find, zone)
     chosen = bool(find.cameras or find.sites)
     # of somebody who sees little, their cameras are looked at one by one; who sees much meets theirs along the time
-    theirs = search_bar.pairs(sites, find)
+    theirs = search_bar.pairs(there.sites, find)
     cameras = theirs if chosen or not (person.sees_everything or len(theirs) > MOST_NAMED) else None
     wanted = BookmarkFilter(cameras, begin, end, told.words, told.tag.lower(), told.who)
     _log_search(person, find, told)
@@ -68,9 +66,8 @@ def draw(words: Words) -> None:
             words("bookmarks.nothing.text") if is_search else words("bookmarks.none.text"),
         )
         return
-    names = {(site.id, camera.id): f"{camera.name} · {site.name}" for site in sites for camera in site.cameras}
     for row in rows[:limit]:
-        _bookmark(words, row, names, person)
+        _bookmark(words, row, there.names, person)
     if len(rows) > limit:
 
         def more() -> None:
@@ -80,7 +77,7 @@ def draw(words: Words) -> None:
             st.button(words("find.more.many"), on_click=more)
 
 
-def _filters(words: Words, sites: Sequence[SiteRow], find: query.Find, told: _Asked) -> None:
+def _filters(words: Words, there: Places, find: query.Find, told: _Asked) -> None:
     state = st.session_state
     days = (find.first, find.last)
     if state.get("b.address") != (days, told):
@@ -102,9 +99,9 @@ def _filters(words: Words, sites: Sequence[SiteRow], find: query.Find, told: _As
 
     with st.container(key="filters"):
         with st.popover(
-            frame.as_plain_markdown(camera_tree.label(words, sites, find)), icon=":material/videocam:", key="b.cameras"
+            frame.as_plain_markdown(camera_tree.label(words, there, find)), icon=":material/videocam:", key="b.cameras"
         ):
-            _tree(words, sites, find, told)
+            _tree(words, there, find, told)
         with st.container(key="b-filters"):
             columns = st.columns(4, gap="small")
         columns[0].text_input(words("bookmarks.words"), key="b.words", max_chars=_LONGEST_WORDS, on_change=changed)
@@ -113,16 +110,16 @@ def _filters(words: Words, sites: Sequence[SiteRow], find: query.Find, told: _As
         columns[3].text_input(words("log.who"), key="b.who", max_chars=LONGEST_TAG, on_change=changed)
 
 
-def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find, told: _Asked) -> None:
+def _tree(words: Words, there: Places, find: query.Find, told: _Asked) -> None:
     def chosen() -> None:
         picked = st.session_state["b.tree"].chosen
         if picked:
-            frame.go(camera_tree.choose(find, sites, picked))
+            frame.go(camera_tree.choose(find, there, picked))
             for name, text in (("q", told.words), ("tag", told.tag), ("who", told.who)):
                 if text:
                     st.query_params[name] = text
 
-    components.camera_tree(camera_tree.page(words, sites, find), "b.tree", chosen)
+    components.camera_tree(camera_tree.page(words, there, find), "b.tree", chosen)
 
 
 def _log_search(person: Visitor, find: query.Find, told: _Asked) -> None:

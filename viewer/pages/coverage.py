@@ -5,14 +5,16 @@ As on the other pages the address is the only state: ?site=...&from=...&to=...
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import streamlit as st
 
-from viewer import components, database, formats, frame, heat, query
+from viewer import camera_tree, components, database, formats, frame, heat, places, query, search_bar
 from viewer.i18n import Words
-from vms.catalogue import coverage, reads_sites
+from viewer.places import Places
+from vms.catalogue import coverage
 from vms.catalogue.rows import SiteRow
 
 PERIODS = {"week": 7, "month": 31, "quarter": 92}
@@ -25,20 +27,19 @@ MOST_CELLS = 50 * 92
 
 def draw(words: Words) -> None:
     """The whole page; it renews itself every minute."""
-    with database.pool().connection(frame.visitor().scope) as conn:
-        sites = reads_sites.list_sites(conn)
-    if not any(site.cameras for site in sites):
+    there = places.seen_by(frame.visitor())
+    if not there.cameras:
         frame.state_box(words("coverage.none"), words("coverage.none.text"))
         return
     find = frame.current_find()
     today = datetime.now(formats.zone(frame.installation().zone)).date()
     first, last = _period(find, today)
-    _filters(words, sites, find, first, last, today)
+    _filters(words, there, find, first, last, today)
 
     @st.fragment(run_every=60)
     def shown() -> None:
         with frame.guarded(words):
-            _heat(words, sites, find, first, last)
+            _heat(words, there.sites, find, first, last)
 
     shown()
 
@@ -50,18 +51,16 @@ def _period(find: query.Find, today: date) -> tuple[date, date]:
     return max(first, last - timedelta(days=MOST_DAYS - 1)), last
 
 
-def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date, today: date) -> None:
+def _filters(words: Words, there: Places, find: query.Find, first: date, last: date, today: date) -> None:
     state = st.session_state
-    names = {one.id: one.name for one in sites}
     quick = {name: (today - timedelta(days=count - 1), today) for name, count in PERIODS.items()}
-    state["c.sites"] = [one for one in find.sites if one in names]
     state["c.quick"] = next((name for name, period in quick.items() if period == (first, last)), None)
     if not (isinstance(state.get("c.dates"), tuple) and len(state["c.dates"]) == 1):
         state["c.dates"] = (first, last)
 
     def go(**changes: object) -> None:
         now = frame.current_find()
-        frame.go(replace(query.Find(sites=now.sites, first=now.first, last=now.last), **changes))  # type: ignore[arg-type]
+        frame.go(replace(_kept(now), **changes))  # type: ignore[arg-type]
 
     def quick_changed() -> None:
         begin, end = quick[state["c.quick"] or USUAL]
@@ -70,6 +69,11 @@ def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, 
     def dates_changed() -> None:
         if len(state["c.dates"]) == 2:
             go(first=state["c.dates"][0], last=state["c.dates"][1])
+
+    def chosen() -> None:
+        told = state["c.tree"].chosen
+        if told:
+            frame.go(camera_tree.choose(_kept(frame.current_find()), there, told))
 
     with st.container(key="filters"):
         columns = st.columns([1.5, 1.2, 1.6], gap="small", vertical_alignment="bottom")
@@ -83,14 +87,14 @@ def _filters(words: Words, sites: list[SiteRow], find: query.Find, first: date, 
         columns[1].date_input(
             words("find.dates"), value=[], key="c.dates", format="DD/MM/YYYY", max_value=today, on_change=dates_changed
         )
-        columns[2].multiselect(
-            words("find.sites"),
-            list(names),
-            format_func=lambda one: names[one],
-            key="c.sites",
-            placeholder=words("find.sites.all"),
-            on_change=lambda: go(sites=tuple(state["c.sites"])),
-        )
+        label = frame.as_plain_markdown(camera_tree.label(words, there, find))
+        with columns[2].popover(label, icon=":material/videocam:", key="c.cameras"):
+            components.camera_tree(camera_tree.page(words, there, find), "c.tree", chosen)
+
+
+def _kept(find: query.Find) -> query.Find:
+    """What of an address is of this page."""
+    return query.Find(sites=find.sites, cameras=find.cameras, first=find.first, last=find.last)
 
 
 def most_cameras(first: date, last: date) -> int:
@@ -98,15 +102,14 @@ def most_cameras(first: date, last: date) -> int:
     return min(MOST_CAMERAS, max(LEAST_CAMERAS, MOST_CELLS // ((last - first).days + 1)))
 
 
-def _heat(words: Words, sites: list[SiteRow], find: query.Find, first: date, last: date) -> None:
-    wanted = [site for site in sites if not find.sites or site.id in find.sites]
-    pairs = [(site.id, camera.id) for site in wanted for camera in site.cameras]
+def _heat(words: Words, sites: Sequence[SiteRow], find: query.Find, first: date, last: date) -> None:
+    pairs = search_bar.pairs(sites, find)
     most = most_cameras(first, last)
-    maps = _maps(frame.visitor().scope, tuple(pairs[:most]), first, last)
+    maps = _maps(frame.visitor().scope, pairs[:most], first, last)
     if not maps:
         frame.state_box(words("coverage.empty"), words("coverage.empty.text"))
         return
-    data = heat.page(words, maps, {site.id: site.name for site in wanted}, first, last)
+    data = heat.page(words, maps, {site.id: site.name for site in sites}, first, last)
     if len(pairs) > most:
         data["more"] = words(
             "coverage.more", shown=formats.number(words, most), count=formats.number(words, len(pairs))

@@ -12,13 +12,13 @@ from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
-from viewer import database, export_form, formats, frame, orders, query, share, taking, tokens
+from viewer import database, export_form, formats, frame, orders, places, query, share, taking, tokens
 from viewer.i18n import Words
+from viewer.places import Places
 from viewer.visitor import Visitor
 from vms import passwords
-from vms.catalogue import exports, reads, reads_sites, shares
+from vms.catalogue import exports, reads, shares
 from vms.catalogue.exports import ExportRow, NewExport
-from vms.catalogue.rows import SiteRow
 from vms.catalogue.shares import ShareRow
 from vms.home import from_environment
 
@@ -28,15 +28,15 @@ MOST_SHARE_DAYS = 30
 def draw(words: Words) -> None:
     """The whole page."""
     person = frame.visitor()
+    there = places.seen_by(person)
     with database.pool().connection(person.scope) as conn:
-        sites = reads_sites.list_sites(conn)
         rows = exports.list_exports(conn, person.user_id, everybody=taking.sees_everybodys(person))
     st.html(f'<h1 class="pagetitle">{escape(words("exports.title"))}</h1>')
     said = st.session_state.pop("x.said", None)
     if said:
         st.success(said)
     with st.expander(words("exports.new"), icon=":material/add:", expanded=not rows or bool(st.query_params)):
-        export_form.draw(words, sites, person)
+        export_form.draw(words, there, person)
     title = words("exports.everybody") if taking.sees_everybodys(person) else words("exports.mine")
     st.html(f'<h2 class="section">{escape(title)}</h2>')
     is_busy = any(row.state in ("queued", "running") for row in rows)
@@ -49,7 +49,7 @@ def draw(words: Words) -> None:
                 links = shares.list_shares(conn, [row.export_id for row in now if row.state == "done"])
             if is_busy != any(row.state in ("queued", "running") for row in now):
                 st.rerun()
-            _list(words, sites, person, now, links)
+            _list(words, there, person, now, links)
 
     listed()
 
@@ -67,19 +67,18 @@ def address_of(camera: tuple[str, str], start_utc: datetime, end_utc: datetime, 
 
 def _list(
     words: Words,
-    sites: Sequence[SiteRow],
+    there: Places,
     person: Visitor,
     rows: Sequence[ExportRow],
     links: Sequence[ShareRow],
 ) -> None:
     if not rows:
         frame.state_box(words("exports.none"), words("exports.none.text"))
-    names = {(site.id, camera.id): f"{camera.name} · {site.name}" for site in sites for camera in site.cameras}
-    zones = {site.id: site.time_zone for site in sites}
+    known = there.by_id
     for row in rows:
-        zone = next((zones[site] for site, _ in row.cameras if site in zones), frame.installation().zone)
+        zone = next((known[site].time_zone for site, _ in row.cameras if site in known), frame.installation().zone)
         with st.container(border=True):
-            st.html(orders.card(words, row, names, zone, somebody_elses=row.user_id != person.user_id))
+            st.html(orders.card(words, row, there.names, zone, somebody_elses=row.user_id != person.user_id))
             if row.state in ("queued", "running"):
                 st.progress(orders.share_done(row), text=frame.as_plain_markdown(orders.progress_text(words, row)))
                 if row.cancel_at is None:

@@ -5,6 +5,7 @@ The address is the only state: widgets write to it, and what is drawn is read fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from html import escape
@@ -12,7 +13,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from viewer import absence, cards, components, database, export_form, formats, frame, query, search_bar
+from viewer import absence, cards, components, database, export_form, formats, frame, places, query, search_bar
 from viewer.i18n import Words
 from viewer.pages import recording
 from viewer.watch import asked as watch_asked
@@ -49,13 +50,12 @@ def draw(words: Words) -> None:
     if find.recording:
         recording.draw(words, find)
         return
-    with database.pool().connection(frame.visitor().scope) as conn:
-        sites = reads_sites.list_sites(conn)
+    there = places.seen_by(frame.visitor())
     _log_search(find)
-    zone = _zone(sites, find)
+    zone = _zone(there.sites, find)
     newest = _newest_day(find, zone)
     shown = _with_period(find, newest)
-    search_bar.draw(words, sites, find, shown, zone, newest)
+    search_bar.draw(words, there, find, shown, zone, newest)
     _run_line(words, find)
     refresh_s = None if _shown(find) else 20
 
@@ -64,7 +64,7 @@ def draw(words: Words) -> None:
         if frame.current_find() != find:
             st.rerun()
         with frame.guarded(words):
-            _results(words, sites, find, _with_period(find, _newest_day(find, zone)), zone)
+            _results(words, there.sites, find, _with_period(find, _newest_day(find, zone)), zone)
 
     results()
 
@@ -80,7 +80,7 @@ def _log_search(find: query.Find) -> None:
     st.session_state["find.logged"] = asked
 
 
-def _zone(sites: list[SiteRow], find: query.Find) -> str:
+def _zone(sites: Sequence[SiteRow], find: query.Find) -> str:
     """The zone in which days are counted: the chosen sites' when they share one, else that of the first site."""
     chosen = [one for one in sites if one.id in find.sites or any(pair[0] == one.id for pair in find.cameras)]
     zones = {one.time_zone for one in chosen or sites}
@@ -98,8 +98,9 @@ def _filter(find: query.Find, zone: str) -> RecordingFilter:
     person = frame.visitor()
     if person.sees_everything or wanted.cameras or wanted.run:
         return wanted
+    sites = places.seen_by(person).sites
     with database.pool().connection(person.scope) as conn:
-        sites, whole = reads_sites.list_sites(conn), reads_sites.wholly_granted(conn)
+        whole = reads_sites.wholly_granted(conn)
     asked = [site.id for site in sites if not wanted.sites or site.id in wanted.sites]
     if asked and whole.issuperset(asked):
         return replace(wanted, sites=tuple(asked))
@@ -140,7 +141,7 @@ def _totals(scope: str, wanted: RecordingFilter) -> Totals:
         return reads.count_recordings(conn, wanted, most=MOST_COUNTED)
 
 
-def _results(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
+def _results(words: Words, sites: Sequence[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
     wanted = _filter(shown, zone)
     rows = _rows(find, wanted)
     if not rows:
@@ -230,7 +231,7 @@ def _timeline_link(words: Words, rows: list[RecordingRow]) -> None:
     _link(f"/watch?{urlencode(query.watch_params(cameras, rows[0].start_utc))}", words("find.watch"))
 
 
-def _export_link(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find) -> None:
+def _export_link(words: Words, sites: Sequence[SiteRow], find: query.Find, shown: query.Find) -> None:
     """The way to export what is found, where that is a range of some cameras."""
     cameras = search_bar.pairs(sites, find)
     if shown.first is None or find.run or not cameras or len(cameras) > export_form.MOST_CAMERAS:
@@ -248,10 +249,16 @@ def _link(address: str, text: str) -> None:
     st.html(f'<a class="csv" data-within href="{escape(address)}">{escape(text)}</a>', width="content")
 
 
-def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
+def _nothing(words: Words, sites: Sequence[SiteRow], find: query.Find, shown: query.Find, zone: str) -> None:
     """Say why there is nothing, what there is instead, and offer the way there."""
     newest = _newest_day(find, zone)
     others = _other_states(shown, zone)
+    unseen = _unseen(sites, find)
+    if unseen:
+        frame.state_box(words("find.none.title"), words("find.none.unseen", places=", ".join(unseen)))
+        with st.container(horizontal_alignment="center"):
+            st.button(words("find.none.clear"), type="primary", on_click=lambda: frame.go(query.Find()))
+        return
     if find == query.Find() and not newest:
         frame.state_box(words("find.none.first"), words("find.none.first.text"))
         return
@@ -281,6 +288,13 @@ def _nothing(words: Words, sites: list[SiteRow], find: query.Find, shown: query.
     _why(words, sites, shown, zone)
 
 
+def _unseen(sites: Sequence[SiteRow], find: query.Find) -> list[str]:
+    """What the address names and this person does not see; empty while some of what it names is seen."""
+    seen = {site.id for site in sites} | {f"{site.id}/{one.id}" for site in sites for one in site.cameras}
+    asked = [*find.sites, *("/".join(one) for one in find.cameras)]
+    return asked if asked and not seen & set(asked) else []
+
+
 def _other_states(shown: query.Find, zone: str) -> bool:
     """Whether recordings in other states would be found in the same period."""
     if shown.state == "all":
@@ -290,13 +304,16 @@ def _other_states(shown: query.Find, zone: str) -> bool:
         return bool(reads.find_recordings(conn, wanted, limit=1))
 
 
-def _why(words: Words, sites: list[SiteRow], shown: query.Find, zone: str) -> None:
+def _why(words: Words, sites: Sequence[SiteRow], shown: query.Find, zone: str) -> None:
     """What the coverage ledger says about the period: each gap with its reason and what to do about it."""
     start, end = query.bounds(shown, zone)
     pairs = search_bar.pairs(sites, shown)
     if start is None or end is None or not pairs or shown.run or end - start > MOST_EXPLAINED:
         return
     cameras = _maps(frame.visitor().scope, pairs[:EXPLAINED_CAMERAS], start, end)
+    if len(pairs) > EXPLAINED_CAMERAS:
+        count, of = formats.number(words, EXPLAINED_CAMERAS), formats.number(words, len(pairs))
+        st.caption(words("find.none.some", count=count, of=of))
     told = absence.gaps(words, cameras, {site.id: site.name for site in sites})
     if not told:
         with st.container(horizontal_alignment="center"):
@@ -310,4 +327,5 @@ def _maps(scope: str, pairs: tuple[tuple[str, str], ...], start: datetime, end: 
     days = (start.date() - timedelta(days=1), end.date() + timedelta(days=1))
     with database.pool().connection(scope) as conn:
         facts = coverage.load_facts(conn, *days, cameras=pairs)
-    return [absence.of_camera(one, start, end) for one in facts]
+        found = [absence.of_camera(one, start, end) for one in facts]
+        return [absence.with_purge_days(one, lambda *span: reads.purged_at(conn, *span)) for one in found]

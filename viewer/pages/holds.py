@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from html import escape
 
 import psycopg2.errors
 import streamlit as st
 
-from viewer import database, formats, frame, query
+from viewer import camera_tree, components, database, formats, frame, orders, places, query
 from viewer.i18n import Words
-from vms.catalogue import holds, reads, reads_sites
+from viewer.places import Places
+from vms.catalogue import holds, reads
 from vms.catalogue.holds import HoldRow
-from vms.catalogue.rows import SiteRow
 from vms.errors import CatalogueError
 
 MOST_SHOWN = 200
@@ -23,8 +24,8 @@ _LONGEST_REASON = 500
 def draw(words: Words) -> None:
     """The whole page. ?camera=...&from=...&to=... fills in the form."""
     person = frame.visitor()
+    there = places.seen_by(person)
     with database.pool().connection(person.scope) as conn:
-        sites = reads_sites.list_sites(conn)
         released = bool(st.session_state.get("h.released"))
         rows = holds.list_holds(conn, also_released=released)
     st.html(f'<h1 class="pagetitle">{escape(words("holds.title"))}</h1>')
@@ -32,35 +33,43 @@ def draw(words: Words) -> None:
     if said:
         st.success(said)
     if person.may("hold"):
-        _add(words, sites)
+        _add(words, there)
     st.toggle(words("holds.released"), key="h.released")
     if not rows:
         frame.state_box(words("holds.none"), words("holds.none.text"))
-    names = {(site.id, camera.id): camera.name for site in sites for camera in site.cameras}
-    names |= {(site.id, ""): words("holds.whole", site=site.name) for site in sites}
-    zones = {site.id: site.time_zone for site in sites}
     for row in rows[:MOST_SHOWN]:
-        _hold(words, row, names, zones)
+        _hold(words, row, there)
 
 
-def _add(words: Words, sites: Sequence[SiteRow]) -> None:
+def chosen(there: Places, find: query.Find) -> tuple[tuple[str, str], ...]:
+    """What a hold is about: single cameras, and ("site", "") for all of a site, also those that come later."""
+    cameras = tuple(one for one in find.cameras if one in there.names)
+    of_some = {site for site, _ in cameras}
+    return (*((site, "") for site in find.sites if site in there.by_id and site not in of_some), *cameras)
+
+
+def _cameras(words: Words, there: Places, find: query.Find) -> None:
+    """The tree; what is chosen stands in the address, with all else that it says."""
+
+    def picked() -> None:
+        told = st.session_state["h.tree"].chosen
+        if told:
+            whole, some = camera_tree.told_of(there, told)
+            frame.go(replace(frame.current_find(), sites=tuple(one.id for one in whole), cameras=tuple(some)))
+
+    label = camera_tree.label(words, there, find) if chosen(there, find) else words("holds.choose")
+    with st.popover(frame.as_plain_markdown(label), icon=":material/videocam:", key="h.cameras"):
+        components.camera_tree(camera_tree.page(words, there, find), "h.tree", picked)
+
+
+def _add(words: Words, there: Places) -> None:
     find = frame.current_find()
-    options = [(site.id, camera) for site in sites for camera in ("", *(one.id for one in site.cameras))]
-    labels = {(site.id, ""): words("holds.whole", site=site.name) for site in sites}
-    labels |= {(site.id, one.id): f"{one.name} · {site.name}" for site in sites for one in site.cameras}
-    wanted = find.cameras or tuple((site, "") for site in find.sites)
+    cameras = chosen(there, find)
     today = datetime.now(formats.zone(frame.installation().zone)).date()
-    with (
-        st.expander(words("holds.add"), icon=":material/add:", expanded=bool(wanted)),
-        st.form("hold", border=False),
-    ):
-        cameras = st.multiselect(
-            words("holds.cameras"),
-            options,
-            default=[one for one in wanted if one in options],
-            format_func=lambda one: labels[one],
-            placeholder=words("holds.choose"),
-        )
+    with st.expander(words("holds.add"), icon=":material/add:", expanded=bool(cameras)):
+        _cameras(words, there, find)
+        form = st.form("hold", border=False)
+    with form:
         with st.container(key="h-times"):
             columns = st.columns(4, gap="small")
         first = columns[0].date_input(words("holds.from"), value=find.first or today, format="DD/MM/YYYY")
@@ -71,32 +80,30 @@ def _add(words: Words, sites: Sequence[SiteRow]) -> None:
         st.caption(words("holds.reason.help"))  # not as its help, whose button has a name in English only
         st.caption(words("holds.clock"))
         if st.form_submit_button(words("holds.add.button"), type="primary"):
-            _added(words, sites, cameras, (first, begin), (last, end), reason)
+            _added(words, there, cameras, (first, begin), (last, end), reason)
 
 
 def _added(
     words: Words,
-    sites: Sequence[SiteRow],
+    there: Places,
     cameras: Sequence[tuple[str, str]],
     begin: tuple[date, time],
     end: tuple[date, time],
     reason: str,
 ) -> None:
     person = frame.visitor()
-    zones = {site.time_zone for site in sites if any(site.id == at for at, _ in cameras)}
+    zones = orders.zones_of(there.sites, [site for site, _ in cameras])
     problem = ""
     if not cameras:
         problem = words("holds.no_camera")
     elif not reason.strip():
         problem = words("holds.no_reason")
-    elif len(zones) != 1:
-        problem = words("holds.zones")
     elif not person.may("hold"):
         problem = words("app.not_allowed")
     if problem:
         st.error(problem)
         return
-    zone = formats.zone(zones.pop())
+    zone = formats.zone(zones[0])
     from_utc = datetime.combine(*begin, zone).astimezone(UTC)
     to_utc = datetime.combine(*end, zone).astimezone(UTC)
     if end[1] == time(23, 59):
@@ -123,8 +130,11 @@ def _added(
     st.rerun()
 
 
-def _hold(words: Words, row: HoldRow, names: dict[tuple[str, str], str], zones: dict[str, str]) -> None:
-    zone = next((zones[site] for site, _ in row.cameras if site in zones), frame.installation().zone)
+def _hold(words: Words, row: HoldRow, there: Places) -> None:
+    sites = [there.by_id[site] for site, _ in row.cameras if site in there.by_id]
+    zone = sites[0].time_zone if sites else frame.installation().zone
+    names = {(site.id, camera.id): camera.name for site in sites for camera in site.cameras}
+    names |= {(site.id, ""): words("holds.whole", site=site.name) for site in sites}
     cameras = ", ".join(names.get(one, "/".join(filter(None, one))) for one in row.cameras)
     facts = [
         (words("holds.cameras"), cameras),

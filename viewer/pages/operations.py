@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 import psycopg2
 import streamlit as st
 
-from viewer import components, database, elsewhere, frame, operations, query
+from viewer import components, database, elsewhere, fleet, fleet_view, frame, operations, places, query
 from viewer.elsewhere import FOOTAGE, Runs
 from viewer.i18n import Words
 from viewer.operations import MOST_FAILING, Seen
 from viewer.security import is_local
 from viewer.visitor import Visitor
-from vms.catalogue import alerts, pace, reads, reads_sites, reads_stores
+from vms.catalogue import alerts, reads, reads_sites, reads_stores
 from vms.catalogue.reads_sites import RunBatch
 from vms.catalogue.retries import retries_asked
-from vms.catalogue.rows import RecordingFilter, SiteOverview
+from vms.catalogue.rows import RecordingFilter
 from vms.errors import VmsError
 from vms.home import from_environment
 from vms.retrying import retry
@@ -31,6 +31,9 @@ from vms.stack.airflow_env import airflow_pages
 from vms.steps.waiting import waiting_now
 
 log = logging.getLogger(__name__)
+
+PAGE = 20
+"""Rows of many sites that are drawn, until more are asked for."""
 
 
 def draw(words: Words) -> None:
@@ -42,8 +45,13 @@ def draw(words: Words) -> None:
     if focus:
         _focused(words, focus)
 
+    else:
+        sites = fleet_view.seen(frame.visitor().scope)
+        if sites.are_many and not dag:
+            fleet_view.filters(words, sites.sites)
+
     @st.fragment(run_every=10)
-    def sites() -> None:
+    def sites_and_backlog() -> None:
         with frame.guarded(words):
             _sites(words, focus)
 
@@ -58,7 +66,7 @@ def draw(words: Words) -> None:
             _failing(words, focus)
             _stores(words, focus)
 
-    sites()
+    sites_and_backlog()
     runs()
     hands()
 
@@ -84,8 +92,29 @@ def _section(words: Words, data: dict[str, Any], focus: str = "") -> None:
 
 def _sites(words: Words, focus: str) -> None:
     person, now = frame.visitor(), datetime.now(UTC)
-    waiting = list(waiting_now(from_environment()))
-    _section(words, operations.sites(words, _seen(person.scope, focus), waiting, _asked_of_airflow(person, ""), now))
+    seen, waiting = _seen(person.scope, focus), list(waiting_now(from_environment()))
+    judged = operations.judged(seen, frame.installation().labels, waiting, _asked_of_airflow(person, ""), now)
+    _section(words, operations.tiles(words, seen))
+    are_many = len(judged) > fleet.FEW
+    rows, drawn = judged, len(judged)
+    if are_many:
+        asked = fleet_view.asked()
+        fitting = fleet.fitting(judged, asked)
+        fleet_view.show_map(words, fitting, f"/operations?dag={FOOTAGE}", _open)
+        is_search = asked != fleet.Asked()
+        rows = fitting if is_search else [one for one in fitting if one.kind in fleet.NEEDS_A_PERSON]
+        drawn = fleet_view.shown(PAGE)
+    with database.pool().connection(person.scope) as conn:
+        cameras = reads_sites.camera_ends(conn, [one.site.site for one in rows[:drawn]])
+    data = operations.sites(words, rows[:drawn], cameras, waiting, now)
+    if are_many and not rows:
+        data["empty"] = words("fleet.nothing")
+    _section(words, data)
+    fleet_view.more(words, drawn, len(rows), PAGE)
+
+
+def _open(site: str) -> None:
+    st.query_params["dag"] = FOOTAGE + site
 
 
 def _failing(words: Words, focus: str) -> None:
@@ -129,16 +158,10 @@ def _asked_of_airflow(person: Visitor, dag: str) -> Runs | None:
 def _names(person: Visitor) -> dict[str, str]:
     """The sites that this person sees, by id."""
     found = {site: name for site, (name, _) in frame.installation(person.scope).sites.items()}
-    return found | _known_names(person.scope)
+    return found | {site.id: site.name for site in places.seen_by(person).sites}
 
 
-@st.cache_data(ttl=20, max_entries=100, show_spinner=False)
-def _known_names(scope: str) -> dict[str, str]:
-    with database.pool().connection(scope) as conn:
-        return {site.id: site.name for site in reads_sites.list_sites(conn)}
-
-
-@st.cache_data(ttl=8, max_entries=100, show_spinner=False)
+@st.cache_resource(ttl=8, max_entries=100, show_spinner=False)  # not copied at each rerun: nobody changes it
 def _seen(scope: str, focus: str) -> Seen:
     """What the catalogue tells of all the sites of this scope, or of one. Shared by all who see the same."""
     now = datetime.now(UTC)
@@ -147,16 +170,13 @@ def _seen(scope: str, focus: str) -> Seen:
     def wanted(state: Any) -> RecordingFilter:
         return RecordingFilter(sites=only, states=(state,))
 
+    there = fleet_view.seen(scope)
     with database.pool().connection(scope) as conn:
-        overviews = {one.site: one for one in reads_sites.site_overviews(conn)}
-        for site, (name, zone) in frame.installation(scope).sites.items():
-            overviews.setdefault(site, SiteOverview(site, name, zone, {}, 0, 0, None, None, None, None))
         longest = reads.find_recordings(conn, wanted("planned"), limit=MOST_FAILING, newest_first=False)
         return Seen(
-            sites=tuple(one for one in overviews.values() if not focus or one.site == focus),
-            cameras=tuple(reads_sites.camera_ends(conn)),
-            backlogs={site: one for site, one in _backlogs(scope).items() if not focus or site == focus},
-            answers=tuple(one for one in reads_stores.store_states(conn) if not focus or one.site == focus),
+            sites=tuple(one for one in there.sites if not focus or one.site == focus),
+            backlogs={site: one for site, one in there.backlogs.items() if not focus or site == focus},
+            answers=tuple(one for one in there.answers if not focus or one.site == focus),
             stores=tuple(reads_stores.store_overviews(conn)) if scope == "*" else None,
             quarantined=tuple(reads.find_recordings(conn, wanted("quarantined"), limit=MOST_FAILING)),
             failing=tuple(row for row in longest if row.reason),
@@ -165,12 +185,6 @@ def _seen(scope: str, focus: str) -> Seen:
                 one.closed_at is None and (not focus or one.site == focus) for one in alerts.list_alerts(conn, now)
             ),
         )
-
-
-@st.cache_data(ttl=30, max_entries=100, show_spinner=False)
-def _backlogs(scope: str) -> dict[str, Any]:
-    with database.pool().connection(scope) as conn:
-        return pace.backlogs(conn, datetime.now(UTC))
 
 
 def again(words: Words, chosen: str, focus: str = "") -> None:
@@ -199,6 +213,7 @@ def again(words: Words, chosen: str, focus: str = "") -> None:
         log.warning("A retry could not be asked for: %s", error)
         st.session_state["ops.said"] = words("ops.retry.refused")
         return
+    fleet_view.forget()
     _seen.clear()
     st.session_state["ops.said"] = _begun(words, [site for site, count in asked.items() if count], person)
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import streamlit as st
 
-from viewer import camera_tree, components, database, formats, frame, query
+from viewer import camera_tree, components, database, formats, frame, places, query
 from viewer.i18n import Words
+from viewer.places import Places
 from viewer.watch import asked, routes, spans, visit
-from vms.catalogue import reads, reads_sites
+from vms.catalogue import reads
 from vms.catalogue.rows import RecordingFilter, SiteRow
 
 CameraKey = tuple[str, str]
@@ -26,8 +27,8 @@ CameraKey = tuple[str, str]
 
 def draw(words: Words) -> None:
     """The whole page."""
-    with database.pool().connection(frame.visitor().scope) as conn:
-        sites = reads_sites.list_sites(conn)
+    there = places.seen_by(frame.visitor())
+    sites = there.sites
     if not any(site.cameras for site in sites):
         frame.state_box(words("find.none.first"), words("find.none.first.text"))
         return
@@ -36,11 +37,11 @@ def draw(words: Words) -> None:
     chosen = asked_for[: asked.MOST_CAMERAS] or _newest_camera(sites)
     with st.container(key="searchbar", horizontal=True, vertical_alignment="center", gap="small"):
         with st.popover(
-            frame.as_plain_markdown(camera_tree.label(words, sites, query.Find(cameras=chosen))),
+            frame.as_plain_markdown(camera_tree.label(words, there, query.Find(cameras=chosen))),
             icon=":material/videocam:",
             key="watch.cameras",
         ):
-            _tree(words, sites, query.Find(cameras=chosen))
+            _tree(words, there, query.Find(cameras=chosen))
         if len(asked_for) > asked.MOST_CAMERAS:
             st.caption(words("watch.most", count=asked.MOST_CAMERAS), width="content")
     at = _moment(st.query_params.get("at", ""), chosen, sites)
@@ -76,8 +77,11 @@ def page(
 ) -> dict[str, Any]:
     """All that the component is given. at: the moment to show (UTC), None to stay where it is. day: to be seen as
     a whole. may_take: pictures and exports."""
-    names = {(site.id, camera.id): (camera.name, site.name) for site in sites for camera in site.cameras}
-    several = len({site for site, _ in cameras}) > 1
+    of = {site for site, _ in cameras}
+    names = {
+        (site.id, camera.id): (camera.name, site.name) for site in sites if site.id in of for camera in site.cameras
+    }
+    several = len(of) > 1
     return {
         "lang": words.lang,
         "cameras": [
@@ -152,10 +156,12 @@ KEYS = {
 
 def _cameras(sites: Sequence[SiteRow], find: query.Find) -> tuple[CameraKey, ...]:
     """Those of the address that there are, in its order; of a site without cameras named, all."""
-    known = [(site.id, camera.id) for site in sites for camera in site.cameras]
+    wanted = {*find.sites, *(site for site, _ in find.cameras)}
+    known = [(site.id, camera.id) for site in sites if site.id in wanted for camera in site.cameras]
     if find.cameras:
-        return tuple(key for key in find.cameras if key in known)
-    return tuple(key for key in known if key[0] in find.sites)
+        there = set(known)
+        return tuple(key for key in find.cameras if key in there)
+    return tuple(known)
 
 
 def _newest_camera(sites: Sequence[SiteRow]) -> tuple[CameraKey, ...]:
@@ -214,10 +220,10 @@ def _range(cameras: Sequence[CameraKey], sites: Sequence[SiteRow]) -> tuple[date
     return (begin, end) if begin and end and begin < end else None
 
 
-def _tree(words: Words, sites: Sequence[SiteRow], find: query.Find) -> None:
+def _tree(words: Words, there: Places, find: query.Find) -> None:
     def chosen() -> None:
         told = st.session_state["watch.tree"].chosen
         if told:
-            frame.go(query.Find(cameras=_cameras(sites, camera_tree.choose(query.Find(), sites, told))))
+            frame.go(query.Find(cameras=_cameras(there.sites, camera_tree.choose(query.Find(), there, told))))
 
-    components.camera_tree(camera_tree.page(words, sites, find), "watch.tree", chosen)
+    components.camera_tree(camera_tree.page(words, there, find), "watch.tree", chosen)

@@ -104,9 +104,11 @@ def gaps(
     return find_gaps(facts[0], from_utc, to_utc)
 
 
-def kept_footage(conn: Connection, from_utc: datetime, to_utc: datetime) -> dict[str, dict[str, list[Piece]]]:
-    """Where every camera has footage that can be watched, by site and camera, in order: of all the days that touch
-    [from_utc, to_utc), with holes of up to two seconds closed. For all sites at once, quick however many files it is.
+def kept_footage(
+    conn: Connection, from_utc: datetime, to_utc: datetime, sites: Sequence[str]
+) -> dict[str, dict[str, list[Piece]]]:
+    """Where every camera of these sites has footage that can be watched, by site and camera, in order: of all the days
+    that touch [from_utc, to_utc), with holes of up to two seconds closed. Quick however many files it is.
     """
     found = fetch_all(
         conn,
@@ -119,8 +121,9 @@ def kept_footage(conn: Connection, from_utc: datetime, to_utc: datetime) -> dict
               AND NOT isempty(kept_spans) ORDER BY day
             OFFSET 0
         ) AS d
+        WHERE s.slug = ANY(%s)
         """,
-        [from_utc.date() - _MARGIN, to_utc.date() + _MARGIN, from_utc],
+        [from_utc.date() - _MARGIN, to_utc.date() + _MARGIN, from_utc, list(sites)],
     )
     begins = {(zone, day): micros(midnight(day, ZoneInfo(zone))) for zone, day in {(row[2], row[3]) for row in found}}
     footage: dict[str, dict[str, list[Piece]]] = defaultdict(lambda: defaultdict(list))

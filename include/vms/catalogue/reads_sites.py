@@ -78,20 +78,22 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
         conn,
         """
         SELECT s.slug, s.name, s.tz, open.planned, done.archived, done.released, done.purged, open.quarantined,
-               done.bytes_in, done.bytes_out, done.newest, open.oldest, newest.end_at, s.last_sensed
+               done.bytes_in, done.bytes_out, done.newest, open.oldest, newest.end_at, s.last_sensed,
+               done.cameras, done.silent
         FROM site s
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(t.archived), 0)::bigint, coalesce(sum(t.released), 0)::bigint,
                    coalesce(sum(t.purged), 0)::bigint,
-                   coalesce(sum(t.bytes_in), 0)::bigint, coalesce(sum(t.bytes_out), 0)::bigint, max(d.last_at)
+                   coalesce(sum(t.bytes_in), 0)::bigint, coalesce(sum(t.bytes_out), 0)::bigint, max(d.last_at),
+                   count(*), count(*) FILTER (WHERE d.last_at > now() - interval '1 day' IS NOT true)
             FROM camera c
-            JOIN camera_total t USING (camera_id)
+            LEFT JOIN camera_total t USING (camera_id)
             LEFT JOIN LATERAL (
                 SELECT last_at FROM camera_day WHERE camera_day.camera_id = c.camera_id AND last_at IS NOT NULL
                 ORDER BY day DESC LIMIT 1
             ) AS d ON true
             WHERE c.site_id = s.site_id
-        ) AS done (archived, released, purged, bytes_in, bytes_out, newest)
+        ) AS done (archived, released, purged, bytes_in, bytes_out, newest, cameras, silent)
         CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE custody = 0), count(*) FILTER (WHERE custody = 4),
                    min(start_at) FILTER (WHERE custody = 0)
@@ -112,8 +114,8 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
     return overviews
 
 
-def camera_ends(conn: Connection) -> list[CameraEnd]:
-    """Every camera, by site and name, from the sums by day."""
+def camera_ends(conn: Connection, sites: Sequence[str]) -> list[CameraEnd]:
+    """Every camera of these sites, by site and name, from the sums by day."""
     found = fetch_all(
         conn,
         """
@@ -124,9 +126,10 @@ def camera_ends(conn: Connection) -> list[CameraEnd]:
             SELECT last_at FROM camera_day WHERE camera_day.camera_id = c.camera_id AND last_at IS NOT NULL
             ORDER BY day DESC LIMIT 1
         ) AS d ON true
+        WHERE s.slug = ANY(%s)
         ORDER BY s.slug, lower(c.name), c.slug
         """,
-        [],
+        [list(sites)],
     )
     return [CameraEnd(*row) for row in found]
 

@@ -190,6 +190,7 @@ class SiteOverview:
 
     newest_archived: end of the newest archived footage. oldest_waiting: start of the oldest planned recording.
     last_footage: end of the newest footage known, archived or not. last_sensed: when its folder was last looked at.
+    cameras, silent: how many it has, and of how many nothing of the last day has been archived.
     """
 
     site: str
@@ -202,6 +203,8 @@ class SiteOverview:
     oldest_waiting: datetime | None
     last_footage: datetime | None
     last_sensed: datetime | None
+    cameras: int = 0
+    silent: int = 0
 
 
 @dataclass(frozen=True)
