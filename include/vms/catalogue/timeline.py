@@ -178,12 +178,15 @@ def deviating(
     }
     are_all = copies and max(Counter((row[0], row[1]) for row in odd).values(), default=0) <= most
     if copies:
-        for state, wanted in (("lacking", _LACKING), ("cold", _FOUND_COLD)):
+        for wanted in (_LACKING, _FOUND_COLD):
             rows = fetch_all(conn, wanted, {"sites": list({site for site, _ in cameras}), "most": most + 1})
             are_all = are_all and max(Counter(row[0] for row in rows).values(), default=0) <= most
             there = _among(conn, cameras, from_utc, to_utc, [(row[1], row[2]) for row in rows])
             for one in there:
-                found[one.recording_id] = found.get(one.recording_id, one)._replace(**{state: True})
+                known = found.get(one.recording_id, one)
+                found[one.recording_id] = (
+                    known._replace(lacking=True) if wanted is _LACKING else known._replace(cold=True)
+                )
         if are_all and fetch_one(
             conn, "SELECT FROM store WHERE options->>'storage_class' = ANY(%s)", [[*COLD_CLASSES]]
         ):
