@@ -70,6 +70,7 @@ class World:
         self.home = replace(self.home, parts=Parts(airflow, airflow, "", broker))
         if not self.has_passwords:
             airflow_tables.migrate(self.home)  # kept passwords have tables of their own
+            airflow_tables.keep_accounts(self.home)
             self.has_passwords = True
 
     def _redis(self) -> int:

@@ -18,7 +18,7 @@ from vms.catalogue import exports, reads
 from vms.catalogue.exports import NewExport
 from vms.catalogue.rows import RecordingFilter, Totals
 from vms.errors import CatalogueError
-from vms.exports.making import CLIP_BYTES_PER_S, KEPT
+from vms.exports.making import KEPT, clips_bytes
 from vms.exports.policy import policy_of
 from vms.home import from_environment
 from vms.model import Cut, Gaps
@@ -173,7 +173,7 @@ def _estimate(
         size=formats.size(words, totals.rendition_bytes),
         length=formats.length(words, totals.duration_s),
     )
-    clips = formats.size(words, round(totals.duration_s * CLIP_BYTES_PER_S))
+    clips = formats.size(words, clips_bytes(totals.duration_s, len(cameras), end - begin))
     if totals.rendition_bytes > most:
         return f"{text} {words('exports.estimate.large', most=formats.size(words, most))}", False
     return (f"{text} {words('exports.estimate.clip', size=clips)}" if clip else text), True

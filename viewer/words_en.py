@@ -50,6 +50,8 @@ TEXT: dict[str, str] = {
     "find.none.go": "Go to {day}",
     "find.none.filters": "With these filters there is nothing at all.",
     "find.none.clear": "Clear the filters",
+    "find.none.unseen": "{places} is not there, or you were not granted it. An administrator can tell.",
+    "find.none.some": "Of the first {count} of {of} cameras:",
     # card and recording
     "state.planned": "Waiting",
     "state.archived": "Archived",
@@ -124,8 +126,9 @@ TEXT: dict[str, str] = {
     "recording.copied": "Copied",
     "recording.copy_hash": "Copy",
     "recording.damaged": "The footage itself is damaged",
-    "recording.cannot_play": "This browser can't play this recording ({codec}). "
-    "Download it and open it in a player such as VLC.",
+    "recording.cannot_play": "This browser can't play this recording as it is stored ({codec}).",
+    "recording.converted": "Play it converted",
+    "recording.export": "MP4 for any player",
     "recording.broken": "The recording could not be loaded. The store may be away; try again in a moment.",
     "recording.retry": "Try again",
     "recording.not_stored": "There is nothing to play.",
@@ -451,6 +454,7 @@ TEXT: dict[str, str] = {
     "gap_remedy.not_looked": "The system or the site was paused. What the recorder still has comes by itself.",
     "gap.waiting": "waiting to be archived",
     "gap.purged": "retention has passed",
+    "gap.purged_on": "retention has passed, purged on {day}",
     "gap.acknowledged": "explained in a note",
     # watch
     "app.watch": "Watch",
@@ -506,6 +510,8 @@ TEXT: dict[str, str] = {
     "watch.say.key_held": "on hold",
     "watch.say.key_gap": "no footage",
     "watch.say.key_settled": "no footage, settled",
+    "watch.say.unsure": "For so long a time, not everything that is missing, in doubt or in cold storage can be shown. "
+    "Zoom in to see it.",
     "watch.say.seconds": "{s} s",
     "watch.say.minutes": "{m} min {s} s",
     "watch.say.hours": "{h} h {m} min",
@@ -855,7 +861,6 @@ TEXT: dict[str, str] = {
     "exports.delete.button": "Delete this export",
     "exports.gone": "This export can't be had (any more): it was deleted, its time is over, or it is not yours.",
     "exports.not_granted": "It holds cameras that you do not see any more.",
-    "exports.this": "Export this recording's time",
     "exports.these": "Export this range",
     "exports.progress": "{step}: {files_done} of {files}",
     "exports.state.queued": "waiting",
