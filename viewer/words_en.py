@@ -510,6 +510,8 @@ TEXT: dict[str, str] = {
     "watch.say.key_held": "on hold",
     "watch.say.key_gap": "no footage",
     "watch.say.key_settled": "no footage, settled",
+    "watch.say.unsure": "For so long a time, not everything that is missing, in doubt or in cold storage can be shown. "
+    "Zoom in to see it.",
     "watch.say.seconds": "{s} s",
     "watch.say.minutes": "{m} min {s} s",
     "watch.say.hours": "{h} h {m} min",

@@ -510,6 +510,8 @@ TEXT: dict[str, str] = {
     "watch.say.key_held": "ditahan",
     "watch.say.key_gap": "tidak ada rekaman",
     "watch.say.key_settled": "tidak ada rekaman, sudah jelas",
+    "watch.say.unsure": "Untuk waktu sepanjang ini, tidak semua yang kurang, diragukan, atau di penyimpanan dingin "
+    "dapat ditampilkan. Perbesar untuk melihatnya.",
     "watch.say.seconds": "{s} dtk",
     "watch.say.minutes": "{m} mnt {s} dtk",
     "watch.say.hours": "{h} jam {m} mnt",

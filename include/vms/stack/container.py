@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from vms import demo
+from vms import backups, demo
 from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
@@ -42,6 +42,9 @@ PATIENCE_S = 300.0
 def init(home: Home) -> None:
     """Databases, roles, tables, first users; the demonstration's sites and footage. Raises VmsError."""
     home.prepare()
+    if taken := backups.take_over(home):
+        log.info("%d backups of the catalogue lie in %s now, where the viewer can't read them.", taken, home.backups)
+    backups.note_last(home)
     postgres.wait_ready(home, timeout_s=PATIENCE_S)
     postgres.prepare_databases(home)
     log.info("Databases and roles are there.")
