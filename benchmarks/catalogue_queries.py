@@ -272,6 +272,12 @@ def _timeline(days: int, cameras: int) -> Callable[[World, Connection], object]:
     return ask
 
 
+def _months(world: World, conn: Connection) -> object:
+    _, end = world.day()
+    keys = [(world.dense.id, camera.id) for camera in world.dense.cameras[:16]]
+    return timeline.deviating(conn, keys, end - timedelta(days=190), end, 1000, copies=True)
+
+
 def _to_play(world: World, conn: Connection) -> object:
     begin, _ = world.day()
     return timeline.playable(conn, world.camera(world.dense), begin, begin + timedelta(hours=2), 400)
@@ -424,6 +430,11 @@ def _gone(_: World, conn: Connection) -> object:
     return purge_facts.gone_places_of(conn, place[0]), purging.gone_copies(conn, place, 1)
 
 
+def _purged_at(world: World, conn: Connection) -> object:
+    end = world.now - world.keep - timedelta(days=1)
+    return reads.purged_at(conn, world.camera(world.dense), end - timedelta(days=1), end)
+
+
 def _week(world: World) -> audit.LogFilter:
     return audit.LogFilter(world.now - timedelta(days=7), world.now, "", "")
 
@@ -489,6 +500,7 @@ QUESTIONS = (
     Question("page Watch", "bookmarks of 16 cameras, a month", _pins(31)),
     Question("page Watch", "tags that a person uses", lambda world, conn: bookmarks.tags_of(conn, _a_user(world))),
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
+    Question("page Find", "when was a day purged?", _purged_at),
     Question("page Find", "sites that are seen whole", lambda _, conn: reads_sites.wholly_granted(conn)),
     *(
         Question("page Find", f"newest recording, {state}, {what}", _find(1, states=states, to_utc=_soon, **where))
@@ -554,6 +566,7 @@ QUESTIONS = (
     ),
     Question("page Watch", "timeline: a day, 16 cameras", _timeline(1, 16)),
     Question("page Watch", "timeline: three days, one camera", _timeline(3, 1)),
+    Question("page Watch", "timeline: what deviates in half a year, 16 cameras", _months),
     Question(
         "page Watch",
         "where a day's footage begins",

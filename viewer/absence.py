@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from heapq import nlargest
 from typing import Any
 from urllib.parse import urlencode
@@ -41,6 +41,18 @@ def of_camera(
     return CameraGaps(facts.site, facts.camera, facts.camera_name, facts.time_zone, facts.since, gaps)
 
 
+def with_purge_days(
+    one: CameraGaps, purged_at: Callable[[tuple[str, str], datetime, datetime], datetime | None]
+) -> CameraGaps:
+    """Gaps that retention left, with the day on the camera's clock as their detail, as far as that is known."""
+    told = []
+    for gap in one.gaps:
+        at = purged_at((one.site, one.camera), gap.start, gap.end) if gap.reason == "purged" else None
+        day = at.astimezone(formats.zone(one.time_zone)).date().isoformat() if at else ""
+        told.append(replace(gap, detail=day) if day else gap)
+    return replace(one, gaps=tuple(told))
+
+
 def gaps(words: Words, cameras: Sequence[CameraGaps], names: dict[str, str]) -> list[dict[str, Any]]:
     """The longest of all; what befell several cameras of a site at once is one of them. names: of the sites, by id."""
     together: dict[tuple[object, ...], list[tuple[Gap, CameraGaps]]] = {}
@@ -65,8 +77,11 @@ def unexpected(words: Words, cameras: Sequence[CameraGaps], end: datetime) -> st
 
 
 def reason(words: Words, code: GapReason, detail: str) -> str:
-    """Why it is missing, in words; of a file with what was wrong with it, of a note with the note."""
+    """Why it is missing, in words; of a file with what was wrong with it, of a note with the note, of what retention
+    has removed with the day."""
     said = words.one_of("gap", code)
+    if code == "purged" and detail:
+        return words("gap.purged_on", day=formats.day_long(words, date.fromisoformat(detail)))
     if code in _FILE_REASONS:
         detail = words.one_of("reason", detail)
     return f"{said}: {detail}" if detail else said

@@ -34,9 +34,11 @@ def detail(
     following: RecordingRow | None,
     *,
     may_download: bool = True,
+    export: str = "",
     cold: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All that the page of one recording shows. cold: what is to be said of cold storage (`viewer.cold`)."""
+    """All that the page of one recording shows. export: where it is ordered as a file for any player. cold: what is to
+    be said of cold storage (`viewer.cold`)."""
     stored = row.state in ("archived", "released") and bool(row.rendition_bytes)
     asleep = cold is not None and cold["state"] != "ready"
     source = download = None
@@ -66,6 +68,7 @@ def detail(
         "poster": cards.poster(links, row),
         "sprite": cards.sprite(links, row),
         "download": download,
+        "export": export if download else "",
         "name": "",
         "size": formats.size(words, row.rendition_bytes or 0),
         "expires": expires,
@@ -90,6 +93,8 @@ def detail(
             "next": words("recording.next"),
             "watch": words("recording.watch"),
             "download": words("recording.download"),
+            "export": words("recording.export"),
+            "converted": words("recording.converted"),
             "facts": words("recording.facts"),
             "copies": words("recording.copies", count=len(row.copies)),
             "show_utc": words("recording.utc"),

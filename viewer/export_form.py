@@ -18,7 +18,7 @@ from vms.catalogue import exports, reads
 from vms.catalogue.exports import NewExport
 from vms.catalogue.rows import RecordingFilter, Totals
 from vms.errors import CatalogueError
-from vms.exports.making import CLIP_BYTES_PER_S, KEPT
+from vms.exports.making import KEPT, clips_bytes
 from vms.exports.policy import policy_of
 from vms.home import from_environment
 from vms.model import Cut, Gaps
@@ -33,8 +33,8 @@ _USUAL = timedelta(minutes=15)
 def draw(words: Words, there: Places, person: Visitor) -> None:
     find = frame.current_find()
     cameras = search_bar.pairs(there.sites, find) if find.cameras or find.sites else ()
-    zones = orders.zones_of(there.sites, cameras)
-    zone = zones.pop() if len(zones) == 1 else frame.installation().zone
+    zones = orders.zones_of(there.sites, [*(site for site, _ in find.cameras), *find.sites])
+    zone = zones[0] if zones else frame.installation().zone
     with st.popover(
         frame.as_plain_markdown(camera_tree.label(words, there, find) if cameras else words("exports.cameras")),
         icon=":material/videocam:",
@@ -42,11 +42,10 @@ def draw(words: Words, there: Places, person: Visitor) -> None:
     ):
         _tree(words, there, find)
     begin, end = _times(words, find, zone)
-    st.caption(words("exports.clock", zone=formats.zone_name(datetime.now(formats.zone(zone)))))
+    zone_name = formats.zone_name(datetime.now(formats.zone(zone)))
+    st.caption(words("exports.clocks" if len(zones) > 1 else "exports.clock", zone=zone_name))
     problem = ""
-    if zones:
-        problem = words("exports.zones")
-    elif not 1 <= len(cameras) <= MOST_CAMERAS:
+    if not 1 <= len(cameras) <= MOST_CAMERAS:
         problem = words("exports.no_camera", most=MOST_CAMERAS)
     elif begin is None or end is None:
         problem = words("exports.no_time")
@@ -174,7 +173,7 @@ def _estimate(
         size=formats.size(words, totals.rendition_bytes),
         length=formats.length(words, totals.duration_s),
     )
-    clips = formats.size(words, round(totals.duration_s * CLIP_BYTES_PER_S))
+    clips = formats.size(words, clips_bytes(totals.duration_s, len(cameras), end - begin))
     if totals.rendition_bytes > most:
         return f"{text} {words('exports.estimate.large', most=formats.size(words, most))}", False
     return (f"{text} {words('exports.estimate.clip', size=clips)}" if clip else text), True

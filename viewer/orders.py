@@ -27,10 +27,10 @@ def clock(text: str) -> time | None:
         return None
 
 
-def zones_of(sites: Sequence[SiteRow], cameras: Sequence[tuple[str, str]]) -> set[str]:
-    """The time zones in which these cameras lie."""
-    wanted = {site for site, _ in cameras}
-    return {site.time_zone for site in sites if site.id in wanted}
+def zones_of(sites: Sequence[SiteRow], places: Sequence[str]) -> list[str]:
+    """The time zones of these sites (ids), each once, in order. Forms go by the clock of the first, as Watch does."""
+    zones = {site.id: site.time_zone for site in sites}
+    return list(dict.fromkeys(zones[one] for one in places if one in zones))
 
 
 def instant(day: date, at: time, zone_id: str) -> datetime:

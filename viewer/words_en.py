@@ -50,6 +50,8 @@ TEXT: dict[str, str] = {
     "find.none.go": "Go to {day}",
     "find.none.filters": "With these filters there is nothing at all.",
     "find.none.clear": "Clear the filters",
+    "find.none.unseen": "{places} is not there, or you were not granted it. An administrator can tell.",
+    "find.none.some": "Of the first {count} of {of} cameras:",
     # card and recording
     "state.planned": "Waiting",
     "state.archived": "Archived",
@@ -124,8 +126,9 @@ TEXT: dict[str, str] = {
     "recording.copied": "Copied",
     "recording.copy_hash": "Copy",
     "recording.damaged": "The footage itself is damaged",
-    "recording.cannot_play": "This browser can't play this recording ({codec}). "
-    "Download it and open it in a player such as VLC.",
+    "recording.cannot_play": "This browser can't play this recording as it is stored ({codec}).",
+    "recording.converted": "Play it converted",
+    "recording.export": "MP4 for any player",
     "recording.broken": "The recording could not be loaded. The store may be away; try again in a moment.",
     "recording.retry": "Try again",
     "recording.not_stored": "There is nothing to play.",
@@ -451,6 +454,7 @@ TEXT: dict[str, str] = {
     "gap_remedy.not_looked": "The system or the site was paused. What the recorder still has comes by itself.",
     "gap.waiting": "waiting to be archived",
     "gap.purged": "retention has passed",
+    "gap.purged_on": "retention has passed, purged on {day}",
     "gap.acknowledged": "explained in a note",
     # watch
     "app.watch": "Watch",
@@ -506,6 +510,8 @@ TEXT: dict[str, str] = {
     "watch.say.key_held": "on hold",
     "watch.say.key_gap": "no footage",
     "watch.say.key_settled": "no footage, settled",
+    "watch.say.unsure": "For so long a time, not everything that is missing, in doubt or in cold storage can be shown. "
+    "Zoom in to see it.",
     "watch.say.seconds": "{s} s",
     "watch.say.minutes": "{m} min {s} s",
     "watch.say.hours": "{h} h {m} min",
@@ -678,11 +684,13 @@ TEXT: dict[str, str] = {
     "holds.to.time": "To (time)",
     "holds.reason": "Reason",
     "holds.reason.help": "Why it is kept, for whoever reads it in a year.",
-    "holds.clock": "Times are on the clock of the site. What arrives later is held, too.",
+    "holds.clock": (
+        "Times are on the clock of the site; of several time zones, on that of the first camera. What arrives "
+        "later is held, too."
+    ),
     "holds.add.button": "Hold",
     "holds.no_camera": "Choose at least one camera.",
     "holds.no_reason": "Say why.",
-    "holds.zones": "These cameras lie in different time zones. Make a hold for each of them.",
     "holds.backwards": "The end must be later than the beginning.",
     "holds.refused": "That could not be held: you may hold only what you see.",
     "holds.added": "Hold {number} counts from now on.",
@@ -790,6 +798,10 @@ TEXT: dict[str, str] = {
     "exports.to.day": "To (day)",
     "exports.to.time": "To (time)",
     "exports.clock": "Times are on the clock of the site ({zone}), to the second: 08:05:30.",
+    "exports.clocks": (
+        "Times are on the clock of the first camera ({zone}), to the second: 08:05:30. Others lie in another "
+        "time zone; the same moments are taken of them."
+    ),
     "exports.clip": "Also one video per camera, cut to these times",
     "exports.cut": "How it is cut",
     "exports.cut.exact": "Exactly, as H.264 for any player (takes a while)",
@@ -812,7 +824,6 @@ TEXT: dict[str, str] = {
     "exports.no_camera": "Choose one to {most} cameras.",
     "exports.no_time": "Write times such as 08:05:30.",
     "exports.backwards": "The end must be later than the beginning.",
-    "exports.zones": "These cameras lie in different time zones. Order an export for each of them.",
     "exports.no_reason": "Say why.",
     "exports.too_many": "You have {count} exports that are not done. Wait for them, or cancel one.",
     "exports.refused": "It could not be ordered: you may take out only what you see.",
@@ -850,7 +861,6 @@ TEXT: dict[str, str] = {
     "exports.delete.button": "Delete this export",
     "exports.gone": "This export can't be had (any more): it was deleted, its time is over, or it is not yours.",
     "exports.not_granted": "It holds cameras that you do not see any more.",
-    "exports.this": "Export this recording's time",
     "exports.these": "Export this range",
     "exports.progress": "{step}: {files_done} of {files}",
     "exports.state.queued": "waiting",

@@ -49,6 +49,8 @@ TEXT: dict[str, str] = {
     "find.none.go": "Buka {day}",
     "find.none.filters": "Dengan saringan ini tidak ada rekaman sama sekali.",
     "find.none.clear": "Hapus saringan",
+    "find.none.unseen": "{places} tidak ada, atau Anda tidak diberi akses ke sana. Tanyakan kepada administrator.",
+    "find.none.some": "Dari {count} kamera pertama di antara {of}:",
     # card and recording
     "state.planned": "Menunggu",
     "state.archived": "Diarsipkan",
@@ -123,8 +125,9 @@ TEXT: dict[str, str] = {
     "recording.copied": "Tersalin",
     "recording.copy_hash": "Salin",
     "recording.damaged": "Rekamannya sendiri rusak",
-    "recording.cannot_play": "Peramban ini tidak dapat memutar rekaman ini ({codec}). "
-    "Unduh lalu buka dengan pemutar seperti VLC.",
+    "recording.cannot_play": "Peramban ini tidak dapat memutar rekaman ini seperti disimpan ({codec}).",
+    "recording.converted": "Putar hasil konversi",
+    "recording.export": "MP4 untuk semua pemutar",
     "recording.broken": "Rekaman tidak dapat dimuat. Penyimpanan mungkin sedang tidak terjangkau; coba lagi sebentar.",
     "recording.retry": "Coba lagi",
     "recording.not_stored": "Tidak ada yang dapat diputar.",
@@ -451,6 +454,7 @@ TEXT: dict[str, str] = {
     "gap_remedy.not_looked": "Sistem atau lokasi sedang berhenti. Yang masih ada di perekam akan masuk sendiri.",
     "gap.waiting": "menunggu diarsipkan",
     "gap.purged": "masa simpan sudah habis",
+    "gap.purged_on": "masa simpan sudah habis, dihapus pada {day}",
     "gap.acknowledged": "dijelaskan dalam catatan",
     # watch
     "app.watch": "Tonton",
@@ -506,6 +510,8 @@ TEXT: dict[str, str] = {
     "watch.say.key_held": "ditahan",
     "watch.say.key_gap": "tidak ada rekaman",
     "watch.say.key_settled": "tidak ada rekaman, sudah jelas",
+    "watch.say.unsure": "Untuk waktu sepanjang ini, tidak semua yang kurang, diragukan, atau di penyimpanan dingin "
+    "dapat ditampilkan. Perbesar untuk melihatnya.",
     "watch.say.seconds": "{s} dtk",
     "watch.say.minutes": "{m} mnt {s} dtk",
     "watch.say.hours": "{h} jam {m} mnt",
@@ -679,11 +685,13 @@ TEXT: dict[str, str] = {
     "holds.to.time": "Sampai (jam)",
     "holds.reason": "Alasan",
     "holds.reason.help": "Mengapa ditahan, untuk siapa pun yang membacanya setahun lagi.",
-    "holds.clock": "Jam mengikuti jam di lokasi. Rekaman yang datang kemudian juga ditahan.",
+    "holds.clock": (
+        "Jam mengikuti jam di lokasi; bila zona waktunya berbeda, jam kamera pertama. Rekaman yang datang "
+        "kemudian juga ditahan."
+    ),
     "holds.add.button": "Tahan",
     "holds.no_camera": "Pilih sedikitnya satu kamera.",
     "holds.no_reason": "Tuliskan alasannya.",
-    "holds.zones": "Kamera-kamera ini berada di zona waktu berbeda. Buat penahanan masing-masing.",
     "holds.backwards": "Akhir harus lebih lambat daripada awal.",
     "holds.refused": "Tidak dapat ditahan: Anda hanya dapat menahan yang boleh Anda lihat.",
     "holds.added": "Penahanan {number} berlaku mulai sekarang.",
@@ -791,6 +799,10 @@ TEXT: dict[str, str] = {
     "exports.to.day": "Sampai (hari)",
     "exports.to.time": "Sampai (jam)",
     "exports.clock": "Jam mengikuti jam di lokasi ({zone}), sampai detik: 08:05:30.",
+    "exports.clocks": (
+        "Jam mengikuti jam di lokasi kamera pertama ({zone}), sampai detik: 08:05:30. Kamera lain berada di "
+        "zona waktu lain; saat yang sama diambil darinya."
+    ),
     "exports.clip": "Juga satu video per kamera, dipotong pada jam ini",
     "exports.cut": "Cara memotong",
     "exports.cut.exact": "Tepat, sebagai H.264 untuk semua pemutar (perlu waktu)",
@@ -814,7 +826,6 @@ TEXT: dict[str, str] = {
     "exports.no_camera": "Pilih satu sampai {most} kamera.",
     "exports.no_time": "Tulis jam seperti 08:05:30.",
     "exports.backwards": "Akhir harus lebih lambat daripada awal.",
-    "exports.zones": "Kamera-kamera ini berada di zona waktu berbeda. Pesan ekspor masing-masing.",
     "exports.no_reason": "Tuliskan alasannya.",
     "exports.too_many": "Anda punya {count} ekspor yang belum selesai. Tunggu, atau batalkan salah satu.",
     "exports.refused": "Tidak dapat dipesan: Anda hanya dapat mengambil yang boleh Anda lihat.",
@@ -852,7 +863,6 @@ TEXT: dict[str, str] = {
     "exports.delete.button": "Hapus ekspor ini",
     "exports.gone": "Ekspor ini tidak dapat diambil (lagi): sudah dihapus, waktunya habis, atau bukan milik Anda.",
     "exports.not_granted": "Berisi kamera yang tidak boleh Anda lihat lagi.",
-    "exports.this": "Ekspor waktu rekaman ini",
     "exports.these": "Ekspor rentang ini",
     "exports.progress": "{step}: {files_done} dari {files}",
     "exports.state.queued": "menunggu",

@@ -16,7 +16,7 @@ import httpx
 
 from vms.errors import StackError
 from vms.home import Home
-from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_of
+from vms.stack.airflow_env import airflow_url, commands_user, password_of
 
 ACTIVE = ("queued", "running")
 _PAGE = 100
@@ -61,14 +61,14 @@ class TaskRun:
 
 
 class AirflowApi:
-    """A client of one home's Airflow, as its admin or another of its users; use it in a `with` block.
+    """A client of one home's Airflow, as who commands ask as, or another of its users; use it in a `with` block.
 
     Every method raises StackError when Airflow does not answer or refuses.
     """
 
-    def __init__(self, home: Home, *, user: str = ADMIN_USER, timeout_s: float = 15.0) -> None:
+    def __init__(self, home: Home, *, user: str = "", timeout_s: float = 15.0) -> None:
         self._home = home
-        self._user = user
+        self.user = user or commands_user(home)
         self._url = airflow_url(home)
         # Airflow is on this machine: a proxy of the environment must never get the password.
         self._client = httpx.Client(base_url=self._url, timeout=timeout_s, trust_env=False)
@@ -231,12 +231,12 @@ class AirflowApi:
         return self._told(answer, f"{method} {path}")
 
     def _log_in(self) -> None:
-        login = {"username": self._user, "password": password_of(self._home, self._user)}
+        login = {"username": self.user, "password": password_of(self._home, self.user)}
         self._token = ""
         answer = self._send("POST", "/auth/token", json=login)
         if answer.status_code in (401, 403):
             raise StackError(
-                f"Airflow at {self._url} refuses the user {self._user} of this home.",
+                f"Airflow at {self._url} refuses the user {self.user} of this home.",
                 "Is it the Airflow of another home? Check VMS_HOME and VMS_AIRFLOW_PORT with ./vms status.",
             )
         self._token = str(self._told(answer, _LOG_IN).get("access_token", ""))

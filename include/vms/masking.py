@@ -101,7 +101,7 @@ def _of_branches(home: Home) -> Iterator[str]:
 
 def _of_environment(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
-        if not name.startswith(("VMS_", "AIRFLOW", "AWS_", "GOOGLE_")) or not _TELLING.search(name):
+        if not name.startswith(("VMS_", "AIRFLOW", "AWS_", "GOOGLE_", "OPENLINEAGE")) or not _TELLING.search(name):
             continue
         try:
             data = json.loads(value)

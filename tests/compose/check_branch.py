@@ -9,21 +9,21 @@ nothing; revoked it is out. Needs a container engine, some GB and half an hour:
 from __future__ import annotations
 
 import json
-import subprocess
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import yaml
-from containers import COMPOSE, Installation, _engine, eventually, installation
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-BUCKET = "cctv-demo"
-BRANCH = "vmstestbranch"
-OUTSIDE = "vmstest_outside"
+from branch_machine import (
+    BUCKET,
+    OUTSIDE,
+    Branch,
+    archived,
+    joins,
+    prepare,
+    record,
+    sending,
+    site_line,
+    starts,
+)
+from containers import Installation, _engine, eventually, installation
 
 SITES = """
 defaults: {{ time_zone: WITA, every: 1m, profile: copy, keep_source: keep }}
@@ -31,39 +31,6 @@ stores:
   cloud: {{ url: "s3://{bucket}/archive", conn_id: demo_s3 }}
 sites:
   - {{ id: mks, name: Makassar, footage: /footage/mks, stores: [cloud], runs_on: edge, uplink: {uplink} }}
-"""
-
-CENTRE = {
-    "services": {
-        "tls": {"networks": ["default", "outside"]},
-        "seaweedfs": {
-            "networks": ["default", "outside"],
-            "command": [
-                *("server", "-dir=/data", "-ip=seaweedfs", "-ip.bind=0.0.0.0", "-s3", "-s3.port=8333", "-s3.iam=false"),
-                *("-s3.config=/config/s3.json", "-master.volumeSizeLimitMB=64", "-volume.max=0"),
-            ],
-            "volumes": ["s3:/data", "./config:/config:ro"],
-        },
-    },
-    "networks": {"default": {}, "outside": {"name": OUTSIDE}},
-}
-
-FOOTAGE = """
-import os, subprocess, sys, time
-from datetime import UTC, datetime, timedelta
-from vms.home import from_environment
-from vms.video.binaries import binaries
-count, seconds, rate, back = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-for number in range(count):
-    start = datetime.now(UTC) + timedelta(hours=8) - timedelta(hours=back, minutes=10 * number)
-    path = f"/footage/mks/cam1/{start:%Y%m%d_%H%M%S}.mp4"
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    subprocess.run([binaries(from_environment()).ffmpeg, "-v", "error", "-y", "-f", "lavfi", "-i",
-                    f"testsrc2=size=640x360:rate=10,noise=alls=40:allf=t", "-t", seconds, "-c:v", "libx264", "-preset",
-                    "ultrafast", "-b:v", rate, "-minrate", rate, "-f", "mp4", path + ".part"], check=True)
-    old = time.time() - 1800 - 60 * number
-    os.utime(path + ".part", (old, old))
-    os.rename(path + ".part", path)
 """
 
 REACHES = """
@@ -134,50 +101,9 @@ print(json.dumps(said))
 """
 
 
-class Branch:
-    """The branch's machine: one container, by docker-compose.branch.yaml."""
-
-    def __init__(self, here: Installation) -> None:
-        self.folder = here.folder
-        (self.folder / "branch-network.yaml").write_text(
-            yaml.safe_dump({"networks": {"default": {"external": True, "name": OUTSIDE}}})
-        )
-
-    def compose(self, *words: str, give: str | None = None) -> str:
-        files = ("-f", "docker-compose.branch.yaml", "-f", "branch-network.yaml")
-        said = subprocess.run(
-            [*COMPOSE, *files, "-p", BRANCH, *words],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            input=give,
-            check=False,
-        )
-        assert said.returncode == 0, f"{words}: {said.stdout[-2000:]}{said.stderr[-4000:]}"
-        return said.stdout
-
-    def once(self, *words: str, give: str | None = None) -> str:
-        """Run this program in a container of its own, as before the first start."""
-        return self.compose("run", "--rm", "-T", "--entrypoint", words[0], "branch", *words[1:], give=give)
-
-    @property
-    def container(self) -> str:
-        labels = (f"com.docker.compose.project={BRANCH}", "com.docker.compose.service=branch")
-        filters = [word for label in labels for word in ("--filter", f"label={label}")]
-        (name,) = _engine("ps", *filters, "--format", "{{.Names}}").split()
-        return name
-
-    def inside(self, *words: str) -> str:
-        return _engine("exec", self.container, *words)
-
-    def status(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.inside("vms", "branch", "status", "--json"))
-        return told
-
-
 def test_a_branch_that_has_nothing_but_https(tmp_path: Path) -> None:
     with installation(tmp_path, "--s3", "--tls") as here:
-        prepare(here)
+        prepare(here, SITES.format(bucket=BUCKET, uplink="unlimited"))
         here.compose("up", "--build", "-d")
         eventually("the centre answers", lambda: bool(here.vms("status")))
         branch = Branch(here)
@@ -189,60 +115,10 @@ def test_a_branch_that_has_nothing_but_https(tmp_path: Path) -> None:
             branch.compose("down", "-v", "-t", "5")
 
 
-def prepare(here: Installation) -> None:
-    """What an operator writes: the site, the address, the pages' certificate; and a bucket with two kinds of keys."""
-    config = here.folder / "config"
-    (config / "sites.yaml").write_text(SITES.format(bucket=BUCKET, uplink="unlimited"))
-    (here.folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(CENTRE))
-    with (here.folder / ".env").open("a") as settings:
-        settings.write("VMS_BRANCH_URL=https://tls:8444\nVMS_TLS_PORT=5972\nVMS_TLS_AIRFLOW_PORT=5973\n")
-        settings.write("VMS_TLS_BRANCH_PORT=5974\n")
-    known = dict(line.split("=", 1) for line in (here.folder / ".env").read_text().splitlines() if "=" in line)
-    everything = ["Admin", "Read", "Write", "List", "Tagging"]
-    users = [
-        ("centre", known["VMS_SECRET_DEMO_S3_ACCESS"], known["VMS_SECRET_DEMO_S3_SECRET"], everything),
-        ("branch", "branchkey", "branchsecretbranchsecret", [f"Write:{BUCKET}/archive/mks/*"]),
-    ]
-    identities = [
-        {"name": name, "credentials": [{"accessKey": access, "secretKey": secret}], "actions": actions}
-        for name, access, secret, actions in users
-    ]
-    (config / "s3.json").write_text(json.dumps({"identities": identities}))
-    pages = config / "tls"
-    pages.mkdir()
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tls")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=9))
-        .sign(key, hashes.SHA256())
-    )
-    (pages / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (pages / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    for one in (config / "s3.json", *pages.iterdir()):
-        one.chmod(0o644)
-
-
 def archives(here: Installation, branch: Branch) -> None:
-    invited = here.inside(here.containers("api-server")[0], "vms", "branch", "invite", "mks")
-    (line,) = (one.strip() for one in invited.splitlines() if "branch join" in one)
-    branch.once("vms", *line.split()[1:])
-    keys = {"conn_type": "aws", "login": "branchkey", "password": "branchsecretbranchsecret"}
-    extra = {"endpoint_url": "http://seaweedfs:8333", "region_name": "us-east-1"}
-    put = "umask 077; cat > /var/lib/vms/secrets/connections.json"
-    branch.once("sh", "-c", put, give=json.dumps({"demo_s3": keys | {"extra": extra}}))
-    branch.compose("up", "-d")
-    eventually("the centre has answered the branch", lambda: bool(branch.status()["answered_at"]))
+    joins(here, branch)
     assert branch.inside("python", "-c", REACHES).split() == [], "it reaches the proxy and the bucket alone"
-    branch.inside("python", "-c", FOOTAGE, "3", "20", "400k", "2")
+    record(branch.container, "mks", starts(3, 2))
     eventually("the branch's footage is archived", lambda: archived(here) == 3)
     eventually("the branch knows that it is proven", lambda: branch.status()["proven"]["count"] == 3)
     assert branch.status()["waiting"]["count"] == 0
@@ -252,13 +128,13 @@ def lives_through_an_outage(here: Installation, branch: Branch) -> None:
     """Killed in the middle of an upload, without line; what it then holds and what is new arrives by itself."""
     (here.folder / "config" / "sites.yaml").write_text(SITES.format(bucket=BUCKET, uplink="1 Mbit/s"))
     eventually("the branch has the new uplink", lambda: "1 Mbit/s" in site_line(branch))
-    branch.inside("python", "-c", FOOTAGE, "1", "120", "2500k", "5")  # 37 MB: five minutes of line
-    eventually("it is being sent", lambda: "batch.upload" in running(branch))
+    record(branch.container, "mks", starts(1, 5), 120, "2500k")  # 37 MB: five minutes of line
+    sending(here, branch)
     (proxy,) = here.containers("tls")
     _engine("network", "disconnect", OUTSIDE, proxy)
     _engine("kill", "--signal", "KILL", branch.container)
     branch.compose("up", "-d")
-    branch.inside("python", "-c", FOOTAGE, "2", "20", "400k", "1")
+    record(branch.container, "mks", starts(2, 1))
     eventually("it says that the line is down", lambda: bool(branch.status()["problem"]))
     told = branch.status()
     assert told["running"]
@@ -278,17 +154,3 @@ def loses_nothing_to_a_thief(here: Installation, branch: Branch) -> None:
     assert {name: status for name, status in said.items() if status not in (401, 403, 404)} == {}
     here.inside(here.containers("api-server")[0], "vms", "branch", "revoke", "mks")
     eventually("the branch is told that it is out", lambda: branch.status()["refused"])
-
-
-def archived(here: Installation) -> int:
-    (seen,) = here.vms("status")
-    return sum(site["counts"].get("archived", 0) for site in seen["sites"] if site["id"] == "mks")
-
-
-def site_line(branch: Branch) -> str:
-    return branch.inside("cat", "/var/lib/vms/branch/sites.yaml")
-
-
-def running(branch: Branch) -> str:
-    """What the branch's tasks are about, by the logs that were written in the last minute."""
-    return branch.inside("sh", "-c", "find /var/lib/vms/logs/airflow -name '*.log' -mmin -1")

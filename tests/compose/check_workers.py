@@ -42,6 +42,34 @@ print(made)
 """
 """Makes files of some minutes out of those that are there, in no time, so that encoding them takes a while."""
 
+VIEWERS_RIGHTS = """
+from vms.airflow_api import AirflowApi
+from vms.errors import StackError
+from vms.home import from_environment
+def refused(act, *words):
+    try:
+        act(*words)
+    except StackError as error:
+        return "(403" in str(error)
+    return False
+with AirflowApi(from_environment(), user="viewer") as api:
+    run = api.trigger("footage_ho", "a check")
+    seen = api.tasks(run.dag_id, run.run_id) is not None and "footage_ho" not in api.paused()
+    ours = (run.dag_id, run.run_id)
+    answered = refused(api.answer, *ours, "x", "Approve")
+    print(seen and answered and refused(api.stop, *ours) and refused(api.clear, *ours))
+"""
+"""Asked in the viewer: runs are seen and started, and nobody ends one, does one again or answers for a purge."""
+
+OWN_WORD = """
+import subprocess, sys
+from vms.home import from_environment
+from vms.stack.airflow_env import airflow_environment
+subprocess.run([sys.executable, "-m", "airflow", "users", "reset-password", "--username", "admin", "--password",
+                "a word of my own"], env=airflow_environment(from_environment()), check=True)
+"""
+"""What a person does in Airflow with the first password; commands must go on."""
+
 ENCODES = "import psutil; print(sum('ffmpeg' in one.name() for one in psutil.process_iter()))"
 
 
@@ -49,6 +77,11 @@ def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_k
     with installation(tmp_path, "--demo") as here:
         here.compose("up", "--build", "-d")
         eventually("the first footage is archived", lambda: first_set_is_in(here))
+
+        (viewer,) = here.containers("viewer")
+        assert here.inside(viewer, "python", "-c", VIEWERS_RIGHTS).split()[-1] == "True"
+        (api_server,) = here.containers("api-server")
+        here.inside(api_server, "python", "-c", OWN_WORD)
 
         here.compose("up", "-d", "--no-recreate", "--scale", "worker=3", "worker")
         eventually("three workers answer", lambda: answering(here) == 3)

@@ -75,6 +75,16 @@ def test_what_the_centre_signs_it_takes_itself() -> None:
     assert tasks().validated_claims(execution_api._jwt_generator().generate({"sub": "ti"}))["sub"] == "ti"
 
 
+@pytest.mark.usefixtures("centre")
+def test_a_right_to_begin_that_was_over_a_minute_ago_is_still_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the leeway that the centre sets (test_containers.py): a waiting task is not asked for anew at once."""
+    over = execution_api._jwt_generator().generate({"sub": "ti", "scope": "workload"}, valid_for=-60)
+    with pytest.raises(jwt.ExpiredSignatureError):
+        tasks().validated_claims(over)
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_LEEWAY", "90")
+    assert tasks().validated_claims(over)["sub"] == "ti"
+
+
 def test_the_key_is_the_same_in_every_part_that_signs_and_for_its_user_alone(home: Home, tmp_path: Path) -> None:
     first = signing.key_file(home, tmp_path)
     other = tmp_path / "other"

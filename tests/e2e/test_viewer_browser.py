@@ -129,13 +129,21 @@ def test_hostile_names_are_only_text(viewer: Viewer, browser: Any) -> None:
     assert page.errors == []
 
 
-def test_what_no_browser_plays_is_offered_for_download(viewer: Viewer, browser: Any) -> None:
+def test_what_no_browser_plays_is_played_converted_and_taken_as_mp4(viewer: Viewer, browser: Any) -> None:
     page = new_page(browser, viewer, locale="id-ID")
     page.goto(f"{viewer.url}/?camera=ho/gate")
     page.wait_for_selector(".card")
     page.locator(".card").click()
     page.get_by_text("tidak dapat memutar rekaman ini").wait_for()
     assert page.locator("a.download").is_visible()
+    page.get_by_role("link", name="MP4 untuk semua pemutar").click()
+    page.wait_for_url(re.compile(r"/exports\?camera=ho"))
+    page.get_by_text("sebagai H.264 untuk semua pemutar").wait_for()
+    page.go_back()
+    page.get_by_role("link", name="Putar hasil konversi").click()
+    page.wait_for_url(re.compile(r"/watch\?camera=ho"))
+    eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2 && !video.error"))
+    assert page.errors == []
 
 
 def test_a_phone_needs_no_sideways_scrolling(viewer: Viewer, browser: Any) -> None:

@@ -229,7 +229,7 @@ def test_footage_that_comes_while_the_page_is_open_and_more_files_than_one_answe
     eventually(lambda: "08:25:0" in page.locator(".stamp").inner_text())
     page.get_by_role("button", name="Play (space)").wait_for()
 
-    many_files(viewer.world, 450)
+    many_files(viewer.world, "cashier", 450)
     asked: list[str] = []
     page.on("request", lambda one: asked.append(one.url.rpartition("/watch/")[2].partition("?")[0]))
     page.goto(f"{viewer.url}/watch?camera=makassar/cashier&at=2026-01-31T01:00:01Z")

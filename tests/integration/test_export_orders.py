@@ -27,6 +27,7 @@ from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow, NewExport
 from vms.errors import CatalogueError
 from vms.exports import archive, clips, worker
+from vms.exports.making import CLIP_BYTES_PER_S, clips_bytes
 from vms.home import Home
 from vms.stack.services import exports_service
 from vms.video.ffmpeg import Stopped
@@ -48,6 +49,12 @@ def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.Mo
 def conn(world: World) -> Iterator[Connection]:
     with closing(owner(world.home)) as made:
         yield made
+
+
+def test_clips_are_reckoned_by_what_is_cut_not_by_the_files_that_it_is_cut_from() -> None:
+    four_hours = 4 * 3600
+    assert clips_bytes(2 * four_hours, 2, timedelta(minutes=10)) == 2 * 600 * CLIP_BYTES_PER_S
+    assert clips_bytes(30, 2, timedelta(minutes=10)) == 30 * CLIP_BYTES_PER_S, "there is no more than that"
 
 
 def test_clips_that_lie_there_whole_are_not_made_again(

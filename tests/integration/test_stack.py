@@ -19,7 +19,7 @@ from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import launch, postgres, processes
 from vms.stack.state import ServiceState, StackState, as_seen_now, read_state
-from vms.stack.supervisor import rotate
+from vms.stack.supervisor import Command, Service, Supervisor, rotate
 
 T = TypeVar("T")
 TINY = Path(__file__).with_name("tiny_stack.py")
@@ -185,6 +185,29 @@ def test_large_logs_are_moved_aside_and_the_oldest_go(tmp_path: Path, monkeypatc
         "viewer.log.2": "log number 4",
         "viewer.log.3": "log number 3",
     }
+
+
+def test_a_log_that_is_being_written_turns_over_too_and_its_writer_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = from_environment({"VMS_HOME": str(tmp_path / "own")})  # the fixture's launcher is killed, and here it is us
+    monkeypatch.setattr("vms.stack.supervisor.LOG_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("vms.stack.supervisor.LOGS_LOOK_S", 0.0)
+    home.prepare()
+    talks = "import itertools, time\nfor n in itertools.count(): print('line', n, flush=True); time.sleep(0.001)"
+    command = Command((sys.executable, "-c", talks), dict(os.environ), home.root)
+    supervisor = Supervisor(home, "talks")
+    try:
+        supervisor.start_service(Service("talks", lambda: command, lambda: True))
+        older = [home.logs / f"talks.log.{number}" for number in (1, 2, 3)]
+        _until(lambda: all(one.exists() for one in older))
+        assert all(one.read_text().startswith("line ") or one.stat().st_size >= 1000 for one in older)
+        assert not (home.logs / "talks.log.4").exists()
+        _until(lambda: (home.logs / "talks.log").stat().st_size > 0)
+        assert b"\0" not in (home.logs / "talks.log").read_bytes(), "it goes on at the beginning, without a hole"
+        assert supervisor.state.services[0].restarts == 0
+    finally:
+        supervisor.stop_all()
 
 
 def _start(home: Home) -> subprocess.Popen[bytes]:

@@ -15,8 +15,10 @@ from urllib.parse import quote
 import pytest
 
 import weed
+from vms.cli import support_bundle
+from vms.cli.app import main
 from vms.cli.support_bundle import LOG_BYTES, write_bundle
-from vms.home import Home
+from vms.home import Home, from_environment
 
 HARD = 'p"ss wörd/+' + secrets.token_hex(6)
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -46,12 +48,13 @@ def home(catalogue: tuple[Home, str], tmp_path: Path, monkeypatch: pytest.Monkey
     telegram = {"conn_type": "apprise", "password": "tgram://123456:AAtoken-of-a-bot/987654 mailto://u:hunter22@b.id"}
     home.connections.write_text(json.dumps({"cloud": cloud, "google": google, "telegram": telegram}))
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "aws", "password": "of-the-environment"}))
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "of-who-takes-lineage")
     monkeypatch.setenv("VMS_POSTGRES_URL", "postgresql://boss:in%20the%20url@127.0.0.1:1/postgres")
     home.sites_file.write_text(
         f"stores:\n  nas: {{url: 'file://{tmp_path}/nas'}}\n# the recorder: rtsp://admin:seen-in-a-comment@10.0.0.9/1\n"
         f"sites:\n- {{id: ho, time_zone: WIB, stores: [nas], footage: {tmp_path}}}\n"
     )
-    said = [*known_secrets(home), "of-the-environment", "in the url"]
+    said = [*known_secrets(home), "of-the-environment", "of-who-takes-lineage", "in the url"]
     spelt = [*said, *(quote(one, safe="") for one in said), *(json.dumps(one) for one in said)]
     spelt += [base64.b64encode(one.encode()).decode() for one in said]
     home.logs.mkdir(exist_ok=True)
@@ -90,6 +93,7 @@ def test_no_secret_is_in_it(home: Home, tmp_path: Path) -> None:
     said = [
         *known_secrets(home),
         "of-the-environment",
+        "of-who-takes-lineage",
         "in the url",
         "in%20the%20url",
         "MIIEsecret",
@@ -132,3 +136,53 @@ def test_a_bundle_that_is_there_is_not_overwritten_and_a_broken_part_does_not_hi
     assert {"sites.yaml", "connections.json"} <= faults.keys()
     assert "{broken" not in parts["connections.json"]
     assert "viewer.log" in str(parts.keys())
+
+
+def test_a_folder_that_cant_be_written_is_named_with_what_to_do(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VMS_HOME", str(home.root))
+    assert main(["support-bundle", "--no-doctor", "--to", str(tmp_path / "none" / "b.zip")]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "none/b.zip can't be written (No such file or directory)" in said
+    assert "--to" in said
+
+
+def test_in_a_container_it_lies_where_it_stays_and_says_how_it_gets_out(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VMS_HOME", str(home.root))
+    monkeypatch.setenv("VMS_PARTS_AIRFLOW", "http://127.0.0.1:9")
+    monkeypatch.setenv("VMS_PARTS_VIEWER_INSIDE", "http://127.0.0.1:9")
+    monkeypatch.chdir(tmp_path)
+    assert main(["support-bundle", "--no-doctor"]) == 0
+    (made,) = home.root.glob("vms-support-*.zip")
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"docker compose cp worker:{made} ." in said
+    with zipfile.ZipFile(made) as bundle:
+        assert "docker compose logs" in bundle.read("README.txt").decode()
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_at_a_branch_it_has_what_the_branch_knows_and_the_logs_of_its_tasks(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support_bundle, "_is_container", lambda: False)  # whatever the tests run in
+    own = home.root / "branch"
+    own.mkdir()
+    names = ("url", "site", "worker", "queue", "edge_secret", "version", "joined_at")
+    (own / "branch.json").write_text(json.dumps(dict.fromkeys(names, "x") | {"site": "ho", "edge_secret": "of-jobs"}))
+    (tmp_path / "footage").mkdir()
+    (own / "sites.yaml").write_text(
+        f"stores: {{nas: {{url: 'file://{tmp_path}/nas'}}}}\n"
+        f"sites: [{{id: ho, time_zone: WIB, stores: [nas], footage: {tmp_path}/footage}}]\n"
+    )
+    task_log = home.logs / "airflow" / "dag_id=footage_ho" / "attempt=1.log"
+    task_log.parent.mkdir(parents=True)
+    task_log.write_text("it was signed with of-jobs, and ended\n")
+    parts, faults = bundle(from_environment({"VMS_HOME": str(home.root)}), tmp_path)
+    assert json.loads(parts["branch.json"])["site"] == "ho"
+    assert parts["logs/airflow/dag_id=footage_ho/attempt=1.log"] == "it was signed with [secret], and ended\n"
+    assert "journalctl" in parts["README.txt"]
+    assert not {"catalogue.json", "airflow.json"} & parts.keys()
+    assert faults.keys() <= {"logs/agent.log"}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from shown_page import html
-from viewer import database, heat, query, visitor
+from viewer import database, formats, heat, query, visitor
 from viewer.i18n import Words
 from viewer.pages import coverage
 from viewer_world import START, World, build, make_clip, owner, sign_in
@@ -79,6 +80,29 @@ def test_filters_write_the_address() -> None:
     assert app.query_params["state"] == "quarantined"
     assert app.query_params["site"] == "makassar"
     assert "Tidak ada yang ditemukan" in html(app)
+
+
+@pytest.mark.usefixtures("world")
+def test_what_is_not_there_or_not_granted_is_said() -> None:
+    assert "ho/vault is not there, or you were not granted it" in html(_run(lang="en", camera="ho/vault"))
+    assert "bandung tidak ada, atau Anda tidak diberi akses" in html(_run(lang="id", site="bandung"))
+    assert "is not there" not in html(_run(lang="en", camera="ho/vault,ho/lobby"))
+
+
+def test_what_retention_took_is_said_with_the_day(world: World) -> None:
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE recording SET custody = 3 WHERE custody IN (1, 2)")
+        cursor.execute("UPDATE camera_day SET purged_spans = kept_spans, kept_spans = '{}'")
+        cursor.execute(
+            "INSERT INTO lineage (at, recording_id, start_at, site_id, camera_id, event, dag_id, run_id, task_id,"
+            " map_index, try_number, host, detail) SELECT now(), recording_id, start_at, site_id, camera_id, 'purged',"
+            " '', '', '', -1, 0, '', '{}' FROM recording WHERE custody = 3"
+        )
+    app = _run(lang="en", camera="ho/lobby", **{"from": "2026-01-31", "to": "2026-01-31"})
+    day = formats.day_long(Words("en"), datetime.now(ZoneInfo("Asia/Jakarta")).date())
+    shown = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    reasons = [gap["reason"] for one in shown for gap in one.get("gaps", ())]
+    assert f"retention has passed, purged on {day}" in reasons
 
 
 def test_a_recording_that_is_opened_is_logged_once(world: World) -> None:

@@ -88,11 +88,44 @@ def test_what_is_only_in_cold_storage_is_told_apart(client: TestClient, world: W
     assert codes() == [0, spans.COLD, spans.COLD]
 
 
-def test_a_month_is_drawn_without_reading_every_recording(client: TestClient) -> None:
+def test_a_month_is_drawn_without_reading_every_recording_and_shows_those_that_deviate(
+    client: TestClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     month = {"from": BEGIN - 20 * 24 * HOUR_MS, "to": BEGIN + 11 * 24 * HOUR_MS}
-    made = _get(client, "timeline", camera="ho/lobby", **month)
-    assert made["fine"] is False
-    assert [one[2] for one in made["cameras"][0]["spans"]] == [spans.UNKNOWN] * 3
+
+    def seen() -> tuple[bool, list[int], list[tuple[int, int]]]:
+        made = _get(client, "timeline", camera="ho/lobby,makassar/cashier", **month)
+        assert made["fine"] is False
+        lobby, cashier = sorted(made["cameras"], key=lambda one: str(one["id"]))
+        assert cashier["odd"] == []
+        odd = [((one[0] + month["from"] - BEGIN) // 1000, one[2]) for one in lobby["odd"]]
+        return made["whole"], [one[2] for one in lobby["spans"]], odd
+
+    assert seen() == (True, [0] * 3, [])
+    ids = [one.id for one in world.rows() if one.camera == "lobby" and one.state == "archived"]
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE recording SET damaged = 'torn' WHERE recording_id = %s", (ids[0],))
+        cursor.execute("UPDATE recording SET time_marks = '{repeated}' WHERE recording_id = %s", (ids[1],))
+        cursor.execute(
+            "INSERT INTO copy_wanted (recording_id, start_at, store_id, site_id, since)"
+            " SELECT recording_id, start_at, 1, site_id, now() FROM recording WHERE recording_id = ANY(%s)",
+            (ids[1:],),
+        )
+        cursor.execute(
+            "INSERT INTO cold_recording SELECT recording_id, start_at FROM recording WHERE recording_id = %s", (ids[2],)
+        )
+    told = [(0, spans.DAMAGED), (300, spans.DOUBTFUL | spans.LACKING), (600, spans.LACKING | spans.COLD)]
+    assert seen() == (True, [0] * 3, told)
+    monkeypatch.setattr(routes, "_MOST_ODD", 1)
+    assert seen()[:2] == (False, [spans.UNKNOWN] * 3)
+    monkeypatch.undo()
+    everything = client.cookies["vms_5000"]
+    client.cookies.set("vms_5000", sign_in(world.home, "budi", "viewer", [("ho", ""), ("makassar", "")]).token)
+    assert seen() == (False, [spans.UNKNOWN] * 3, [(0, spans.DAMAGED), (300, spans.DOUBTFUL)])
+    client.cookies.set("vms_5000", everything)
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE recording SET lost_at = now() WHERE recording_id = %s", (ids[0],))
+    assert seen()[2] == told[1:]
 
 
 def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_ones(

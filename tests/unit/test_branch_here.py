@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,19 @@ def test_a_line_that_is_down_is_no_refusal(home: Home) -> None:
     assert not word.refused
     assert agent.last_word(home) == agent.Word()
     assert not agent.is_running(home)
+
+
+def test_the_agent_clears_what_tasks_logged_long_ago(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (home.logs / "airflow" / f"dag_id=footage_mks/{name}.log" for name in ("old", "new"))
+    old.parent.mkdir(parents=True)
+    for path, days in ((old, 91), (new, 89)):
+        path.write_text("x")
+        at = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+        os.utime(path, (at, at))
+    stop = threading.Event()
+    monkeypatch.setattr(agent, "have_a_word", lambda _home, _now: stop.set() or agent.Word())
+    agent._keep_in_touch(home, stop)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_nothing_of_the_centre_is_started_at_a_branch(

@@ -38,6 +38,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
   function notice(text, more, tone = "orange", button = null) {
     return h("div", { class: `notice ${tone}`, role: "status" }, icon(tone === "green" ? "check" : "warning", 22), h("div", {}, h("p", {}, text), more ? h("p", { class: "soft" }, more) : null, button));
   }
+  function unplayable() {
+    return notice(w.cannot_play, null, "orange", h("a", { class: "button", ...follow(data.watch, () => leave(data.watch)) }, icon("line"), w.converted));
+  }
   function player() {
     const frame = h("div", { class: "frame" });
     if (!data.src) {
@@ -54,7 +57,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const clock = h("output", { class: "clock", "aria-live": "off", "aria-label": w.clock });
     const answer = h("div", {});
     const can = data.mime ? video.canPlayType(data.mime) : "";
-    if (data.mime && can === "") answer.append(notice(w.cannot_play));
+    if (data.mime && can === "") answer.append(unplayable());
     video.addEventListener("error", async () => {
       if (answer.firstChild) return;
       const reply = await fetch(data.src, { method: "HEAD" }).catch(() => null);
@@ -69,7 +72,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
         return;
       }
       const again = h("button", { class: "button", onclick: () => { answer.replaceChildren(); video.load(); } }, w.retry);
-      answer.replaceChildren(reply && reply.ok ? notice(w.cannot_play) : notice(w.broken, null, "orange", again));
+      answer.replaceChildren(reply && reply.ok ? unplayable() : notice(w.broken, null, "orange", again));
     });
     const pad = (value) => String(value).padStart(2, "0");
     const tick = () => {
@@ -107,6 +110,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     } }, icon("link"), w.copy_link);
     return h("div", { class: "actions" },
       data.download ? h("a", { class: "button first download", href: data.download, download: data.name }, icon("down"), `${w.download} · ${data.size}`) : null,
+      data.export ? h("a", { class: "button export", ...follow(data.export, () => leave(data.export)) }, icon("down"), w.export) : null,
       data.watch ? h("a", { class: "button watch", ...follow(data.watch, () => leave(data.watch)) }, icon("line"), w.watch) : null,
       link, copied, data.src ? h("div", { class: "clock-line" }, root.clock, h("span", { class: "soft" }, data.zone)) : null, data.src ? h("p", { class: "keys soft" }, w.keys) : null);
   }

@@ -253,6 +253,12 @@ def _nothing(words: Words, sites: Sequence[SiteRow], find: query.Find, shown: qu
     """Say why there is nothing, what there is instead, and offer the way there."""
     newest = _newest_day(find, zone)
     others = _other_states(shown, zone)
+    unseen = _unseen(sites, find)
+    if unseen:
+        frame.state_box(words("find.none.title"), words("find.none.unseen", places=", ".join(unseen)))
+        with st.container(horizontal_alignment="center"):
+            st.button(words("find.none.clear"), type="primary", on_click=lambda: frame.go(query.Find()))
+        return
     if find == query.Find() and not newest:
         frame.state_box(words("find.none.first"), words("find.none.first.text"))
         return
@@ -282,6 +288,13 @@ def _nothing(words: Words, sites: Sequence[SiteRow], find: query.Find, shown: qu
     _why(words, sites, shown, zone)
 
 
+def _unseen(sites: Sequence[SiteRow], find: query.Find) -> list[str]:
+    """What the address names and this person does not see; empty while some of what it names is seen."""
+    seen = {site.id for site in sites} | {f"{site.id}/{one.id}" for site in sites for one in site.cameras}
+    asked = [*find.sites, *("/".join(one) for one in find.cameras)]
+    return asked if asked and not seen & set(asked) else []
+
+
 def _other_states(shown: query.Find, zone: str) -> bool:
     """Whether recordings in other states would be found in the same period."""
     if shown.state == "all":
@@ -298,6 +311,9 @@ def _why(words: Words, sites: Sequence[SiteRow], shown: query.Find, zone: str) -
     if start is None or end is None or not pairs or shown.run or end - start > MOST_EXPLAINED:
         return
     cameras = _maps(frame.visitor().scope, pairs[:EXPLAINED_CAMERAS], start, end)
+    if len(pairs) > EXPLAINED_CAMERAS:
+        count, of = formats.number(words, EXPLAINED_CAMERAS), formats.number(words, len(pairs))
+        st.caption(words("find.none.some", count=count, of=of))
     told = absence.gaps(words, cameras, {site.id: site.name for site in sites})
     if not told:
         with st.container(horizontal_alignment="center"):
@@ -311,4 +327,5 @@ def _maps(scope: str, pairs: tuple[tuple[str, str], ...], start: datetime, end: 
     days = (start.date() - timedelta(days=1), end.date() + timedelta(days=1))
     with database.pool().connection(scope) as conn:
         facts = coverage.load_facts(conn, *days, cameras=pairs)
-    return [absence.of_camera(one, start, end) for one in facts]
+        found = [absence.of_camera(one, start, end) for one in facts]
+        return [absence.with_purge_days(one, lambda *span: reads.purged_at(conn, *span)) for one in found]

@@ -10,7 +10,7 @@ from html import escape
 import psycopg2.errors
 import streamlit as st
 
-from viewer import camera_tree, components, database, formats, frame, places, query
+from viewer import camera_tree, components, database, formats, frame, orders, places, query
 from viewer.i18n import Words
 from viewer.places import Places
 from vms.catalogue import holds, reads
@@ -92,20 +92,18 @@ def _added(
     reason: str,
 ) -> None:
     person = frame.visitor()
-    zones = {there.by_id[site].time_zone for site, _ in cameras}
+    zones = orders.zones_of(there.sites, [site for site, _ in cameras])
     problem = ""
     if not cameras:
         problem = words("holds.no_camera")
     elif not reason.strip():
         problem = words("holds.no_reason")
-    elif len(zones) != 1:
-        problem = words("holds.zones")
     elif not person.may("hold"):
         problem = words("app.not_allowed")
     if problem:
         st.error(problem)
         return
-    zone = formats.zone(zones.pop())
+    zone = formats.zone(zones[0])
     from_utc = datetime.combine(*begin, zone).astimezone(UTC)
     to_utc = datetime.combine(*end, zone).astimezone(UTC)
     if end[1] == time(23, 59):

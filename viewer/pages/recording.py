@@ -67,6 +67,7 @@ def draw(words: Words, find: query.Find) -> None:
             before,
             after,
             may_download=frame.visitor().may("export"),
+            export=exports.address_of((row.site, row.camera), row.start_utc, cards.end_of(row), row.time_zone),
             cold=cold.told(words, here, row.time_zone),
         ),
         "recording",
@@ -76,15 +77,9 @@ def draw(words: Words, find: query.Find) -> None:
     )
     if problem := st.session_state.pop("recording.problem", ""):
         st.error(problem)
-    if row.state in _STORED:
-        what = ((row.site, row.camera), row.start_utc, cards.end_of(row), row.time_zone)
-        links = []
-        if frame.visitor().may("export"):
-            links.append((exports.address_of(*what), words("exports.this")))
-        if frame.visitor().may("hold"):
-            links.append((holds.address_of(*what), words("holds.this")))
-        made = " ".join(f'<a class="csv" href="{escape(address)}">{escape(text)}</a>' for address, text in links)
-        st.html(f"<p>{made}</p>")
+    if row.state in _STORED and frame.visitor().may("hold"):
+        address = holds.address_of((row.site, row.camera), row.start_utc, cards.end_of(row), row.time_zone)
+        st.html(f'<p><a class="csv" href="{escape(address)}">{escape(words("holds.this"))}</a></p>')
 
 
 def _wake(words: Words, row: RecordingRow, places: Sequence[Located]) -> None:

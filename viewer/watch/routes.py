@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 HLS = "hls-1.7.4.light.min.js"
 _VENDOR = Path(__file__).resolve().parents[1] / "front" / "vendor"
 _MOST_PIECES = 400
+_MOST_ODD = 1000
 _AHEAD = timedelta(minutes=1)
 _SEEN = timedelta(days=31)
 """How far a jump to the next gap looks."""
@@ -144,11 +145,17 @@ def _timeline(visit: Visit) -> dict[str, Any]:
     wanted = asked.stretch(visit.params)
     with visit.connection() as conn:
         facts = coverage.load_facts(conn, *_days(wanted.begin, wanted.end), cameras=wanted.cameras)
-        fine = catalogue.stretches(conn, wanted.cameras, wanted.begin, wanted.end) if wanted.is_fine else []
+        stretch = (wanted.cameras, wanted.begin, wanted.end)
+        if wanted.is_fine:
+            found, are_all = catalogue.stretches(conn, *stretch), True
+        else:
+            found, are_all = catalogue.deviating(conn, *stretch, _MOST_ODD, copies=visit.person.sees_everything)
         held = catalogue.held(conn, wanted.cameras, wanted.begin, wanted.end)
         marked = bookmarks.along(conn, wanted.cameras, wanted.begin, wanted.end, bookmarking.MOST_SHOWN)
     _known(wanted.cameras, facts)
-    return spans.timeline(visit.words, wanted, facts, fine, held) | {"marked": [bookmarking.pin(one) for one in marked]}
+    return spans.timeline(visit.words, wanted, facts, found, held, are_all=are_all) | {
+        "marked": [bookmarking.pin(one) for one in marked]
+    }
 
 
 async def _told(request: Request) -> dict[str, Any]:

@@ -23,9 +23,12 @@ from pathlib import Path
 import psutil
 
 import vms
+from vms.airflow_history import clean_logs, log_folders
 from vms.branches import membership
 from vms.branches.membership import Membership
-from vms.errors import BranchError, BranchRefused, StackError
+from vms.config import load_config
+from vms.config_model import HistoryPolicy
+from vms.errors import BranchError, BranchRefused, ConfigError, StackError
 from vms.home import PROJECT_ROOT, Home
 from vms.queues import EDGE
 from vms.stack import processes
@@ -40,6 +43,7 @@ WORD_S = 60.0
 REFUSED_S = 300.0
 RESTART_S = (5.0, 15.0, 60.0)
 SOUND_S = 600.0
+CLEAR_S = 86_400.0
 STOP_S = 20.0
 
 OVER_A_LINE = {
@@ -122,6 +126,17 @@ def have_a_word(home: Home, now: datetime) -> Word:
     return Word(now.isoformat())
 
 
+def clear_logs(home: Home, now: datetime) -> None:
+    """Delete what tasks logged longer ago than history is kept; the centre's DAG does not come here."""
+    try:
+        keep = load_config(home.sites_file).history.keep
+    except ConfigError:
+        keep = HistoryPolicy().keep
+    gone = clean_logs(log_folders(home), now - keep)
+    if gone.files:
+        log.info("%d log files with %d bytes, older than %d days, are gone.", gone.files, gone.size_bytes, keep.days)
+
+
 def other_version(joined: Membership) -> str:
     """What to say when the centre runs another version than this machine; "" when they are the same."""
     if joined.version == vms.__version__:
@@ -156,7 +171,11 @@ def worker_environment(home: Home, joined: Membership) -> dict[str, str]:
 def _keep_in_touch(home: Home, stop: threading.Event) -> None:
     """A word with the centre once a minute, noted for `vms branch status`; what changes goes to the log."""
     said: set[str] = set()
+    clear_at = 0.0
     while not stop.is_set():
+        if time.monotonic() >= clear_at:
+            clear_at = time.monotonic() + CLEAR_S
+            clear_logs(home, datetime.now(UTC))
         word = have_a_word(home, datetime.now(UTC))
         _note(home, word)
         joined = membership.load(home)

@@ -178,6 +178,29 @@ def lineage_of(conn: Connection, recording_id: int, start_utc: datetime) -> list
     return [LineageRow(*row) for row in found]
 
 
+def purged_at(conn: Connection, camera: tuple[str, str], from_utc: datetime, to_utc: datetime) -> datetime | None:
+    """When footage of this camera within [from_utc, to_utc) was purged: that of its newest recording. None when none
+    was, or so long ago that nothing tells of it any more."""
+    found = fetch_one(
+        conn,
+        """
+        SELECT max(l.at)
+        FROM (
+            SELECT r.recording_id, r.start_at
+            FROM (SELECT c.camera_id FROM camera c JOIN site s USING (site_id) WHERE s.slug = %s AND c.slug = %s) AS c
+            CROSS JOIN LATERAL (
+                SELECT recording_id, start_at FROM recording
+                WHERE recording.camera_id = c.camera_id AND start_at >= %s AND start_at < %s AND custody = 3
+                ORDER BY start_at DESC LIMIT 1
+            ) AS r
+        ) AS newest
+        JOIN lineage l ON l.recording_id = newest.recording_id AND l.start_at = newest.start_at AND l.event = 'purged'
+        """,
+        [*camera, from_utc - LONGEST, to_utc],
+    )
+    return found[0] if found else None
+
+
 def log_view(
     conn: Connection,
     who: str,

@@ -20,7 +20,7 @@ from vms.branches.membership import Membership
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
 from vms.errors import BranchError, StackError
-from vms.home import from_environment
+from vms.home import Home, from_environment
 
 LATELY = timedelta(minutes=5)
 
@@ -79,39 +79,44 @@ def install(
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object, times UTC.")] = False) -> None:
     """At the branch: what waits here, what was sent, what was proven. Works without the line."""
     home = from_environment()
-    now = datetime.now(UTC)
+    if as_json:
+        sys.stdout.write(json.dumps(as_object(home), ensure_ascii=False) + "\n")
+        return
     joined = membership.load(home)
     site = load_config(home.sites_file).site(joined.site)
-    word = agent.last_word(home)
-    runs = agent.is_running(home)
-    seen = view.look(home, site)
+    seen, runs = view.look(home, site), agent.is_running(home)
+    _show(joined, site.name, agent.last_word(home), seen, _certificate_until(home), datetime.now(UTC), runs=runs)
+
+
+def as_object(home: Home) -> dict[str, Any]:
+    """What this branch knows, as scripts get it. Raises VmsError when it is none, or its part of sites.yaml is away."""
+    joined, word, until = membership.load(home), agent.last_word(home), _certificate_until(home)
+    seen = view.look(home, load_config(home.sites_file).site(joined.site))
+    told: dict[str, Any] = {
+        "site": joined.site,
+        "centre": joined.url,
+        "running": agent.is_running(home),
+        "answered_at": joined.asked_at or None,
+        "refused": word.refused,
+        "problem": word.problem,
+        "version": vms.__version__,
+        "centre_version": joined.version,
+        "clock_off_s": joined.clock_off_s,
+        "certificate_until": utc_text(until) if until else None,
+        "last_sent": utc_text(seen.last_sent) if seen.last_sent else None,
+        "unreadable": seen.unreadable,
+    }
+    return told | {name: _heap_object(getattr(seen, name)) for name in ("waiting", "unproven", "proven")}
+
+
+def _certificate_until(home: Home) -> datetime | None:
     try:
-        until: datetime | None = membership.certificate_until(home)
+        return membership.certificate_until(home)
     except BranchError:
-        until = None
-    if as_json:
-        told: dict[str, Any] = {
-            "site": joined.site,
-            "centre": joined.url,
-            "running": runs,
-            "answered_at": joined.asked_at or None,
-            "refused": word.refused,
-            "problem": word.problem,
-            "version": vms.__version__,
-            "centre_version": joined.version,
-            "clock_off_s": joined.clock_off_s,
-            "certificate_until": utc_text(until) if until else None,
-            "last_sent": utc_text(seen.last_sent) if seen.last_sent else None,
-            "unreadable": seen.unreadable,
-        }
-        for name in ("waiting", "unproven", "proven"):
-            told[name] = _as_object(getattr(seen, name))
-        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
-        return
-    _show(joined, site.name, word, seen, until, now, runs=runs)
+        return None
 
 
-def _as_object(heap: view.Heap) -> dict[str, Any]:
+def _heap_object(heap: view.Heap) -> dict[str, Any]:
     return {
         "count": heap.count,
         "size_bytes": heap.size_bytes,

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import socket
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,9 +27,11 @@ import typer
 
 import vms
 from vms.airflow_api import AirflowApi
+from vms.branches import unit
 from vms.catalogue import alerts, migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.cli import doctor_checks
+from vms.cli.branch_run import as_object as as_branch
 from vms.cli.status import Overview, as_object, look
 from vms.cli.wording import new_console, plain, size_text
 from vms.errors import StackError, VmsError
@@ -40,6 +43,10 @@ from vms.video.binaries import binaries, version
 LOG_BYTES = 1_000_000
 """So much of the end of each log."""
 
+TASK_LOGS, TASK_LOG_BYTES = 30, 200_000
+"""So many logs of tasks, the newest, and so much of the end of each."""
+
+JOURNAL_S = 20.0
 RUNS = 100
 _SETTINGS = ("VMS_", "AIRFLOW", "TZ", "LANG", "LC_", "PATH")
 
@@ -52,22 +59,64 @@ def register(app: typer.Typer) -> None:
 
 
 def support_bundle(
-    to: Annotated[Path | None, typer.Option(help="The ZIP to write (default: here, named by the time).")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The ZIP to write (default: here, in a container in the state folder, named by the time)."),
+    ] = None,
     *,
     doctor: Annotated[bool, typer.Option(help="Also ask the doctor, which tries every store.")] = True,
 ) -> None:
     """Collect versions, configuration, state and recent logs in a ZIP for whoever helps you. Secrets are taken out."""
     home = from_environment()
     now = datetime.now(UTC)
-    path = to or Path(f"vms-support-{now:%Y%m%d-%H%M%S}.zip")
+    path = to or _default_folder(home) / f"vms-support-{now:%Y%m%d-%H%M%S}.zip"
     console = new_console(stderr=True, soft_wrap=True)
     if path.exists():
         raise StackError(f"{path} is there already.", "Give another name with --to.")
-    faults = write_bundle(home, path, now, with_doctor=doctor, tell=lambda name: console.print(f"  {name}"))
+    try:
+        faults = write_bundle(home, path, now, with_doctor=doctor, tell=lambda name: console.print(f"  {name}"))
+    except OSError as error:
+        raise StackError(
+            f"{path} can't be written ({error.strerror or error}).",
+            "Give a place with free space that this user may write to: --to /tmp/vms-support.zip",
+        ) from error
     console.print(f"[bold]{plain(str(path))}[/] ({size_text(path.stat().st_size)}) holds no passwords, keys or tokens.")
     console.print("It names sites, cameras, files and people's names in logs: look into it before you pass it on.")
+    for line in (*_fetch(home, path), *_elsewhere(home)):
+        console.print(plain(line))
     for name, why in faults.items():
         console.print(f"[yellow]Not in it: {name}.[/] {plain(why)}")
+
+
+def _is_container() -> bool:
+    return any(Path(one).exists() for one in ("/.dockerenv", "/run/.containerenv"))
+
+
+def _default_folder(home: Home) -> Path:
+    """Here; in a container, where here is the program's own folder, the state folder, which outlives it."""
+    here = Path.cwd()
+    return home.root if home.parts or not os.access(here, os.W_OK) else Path()
+
+
+def _fetch(home: Home, path: Path) -> list[str]:
+    """How it gets out of a container."""
+    if not home.parts and not (home.branch and _is_container()):
+        return []
+    whose = "-f docker-compose.branch.yaml cp branch" if home.branch else "cp worker"
+    return [f"Out of the container, from outside: docker compose {whose}:{path.absolute()} ."]
+
+
+def _elsewhere(home: Home) -> list[str]:
+    """Which logs are not in the state folder, and how they are had."""
+    if home.parts:
+        return ["The logs of the parts, from outside: docker compose logs --no-color --since 48h > logs.txt"]
+    if home.branch and _is_container():
+        compose = "docker compose -f docker-compose.branch.yaml"
+        return [f"The agent's log, from outside: {compose} logs --no-color --since 48h > logs.txt"]
+    if home.branch:
+        both = " or, for the whole machine, ".join(unit.log_command(system=one) for one in (False, True))
+        return [f"The agent's log, where it is not in here: {both}"]
+    return []
 
 
 def write_bundle(
@@ -98,6 +147,7 @@ def _about(home: Home, now: datetime, faults: Mapping[str, str]) -> str:
     lines = [
         f"Video backup {vms.__version__} on {socket.gethostname()}, {now:%Y-%m-%d %H:%M:%S} UTC, state in {home.root}",
         "What is secret reads [secret]. Logs are the end of each, at most 1 MB.",
+        *_elsewhere(home),
         *(f"Not gathered: {name}: {why}" for name, why in faults.items()),
     ]
     return "\n".join(lines) + "\n"
@@ -117,8 +167,15 @@ def _parts(home: Home, *, with_doctor: bool) -> Iterator[tuple[str, Part]]:
     yield "sites.yaml", lambda: home.sites_file.read_text(errors="replace")
     yield "connections.json", lambda: _json(shape(json.loads(home.connections.read_text())))
     yield "status.json", lambda: _json(as_object(overview()))
-    yield "catalogue.json", lambda: _json(_catalogue(home))
-    yield "airflow.json", lambda: _json(_airflow(home))
+    if home.branch:
+        yield "branch.json", lambda: _json(as_branch(home))
+        if not _is_container():
+            yield "logs/agent.log", _agent_log
+        for log in _newest_task_logs(home):
+            yield f"logs/airflow/{log.relative_to(home.logs / 'airflow')}", partial(_tail, log, TASK_LOG_BYTES)
+    else:
+        yield "catalogue.json", lambda: _json(_catalogue(home))
+        yield "airflow.json", lambda: _json(_airflow(home))
     if with_doctor:
         yield "doctor.json", lambda: _json([asdict(one) for one in doctor_checks.examine(home, overview())])
     for log in sorted(path for path in home.logs.glob("*.log*") if path.is_file()) if home.logs.is_dir() else ():
@@ -198,11 +255,27 @@ def _airflow(home: Home) -> dict[str, Any]:
         }
 
 
-def _tail(path: Path) -> str:
+def _agent_log() -> str:
+    """What systemd has of the agent, whichever of the two runs it."""
+    said = []
+    for system in (False, True):
+        words = [*unit.log_command(system=system).removesuffix(" -f").split(), "--no-pager", "-n", "5000"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=JOURNAL_S, check=False)
+        said.append(f"$ {' '.join(words)}\n{done.stdout}{done.stderr}")
+    return "\n".join(said)
+
+
+def _newest_task_logs(home: Home) -> list[Path]:
+    """At a branch nobody else has them: what the centre shows of a task is what was sent there."""
+    found = [path for path in (home.logs / "airflow").rglob("*.log") if path.is_file()]
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[:TASK_LOGS]
+
+
+def _tail(path: Path, most: int = LOG_BYTES) -> str:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LOG_BYTES))
+        file.seek(max(0, size - most))
         text = file.read().decode(errors="replace")
-    if size <= LOG_BYTES:
+    if size <= most:
         return text
-    return f"[about {size - LOG_BYTES} bytes before this are left out]\n{text.partition(chr(10))[2]}"
+    return f"[about {size - most} bytes before this are left out]\n{text.partition(chr(10))[2]}"

@@ -110,7 +110,7 @@ def _encode(clip: Clip, output: Path, home: Home, stop: threading.Event | None) 
 
 def _video_options(camera: DemoCamera) -> list[str]:
     if camera.fps < 1:
-        return ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", "2", "-crf", "38"]
+        return ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", "2", "-crf", "32"]
     if camera.encoding == "hevc":
         params = f"log-level=error:pools=1:frame-threads=1:bframes=0:keyint={round(camera.fps * 10)}"
         rates = ["-b:v", "140k", "-maxrate", "220k", "-bufsize", "440k"]

@@ -9,7 +9,7 @@ import errno
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal, Protocol
 
 from vms.catalogue.connection import Connection
@@ -49,6 +49,11 @@ class Observer(Protocol):
 
     def written(self, row: RecordingRow, done: Exported) -> None:
         """A recording lies in the folder, proven."""
+
+
+def clips_bytes(duration_s: float, cameras: int, asked_for: timedelta) -> int:
+    """About how much the clips will be. duration_s: of the recordings, which may be longer than what is cut of them."""
+    return round(min(duration_s, cameras * asked_for.total_seconds()) * CLIP_BYTES_PER_S)
 
 
 def make(

@@ -33,7 +33,7 @@ from vms.errors import CatalogueError, StoreFull, VmsError
 from vms.exports import archive
 from vms.exports.clips import What
 from vms.exports.folder import Asked, Folder
-from vms.exports.making import CLIP_BYTES_PER_S, KEPT, SPARE_BYTES, make
+from vms.exports.making import KEPT, SPARE_BYTES, clips_bytes, make
 from vms.exports.policy import policy_of
 from vms.home import Home, from_environment
 from vms.rights import RIGHTS
@@ -185,7 +185,8 @@ def _make(home: Home, conn: Connection, order: ExportRow, watch: Watch) -> None:
         root = archive.folder_of(home, order.export_id)
         root.mkdir(parents=True, exist_ok=True)
         _leave_no_scratch(root)
-        clips = round(totals.duration_s * CLIP_BYTES_PER_S) if order.clip else 0
+        asked_for = order.to_utc - order.from_utc
+        clips = clips_bytes(totals.duration_s, len(order.cameras), asked_for) if order.clip else 0
         _require_room(root, totals.rendition_bytes + clips, totals.rendition_bytes, policy)
         asked = Asked(f"{utc_text(order.from_utc)}..{utc_text(order.to_utc)}", (), tuple(map("/".join, order.cameras)))
         folder = Folder.opened(

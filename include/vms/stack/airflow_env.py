@@ -16,10 +16,13 @@ from vms.stack.fleet_settings import count_sites, settings_for
 from vms.stack.postgres import HOST, role_url
 
 ADMIN_USER = "admin"
+"""The person's; where passwords are kept hashed they may have changed theirs, and no program knows it."""
 VIEWER_USER = "viewer"
-"""As whom the viewer asks: it looks at runs and starts them, and may change nothing else in Airflow."""
+"""As whom the viewer asks: it looks at runs and starts them. What else it may, see `vms.stack.airflow_accounts`."""
+COMMANDS_USER = "commands"
+"""As whom commands ask, in containers."""
 
-_SECRETS = {ADMIN_USER: "airflow_admin", VIEWER_USER: "airflow_viewer"}  # their names, not the secrets
+_SECRETS = {ADMIN_USER: "airflow_admin", VIEWER_USER: "airflow_viewer", COMMANDS_USER: "airflow_commands"}
 PASSED_THROUGH = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 OLDEST_AIRFLOW_AT_BRANCHES = "3.3.2"
@@ -32,7 +35,7 @@ FIXED = {
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "CORE__DEFAULT_TIMEZONE": "utc",
     "CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # getfqdn hangs for seconds on machines without DNS
-    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin,{VIEWER_USER}:user",
+    "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN_USER}:admin,{VIEWER_USER}:user",  # nothing finer is to be had
     "OPERATORS__DEFAULT_QUEUE": queues.CENTRE,
     "DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_INTERVAL": "0",  # there are none: the DAGs are a folder
     "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
@@ -121,6 +124,11 @@ def airflow_pages(home: Home) -> str:
     return home.parts.pages if home.parts else airflow_url(home)
 
 
+def commands_user(home: Home) -> str:
+    """As whom commands ask Airflow. On one machine that is the administrator, whose password lies beside."""
+    return COMMANDS_USER if home.parts else ADMIN_USER
+
+
 def password_of(home: Home, user: str = ADMIN_USER) -> str:
     """Of this user of Airflow."""
     return home.secret(_SECRETS[user], 12)
@@ -198,7 +206,7 @@ def _in_containers(home: Home, parts: Parts, database: str) -> dict[str, str]:
 def _users_file(home: Home) -> Path:
     """Airflow reads users and passwords from this file, and would make up a password of its own for a missing user."""
     path = home.secrets / "airflow_users.json"
-    wanted = json.dumps({user: password_of(home, user) for user in _SECRETS})
+    wanted = json.dumps({user: password_of(home, user) for user in (ADMIN_USER, VIEWER_USER)})
     if not path.exists() or path.read_text().strip() != wanted:
         fresh = path.with_suffix(f".{os.getpid()}.new")
         fresh.touch(mode=0o600)

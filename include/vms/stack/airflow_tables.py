@@ -1,4 +1,4 @@
-"""Airflow's own tables: whether they are those of the installed version, and bringing them there."""
+"""Airflow's own tables: whether they are those of the installed version, bringing them there, and its accounts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import psycopg2
 
 from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home
-from vms.stack import postgres
-from vms.stack.airflow_env import ADMIN_USER, VIEWER_USER, airflow_environment, password_of
+from vms.stack import airflow_accounts, postgres
+from vms.stack.airflow_env import airflow_environment
 from vms.stack.supervisor import last_line
 
 
@@ -42,31 +42,33 @@ def _stamp(home: Home) -> Path:
 
 
 def migrate(home: Home) -> None:
-    """Bring them to the installed version; in containers with its users. Raises StackError."""
+    """Bring them to the installed version. Raises StackError."""
     home.airflow.mkdir(parents=True, exist_ok=True)
-    _command(home, "db", "migrate")
+    _run(home, "airflow", "db", "migrate")
     if home.parts:
-        for user, name, role in ((ADMIN_USER, "Administrator", "Admin"), (VIEWER_USER, "Viewer", "User")):
-            about = ("--firstname", name, "--lastname", "-", "--email", f"{user}@localhost")
-            _command(home, "users", "create", "--username", user, "--role", role, *about, asked=user)
         # How much is done at once is for the workers to say; what waits for branches that are away must fill nothing.
-        _command(home, "pools", "set", "default_pool", "--", "-1", "Without a limit")
+        _run(home, "airflow", "pools", "set", "default_pool", "--", "-1", "Without a limit")
     _stamp(home).write_text(json.dumps(_version(home)))
 
 
-def _command(home: Home, *arguments: str, asked: str = ADMIN_USER) -> None:
-    """Run it, with the password of who is asked for given as typed: twice, and not in the list of processes."""
+def keep_accounts(home: Home) -> None:
+    """In containers: the accounts that are wanted, with the passwords that the parts know. Raises StackError."""
+    _run(home, "vms_airflow.accounts", told=airflow_accounts.wanted(home))
+
+
+def _run(home: Home, module: str, *arguments: str, told: str = "") -> None:
+    """told: on its standard input, so that no password is in the list of processes."""
     log_file = home.logs / "airflow-migrate.log"
     with log_file.open("ab") as output:
         done = subprocess.run(
-            (sys.executable, "-m", "airflow", *arguments),
+            (sys.executable, "-m", module, *arguments),
             cwd=PROJECT_ROOT,
             env=airflow_environment(home),
-            input=f"{password_of(home, asked)}\n" * 2,
+            input=told,
             text=True,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # without a terminal that it could ask instead
+            start_new_session=True,  # without a terminal that it could ask something
             check=False,
         )
     if done.returncode != 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -37,6 +38,7 @@ STOP_PATIENCE_S = (5.0, 2.0, 3.0)
 REAP_S = 5.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOGS_KEPT = 3
+LOGS_LOOK_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,12 @@ class Supervisor:
                     log.info("%s does not end in time", one.service.name)
 
     def _watch(self) -> None:
-        reap_next = 0.0
+        reap_next = logs_next = 0.0
         while not self._ending.wait(0.2):
+            if time.monotonic() > logs_next:  # outside of the lock: a copy takes its time
+                logs_next = time.monotonic() + LOGS_LOOK_S
+                for file in self._home.logs.glob("*.log"):
+                    turn_over(file)
             with self._lock:
                 for running in self._services.values():
                     if running.wanted:
@@ -284,10 +290,35 @@ def rotate(file: Path) -> None:
             return
     except OSError:
         return
-    for number in range(LOGS_KEPT, 0, -1):
-        older = file.with_name(f"{file.name}.{number - 1}") if number > 1 else file
-        if older.exists():
-            older.replace(file.with_name(f"{file.name}.{number}"))
+    _make_room(file)
+    file.replace(_older(file, 1))
+
+
+def turn_over(file: Path) -> None:
+    """The same for a log that is being written: its content is copied aside and it begins anew. A line that is written
+    at that very moment may be lost; a disk without room for the copy loses the content."""
+    try:
+        if file.stat().st_size < LOG_LIMIT_BYTES:
+            return
+        _make_room(file)
+        try:
+            shutil.copyfile(file, _older(file, 1))
+        except OSError as error:
+            log.warning("%s can't be kept (%s) and begins anew.", file, error.strerror)
+            _older(file, 1).unlink(missing_ok=True)
+        os.truncate(file, 0)  # all who write to it append
+    except OSError as error:
+        log.warning("%s grows: it can't be turned over (%s).", file, error.strerror)
+
+
+def _make_room(file: Path) -> None:
+    for number in range(LOGS_KEPT, 1, -1):
+        if _older(file, number - 1).exists():
+            _older(file, number - 1).replace(_older(file, number))
+
+
+def _older(file: Path, number: int) -> Path:
+    return file.with_name(f"{file.name}.{number}")
 
 
 def last_line(file: Path) -> str:
