@@ -94,14 +94,15 @@ def test_in_a_container_nothing_is_started_that_all_would_take_for_theirs(home: 
 
 
 class _Parts(BaseHTTPRequestHandler):
-    """An API server that misses the triggerer, and a viewer."""
+    """An API server that misses the triggerer, and a viewer, which does not answer under its container's name."""
 
     def do_GET(self) -> None:
         well = {"status": "healthy"}
         now = datetime.now(UTC).isoformat()
         said: dict[str, Any] = {"metadatabase": well, "triggerer": {"status": "unhealthy"}}
         said |= {one: well | {f"latest_{one}_heartbeat": now} for one in ("scheduler", "dag_processor")}
-        known = self.path in ("/api/v2/monitor/health", "/_stcore/health")
+        known = self.path == "/api/v2/monitor/health"
+        known |= self.path == "/_stcore/health" and self.headers["Host"] == "localhost"
         self.send_response(200 if known else 401)
         self.end_headers()
         self.wfile.write(json.dumps(said).encode())
