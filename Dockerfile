@@ -18,7 +18,7 @@ RUN python -m venv /opt/venv \
 # mounted (footage, NAS) belong to the same user on both sides.
 ARG VMS_UID=10001
 RUN useradd --uid "$VMS_UID" --create-home --shell /usr/sbin/nologin vms \
-    && install -d -o vms -g vms /var/lib/vms /var/lib/vms/branches /footage /archive
+    && install -d -o vms -g vms /var/lib/vms /var/lib/vms/airflow /var/lib/vms/branches /backups /footage /archive
 
 COPY include /opt/vms/include
 COPY plugins /opt/vms/plugins

@@ -272,6 +272,12 @@ def _timeline(days: int, cameras: int) -> Callable[[World, Connection], object]:
     return ask
 
 
+def _months(world: World, conn: Connection) -> object:
+    _, end = world.day()
+    keys = [(world.dense.id, camera.id) for camera in world.dense.cameras[:16]]
+    return timeline.deviating(conn, keys, end - timedelta(days=190), end, 1000, copies=True)
+
+
 def _to_play(world: World, conn: Connection) -> object:
     begin, _ = world.day()
     return timeline.playable(conn, world.camera(world.dense), begin, begin + timedelta(hours=2), 400)
@@ -560,6 +566,7 @@ QUESTIONS = (
     ),
     Question("page Watch", "timeline: a day, 16 cameras", _timeline(1, 16)),
     Question("page Watch", "timeline: three days, one camera", _timeline(3, 1)),
+    Question("page Watch", "timeline: what deviates in half a year, 16 cameras", _months),
     Question(
         "page Watch",
         "where a day's footage begins",

@@ -28,11 +28,11 @@ from typing import Any
 from fleet_edge import measure_edge
 from fleet_runs import measure_cleaning, measure_runs
 from fleet_table import table
-from fleet_world import CELERY, LOCAL, World, copy_dags, difference, site_id, wait, world
+from fleet_world import LOCAL, World, copy_dags, difference, site_id, wait, world
 
 from vms.stack.fleet_settings import settings_for
 
-PARTS = ("read", "store", "runs", "shards", "schedulers", "clean", "edge", "branches")
+PARTS = ("read", "store", "runs", "shards", "schedulers", "clean", "edge")
 PERIOD = "24h"
 """So that no run becomes due by itself while something is measured; what it costs at another period is reckoned."""
 
@@ -49,8 +49,6 @@ def main() -> None:
     parser.add_argument("--scheduler-share", type=float, default=0.2, help="of a core, for each of these; needs root")
     parser.add_argument("--race", type=int, default=40, help="runs that are due at once, for these")
     parser.add_argument("--history", type=int, default=10_000, help="copied runs for `airflow db clean`; 0 for none")
-    parser.add_argument("--branches", type=int, default=3, help="real edge workers")
-    parser.add_argument("--branch-runs", type=int, default=2, help="runs of each of these")
     parser.add_argument("--edge-workers", type=int, default=1000, help="0 for none")
     parser.add_argument("--edge-seconds", type=float, default=30.0)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated")
@@ -85,13 +83,6 @@ def main() -> None:
             found["clean"] = _said(measure_cleaning(place, options.history))
         if "edge" in parts and options.edge_workers:
             found["edge"] = _said(measure_edge(place, options.edge_workers, options.edge_seconds))
-        if "branches" in parts:
-            from fleet_branches import SITES, measure_branches  # imports Airflow
-
-            place.use(CELERY)
-            place.write_sites(SITES, PERIOD, "edge")
-            store(place)
-            found["branches"] = _said(measure_branches(place, options.branches, options.branch_runs))
         found["load"].append(os.getloadavg()[0])
     print(json.dumps(found, indent=1) if options.json else table(found))
 

@@ -7,8 +7,10 @@ what everything waits for, whatever else the machine does. Then real tasks, of w
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -79,7 +81,8 @@ def race(world: World, schedulers: int, runs: int, share: float) -> dict[str, An
         *(asked, ids),
     )
     world.stop()
-    return {
+    found = {
+        "schedulers": schedulers,
         "runs": runs,
         "starts": numbers[0],
         "not_at_the_first_try": numbers[3],
@@ -90,6 +93,8 @@ def race(world: World, schedulers: int, runs: int, share: float) -> dict[str, An
         "scheduler_cpu_s_per_start": used["scheduler"] / numbers[0],
         "database_cpu_s_per_start": used["postgres"] / numbers[0],
     }
+    print(json.dumps(found), file=sys.stderr, flush=True)
+    return found
 
 
 _NOTHING = {"CORE__EXECUTOR": f"{__name__}.NothingExecutor", "CORE__PARALLELISM": "512"}

@@ -30,8 +30,6 @@ def table(found: dict[str, Any]) -> str:
     largest = max(sizes)
     if runs := sizes[largest].get("runs"):
         needed = {NAMES[executor]: cores(largest, sizes[largest], executor) for executor in runs}
-        if "edge" in found and "branches" in found:
-            needed["every site with a machine of its own, the centre alone"] = edge_cores(largest, found)
         lines.append("")
         for how, count in needed.items():
             lines.append(
@@ -132,8 +130,6 @@ def _once(found: dict[str, Any]) -> list[str]:
             f"{clean['cpu_ms_per_run']:.1f} ms a run; {clean['left']} left. It had {clean['database_mb']:.0f} "
             f"MB in the database; with a quarter of the rows made again it has {clean['grows_again_mb']:+.0f} MB.",
         ]
-    if branches := found.get("branches"):
-        lines += _branches(branches)
     if edge := found.get("edge"):
         lines += [
             "",
@@ -183,29 +179,3 @@ def _schedulers(found: dict[str, Any]) -> list[str]:
         f"{killed['runs']} runs: {states}; of {killed['tasks']} tasks {killed['not_at_the_first_try']} not at the "
         "first try.",
     ]
-
-
-def _branches(found: dict[str, Any]) -> list[str]:
-    """What starts cost where sites have machines of their own."""
-    each = found["cpu_s_per_start"]
-    there = each["branch"] * found["starts"] / found["near"]
-    here = sum(each.values()) - each["branch"]
-    parts = ", ".join(f"{_PARTS.get(part, part)} {each[part]:.3f}" for part in sorted(each) if part != "branch")
-    return [
-        "",
-        f"{found['branches']} real branches, {found['runs']} runs: of {found['starts']} starts {found['near']} there, "
-        f"at {there:.2f} CPU s each; the centre {here:.2f} CPU s for each of all ({parts}). "
-        f"Failed or tried again: {found['failed']}. "
-        f"Due run to running {found['run_lag_s']} s, task to running {found['start_lag_s']} s (p50, p95). "
-        f"A branch with nothing to do: {found['idle_cores']['branch'] / found['branches']:.3f} cores, "
-        f"{found['branch_mb']:.0f} MB.",
-    ]
-
-
-def edge_cores(size: int, found: dict[str, Any]) -> float:
-    """That so many branches, each with its own machine, keep busy at the centre: starts, and asking for work."""
-    branches = found["branches"]
-    each = branches["cpu_s_per_start"]
-    starts = (sum(each.values()) - each["branch"]) * branches["starts"] / branches["runs"]
-    asking = found["edge"]["cores"] * size / found["edge"]["workers"]
-    return float(starts * size / PERIOD_S + asking + reading_cores(found["sizes"][size]))

@@ -65,6 +65,7 @@ class Clip:
     video: Path
     poster: Path
     sprite: Path
+    rate: int = 10
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,10 @@ def owner(home: Home) -> Connection:
     return connect(role_url(home, "vms_owner", "catalogue"))
 
 
-def make_clip(folder: Path, home: Home) -> Clip:
+def make_clip(folder: Path, home: Home, rate: int = 10) -> Clip:
     """Four seconds of AV1 in fragmented MP4 as the product stores it, a poster, and a sprite sheet of two tiles."""
-    clip = Clip(folder / "clip.mp4", folder / "poster.jpg", folder / "sprite.jpg")
-    source = ["-f", "lavfi", "-i", f"testsrc2=size=320x180:rate=10:duration={LENGTH_S}"]
+    clip = Clip(folder / "clip.mp4", folder / "poster.jpg", folder / "sprite.jpg", rate)
+    source = ["-f", "lavfi", "-i", f"testsrc2=size=320x180:rate={rate}:duration={LENGTH_S}"]
     av1 = ["-c:v", "libsvtav1", "-preset", "12", "-crf", "45", "-g", "20", "-pix_fmt", "yuv420p"]
     _ffmpeg(
         home, *source, *av1, "-movflags", "+frag_keyframe+empty_moov+default_base_moof+global_sidx", str(clip.video)
@@ -177,21 +178,49 @@ def archive_more(world: World, camera: str, start: datetime) -> None:
         _archive(conn, load_config(world.home.sites_file), world.clip, "ho", (seen,), run_id=f"manual__{start:%H%M%S}")
 
 
-def many_files(world: World, count: int) -> None:
-    """The cashier has footage without a gap, in `count` short files."""
+def more_cameras(world: World, count: int) -> None:
+    """Cameras c1, c2, ... of the head office, each with all that the lobby has."""
+    camera = """
+    INSERT INTO camera OVERRIDING SYSTEM VALUE
+    SELECT (jsonb_populate_record(c, jsonb_build_object(
+        'camera_id', 100 + n, 'slug', 'c' || n, 'name', 'Kamera ' || n)
+    )).*
+    FROM camera c, generate_series(1, %s) n WHERE c.slug = 'lobby'
+    """
+    footage = """
+    INSERT INTO {table} OVERRIDING SYSTEM VALUE
+    SELECT (jsonb_populate_record(t, jsonb_build_object(
+        'recording_id', 200000 + 1000 * n + t.recording_id) || {more}
+    )).*
+    FROM {table} t, generate_series(1, %s) n
+    WHERE recording_id IN (
+        SELECT recording_id FROM recording JOIN camera USING (camera_id) WHERE slug = 'lobby' AND custody = 1
+    )
+    """
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute(camera, (count,))
+        cursor.execute(footage.format(table="copy", more="'{}'"), (count,))
+        cursor.execute(footage.format(table="recording", more="jsonb_build_object('camera_id', 100 + n)"), (count,))
+
+
+def many_files(world: World, camera: str, count: int) -> None:
+    """This camera has footage without a gap, in `count` short files."""
     one_more = """
     INSERT INTO {table} OVERRIDING SYSTEM VALUE
     SELECT (jsonb_populate_record({table}, jsonb_build_object(
         'recording_id', 100000 + n, 'start_at', start_at + n * %s) || {more}
     )).*
     FROM {table}, generate_series(1, %s) n
-    WHERE recording_id = (SELECT recording_id FROM recording JOIN camera USING (camera_id) WHERE slug = 'cashier')
+    WHERE recording_id = (
+        SELECT recording_id FROM recording JOIN camera USING (camera_id) WHERE slug = %s AND custody = 1
+        ORDER BY start_at LIMIT 1
+    )
     """
     recordings = "jsonb_build_object('end_at', end_at + n * %s, 'fingerprint', gen_random_uuid())"
     length = timedelta(seconds=LENGTH_S)
     with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
-        cursor.execute(one_more.format(table="copy", more="'{}'"), (length, count - 1))
-        cursor.execute(one_more.format(table="recording", more=recordings), (length, length, count - 1))
+        cursor.execute(one_more.format(table="copy", more="'{}'"), (length, count - 1, camera))
+        cursor.execute(one_more.format(table="recording", more=recordings), (length, length, count - 1, camera))
 
 
 def move_to_bucket(world: World, url: str, conn_id: str, viewer: str = "redirect", storage_class: str = "") -> None:
@@ -258,9 +287,9 @@ def _store(batch: Batch, item: BatchItem, clip: Clip) -> Receipt:
         audio_codec=None,
         width=320,
         height=180,
-        fps=10.0,
+        fps=float(clip.rate),
         duration_s=LENGTH_S,
-        frames=40,
+        frames=int(LENGTH_S * clip.rate),
         profile="av1",
         why_kept="It could not be decoded." if original else "",
         damaged="",

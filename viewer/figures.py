@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -29,13 +29,15 @@ from starlette.routing import Route
 
 import vms
 from viewer.database import AWAY, Pool
-from vms.backups import local_backups
+from vms.backups import last_made_at
 from vms.catalogue import alerts, reads_figures, reads_sites, reads_stores, whole
 from vms.catalogue.connection import Connection
 from vms.catalogue.rows import StoreOverview
+from vms.config import load_config
 from vms.errors import VmsError
 from vms.home import Home
 from vms.model import State
+from vms.stack.services import containers_now
 from vms.stack.state import as_seen_now, read_state
 from vms.stores import open_store
 
@@ -58,7 +60,7 @@ _BY_SITE, _BY_STORE = ("site",), ("store",)
 NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vms_build_info": ("Version of the program and of the catalogue's schema.", ("version", "python", "schema")),
     "vms_catalogue_up": ("1 while the catalogue answers; without it there are no figures of sites and stores.", ()),
-    "vms_service_up": ("1 while a service of this machine runs.", ("service",)),
+    "vms_service_up": ("1 while a service of this machine, or a part in containers, runs.", ("service",)),
     "vms_service_restarts": ("How often a service was started again after it had ended by itself.", ("service",)),
     "vms_disk_free_bytes": ("Free space where the state folder lies.", ()),
     "vms_backup_timestamp_seconds": ("When the catalogue was last backed up on this machine.", ()),
@@ -126,6 +128,7 @@ class Figures:
         self._looking = threading.Lock()
         self._free: dict[str, tuple[int, float]] = {}
         self._hangs: dict[str, threading.Thread] = {}
+        self._wanted: tuple[int, frozenset[str]] | None = None
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
@@ -161,8 +164,9 @@ class Figures:
         try:
             with self._pool.connection("*") as conn:
                 schema = whole.revision(conn)
-                _add_sites(all_of, conn, now)
-                self._add_stores(all_of, conn, now)
+                in_use = self._in_use()
+                _add_sites(all_of, conn, now, in_use)
+                self._add_stores(all_of, conn, now, in_use)
                 for kind, many in Counter(one.kind for one in alerts.list_alerts(conn)).items():
                     all_of["vms_alerts_open"].add_metric([kind], many)
             all_of["vms_catalogue_up"].add_metric([], 1)
@@ -174,16 +178,34 @@ class Figures:
         yield from (one for one in all_of.values() if one.samples)
 
     def _add_machine(self, all_of: dict[str, Gauge]) -> None:
-        written = read_state(self._home)
-        for service in as_seen_now(written).services if written else ():
+        home, written = self._home, read_state(self._home)
+        stack = containers_now(home) if home.parts else as_seen_now(written) if written else None
+        for service in stack.services if stack else ():
             all_of["vms_service_up"].add_metric([service.name], service.state == "ready")
-            all_of["vms_service_restarts"].add_metric([service.name], service.restarts)
+            if not home.parts:  # there it is the container engine that starts them again, and counts
+                all_of["vms_service_restarts"].add_metric([service.name], service.restarts)
         all_of["vms_disk_free_bytes"].add_metric([], shutil.disk_usage(self._home.root).free)
-        backup = next(iter(local_backups(self._home)), None)
-        if backup is not None:
-            all_of["vms_backup_timestamp_seconds"].add_metric([], backup.made_at.timestamp())
+        backed_up_at = last_made_at(self._home)
+        if backed_up_at is not None:
+            all_of["vms_backup_timestamp_seconds"].add_metric([], backed_up_at.timestamp())
 
-    def _add_stores(self, all_of: dict[str, Gauge], conn: Connection, now: datetime) -> None:
+    def _in_use(self) -> Callable[[str], bool]:
+        """Whether a site is looked at: one that is taken out or not enabled grows old without anybody's fault. A site
+        whose part of sites.yaml is wrong is wanted all the same."""
+        file = self._home.sites_file
+        try:
+            stamp = file.stat().st_mtime_ns
+            if self._wanted is None or self._wanted[0] != stamp:
+                config = load_config(file)
+                wanted = {site.id for site in config.sites if site.enabled} | {error.id for error in config.errors}
+                self._wanted = (stamp, frozenset(wanted))
+        except (VmsError, OSError):
+            return lambda _site: True
+        return self._wanted[1].__contains__
+
+    def _add_stores(
+        self, all_of: dict[str, Gauge], conn: Connection, now: datetime, in_use: Callable[[str], bool]
+    ) -> None:
         for store in reads_stores.store_overviews(conn):
             all_of["vms_store_copies"].add_metric([store.name], store.copies)
             all_of["vms_store_bytes"].add_metric([store.name], store.size_bytes)
@@ -194,6 +216,8 @@ class Figures:
             all_of["vms_store_broken_copies"].add_metric([name], many)
         missing = reads_figures.missing_copies(conn)
         for answer in reads_stores.store_states(conn):
+            if not in_use(answer.site):
+                continue
             pair = (answer.site, answer.store)
             out = 0.0 if answer.state == "ok" else (now - answer.since).total_seconds()
             all_of["vms_store_out_seconds"].add_metric(pair, out)
@@ -230,31 +254,35 @@ class Figures:
         return fresh[0] if fresh else None
 
 
-def _add_sites(all_of: dict[str, Gauge], conn: Connection, now: datetime) -> None:
+def _add_sites(all_of: dict[str, Gauge], conn: Connection, now: datetime, in_use: Callable[[str], bool]) -> None:
     def age(at: datetime | None) -> float | None:
         return None if at is None else max(timedelta(0), now - at).total_seconds()
 
     for site in reads_sites.site_overviews(conn):
         for state in get_args(State):
             all_of["vms_site_recordings"].add_metric([site.site, state], site.counts.get(state, 0))
-        facts = {
+        facts: dict[str, float | None] = {
             "vms_site_backlog_files": site.counts.get("planned", 0),
-            "vms_site_backlog_oldest_seconds": age(site.oldest_waiting) or 0,
             "vms_site_quarantined_files": site.counts.get("quarantined", 0),
             "vms_site_archived_bytes": site.bytes_out,
             "vms_site_source_bytes": site.bytes_in,
-            "vms_site_newest_archived_age_seconds": age(site.newest_archived),
-            "vms_site_newest_footage_age_seconds": age(site.last_footage),
-            "vms_site_sensed_age_seconds": age(site.last_sensed),
         }
+        if in_use(site.site):
+            facts |= {
+                "vms_site_backlog_oldest_seconds": age(site.oldest_waiting) or 0,
+                "vms_site_newest_archived_age_seconds": age(site.newest_archived),
+                "vms_site_newest_footage_age_seconds": age(site.last_footage),
+                "vms_site_sensed_age_seconds": age(site.last_sensed),
+            }
         for name, value in facts.items():
             if value is not None:
                 all_of[name].add_metric([site.site], value)
     for work in reads_figures.site_work(conn, now):
         all_of["vms_site_backlog_bytes"].add_metric([work.site], work.waiting_bytes)
         all_of["vms_site_cameras"].add_metric([work.site], work.cameras)
-        all_of["vms_site_proven_minutes"].add_metric([work.site, "today"], work.today_s / 60)
-        all_of["vms_site_proven_minutes"].add_metric([work.site, "yesterday"], work.yesterday_s / 60)
+        if in_use(work.site):
+            all_of["vms_site_proven_minutes"].add_metric([work.site, "today"], work.today_s / 60)
+            all_of["vms_site_proven_minutes"].add_metric([work.site, "yesterday"], work.yesterday_s / 60)
     for took in reads_figures.stage_times(conn):
         for stage, value in (("wait", took.wait_s), ("compress", took.compress_s), ("store", took.store_s)):
             all_of["vms_site_stage_seconds"].add_metric([took.site, stage], value)

@@ -68,6 +68,11 @@ def asked() -> Asked:
     return fleet.read({name: st.query_params.get(name, "") for name in ("q", "region", "tier", "state")})
 
 
+def drawn_for() -> tuple[str, ...]:
+    """What of the address the page around a fragment is drawn for: where that has changed, all is to be drawn anew."""
+    return tuple(st.query_params.get(name, "") for name in ("q", "region", "tier", "state", "site", "dag"))
+
+
 def _ask(wanted: Asked) -> None:
     params = fleet.write(wanted)
     if st.session_state.get("lang"):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,7 @@ def make_backup(home: Home, address: str, now: datetime, moved: Moved = lambda _
             made = _dump(home, address, fresh, now, moved)
             fresh.rename(folder / made.dump_name)
             _write(folder / made.manifest_name, manifest_text(made).encode())
+            note_last(home)
     except OSError as error:
         raise CatalogueError(
             f"The backup can't be written into {folder} ({error.strerror}).",
@@ -99,6 +101,44 @@ def local_backups(home: Home) -> list[Manifest]:
             if (home.backups / made.dump_name).stat().st_size == made.size_bytes:
                 found.append(made)
     return sorted(found, key=lambda one: one.name, reverse=True)
+
+
+def last_made_at(home: Home) -> datetime | None:
+    """When the newest backup was made (UTC), also where a part in a container can't see it, as the viewer can't."""
+    made = next(iter(local_backups(home)), None)
+    if made is not None or not home.parts:
+        return made.made_at if made else None
+    try:
+        return datetime.fromisoformat(json.loads(_stamp(home).read_text())["made_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def note_last(home: Home) -> None:
+    """Tell the parts that can't see backups of the newest one."""
+    made = next(iter(local_backups(home)), None)
+    if home.parts and made is not None:
+        _write(_stamp(home), json.dumps({"made_at": made.made_at.isoformat()}).encode())
+
+
+def _stamp(home: Home) -> Path:
+    return home.run / "last_backup.json"
+
+
+def take_over(home: Home) -> int:
+    """Bring the backups of an older version, which lay in the state folder, to where they belong now; how many.
+
+    Once and never again: what is found there later was put there by somebody else.
+    """
+    before, done = home.root / "backups", home.backups / ".taken_over"
+    if home.backups == before or done.exists():
+        return 0
+    home.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = [one for one in before.glob("[0-9]*") if one.is_file() and not one.is_symlink()]
+    for path in sorted(found, key=lambda one: one.suffix == ".json"):  # the manifest last, it makes the dump count
+        shutil.move(path, home.backups / path.name)
+    done.touch()
+    return sum(one.suffix == ".json" for one in found)
 
 
 def overdue_after(policy: BackupPolicy) -> timedelta:

@@ -76,6 +76,8 @@ class Parts:
     branches: str = ""
     viewer_inside: str = "http://viewer:5000"
     """How the other parts reach the viewer."""
+    postgres: tuple[str, int] | None = None
+    """Host and port of the database's server: what all parts can write must not say where passwords are sent."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class Home:
     """None: all of it runs on this machine, as children of one launcher."""
     branch: str = ""
     """The site whose tasks are done here, at a branch; "": this is no branch."""
+    backups_folder: Path | None = None
+    """Where backups lie; None: in the state folder."""
     given: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Secrets that the environment gives; the others are kept in `secrets`."""
 
@@ -145,7 +149,7 @@ class Home:
     @property
     def backups(self) -> Path:
         """Dumps of the catalogue, see `vms.backups`."""
-        return self.root / "backups"
+        return self.backups_folder or self.root / "backups"
 
     @property
     def exports(self) -> Path:
@@ -206,7 +210,8 @@ class Home:
 
 def from_environment(environ: dict[str, str] | None = None) -> Home:
     """The installation that VMS_HOME, VMS_SITES, VMS_VIEWER_PORT, VMS_AIRFLOW_PORT, VMS_POSTGRES_URL, VMS_FFMPEG,
-    VMS_FFPROBE, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT, VMS_BRANCH, VMS_VIEWER_*, VMS_PARTS_* and VMS_SECRET_* name.
+    VMS_FFPROBE, VMS_BACKUPS, VMS_DEMO, VMS_DEMO_S3, VMS_S3_PORT, VMS_BRANCH, VMS_VIEWER_*, VMS_PARTS_* and
+    VMS_SECRET_* name.
 
     Raises ConfigError when a value does not fit.
     """
@@ -215,7 +220,8 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
     demo = env["VMS_DEMO"] != "0" if env.get("VMS_DEMO") else bool(_remembered(root, "demo"))
     with_s3 = env["VMS_DEMO_S3"] != "0" if env.get("VMS_DEMO_S3") else bool(_remembered(root, "with_s3"))
     default_sites = root / "demo-sites.yaml" if demo else PROJECT_ROOT / "sites.yaml"
-    joined_as = _branch_of(root)
+    parts = _parts(env)
+    joined_as = "" if parts else _branch_of(root)  # what shares a centre's state folder must not make a branch of it
     if joined_as:
         default_sites = root / "branch" / "sites.yaml"  # what the centre says of this site
     return Home(
@@ -230,8 +236,9 @@ def from_environment(environ: dict[str, str] | None = None) -> Home:
         with_s3=demo and with_s3,
         place=_viewer_place(env),
         s3_port=_port(env, "VMS_S3_PORT", 0, highest=55_535) if env.get("VMS_S3_PORT") else 0,
-        parts=_parts(env),
+        parts=parts,
         branch=env.get("VMS_BRANCH") or joined_as,
+        backups_folder=Path(env["VMS_BACKUPS"]).expanduser().absolute() if env.get("VMS_BACKUPS") else None,
         given=tuple((k.removeprefix(_GIVEN).lower(), v) for k, v in sorted(env.items()) if k.startswith(_GIVEN) and v),
     )
 
@@ -318,7 +325,17 @@ def _parts(env: dict[str, str]) -> Parts | None:
     host = urlsplit(viewer).hostname or "localhost"
     branches = env.get("VMS_PARTS_BRANCHES") or f"https://{f'[{host}]' if ':' in host else host}:{BRANCHES_PORT}"
     inside = env.get("VMS_PARTS_VIEWER_INSIDE") or Parts.viewer_inside
-    return Parts(airflow, pages or airflow, viewer, broker, s3, branches.rstrip("/"), inside)
+    return Parts(airflow, pages or airflow, viewer, broker, s3, branches.rstrip("/"), inside, _server(env))
+
+
+def _server(env: dict[str, str]) -> tuple[str, int] | None:
+    text = env.get("VMS_PARTS_POSTGRES", "")
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"VMS_PARTS_POSTGRES is {text!r}, which is no server.", "Set it to its HOST:PORT.")
+    return host, int(port)  # an IPv6 address in brackets, as in a URL
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -43,9 +43,11 @@ def served(
     more: dict[str, str] | None = None,
     scheme: str = "http",
     change: Callable[[World], None] = lambda _: None,
+    rate: int = 10,
 ) -> Iterator[Viewer]:
-    """Serve a world that is built in this home. more: further variables of its environment. change: of the world."""
-    world = build(home, make_clip(folder, home))
+    """Serve a world that is built in this home. more: further variables of its environment. change: of the world.
+    rate: pictures a second of its footage."""
+    world = build(home, make_clip(folder, home, rate))
     change(world)
     port = free_port()
     environment = os.environ | {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser_world import NEEDS_BROWSER, Viewer, new_page
-from viewer_world import eventually, owner, sign_in
+from browser_world import NEEDS_BROWSER, Viewer, new_page, served
+from viewer_world import eventually, many_files, more_cameras, owner, sign_in
+from vms.home import Home
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
@@ -20,6 +23,17 @@ STATE = """() => {
     ready: one.video.readyState, rate: one.video.playbackRate, said: one.said || "" })) };
 }"""
 AT = 1769821200000
+PICTURE = """async () => {
+  const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
+  const video = roots.find((one) => one?.app).app.tile.video;
+  while (video.seeking || video.readyState < 2) await new Promise((done) => setTimeout(done, 20));
+  await new Promise((done) => setTimeout(done, 100));
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  return canvas.toDataURL();
+}"""
+"""The picture that is shown, once it is there."""
 
 
 WITHOUT_AV1 = """for (const source of [window.MediaSource, window.ManagedMediaSource].filter(Boolean)) {
@@ -39,6 +53,12 @@ def _opened(browser: Any, viewer: Viewer, address: str, **options: Any) -> Any:
 def test_two_cameras_in_one_clock_each_with_its_own_gaps(viewer: Viewer, browser: Any) -> None:
     page = _opened(browser, viewer, TWO, locale="id-ID")
     assert page.locator(".tile").count() == 2
+    times = page.locator(".stamp span:not(.made)")
+    eventually(lambda: times.all_inner_texts() == ["31 Jan 2026 08:00:00 WIB", "31 Jan 2026 09:00:00 WITA"])
+    box = page.locator(".line").bounding_box()
+    for row, zone in enumerate(("WIB", "WITA")):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 26 + 34 * row + 17)
+        page.locator(".tip b", has_text=re.compile(f" {zone}$")).wait_for()
     page.keyboard.press("k")
     apart: list[float] = []
 
@@ -61,6 +81,90 @@ def test_two_cameras_in_one_clock_each_with_its_own_gaps(viewer: Viewer, browser
     page.keyboard.press("ArrowDown")
     eventually(lambda: "Kasir" in page.locator(".stamp").inner_text())
     assert page.errors == []
+
+
+def test_nine_cameras_in_step_each_speed_and_a_timeline_on_every_screen(viewer: Viewer, browser: Any) -> None:
+    many_files(viewer.world, "lobby", 40)
+    more_cameras(viewer.world, 8)
+    nine = ",".join(["ho/lobby", *(f"ho/c{number}" for number in range(1, 9))])
+    page = _opened(browser, viewer, f"/watch?camera={nine}&show=9&at=2026-01-31T01:00:00Z", locale="en-GB")
+    assert page.locator(".tile").count() == 9
+    page.keyboard.press("k")
+
+    def in_step() -> bool:
+        state = page.evaluate(STATE)
+        walls = [one["wall"] for one in state["tiles"] if not one["paused"]]
+        return len(walls) == 9 and state["at"] > AT + 5_000 and max(walls) - min(walls) < 250
+
+    eventually(in_step)
+    page.keyboard.press("k")
+    page.keyboard.press("1")
+    eventually(lambda: page.locator(".tile").count() == 1)
+    moment, speed = page.get_by_label("Date and time to show"), page.get_by_label("Speed")
+    for rate, until in ((0.25, 1_000), (8, 40_000), (16, 100_000)):
+        moment.fill("31 Jan 2026 08:00:00")
+        moment.press("Enter")
+        eventually(lambda: page.evaluate(STATE)["at"] == AT)
+        speed.select_option(str(rate))
+        page.locator(".stage").click()
+        page.keyboard.press("k")
+        eventually(lambda until=until: page.evaluate(STATE)["at"] > AT + until)
+        assert page.evaluate(STATE)["tiles"][0]["rate"] == rate
+        page.keyboard.press("k")
+    page.wait_for_url(re.compile(r"speed=16"))
+
+    for camera in ("ho/lobby", "ho/lobby,ho/c1,ho/c2,ho/c3"):  # the whole of it in an office's and in a guard's browser
+        page.goto(f"{viewer.url}/watch?camera={camera}&at=2026-01-31T01:00:00Z")
+        page.locator(".tile video").first.wait_for()
+        for wide, high in ((1366, 650), (1280, 720), (1920, 940)):
+            page.set_viewport_size({"width": wide, "height": high})
+            eventually(lambda high=high: 300 < _end(page, ".line") <= high)
+            eventually(lambda: min(one["height"] for one in _boxes(page, ".tile video")) >= 110)
+    assert page.errors == []
+
+
+def _boxes(page: Any, what: str) -> list[dict[str, float]]:
+    return [one.bounding_box() or {"y": 0, "height": 0} for one in page.locator(what).all()]
+
+
+def _end(page: Any, what: str) -> float:
+    (box,) = _boxes(page, what)
+    return box["y"] + box["height"]
+
+
+def test_a_link_shows_what_was_seen(viewer: Viewer, browser: Any) -> None:
+    """View of the timeline and speed, also when the moment lies outside of what is seen."""
+    page = _opened(browser, viewer, "/watch?camera=ho/lobby&at=2026-01-31T01:00:01Z", locale="en-GB")
+    line = page.locator(".line")
+    page.keyboard.press("+")
+    page.keyboard.press("PageUp")
+    page.keyboard.press(">")
+    page.wait_for_url(re.compile(r"seen=2026-01-\d\dT\d\d%3A\d\d%3A\d\dZ%2C5400.*&speed=2"))
+    seen = [line.get_attribute(f"aria-value{name}") for name in ("min", "max")]
+    other = _opened(browser, viewer, page.url.removeprefix(viewer.url), locale="en-GB")
+    eventually(lambda: [other.locator(".line").get_attribute(f"aria-value{name}") for name in ("min", "max")] == seen)
+    assert other.get_by_label("Speed").input_value() == "2"
+    assert other.evaluate(STATE)["at"] == AT + 1000
+    assert page.errors == other.errors == []
+
+
+def test_single_pictures_of_a_fast_camera_one_with_each_press(
+    catalogue: tuple[Home, str], tmp_path: Path, browser: Any
+) -> None:
+    with served(catalogue[0], tmp_path, rate=30) as viewer:
+        page = _opened(browser, viewer, "/watch?camera=ho/lobby&at=2026-01-31T01:00:01Z", locale="en-GB")
+
+        def pictures(key: str, count: int) -> list[str]:
+            made = [page.evaluate(PICTURE)]
+            for _ in range(count):
+                page.keyboard.press(key)
+                made.append(page.evaluate(PICTURE))
+            return made
+
+        on = pictures(".", 5)
+        assert len(set(on)) == 6
+        assert pictures(",", 5) == on[::-1]
+        assert page.errors == []
 
 
 def test_speed_single_pictures_gaps_and_the_keyboard_map(viewer: Viewer, browser: Any) -> None:

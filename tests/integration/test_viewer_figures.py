@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -18,7 +21,7 @@ from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
 from viewer_world import Clip, World, build, owner
-from vms.home import Home
+from vms.home import Home, Parts
 
 Figures = dict[tuple[str, ...], float]
 
@@ -120,6 +123,40 @@ def test_footage_of_today_stores_that_are_out_and_missing_copies_are_told(client
     assert found["vms_store_out_seconds", "ho", "nas"] == pytest.approx(7200, abs=600)
     assert found["vms_store_missing_copies", "ho", "nas"] == 4
     assert found["vms_store_missing_copies", "makassar", "nas"] == 1
+
+
+def test_nobody_is_late_with_a_site_that_is_not_in_use(client: TestClient, world: World) -> None:
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE site SET last_sensed = now() - interval '9 days'")
+    sites = world.home.sites_file.read_text()
+    known = yaml.safe_load(sites)
+
+    def told(what: str) -> set[str]:
+        """The sites of which it is told. what: makes another sites.yaml."""
+        world.home.sites_file.write_text(what)
+        stamp = next(stamps)
+        os.utime(world.home.sites_file, (stamp, stamp))
+        return {key[1] for key in ask(client, world) if key[0] == "vms_site_sensed_age_seconds"}
+
+    stamps = iter(range(1_900_000_000, 1_900_000_009))
+    assert told(sites) == {"ho", "makassar"}
+    resting = [one | {"enabled": False} if one["id"] == "makassar" else one for one in known["sites"]]
+    assert told(yaml.safe_dump(known | {"sites": resting})) == {"ho"}
+    assert told(yaml.safe_dump(known | {"sites": [one for one in resting if one["id"] == "ho"]})) == {"ho"}
+    wrong = [one | {"time_zone": "WIBB"} for one in known["sites"]]
+    assert told(yaml.safe_dump(known | {"sites": wrong})) == {"ho", "makassar"}, "a mistake hides nothing"
+    assert told("sites: [") == {"ho", "makassar"}
+
+
+def test_in_containers_the_parts_are_told_of(world: World) -> None:
+    pool = Pool(world.home)
+    parts = Parts("http://127.0.0.1:9", "", "", "", viewer_inside="http://127.0.0.1:9")
+    text = figures.Figures(replace(world.home, parts=parts), pool).text().decode()
+    pool.close()
+    up = {line.split('"')[1]: line.split()[-1] for line in text.splitlines() if line.startswith("vms_service_up{")}
+    assert up.pop("postgres") == "1.0"
+    assert up == dict.fromkeys(("api-server", "scheduler", "dag-processor", "triggerer", "viewer"), "0.0")
+    assert "vms_service_restarts{" not in text
 
 
 def test_a_store_whose_mount_is_missing_has_no_free_space(client: TestClient, world: World) -> None:

@@ -88,11 +88,44 @@ def test_what_is_only_in_cold_storage_is_told_apart(client: TestClient, world: W
     assert codes() == [0, spans.COLD, spans.COLD]
 
 
-def test_a_month_is_drawn_without_reading_every_recording(client: TestClient) -> None:
+def test_a_month_is_drawn_without_reading_every_recording_and_shows_those_that_deviate(
+    client: TestClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     month = {"from": BEGIN - 20 * 24 * HOUR_MS, "to": BEGIN + 11 * 24 * HOUR_MS}
-    made = _get(client, "timeline", camera="ho/lobby", **month)
-    assert made["fine"] is False
-    assert [one[2] for one in made["cameras"][0]["spans"]] == [spans.UNKNOWN] * 3
+
+    def seen() -> tuple[bool, list[int], list[tuple[int, int]]]:
+        made = _get(client, "timeline", camera="ho/lobby,makassar/cashier", **month)
+        assert made["fine"] is False
+        lobby, cashier = sorted(made["cameras"], key=lambda one: str(one["id"]))
+        assert cashier["odd"] == []
+        odd = [((one[0] + month["from"] - BEGIN) // 1000, one[2]) for one in lobby["odd"]]
+        return made["whole"], [one[2] for one in lobby["spans"]], odd
+
+    assert seen() == (True, [0] * 3, [])
+    ids = [one.id for one in world.rows() if one.camera == "lobby" and one.state == "archived"]
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE recording SET damaged = 'torn' WHERE recording_id = %s", (ids[0],))
+        cursor.execute("UPDATE recording SET time_marks = '{repeated}' WHERE recording_id = %s", (ids[1],))
+        cursor.execute(
+            "INSERT INTO copy_wanted (recording_id, start_at, store_id, site_id, since)"
+            " SELECT recording_id, start_at, 1, site_id, now() FROM recording WHERE recording_id = ANY(%s)",
+            (ids[1:],),
+        )
+        cursor.execute(
+            "INSERT INTO cold_recording SELECT recording_id, start_at FROM recording WHERE recording_id = %s", (ids[2],)
+        )
+    told = [(0, spans.DAMAGED), (300, spans.DOUBTFUL | spans.LACKING), (600, spans.LACKING | spans.COLD)]
+    assert seen() == (True, [0] * 3, told)
+    monkeypatch.setattr(routes, "_MOST_ODD", 1)
+    assert seen()[:2] == (False, [spans.UNKNOWN] * 3)
+    monkeypatch.undo()
+    everything = client.cookies["vms_5000"]
+    client.cookies.set("vms_5000", sign_in(world.home, "budi", "viewer", [("ho", ""), ("makassar", "")]).token)
+    assert seen() == (False, [spans.UNKNOWN] * 3, [(0, spans.DAMAGED), (300, spans.DOUBTFUL)])
+    client.cookies.set("vms_5000", everything)
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE recording SET lost_at = now() WHERE recording_id = %s", (ids[0],))
+    assert seen()[2] == told[1:]
 
 
 def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_ones(
@@ -102,7 +135,7 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
     assert [one["from"] for one in made["pieces"]] == [BEGIN + step * 300_000 for step in range(3)]
     assert [one["at"] for one in made["pieces"]] == pytest.approx([0, LENGTH_S, 2 * LENGTH_S], abs=0.05)
     assert made["left_out"] == []
-    assert made["expires"] > time.time() + 3000
+    assert made["expires"] > time.time() + 300
     whole, played = world.clip.video.read_bytes(), b""
     for size, start, url in re.findall(r"#EXT-X-BYTERANGE:(\d+)@(\d+)\n(/m/\S+)", made["playlist"]):
         asked = {"Range": f"bytes={start}-{int(start) + int(size) - 1}"}
@@ -113,8 +146,12 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
     assert played.count(b"moof") == 3 * whole.count(b"moof")
     assert whole[:head].endswith(whole[head - 8 : head])
     with closing(owner(world.home)) as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT who, detail->>'camera' FROM view_log WHERE action = 'watch'")
-        assert cursor.fetchall() == [("sari", "ho/lobby")]
+        cursor.execute("SELECT who, detail FROM view_log WHERE action = 'watch'")
+        reach = {
+            "reach_from": (START - timedelta(hours=1)).isoformat(),
+            "reach_to": (START + timedelta(hours=4)).isoformat(),
+        }
+        assert cursor.fetchall() == [("sari", {"camera": "ho/lobby", "at": reach["reach_from"], **reach})]
     client.cookies.set("vms_5000", sign_in(world.home, "budi").token)
     assert client.get(url).status_code == 403, "a link of another session"
 
@@ -241,6 +278,26 @@ def test_a_snapshot_is_written_down_and_another_page_can_not_ask_for_it(client: 
     with closing(owner(world.home)) as conn, conn.cursor() as cursor:
         cursor.execute("SELECT who FROM view_log WHERE action = 'snapshot'")
         assert cursor.fetchall() == [("sari",)]
+
+
+def test_what_was_played_is_written_down_by_camera_as_the_page_tells_it(client: TestClient, world: World) -> None:
+    def tell(cameras: str, **headers: str) -> int:
+        params = {"camera": cameras, "from": BEGIN + 1000, "to": BEGIN + 3000}
+        return client.post("/api/watch/played", params=params, headers=headers).status_code
+
+    ours = {"X-Vms-Page": "watch"}
+    assert tell("ho/lobby") == 403
+    assert tell("ho/lobby,makassar/cashier,ho/none", **ours) == 200
+    client.cookies.set("vms_5000", sign_in(world.home, "budi", "viewer", [("makassar", "")]).token)
+    assert tell("ho/lobby,makassar/cashier", **ours) == 200
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT who, detail->>'camera', detail->>'to' FROM view_log WHERE action = 'watched' ORDER BY 1, 2"
+        )
+        end = (START + timedelta(seconds=3)).isoformat()
+        assert cursor.fetchall() == [
+            ("budi", "makassar/cashier", end), ("sari", "ho/lobby", end), ("sari", "makassar/cashier", end)
+        ]  # fmt: skip
 
 
 def test_a_person_sees_along_time_what_was_granted_and_nothing_else(client: TestClient, world: World) -> None:

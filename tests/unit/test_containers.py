@@ -18,15 +18,17 @@ import pytest
 import yaml
 from cryptography import x509
 
+from vms import backups
 from vms.airflow_api import AirflowApi
 from vms.branches import authority
+from vms.catalogue.connection import url
 from vms.cli import doctor_containers, status
 from vms.cli.doctor_checks import examine
-from vms.errors import BranchError, StackError
+from vms.errors import BranchError, ConfigError, StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.restoring import running_server
 from vms.stack import airflow_accounts, airflow_tables, container, container_worker, launch, postgres, signing
-from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, viewer_environment
+from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, owner_url, viewer_environment
 from vms.stack.fleet_settings import settings_for
 from vms.stack.services import viewer_pages
 from vms.video import slots
@@ -92,14 +94,15 @@ def test_in_a_container_nothing_is_started_that_all_would_take_for_theirs(home: 
 
 
 class _Parts(BaseHTTPRequestHandler):
-    """An API server that misses the triggerer, and a viewer."""
+    """An API server that misses the triggerer, and a viewer, which does not answer under its container's name."""
 
     def do_GET(self) -> None:
         well = {"status": "healthy"}
         now = datetime.now(UTC).isoformat()
         said: dict[str, Any] = {"metadatabase": well, "triggerer": {"status": "unhealthy"}}
         said |= {one: well | {f"latest_{one}_heartbeat": now} for one in ("scheduler", "dag_processor")}
-        known = self.path in ("/api/v2/monitor/health", "/_stcore/health")
+        known = self.path == "/api/v2/monitor/health"
+        known |= self.path == "/_stcore/health" and self.headers["Host"] == "localhost"
         self.send_response(200 if known else 401)
         self.end_headers()
         self.wfile.write(json.dumps(said).encode())
@@ -371,6 +374,70 @@ def test_a_service_account_is_mended_at_each_start_and_a_persons_left_alone(home
     assert words == {"admin": "changed by somebody", "viewer": "starter-word", "commands": "commands-word"}
     assert [one.name for one in known.users["viewer"].roles] == ["Video viewer"]
     assert [one.name for one in known.users["admin"].roles] == ["User"]
+
+
+def test_what_all_parts_can_write_holds_no_code_no_backups_and_no_servers_address(
+    compose: dict[str, Any], home: Home
+) -> None:
+    """The viewer is the part that the network reaches."""
+
+    def mounting(volume: str) -> dict[str, str]:
+        services = compose["services"].items()
+        mounts = ((name, str(one)) for name, each in services for one in each.get("volumes", ()))
+        return {name: one.removeprefix(f"{volume}:") for name, one in mounts if one.startswith(f"{volume}:")}
+
+    assert mounting("airflow") == dict.fromkeys((*container.AIRFLOW, "worker", "init"), "/var/lib/vms/airflow")
+    assert mounting("backups") == dict.fromkeys(("worker", "init"), "/backups")
+    assert set(compose["services"]["viewer"]["volumes"]) == {
+        "state:/var/lib/vms",
+        "${VMS_CONFIG:-./config}:/config:ro",
+        "${VMS_FOOTAGE:-footage}:/footage",
+        "${VMS_ARCHIVE:-archive}:/archive",
+    }
+    ours = {name: one for name, one in compose["services"].items() if str(one["image"]).startswith("vms:")}
+    for name, one in ours.items():
+        assert one["environment"]["VMS_PARTS_POSTGRES"] == "${VMS_PARTS_POSTGRES:-postgres:5432}", name
+        assert ("VMS_BACKUPS" in one["environment"]) == (name in mounting("backups")), name
+        assert mounting("state")[name] == "/var/lib/vms", name
+    made = (PROJECT_ROOT / "Dockerfile").read_text()
+    assert "install -d -o vms -g vms /var/lib/vms /var/lib/vms/airflow" in made, "else the volume would be root's"
+    assert " /backups " in made
+    # what the state folder says of the server, or of a branch that it is, is not heard
+    told = {**GIVEN, "VMS_HOME": str(home.root), "VMS_PARTS_POSTGRES": "[fd00::1]:5433"}
+    (home.root / "branch").mkdir()
+    (home.root / "branch" / "branch.json").write_text('{"site": "mks"}')
+    here = from_environment(told)
+    assert url(here, "owner") == owner_url(here) == "postgresql://vms_owner:owner-word@[fd00::1]:5433/catalogue"
+    assert (here.branch, here.sites_file) == ("", PROJECT_ROOT / "sites.yaml")
+    with pytest.raises(StackError, match=r"VMS_POSTGRES_URL names the server db:5432.*5433"):
+        postgres.prepare_databases(replace(here, postgres_url="postgresql://admin:word@db:5432/postgres"))
+    with pytest.raises(ConfigError, match="VMS_PARTS_POSTGRES"):
+        from_environment({**told, "VMS_PARTS_POSTGRES": "postgres"})
+
+
+def test_backups_of_an_older_version_are_taken_over_once_and_their_age_is_told(home: Home, tmp_path: Path) -> None:
+    def lay(folder: Path, day: int) -> None:
+        at = datetime(2026, 5, day, tzinfo=UTC)
+        one = backups.Manifest(f"{at:%Y%m%dT%H%M%SZ}_0123456789ab", at, 4, "0" * 64, "0001", 18, {}, "")
+        folder.mkdir(exist_ok=True)
+        (folder / one.dump_name).write_bytes(b"dump")
+        (folder / one.manifest_name).write_text(backups.manifest_text(one))
+
+    viewers = home.root / "backups"
+    lay(viewers, 1)
+    lay(viewers, 2)
+    (viewers / "20260503T000000Z_0123456789ab.json").symlink_to(tmp_path / "elsewhere")
+    kept = replace(home, backups_folder=tmp_path / "volume")
+    assert backups.last_made_at(replace(home, backups_folder=tmp_path / "none")) is None
+    assert backups.take_over(kept) == 2
+    backups.note_last(kept)
+    assert [one.made_at.day for one in backups.local_backups(kept)] == [2, 1]
+    assert backups.local_backups(home) == []
+    assert backups.last_made_at(home) == datetime(2026, 5, 2, tzinfo=UTC), "the viewer knows when, and sees none"
+    lay(viewers, 9)  # by who can write there
+    assert backups.take_over(kept) == 0
+    assert [one.made_at.day for one in backups.local_backups(kept)] == [2, 1]
+    assert backups.take_over(replace(home, parts=None)) == 0, "on one machine they are where they belong"
 
 
 def test_only_the_centre_itself_vouches_for_branches(compose: dict[str, Any], home: Home) -> None:

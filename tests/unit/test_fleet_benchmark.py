@@ -94,15 +94,6 @@ def test_the_table_says_whether_ten_cores_hold() -> None:
     assert "| rows a day | 4,800,000 |" in said
 
 
-def test_where_sites_have_machines_of_their_own_the_centre_pays_for_asking_but_not_for_their_tasks() -> None:
-    found = {
-        "sizes": {1000: {"store": STORE}},
-        "branches": {"runs": 6, "starts": 60, "cpu_s_per_start": {"branch": 0.6, "api": 0.2, "scheduler": 0.1}},
-        "edge": {"cores": 0.5, "workers": 500},
-    }
-    assert fleet_table.edge_cores(1000, found) == pytest.approx(10 * 0.3 * 1000 / 900 + 1.0 + 0.1)
-
-
 def test_the_copied_dags_share_the_sites_among_as_many_files_as_asked(tmp_path: Path) -> None:
     fleet_world.copy_dags(tmp_path / "as-it-is")
     fleet_world.copy_dags(tmp_path / "three", 3)

@@ -48,11 +48,23 @@ def test_footage_is_cut_to_what_was_asked_and_gaps_have_their_reasons() -> None:
     ]
 
 
-def test_a_long_time_shows_where_there_is_footage_and_says_that_it_did_not_look_at_copies() -> None:
+def test_a_long_time_shows_where_there_is_footage_and_the_few_that_deviate_and_says_when_these_are_not_all() -> None:
     asked = spans.Asked((KEY,), DAY - timedelta(days=10), DAY + timedelta(days=2))
-    made = spans.timeline(Words("id"), asked, [_facts([(DAY, DAY + HOUR)])], [], [])
-    assert made["fine"] is False
-    assert made["cameras"][0]["spans"] == [[240 * HOUR_MS, HOUR_MS, spans.UNKNOWN]]
+    found = [
+        Stretch(KEY, number, DAY + minute * timedelta(minutes=1), DAY + (minute + 1) * timedelta(minutes=1),
+                lacking=lacking, damaged=not lacking, doubtful=False)
+        for number, minute, lacking in ((1, 0, True), (2, 1, True), (3, 2, False), (4, 40, True))
+    ]  # fmt: skip
+    for are_all, code in ((True, 0), (False, spans.UNKNOWN)):
+        made = spans.timeline(Words("id"), asked, [_facts([(DAY, DAY + HOUR)])], found, [], are_all=are_all)
+        assert (made["fine"], made["whole"]) == (False, are_all)
+        (camera,) = made["cameras"]
+        assert camera["spans"] == [[240 * HOUR_MS, HOUR_MS, code]]
+        assert [[(one[0] - 240 * HOUR_MS) // 60_000, one[1] // 60_000, one[2]] for one in camera["odd"]] == [
+            [0, 2, spans.LACKING],
+            [2, 1, spans.DAMAGED],
+            [40, 1, spans.LACKING],
+        ]
 
 
 def test_the_clock_of_a_zone_changes_at_the_minute_at_which_it_does() -> None:

@@ -7,7 +7,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     const chosen = new Set(data.chosen);
     root.open ??= new Set(data.sites.length <= 3 ? data.sites.map((site) => site.id) : []);
     const search = h("input", { type: "search", placeholder: data.words.search, "aria-label": data.words.search, autocomplete: "off",
-      value: root.query || "", oninput: () => { root.query = search.value; clearTimeout(root.wait); root.wait = setTimeout(show, data.ask ? 250 : 0); } });
+      value: root.query || "", oninput: () => { root.query = search.value; clearTimeout(root.wait); if (data.ask) root.wait = setTimeout(show, 250); else show(); } });
     const all = h("input", { type: "checkbox", onchange: () => { chosen.clear(); tell(); } });
     const list = h("ul", { "aria-label": data.words.label }), told = h("p", { class: "soft none", role: "status" });
     root.replaceChildren(search, h("label", { class: "row every" }, all, h("span", {}, data.words.all)), list, told);
@@ -50,8 +50,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const kids = h("ul", {}, (some || []).map((one) => drawCamera(site, one)));
       const fold = h("button", { class: "fold", type: "button", "aria-label": `${data.words.open}: ${site.name}`, onclick: () => turned(!item.classList.contains("open")) }, icon("forth", 16));
       const item = h("li", { class: "site", "data-id": site.id },
-        h("div", { class: "row" }, fold, h("label", { class: "row" }, box, h("strong", {}, site.name),
-          site.note ? h("span", { class: "soft note" }, site.note) : null, h("span", { class: "soft count" }, String(site.count)))), kids);
+        h("div", { class: "row" }, fold, h("label", { class: "row" }, box, h("span", { class: "name" }, h("strong", {}, site.name),
+          site.note ? h("small", { class: "soft" }, site.note) : null), h("span", { class: "soft count" }, String(site.count)))), kids);
       opened(searched ? Boolean(some?.length) : root.open.has(site.id));
       function opened(on) {
         item.classList.toggle("open", on);

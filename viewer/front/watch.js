@@ -8,10 +8,18 @@ Object.assign(ICONS, {
   shot: "M4 8h4l1.5-2.5h5L16 8h4v11H4zM12 10a3.2 3.2 0 1 0 0 6.4 3.2 3.2 0 0 0 0-6.4z", help: "M9 9a3 3 0 1 1 4.2 2.7c-.9.5-1.2 1-1.2 2.1M12 17.2v.3",
   gapback: "M4 5v14M20 5v14M10 8l-4 4 4 4M12 12h2M17 12h.5", gapforth: "M4 5v14M20 5v14M14 8l4 4-4 4M10 12h2M6.5 12h.5", thin: "M5 18v-3M10 18v-6M15 18v-9M20 18V6M3 4l18 17", full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
 });
+// What of the timeline the address shows: &seen=2026-01-31T01:00:00Z,3600 from when on, and how many seconds of it.
+function linkedView() {
+  const [at, seconds] = (new URLSearchParams(location.search).get("seen") || "").split(",");
+  const from = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(at) ? Date.parse(at) : NaN, span = Number(seconds) * SECOND;
+  return from > DAY && span >= LEAST_VIEW && span <= MOST_VIEW ? [from, from + span] : null;
+}
 class App {
   constructor(root, given) {
-    Object.assign(this, { root, given, w: given.words, alive: true, main: 0, at: null, playing: false, rate: 1, muted: true, cameras: [], tiles: [], leader: null });
-    this.room = Number(new URLSearchParams(location.search).get("show")) || 0;
+    Object.assign(this, { root, given, w: given.words, alive: true, main: 0, at: null, playing: false, rate: 1, muted: true, cameras: [], tiles: [], leader: null, playedFrom: null });
+    const asked = new URLSearchParams(location.search);
+    this.room = Number(asked.get("show")) || 0;
+    if (SPEEDS.includes(Number(asked.get("speed")))) this.rate = Number(asked.get("speed"));
     this.data = new Data(this);
     this.clock = new Clock([[0, 0, ""]], given.months);
     this.line = new Line(this);
@@ -23,15 +31,23 @@ class App {
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
     this.renewal = setInterval(() => { if (!document.hidden && this.cameras.length) this.data.want(this.line.from, this.line.to); }, 15 * SECOND);
+    this.fitting = new ResizeObserver(() => requestAnimationFrame(() => this.alive && this.fit()));
+    for (const one of [this.tools, this.lines, document.body, document.querySelector("[data-testid=stMainBlockContainer]")]) if (one) this.fitting.observe(one);
+    addEventListener("pagehide", this.onHide = () => this.tellPlayed());
+    document.addEventListener("fullscreenchange", this.onFull = () => this.fit());
     const frame = () => { if (!this.alive) return; this.tick(); this.frame = requestAnimationFrame(frame); };
     frame();
   }
   destroy() {
+    this.tellPlayed();
     this.alive = false;
+    removeEventListener("pagehide", this.onHide);
     cancelAnimationFrame(this.frame);
     document.removeEventListener("keydown", this.onKey);
     clearTimeout(this.settling);
     clearInterval(this.renewal);
+    this.fitting.disconnect();
+    document.removeEventListener("fullscreenchange", this.onFull);
     this.tiles.forEach((one) => one.destroy());
     this.line.destroy();
   }
@@ -52,16 +68,17 @@ class App {
     if (String(given.range) !== String(before.range) || !this.taken) this.pick.give(given.range);
     this.taken = true;
     if (fresh || moved) {
-      const span = this.line.from && !moved ? this.line.span : 3 * HOUR;
+      const span = this.line.from && !moved ? this.line.span : 3 * HOUR, linked = this.line.from ? null : linkedView();
       this.line.resize();
-      if (given.day) this.line.show(...given.day); else this.line.show(this.at - span / 2, this.at + span / 2);
-      this.seek(this.at);
+      if (given.day) this.line.show(...given.day); else this.line.show(...(linked || [this.at - span / 2, this.at + span / 2]));
+      if (linked) { this.paint(true); this.seekOn(this.at); } else this.seek(this.at);
     }
   }
 
   // ---- which cameras have a picture
   get shown() { return ROOMS.includes(this.room) ? this.room : this.cameras.length > 1 ? 4 : 1; }
   fill() {
+    this.tellPlayed();
     const first = this.shown === 1 ? [this.cameras[this.main]] : this.cameras.slice(0, this.shown);
     if (!first.includes(this.cameras[this.main])) first[first.length - 1] = this.cameras[this.main];
     const kept = new Map(this.tiles.map((one) => [one.camera.key, one]));
@@ -69,13 +86,24 @@ class App {
     kept.forEach((one) => one.destroy());
     this.leader = null;
     this.stage.replaceChildren(...this.tiles.map((one) => one.node));
-    const columns = this.tiles.length > 4 ? 3 : this.tiles.length > 1 ? 2 : 1;
-    this.stage.style.setProperty("--columns", columns);
-    this.stage.style.setProperty("--lines", Math.ceil(this.tiles.length / columns));
+    this.fit();
     this.stage.classList.toggle("many", this.tiles.length > 1);
     for (const one of this.rooms) one.setAttribute("aria-pressed", String(Number(one.dataset.room) === this.shown));
     this.roomGroup.hidden = this.cameras.length < 2;
     this.mark();
+  }
+  // Pictures and timeline are seen at once: the stage is as high as the screen leaves room for beside the tools and the
+  // first rows of the timeline, and has the columns in which the pictures are largest.
+  fit() {
+    const full = this.stage.matches(":fullscreen"), stage = this.stage.getBoundingClientRect(), lines = this.lines.getBoundingClientRect();
+    if (!stage.width) return;
+    const above = stage.top + (document.querySelector("[data-testid=stMain]")?.scrollTop || 0);
+    const below = lines.bottom - stage.bottom - this.message.offsetHeight - Math.max(0, this.cameras.length - 4) * this.line.rowHeight;
+    const tall = full ? innerHeight : Math.max(200, Math.floor(innerHeight - above - below - 8)), count = this.tiles.length;
+    const size = (columns) => Math.min(stage.width / columns, (tall / Math.ceil(count / columns)) * (16 / 9));
+    let columns = 1;
+    for (let more = 2; more <= count; more += 1) if (size(more) > size(columns) + 1) columns = more;
+    for (const [name, value] of [["--tall", `${tall}px`], ["--columns", columns], ["--lines", Math.ceil(count / columns)]]) this.stage.style.setProperty(name, value);
   }
   mark() {
     const main = this.cameras[this.main]?.key;
@@ -87,7 +115,7 @@ class App {
   choose(index) {
     if (index === this.main || !this.cameras[index]) return;
     this.main = index;
-    this.clock = new Clock(this.data.clock || [[0, 0, ""]], this.given.months);
+    this.clock = this.data.clock || new Clock([[0, 0, ""]], this.given.months);
     this.pick.say();
     if (this.tiles.some((one) => one.camera === this.cameras[index])) { this.mark(); this.paint(true); return; }
     this.fill();
@@ -116,7 +144,7 @@ class App {
     this.message = h("p", { class: "message", role: "alert", hidden: true });
     this.copied = h("span", { role: "status", class: "soft" });
     this.speed = h("select", { class: "speed", "aria-label": w.speed, title: w.speed, onchange: () => this.setRate(Number(this.speed.value)) },
-      SPEEDS.map((one) => h("option", { value: one, selected: one === 1 }, `${String(one).replace(".", this.given.lang === "id" ? "," : ".")}×`)));
+      SPEEDS.map((one) => h("option", { value: one, selected: one === this.rate }, `${String(one).replace(".", this.given.lang === "id" ? "," : ".")}×`)));
     this.rooms = ROOMS.map((room) => h("button", { type: "button", class: "span", "data-room": room, "aria-label": w[`show${room}`], title: w[`show${room}`], onclick: () => this.show(room) }, String(room)));
     this.roomGroup = h("div", { class: "group rooms", role: "group", "aria-label": w.cameras }, icon("camera", 18), this.rooms);
     this.help = h("dialog", { class: "help", "aria-label": w.help, onclick: (event) => { if (event.target === this.help) this.help.close(); } },
@@ -144,7 +172,9 @@ class App {
     const table = h("details", { class: "list", ontoggle: () => this.fillList() }, h("summary", {}, w.list),
       h("div", { class: "scroll" }, h("table", {}, this.list)));
     this.table = table;
-    this.root.replaceChildren(h("div", { class: "whole" }, this.stage, this.message, this.tools, h("div", { class: "lines" }, this.line.node, this.line.tip), this.pick.node, this.legend, this.marks.node, table,
+    this.unsure = h("p", { class: "soft unsure", role: "status", hidden: true }, w.unsure);
+    this.lines = h("div", { class: "lines" }, this.line.node, this.line.tip, this.unsure);
+    this.root.replaceChildren(h("div", { class: "whole" }, this.stage, this.message, this.tools, this.lines, this.pick.node, this.legend, this.marks.node, table,
       h("p", { class: "soft keys" }, w.keys), this.help, this.marks.dialog));
     this.pick.tools.append(this.marks.button);
   }
@@ -155,6 +185,8 @@ class App {
     if (this.room) url.searchParams.set("show", this.room);
     const write = (name, ms) => url.searchParams.set(name, new Date(ms).toISOString().replace(".000", ""));
     write("at", Math.floor(this.at / 1000) * 1000);
+    if (this.line.from) url.searchParams.set("seen", `${new Date(Math.floor(this.line.from / 1000) * 1000).toISOString().replace(".000", "")},${Math.round(this.line.span / 1000)}`);
+    if (this.rate === 1) url.searchParams.delete("speed"); else url.searchParams.set("speed", this.rate);
     for (const name of ["from", "to"]) if (this.pick.whole) write(name, this.pick[name]); else url.searchParams.delete(name);
     return url;
   }
@@ -167,8 +199,9 @@ class App {
   fault(text) { this.message.textContent = text; this.message.hidden = !text; }
   loadedTimeline() {
     this.fault("");
-    this.legend.querySelector(".cold").parentElement.hidden = !this.cameras.some((one) => this.data.of(one.key)?.spans.some((span) => span[2] & COLD));
-    this.clock = new Clock(this.data.clock || [[0, 0, "UTC"]], this.given.months);
+    this.unsure.hidden = this.data.loaded.whole;
+    this.legend.querySelector(".cold").parentElement.hidden = !this.cameras.some((one) => { const row = this.data.of(one.key); return row && [...row.spans, ...row.odd].some((span) => span[2] & COLD); });
+    this.clock = this.data.clock || new Clock([[0, 0, "UTC"]], this.given.months);
     this.line.draw();
     this.paint(true);
     this.pick.say();
@@ -185,6 +218,7 @@ class App {
     node.setAttribute("aria-valuemin", String(Math.floor(this.line.from / 1000)));
     node.setAttribute("aria-valuemax", String(Math.floor(this.line.to / 1000)));
     if (this.cameras.length) this.data.want(this.line.from, this.line.to);
+    this.settle();
   }
   fillList() {
     if (!this.table.open) return;
@@ -193,11 +227,11 @@ class App {
       const row = this.data.of(camera.key);
       if (!row) continue;
       const seen = (one) => row.from + one[0] < this.line.to && row.from + one[0] + one[1] > this.line.from;
-      const all = [...row.spans.filter(seen), ...row.gaps.filter(seen).map((one) => [...one, "gap"])].sort((one, other) => one[0] - other[0]);
+      const all = [...row.odd.filter(seen), ...row.spans.filter(seen), ...row.gaps.filter(seen).map((one) => [...one, "gap"])].sort((one, other) => one[0] - other[0]);
       for (const one of all.slice(0, 300)) {
         const from = row.from + one[0];
         rows.push(h("tr", {}, h("td", {}, camera.name),
-          h("td", {}, h("button", { type: "button", class: "jump", onclick: () => this.seek(from) }, this.clock.full(from))),
+          h("td", {}, h("button", { type: "button", class: "jump", onclick: () => this.seek(from) }, this.data.clockOf(camera.key).full(from))),
           h("td", {}, lengthText(this.w, one[1] / 1000)), h("td", {}, this.data.stateAt(camera.key, from + 1))));
       }
     }
@@ -214,6 +248,7 @@ class App {
     if (lead.video.ended) { this.at = lead.endOf(lead.nearPiece(this.at)) + 1; this.leader = null; return; }
     const wall = lead.video.readyState >= 2 && !lead.video.seeking ? lead.wall : null;
     if (wall !== null) this.at = this._crossed(lead, wall);
+    if (this.at > before) this.playedFrom ??= before;
     if (this.leader === lead && !lead.covers(this.at + 3 * SECOND)) { this.tiles.forEach((one) => { one.loaded = null; }); this.seekOn(this.at); return; }
     const hold = this._hold();
     for (const one of this.tiles) {
@@ -286,7 +321,7 @@ class App {
     if (second === this.painted && !force) return;
     this.painted = second;
     const w = this.w;
-    for (const tile of this.tiles) tile.stamp.replaceChildren(h("b", {}, tile.camera.name), h("span", {}, this.clock.full(this.at)), tile.asStored === false ? h("span", { class: "made" }, this.low ? w.low : w.made) : "");
+    for (const tile of this.tiles) tile.stamp.replaceChildren(h("b", {}, tile.camera.name), h("span", {}, this.data.clockOf(tile.camera.key).full(this.at)), tile.asStored === false ? h("span", { class: "made" }, this.low ? w.low : w.made) : "");
     if (this.root.getRootNode().activeElement !== this.field && !this.field.hasAttribute("aria-invalid")) this.field.value = this.clock.written(this.at);
     this.zone.textContent = this.clock.zone(this.at);
     const node = this.line.node;
@@ -296,6 +331,7 @@ class App {
   }
   // there: the camera that is sure to have footage then.
   async seek(ms, there = "") {
+    this.tellPlayed();
     this.at = Math.max(DAY, ms);
     this.line.keep(this.at);
     this.line.draw();
@@ -345,7 +381,15 @@ class App {
     this._playIcon();
     if (this.tiles.some((one) => !one.covers(this.at))) await this.seek(this.at);
   }
-  stop() { this.playing = false; this.leader = null; this.tiles.forEach((one) => one.video.pause()); this._playIcon(); }
+  // What was watched is written down, whenever it ends: paused, somewhere else, other cameras, away from the page.
+  tellPlayed() {
+    const from = this.playedFrom;
+    this.playedFrom = null;
+    if (from === null || this.at - from < 1) return;
+    const params = new URLSearchParams({ lang: this.given.lang, camera: this.tiles.map((one) => one.camera.key).join(), from: Math.floor(from), to: Math.ceil(this.at) });
+    fetch(`/api/watch/played?${params}`, { method: "POST", keepalive: true, headers: { "X-Vms-Page": "watch" } }).catch(() => {});
+  }
+  stop() { this.tellPlayed(); this.playing = false; this.leader = null; this.tiles.forEach((one) => one.video.pause()); this._playIcon(); }
   _playIcon() {
     this.playButton.replaceChildren(icon(this.playing ? "pause" : "play", 22));
     const label = this.playing ? this.w.pause : this.w.play;
@@ -366,14 +410,21 @@ class App {
   }
   setRate(rate) {
     this.rate = rate;
+    this.settle();
     this.speed.value = String(rate);
     for (const one of this.tiles) one.video.playbackRate = rate;
   }
   faster(by) { this.setRate(SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, SPEEDS.indexOf(this.rate) + by))]); }
+  // One picture on or back: to its middle, because the moment at which it begins may still show the one before.
   frameStep(by) {
+    const tile = this.tile, at = this.playing ? tile.wall ?? this.at : this.at, piece = tile.nearPiece(at), length = 1000 / (piece?.fps || 15);
     this.stop();
-    const fps = this.tile.piece?.fps || 15;
-    this.seek(Math.round((this.tile.wall ?? this.at) + (by * 1000) / fps));
+    if (!piece) { this.seek(at + by * length); return; }
+    const number = Math.floor((at - piece.from) / length + 0.01) + by, count = Math.max(1, Math.round((piece.length * 1000) / length));
+    if (number >= 0 && number < count) { this.seek(piece.from + (number + 0.5) * length); return; }
+    const beside = tile.pieces[tile.pieces.indexOf(piece) + by], [before, after] = by > 0 ? [piece, beside] : [beside, piece];
+    const ends = before && before.from + before.length * 1000;
+    if (beside && after.from - ends < CLOSE) this.seek(by > 0 ? beside.from + length / 2 : ends - length / 2);
   }
   look() { const lens = this.tile.lens; lens.to(lens.scale >= 4 ? 1 : lens.scale * 2); }
   // The picture as it is, in full size.

@@ -8,7 +8,9 @@ class Data {
     return made;
   }
   of(key) { return this.rows.get(key); }
+  // Each site has its own clock; the page's is that of the camera chosen.
   get clock() { return this.rows.get(this.app.cameras[this.app.main]?.key)?.clock; }
+  clockOf(key) { return this.rows.get(key)?.clock || this.app.clock; }
   forget() { this.rows.clear(); this.marked = []; this.loaded = null; }
   again() { this.loaded = null; this.want(this.app.line.from, this.app.line.to); }
 
@@ -27,9 +29,9 @@ class Data {
     try {
       const made = await this.ask("timeline", { camera: keys, from: Math.max(DAY, Math.floor(from - margin)), to: Math.ceil(to + margin) });
       if (turn !== this.turn) return;
-      for (const camera of made.cameras) this.rows.set(camera.id, { ...camera, from: made.from, to: made.to, texts: made.texts, clock: camera.clock });
+      for (const camera of made.cameras) this.rows.set(camera.id, { ...camera, from: made.from, to: made.to, fine: made.fine, texts: made.texts, clock: new Clock(camera.clock, this.app.given.months) });
       this.marked = made.marked;
-      this.loaded = { from: made.from, to: made.to, fine: made.fine, at: Date.now(), asked };
+      this.loaded = { from: made.from, to: made.to, fine: made.fine, whole: made.whole, at: Date.now(), asked };
       this.app.loadedTimeline();
     } catch (error) {
       if (turn !== this.turn) return;
@@ -39,7 +41,8 @@ class Data {
   }
   spanAt(key, ms) {
     const row = this.of(key), at = ms - (row?.from || 0);
-    return row?.spans.find((one) => at >= one[0] && at < one[0] + one[1]);
+    const there = (one) => at >= one[0] && at < one[0] + one[1];
+    return row?.odd.find(there) || row?.spans.find(there);
   }
   isKept(key, ms) { return Boolean(this.loaded && this.spanAt(key, ms)); }
   gapAt(key, ms) {

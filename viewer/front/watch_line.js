@@ -119,7 +119,7 @@ class Line {
     if (!this.place) { this.tip.hidden = true; return; }
     const ms = this.ms(place[0]), row = this.row(place[1]), camera = this.app.cameras[row];
     const picture = h("div", { class: "picture" });
-    this.tip.replaceChildren(picture, h("b", {}, this.app.clock.full(ms)), h("span", {}, this.app.cameras.length > 1 ? camera.name : ""),
+    this.tip.replaceChildren(picture, h("b", {}, this.app.data.clockOf(camera.key).full(ms)), h("span", {}, this.app.cameras.length > 1 ? camera.name : ""),
       h("span", { class: "soft" }, this.app.data.stateAt(camera.key, ms)), ...this.app.marks.near(place, 9).map((one) => h("div", { class: "told" }, this.app.marks.text(one))));
     this.tip.hidden = false;
     const set = () => {
@@ -221,7 +221,8 @@ class Line {
       pen.fillRect(x, from, wide + 0.6, height);  // neighbours meet without a seam
     };
     for (const gap of data.gaps) box(gap, this._hatch([c.blue, c.red, c.gray][gap[2]], `color-mix(in srgb, ${[c.blue, c.red, c.gray][gap[2]]} 13%, transparent)`));
-    for (const span of data.spans) {
+    const least = this.span / Math.max(1, this.width) * 3;  // the few that are not as they should be are seen at any zoom
+    for (const span of [...data.spans, ...data.odd.map(([from, length, code]) => [from, Math.max(length, least), code])]) {
       const code = span[2];
       if (code & DAMAGED) box(span, this._hatch(c.back, c.orange));
       else if (code & COLD) { box(span, `color-mix(in srgb, ${c.blue} 35%, ${c.back})`); box(span, c.blue, top, 4); }
@@ -229,7 +230,7 @@ class Line {
       else box(span, code & UNKNOWN ? `color-mix(in srgb, ${c.green} 75%, ${c.back})` : c.green);
       if (code & DOUBTFUL) box(span, this._hatch(c.text, ""), top + tall - 5, 5);
     }
-    const sure = data.spans.filter((one) => !(one[2] & UNKNOWN));
+    const sure = data.fine ? data.spans : [];
     const usual = sure.length ? sure[Math.floor(sure.length / 2)][1] : 0;
     if ((usual / this.span) * this.width > 14) {  // where one recording begins, as long as there is room to see it
       pen.fillStyle = c.back;

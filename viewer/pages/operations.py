@@ -50,8 +50,12 @@ def draw(words: Words) -> None:
         if sites.are_many and not dag:
             fleet_view.filters(words, sites.sites)
 
+    at = fleet_view.drawn_for()
+
     @st.fragment(run_every=10)
     def sites_and_backlog() -> None:
+        if fleet_view.drawn_for() != at:
+            st.rerun()
         with frame.guarded(words):
             _sites(words, focus)
 

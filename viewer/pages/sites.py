@@ -35,8 +35,12 @@ def draw(words: Words) -> None:
     elif seen.are_many:
         fleet_view.filters(words, seen.sites)
 
+    at = fleet_view.drawn_for()
+
     @st.fragment(run_every=10)
     def panels() -> None:
+        if fleet_view.drawn_for() != at:
+            st.rerun()
         with frame.guarded(words):
             _sites(words, only)
 

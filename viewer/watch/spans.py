@@ -18,9 +18,10 @@ from vms.coverage import OPEN, CameraFacts, find_gaps
 
 LACKING, DAMAGED, DOUBTFUL, UNKNOWN, COLD = 1, 2, 4, 8, 16
 """What the number of a piece of footage says, added up: a copy is missing; the footage is damaged; its time is in
-doubt; the copies were not looked at because the time asked for is too long; it has to be
-restored first. 0: all is as it should be."""
+doubt; nobody has looked whether all is as it should be, because the time asked for is too long; it has to be restored
+first. 0: all is as it should be."""
 
+_DAY_MS = 86_400_000
 _HOUR = timedelta(hours=1)
 
 
@@ -48,12 +49,16 @@ def timeline(
     facts: Sequence[CameraFacts],
     stretches: Iterable[Stretch],
     held: Iterable[tuple[CameraKey, datetime, datetime]],
+    *,
+    are_all: bool = True,
 ) -> dict[str, Any]:
-    """What the component draws. stretches: of all cameras, used when the time is short enough."""
+    """What the component draws. stretches: of all cameras; of a long time those that are not as they should be, and
+    are_all says whether there are no others of that kind."""
     by_camera: dict[CameraKey, list[list[int]]] = {key: [] for key in asked.cameras}
+    odd: dict[CameraKey, list[list[int]]] = {key: [] for key in asked.cameras}
     for one in stretches:
         code = LACKING * one.lacking | DAMAGED * one.damaged | DOUBTFUL * one.doubtful | COLD * one.cold
-        _add(by_camera[one.camera], asked, one.start_utc, one.end_utc, code)
+        _add((by_camera if asked.is_fine else odd)[one.camera], asked, one.start_utc, one.end_utc, code)
     held_of: dict[CameraKey, list[list[int]]] = {key: [] for key in asked.cameras}
     for key, begin, end in held:
         _add(held_of[key], asked, begin, end)
@@ -63,7 +68,7 @@ def timeline(
         key = (one.site, one.camera)
         if not asked.is_fine:
             for begin, end in one.kept:
-                _add(by_camera[key], asked, pieces.moment(begin), pieces.moment(end), UNKNOWN)
+                _add(by_camera[key], asked, pieces.moment(begin), pieces.moment(end), 0 if are_all else UNKNOWN)
         gaps: list[list[int]] = []
         for gap in find_gaps(one, asked.begin, asked.end):
             text = absence.reason(words, gap.reason, gap.detail)
@@ -74,6 +79,7 @@ def timeline(
                 "id": f"{one.site}/{one.camera}",
                 "clock": clock(asked.begin, asked.end, one.time_zone),
                 "spans": by_camera[key],
+                "odd": _joined(odd[key], max(1, round(asked.days * _DAY_MS / 4000))),
                 "gaps": gaps,
                 "held": held_of[key],
             }
@@ -82,6 +88,7 @@ def timeline(
         "from": milliseconds(asked.begin),
         "to": milliseconds(asked.end),
         "fine": asked.is_fine,
+        "whole": are_all,
         "cameras": cameras,
         "texts": list(texts),
     }
@@ -120,6 +127,17 @@ def milliseconds(at: datetime) -> int:
 
 def from_milliseconds(value: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=value)
+
+
+def _joined(rows: list[list[int]], seen_ms: int) -> list[list[int]]:
+    """Neighbours of one kind as one, where what lies between them is too short to be seen."""
+    made: list[list[int]] = []
+    for first, length, code in rows:
+        if made and made[-1][2] == code and first - made[-1][0] - made[-1][1] <= seen_ms:
+            made[-1][1] = max(made[-1][1], first + length - made[-1][0])
+        else:
+            made.append([first, length, code])
+    return made
 
 
 def _add(rows: list[list[int]], asked: Asked, begin: datetime, end: datetime, *more: int) -> None:

@@ -56,17 +56,21 @@ def url(home: Home, role: Literal["owner", "viewer"]) -> str:
     configured = os.environ.get(_SETTINGS[role], "")
     if configured:
         return configured
+    host, port = (home.parts and home.parts.postgres) or _noted(home, _SETTINGS[role])
+    password = quote(home.secret(f"catalogue_{role}"), safe="")
+    return f"postgresql://{_ROLES[role]}:{password}@{host}:{port}/{DATABASE}"
+
+
+def _noted(home: Home, setting: str) -> tuple[str, int]:
     address = home.run / "postgres.json"
     try:
         server = json.loads(address.read_text())
-        host, port = str(server["host"]), int(server["port"])
+        return str(server["host"]), int(server["port"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CatalogueError(
             f"There is no usable address of the catalogue in {address}.",
-            f"Start the system with ./vms up, or set {_SETTINGS[role]}.",
+            f"Start the system with ./vms up, or set {setting}.",
         ) from error
-    password = quote(home.secret(f"catalogue_{role}"), safe="")
-    return f"postgresql://{_ROLES[role]}:{password}@{host}:{port}/{DATABASE}"
 
 
 def connect(address: str, *, asking: str = "*") -> Connection:

@@ -7,13 +7,14 @@ work with the viewer's role; all times are UTC.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, pairs_of
+from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, fetch_one, pairs_of
 from vms.catalogue.reads import LONGEST
 from vms.catalogue.rows import PARTS
 from vms.stores.cold import COLD_CLASSES
@@ -140,6 +141,99 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
             (site, camera), number, start, end, lacking, damaged, doubtful, bool(of_store or found_so) and not awake
         )
         for site, camera, number, start, end, lacking, damaged, doubtful, of_store, found_so, awake in found
+    ]
+
+
+def deviating(
+    conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime, to_utc: datetime, most: int, *, copies: bool
+) -> tuple[list[Stretch], bool]:
+    """The archived recordings about which something is not as it should be, by camera and start, for any length of
+    time; and whether these are all that there are.
+
+    No more is read than `most` damaged and doubtful ones of a camera, `most` copies that a site lacks, and `most`
+    recordings that were found cold. copies: ask for lacking copies and cold footage at all; they are found only by
+    looking through what others may not see, so ask it for who sees everything.
+    """
+    odd = fetch_all(
+        conn,
+        f"""
+        SELECT s.slug, c.slug, r.*
+        FROM camera c JOIN site s USING (site_id)
+        CROSS JOIN LATERAL (
+            SELECT recording_id, start_at, end_at, coalesce(damaged, '') <> '', cardinality(time_marks) > 0, lost_at,
+                   custody
+            FROM recording
+            WHERE recording.camera_id = c.camera_id AND start_at >= %s AND start_at < %s
+              AND (coalesce(damaged, '') <> '' OR cardinality(time_marks) > 0 OR lost_at IS NOT NULL)
+            ORDER BY start_at LIMIT %s
+        ) AS r
+        WHERE {AMONG}
+        """,  # noqa: S608 (a constant)
+        [from_utc - LONGEST, to_utc, most + 1, *pairs_of(cameras)],
+    )
+    found = {
+        number: Stretch((site, camera), number, start, end, lacking=False, damaged=damaged, doubtful=doubtful)
+        for site, camera, number, start, end, damaged, doubtful, lost, custody in odd
+        if custody in (1, 2) and lost is None
+    }
+    are_all = copies and max(Counter((row[0], row[1]) for row in odd).values(), default=0) <= most
+    if copies:
+        for wanted in (_LACKING, _FOUND_COLD):
+            rows = fetch_all(conn, wanted, {"sites": list({site for site, _ in cameras}), "most": most + 1})
+            are_all = are_all and max(Counter(row[0] for row in rows).values(), default=0) <= most
+            there = _among(conn, cameras, from_utc, to_utc, [(row[1], row[2]) for row in rows])
+            for one in there:
+                known = found.get(one.recording_id, one)
+                found[one.recording_id] = (
+                    known._replace(lacking=True) if wanted is _LACKING else known._replace(cold=True)
+                )
+        if are_all and fetch_one(
+            conn, "SELECT FROM store WHERE options->>'storage_class' = ANY(%s)", [[*COLD_CLASSES]]
+        ):
+            are_all = False  # whose footage is cold can be told of each recording alone
+    return sorted(found.values(), key=lambda one: (one.camera, one.start_utc, one.recording_id)), are_all
+
+
+_LACKING = """
+SELECT s.site_id, w.recording_id, w.start_at
+FROM site s
+CROSS JOIN LATERAL (
+    SELECT recording_id, start_at FROM copy_wanted WHERE copy_wanted.site_id = s.site_id LIMIT %(most)s
+) AS w
+WHERE s.slug = ANY(%(sites)s)
+"""
+
+_FOUND_COLD = "SELECT 0, recording_id, start_at FROM cold_recording LIMIT %(most)s"
+
+
+def _among(
+    conn: Connection,
+    cameras: Sequence[CameraKey],
+    from_utc: datetime,
+    to_utc: datetime,
+    recordings: Sequence[tuple[int, datetime]],
+) -> list[Stretch]:
+    """Those of these archived recordings that are of these cameras and overlap [from_utc, to_utc)."""
+    near = [one for one in set(recordings) if from_utc - LONGEST <= one[1] < to_utc]
+    found = fetch_all(
+        conn,
+        f"""
+        SELECT s.slug, c.slug, r.recording_id, r.start_at, r.end_at
+        FROM unnest(%s::bigint[], %s::timestamptz[]) AS one (recording_id, start_at)
+        CROSS JOIN LATERAL (
+            SELECT recording_id, start_at, end_at, camera_id FROM recording
+            WHERE recording.recording_id = one.recording_id AND recording.start_at = one.start_at
+              AND custody IN (1, 2) AND lost_at IS NULL
+            OFFSET 0  -- one by one by key
+        ) AS r
+        JOIN camera c USING (camera_id) JOIN site s USING (site_id)
+        WHERE r.end_at > %s AND {AMONG}
+        """,  # noqa: S608 (a constant)
+        [[one[0] for one in near], [one[1] for one in near], from_utc, *pairs_of(cameras)],
+    )
+    return [
+        Stretch((site, camera), number, start, end, lacking=False, damaged=False, doubtful=False)
+        for site, camera, number, start, end in found
     ]
 
 

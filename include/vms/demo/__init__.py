@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,15 +21,18 @@ _CLOUD = "  cloud: { url: s3://cctv-demo/archive, conn_id: demo_s3 }   # the S3 
 _ONE_COPY, _TWO_COPIES = "  stores: [nas]\n", "  stores: [nas, cloud]\n"
 
 
-def prepare(home: Home, *, report: Callable[[str], None] = lambda _text: None) -> bool:
+def prepare(
+    home: Home, *, report: Callable[[str], None] = lambda _text: None, stop: threading.Event | None = None
+) -> bool:
     """Make demo-sites.yaml and, at the first start, the first footage; a few seconds. Returns whether it was made now.
 
     A demo-sites.yaml that is there is kept, for a person may have changed it; only the store of the S3 server is put in
     or taken out as `home.with_s3` says. report gets a sentence per step.
-    Raises ConfigError when the state folder can't be written, EncodeFailed when FFmpeg can't make the footage.
+    Raises ConfigError when the state folder can't be written, EncodeFailed when FFmpeg can't make the footage: then
+    the rest is there, nothing needs to wait for it, and the recorder makes it later (`vms.demo.recorder`).
     """
     home.prepare()
-    made = home.demo_footage / "first-set.json"
+    made = _first_set(home)
     try:
         for folder in (home.nas, *(footage_folder(home, site) for site in SITES)):
             folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +48,7 @@ def prepare(home: Home, *, report: Callable[[str], None] = lambda _text: None) -
             return False
         sweep(home, SITES)
         report("recording the first footage of three sites")
-        files = make_first_set(home, datetime.now(UTC))
+        files = make_first_set(home, datetime.now(UTC), stop=stop)
         made.write_text(json.dumps([str(path.relative_to(home.demo_footage)) for path in files], indent=1))
     except OSError as error:
         raise ConfigError(
@@ -52,6 +56,15 @@ def prepare(home: Home, *, report: Callable[[str], None] = lambda _text: None) -
             "Free some space there, or set VMS_HOME to a folder that this user may write to.",
         ) from error
     return True
+
+
+def has_first_set(home: Home) -> bool:
+    """Whether the first footage was made."""
+    return _first_set(home).exists()
+
+
+def _first_set(home: Home) -> Path:
+    return home.demo_footage / "first-set.json"
 
 
 def with_cloud(sites: str, *, wanted: bool) -> str:

@@ -11,6 +11,7 @@ from vms.demo.cameras import SITES, DemoSite
 from vms.demo.clips import Clip, footage_folder, record
 from vms.errors import VmsError
 from vms.home import Home
+from vms.video.ffmpeg import Stopped
 
 RECENT_S = 15
 EARLIEST_RECENT = timedelta(minutes=5)
@@ -22,11 +23,14 @@ def first_clips(now: datetime, sites: tuple[DemoSite, ...] = SITES) -> tuple[Cli
     return tuple(clip for site in sites for clip in _recent(site, now))
 
 
-def make_first_set(home: Home, now: datetime, sites: tuple[DemoSite, ...] = SITES) -> tuple[Path, ...]:
-    """Make the first clips and the broken file, and return where they lie. Raises EncodeFailed, OSError."""
+def make_first_set(
+    home: Home, now: datetime, sites: tuple[DemoSite, ...] = SITES, stop: threading.Event | None = None
+) -> tuple[Path, ...]:
+    """Make the first clips and the broken file, and return where they lie. Raises EncodeFailed, OSError, and Stopped
+    when `stop` is set."""
     clips = first_clips(now, sites)
     made: dict[int, Path] = {}
-    failed: list[Exception] = []
+    failed: list[BaseException] = []
     numbers = iter(range(len(clips)))
     turn = threading.Lock()
 
@@ -37,8 +41,8 @@ def make_first_set(home: Home, now: datetime, sites: tuple[DemoSite, ...] = SITE
             if number is None:
                 return
             try:
-                made[number] = record(clips[number], home, live=False)
-            except (VmsError, OSError) as error:
+                made[number] = record(clips[number], home, live=False, stop=stop)
+            except (VmsError, OSError, Stopped) as error:
                 failed.append(error)
 
     # Daemons, unlike a pool's threads, don't keep a process alive that is told to stop; their FFmpeg ends with it.

@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 
-from vms import logs
+from vms import demo, logs
 from vms.demo.cameras import SITES
 from vms.demo.clips import Clip, record, sweep
 from vms.demo.past import still_to_make
-from vms.errors import EncodeFailed
+from vms.errors import EncodeFailed, VmsError
 from vms.home import Home, from_environment
 from vms.video.ffmpeg import Stopped
 
@@ -43,10 +43,22 @@ def record_until(stop: threading.Event, home: Home) -> None:
     log.info("Recording a clip of each site every minute, into %s.", home.demo_footage)
     while not stop.wait(60 - time.time() % 60):
         now = datetime.now(UTC)
+        make_up(home, stop)
         if not _record(clips_of(now.replace(second=0, microsecond=0)), home, stop, live=True):
             log.warning("Less than 1 GiB is free below %s: the demo cameras pause.", home.root)
             continue
         _record(still_to_make(home, now), home, stop, live=False)
+
+
+def make_up(home: Home, stop: threading.Event) -> None:
+    """The first footage, where it could not be made when the demonstration began: on a machine that had too much to
+    do FFmpeg did not end in time. Tried again each minute."""
+    if demo.has_first_set(home):
+        return
+    try:
+        demo.prepare(home, report=log.info, stop=stop)
+    except VmsError:
+        log.exception("The first footage could not be made. It is tried again.")
 
 
 def _record(clips: Iterable[Clip], home: Home, stop: threading.Event, *, live: bool) -> bool:

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from vms import demo
+from vms import backups, demo
 from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
-from vms.errors import CatalogueError, StackError, VmsError
+from vms.errors import CatalogueError, EncodeFailed, StackError, VmsError
 from vms.home import PROJECT_ROOT, Home, Parts, from_environment
 from vms.stack import airflow_tables, container_worker, demo_s3, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
@@ -42,6 +42,9 @@ PATIENCE_S = 300.0
 def init(home: Home) -> None:
     """Databases, roles, tables, first users; the demonstration's sites and footage. Raises VmsError."""
     home.prepare()
+    if taken := backups.take_over(home):
+        log.info("%d backups of the catalogue lie in %s now, where the viewer can't read them.", taken, home.backups)
+    backups.note_last(home)
     postgres.wait_ready(home, timeout_s=PATIENCE_S)
     postgres.prepare_databases(home)
     log.info("Databases and roles are there.")
@@ -57,7 +60,10 @@ def init(home: Home) -> None:
     if home.parts and home.parts.s3:
         demo_s3.use_server(home, home.parts.s3)
     if home.demo:
-        demo.prepare(home, report=log.info)
+        try:
+            demo.prepare(home, report=log.info)
+        except EncodeFailed as error:
+            log.warning("There is no first footage yet: %s The part demo-recorder makes it later.", error.message)
     log.info("All is prepared.")
 
 

@@ -22,7 +22,7 @@ import psutil
 
 from vms import config, logs
 from vms import home as homes
-from vms.errors import StackError, VmsError
+from vms.errors import EncodeFailed, StackError, VmsError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import airflow_tables, demo_s3, postgres, processes, upgrade_journal
 from vms.stack.alone import require_alone
@@ -302,7 +302,10 @@ class _Footage:
 
         try:
             with _step(supervisor, "Demo footage"):
-                demo.prepare(self._home)
+                try:
+                    demo.prepare(self._home)
+                except EncodeFailed as error:  # the system is as good without, and the recorder makes up for it
+                    log.warning("There is no first footage yet: %s The recorder makes it later.", error.message)
         except VmsError as error:
             self._error = error
         except OSError as error:

@@ -182,8 +182,7 @@ def wait_ready(home: Home, child: subprocess.Popen[bytes] | None = None, timeout
 def prepare_databases(home: Home) -> None:
     """Make roles and databases that are missing and set the roles' passwords. Raises StackError when refused."""
     if home.postgres_url:
-        parts = urlsplit(home.postgres_url)
-        write_address(home, parts.hostname or HOST, parts.port or 5432)
+        _note_server(home)
     try:
         conn = psycopg2.connect(admin_url(home), connect_timeout=10)
         try:
@@ -204,6 +203,20 @@ def prepare_databases(home: Home) -> None:
         ) from error
 
 
+def _note_server(home: Home) -> None:
+    """Remember the server of VMS_POSTGRES_URL for this home's other processes, or see that they are told the same."""
+    parts = urlsplit(home.postgres_url)
+    host, port = parts.hostname or HOST, parts.port or 5432
+    told = home.parts.postgres if home.parts else None
+    if told is None:
+        write_address(home, host, port)
+    elif (told[0].strip("[]").lower(), told[1]) != (host, port):
+        raise StackError(
+            f"VMS_POSTGRES_URL names the server {host}:{port}, the other parts are told {told[0]}:{told[1]}.",
+            f"Write VMS_PARTS_POSTGRES={host}:{port} into .env.",
+        )
+
+
 def admin_url(home: Home) -> str:
     """The administrator's URL: VMS_POSTGRES_URL, else our own server's. Raises StackError before the first start."""
     if home.postgres_url:
@@ -220,6 +233,8 @@ def role_url(home: Home, role: str, database: str) -> str:
 
 def read_address(home: Home) -> tuple[str, int]:
     """Host and port of the home's server. Raises StackError when it was never started."""
+    if home.parts and home.parts.postgres:
+        return home.parts.postgres
     try:
         said = json.loads(_address_file(home).read_text())
         return str(said["host"]), int(said["port"])

@@ -107,7 +107,9 @@ def containers_now(home: Home) -> StackState:
     health = AirflowHealth(home, since=0.0)
     well = {part: health.is_well(part.replace("-", "_")) for part in AIRFLOW_PARTS}
     inside = home.parts.viewer_inside if home.parts else viewer_url(home)
-    well |= {"viewer": _get(f"{inside}/_stcore/health") is not None, "postgres": _catalogue_answers(home)}
+    # The viewer answers under the names of VMS_VIEWER_NAMES and this one, and not under that of its container.
+    pages = _get(f"{inside}/_stcore/health", host="localhost")
+    well |= {"viewer": pages is not None, "postgres": _catalogue_answers(home)}
     services = tuple(ServiceState(part, "ready" if answers else "unwell") for part, answers in well.items())
     all_well = all(one.state == "ready" for one in services)
     return StackState("", 0, 0.0, 0.0, home.demo, phase="usable" if all_well else "failed", services=services)
@@ -148,10 +150,11 @@ class AirflowHealth:
         return datetime.fromisoformat(str(beat)).timestamp() > self._since
 
 
-def _get(url: str) -> bytes | None:
-    """The body of a page of ours that answers with 200, else None."""
+def _get(url: str, host: str = "") -> bytes | None:
+    """The body of a page of ours that answers with 200, else None. host: as which it is asked, "": as in the URL."""
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_S, context=_OWN) as answer:  # noqa: S310 - a page of our own
+        asked = urllib.request.Request(url, headers={"Host": host} if host else {})  # noqa: S310 - a page of our own
+        with urllib.request.urlopen(asked, timeout=PROBE_S, context=_OWN) as answer:  # noqa: S310 - a page of our own
             body: bytes = answer.read()
             return body if answer.status == 200 else None
     except (OSError, urllib.error.URLError, ValueError):
