@@ -36,6 +36,7 @@ ACTIONS = (
     "search",
     "view",
     "watch",
+    "watched",
     "snapshot",
     "download",
     "restore_asked",
@@ -74,7 +75,8 @@ ACTIONS = (
     "branch_refused",
 )
 _AT_ONCE = 1000
-_ORDER = {name: place for place, name in enumerate(("user", "role", "cameras", "site", "camera", "from", "to"))}
+_FIRST = ("user", "role", "cameras", "site", "camera", "at", "from", "to", "reach_from", "reach_to")
+_ORDER = {name: place for place, name in enumerate(_FIRST)}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

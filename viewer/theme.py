@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 _LIGHT = {
-    "primaryColor": "#0e6f70",
+    "primaryColor": "#0b6465",
     "backgroundColor": "#f6f7f9",
     "secondaryBackgroundColor": "#ffffff",
     "textColor": "#16202a",
     "borderColor": "#dde2e7",
     "linkColor": "#0b5f60",
-    "greenColor": "#1f7a4d",
-    "orangeColor": "#a85a00",
-    "redColor": "#c2382b",
+    "greenColor": "#1a6e45",
+    "orangeColor": "#965100",
+    "redColor": "#b53024",
     "grayColor": "#5b6875",
 }
 _DARK = {

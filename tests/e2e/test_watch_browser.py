@@ -50,6 +50,16 @@ def test_played_over_files_and_gaps_by_one_player(viewer: Viewer, browser: Any) 
     assert video.evaluate("video => video.first && video.currentTime > 8"), "it is the same stream all the way"
     page.wait_for_url(re.compile(r"at=2026-01-31T01%3A10"))
     page.get_by_role("button", name="Putar (spasi)").wait_for()  # at the end of all footage it stops
+
+    def told() -> list[tuple[datetime, datetime]]:
+        with closing(owner(viewer.world.home)) as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT detail->>'from', detail->>'to' FROM view_log WHERE action = 'watched' ORDER BY 1")
+            return [(datetime.fromisoformat(begin), datetime.fromisoformat(end)) for begin, end in cursor.fetchall()]
+
+    eventually(told)
+    first, last = told()[0][0], told()[-1][1]
+    assert START + timedelta(seconds=1) <= first < START + timedelta(seconds=4), "what was played, not what was loaded"
+    assert START + timedelta(minutes=10) < last < START + timedelta(minutes=11)
     assert page.errors == []
 
 
@@ -390,4 +400,28 @@ def test_a_phone_and_hostile_names(viewer: Viewer, browser: Any) -> None:
         "all => all.filter(one => one.offsetWidth && (one.offsetHeight < 44 || one.offsetWidth < 30)).length"
     )
     assert small == 0
+    line = page.locator(".line")
+
+    def seen() -> int:
+        first, last = (int(line.get_attribute(f"aria-value{name}")) for name in ("min", "max"))
+        return last - first
+
+    before, at = seen(), page.locator(".stamp").inner_text()
+    _pinch(page, ".line")
+    eventually(lambda: seen() < before / 2)
+    _pinch(page, ".tile")
+    eventually(lambda: "scale(" in page.locator(".tile video").evaluate("video => video.style.transform"))
+    assert page.locator(".stamp").inner_text() == at, "two fingers on the timeline go nowhere"
     assert page.errors == []
+
+
+def _pinch(page: Any, what: str) -> None:
+    """Two fingers on it go apart."""
+    box = page.locator(what).bounding_box()
+    middle, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    fingers = page.context.new_cdp_session(page)
+    for apart in (20, 35, 50, 65, 80, 100):
+        points = [{"x": middle - apart, "y": y, "id": 0}, {"x": middle + apart, "y": y, "id": 1}]
+        kind = "touchStart" if apart == 20 else "touchMove"
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})

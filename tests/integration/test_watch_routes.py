@@ -135,7 +135,7 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
     assert [one["from"] for one in made["pieces"]] == [BEGIN + step * 300_000 for step in range(3)]
     assert [one["at"] for one in made["pieces"]] == pytest.approx([0, LENGTH_S, 2 * LENGTH_S], abs=0.05)
     assert made["left_out"] == []
-    assert made["expires"] > time.time() + 3000
+    assert made["expires"] > time.time() + 300
     whole, played = world.clip.video.read_bytes(), b""
     for size, start, url in re.findall(r"#EXT-X-BYTERANGE:(\d+)@(\d+)\n(/m/\S+)", made["playlist"]):
         asked = {"Range": f"bytes={start}-{int(start) + int(size) - 1}"}
@@ -146,8 +146,12 @@ def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_one
     assert played.count(b"moof") == 3 * whole.count(b"moof")
     assert whole[:head].endswith(whole[head - 8 : head])
     with closing(owner(world.home)) as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT who, detail->>'camera' FROM view_log WHERE action = 'watch'")
-        assert cursor.fetchall() == [("sari", "ho/lobby")]
+        cursor.execute("SELECT who, detail FROM view_log WHERE action = 'watch'")
+        reach = {
+            "reach_from": (START - timedelta(hours=1)).isoformat(),
+            "reach_to": (START + timedelta(hours=4)).isoformat(),
+        }
+        assert cursor.fetchall() == [("sari", {"camera": "ho/lobby", "at": reach["reach_from"], **reach})]
     client.cookies.set("vms_5000", sign_in(world.home, "budi").token)
     assert client.get(url).status_code == 403, "a link of another session"
 
@@ -274,6 +278,26 @@ def test_a_snapshot_is_written_down_and_another_page_can_not_ask_for_it(client: 
     with closing(owner(world.home)) as conn, conn.cursor() as cursor:
         cursor.execute("SELECT who FROM view_log WHERE action = 'snapshot'")
         assert cursor.fetchall() == [("sari",)]
+
+
+def test_what_was_played_is_written_down_by_camera_as_the_page_tells_it(client: TestClient, world: World) -> None:
+    def tell(cameras: str, **headers: str) -> int:
+        params = {"camera": cameras, "from": BEGIN + 1000, "to": BEGIN + 3000}
+        return client.post("/api/watch/played", params=params, headers=headers).status_code
+
+    ours = {"X-Vms-Page": "watch"}
+    assert tell("ho/lobby") == 403
+    assert tell("ho/lobby,makassar/cashier,ho/none", **ours) == 200
+    client.cookies.set("vms_5000", sign_in(world.home, "budi", "viewer", [("makassar", "")]).token)
+    assert tell("ho/lobby,makassar/cashier", **ours) == 200
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT who, detail->>'camera', detail->>'to' FROM view_log WHERE action = 'watched' ORDER BY 1, 2"
+        )
+        end = (START + timedelta(seconds=3)).isoformat()
+        assert cursor.fetchall() == [
+            ("budi", "makassar/cashier", end), ("sari", "ho/lobby", end), ("sari", "makassar/cashier", end)
+        ]  # fmt: skip
 
 
 def test_a_person_sees_along_time_what_was_granted_and_nothing_else(client: TestClient, world: World) -> None:

@@ -16,7 +16,7 @@ function linkedView() {
 }
 class App {
   constructor(root, given) {
-    Object.assign(this, { root, given, w: given.words, alive: true, main: 0, at: null, playing: false, rate: 1, muted: true, cameras: [], tiles: [], leader: null });
+    Object.assign(this, { root, given, w: given.words, alive: true, main: 0, at: null, playing: false, rate: 1, muted: true, cameras: [], tiles: [], leader: null, playedFrom: null });
     const asked = new URLSearchParams(location.search);
     this.room = Number(asked.get("show")) || 0;
     if (SPEEDS.includes(Number(asked.get("speed")))) this.rate = Number(asked.get("speed"));
@@ -33,12 +33,15 @@ class App {
     this.renewal = setInterval(() => { if (!document.hidden && this.cameras.length) this.data.want(this.line.from, this.line.to); }, 15 * SECOND);
     this.fitting = new ResizeObserver(() => requestAnimationFrame(() => this.alive && this.fit()));
     for (const one of [this.tools, this.lines, document.body, document.querySelector("[data-testid=stMainBlockContainer]")]) if (one) this.fitting.observe(one);
+    addEventListener("pagehide", this.onHide = () => this.tellPlayed());
     document.addEventListener("fullscreenchange", this.onFull = () => this.fit());
     const frame = () => { if (!this.alive) return; this.tick(); this.frame = requestAnimationFrame(frame); };
     frame();
   }
   destroy() {
+    this.tellPlayed();
     this.alive = false;
+    removeEventListener("pagehide", this.onHide);
     cancelAnimationFrame(this.frame);
     document.removeEventListener("keydown", this.onKey);
     clearTimeout(this.settling);
@@ -75,6 +78,7 @@ class App {
   // ---- which cameras have a picture
   get shown() { return ROOMS.includes(this.room) ? this.room : this.cameras.length > 1 ? 4 : 1; }
   fill() {
+    this.tellPlayed();
     const first = this.shown === 1 ? [this.cameras[this.main]] : this.cameras.slice(0, this.shown);
     if (!first.includes(this.cameras[this.main])) first[first.length - 1] = this.cameras[this.main];
     const kept = new Map(this.tiles.map((one) => [one.camera.key, one]));
@@ -244,6 +248,7 @@ class App {
     if (lead.video.ended) { this.at = lead.endOf(lead.nearPiece(this.at)) + 1; this.leader = null; return; }
     const wall = lead.video.readyState >= 2 && !lead.video.seeking ? lead.wall : null;
     if (wall !== null) this.at = this._crossed(lead, wall);
+    if (this.at > before) this.playedFrom ??= before;
     if (this.leader === lead && !lead.covers(this.at + 3 * SECOND)) { this.tiles.forEach((one) => { one.loaded = null; }); this.seekOn(this.at); return; }
     const hold = this._hold();
     for (const one of this.tiles) {
@@ -326,6 +331,7 @@ class App {
   }
   // there: the camera that is sure to have footage then.
   async seek(ms, there = "") {
+    this.tellPlayed();
     this.at = Math.max(DAY, ms);
     this.line.keep(this.at);
     this.line.draw();
@@ -375,7 +381,15 @@ class App {
     this._playIcon();
     if (this.tiles.some((one) => !one.covers(this.at))) await this.seek(this.at);
   }
-  stop() { this.playing = false; this.leader = null; this.tiles.forEach((one) => one.video.pause()); this._playIcon(); }
+  // What was watched is written down, whenever it ends: paused, somewhere else, other cameras, away from the page.
+  tellPlayed() {
+    const from = this.playedFrom;
+    this.playedFrom = null;
+    if (from === null || this.at - from < 1) return;
+    const params = new URLSearchParams({ lang: this.given.lang, camera: this.tiles.map((one) => one.camera.key).join(), from: Math.floor(from), to: Math.ceil(this.at) });
+    fetch(`/api/watch/played?${params}`, { method: "POST", keepalive: true, headers: { "X-Vms-Page": "watch" } }).catch(() => {});
+  }
+  stop() { this.tellPlayed(); this.playing = false; this.leader = null; this.tiles.forEach((one) => one.video.pause()); this._playIcon(); }
   _playIcon() {
     this.playButton.replaceChildren(icon(this.playing ? "pause" : "play", 22));
     const label = this.playing ? this.w.pause : this.w.play;

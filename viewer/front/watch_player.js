@@ -238,7 +238,7 @@ class Player {
   _renewAt(expires) {
     clearTimeout(this.renewal);
     if (!expires) return;
-    this.renewal = setTimeout(() => { this.loaded = null; this.app.seek(this.app.at); }, Math.max(10000, expires * 1000 - Date.now() - 120000));
+    this.renewal = setTimeout(() => { this.loaded = null; if (this.app.playing) this.app.seek(this.app.at); }, Math.max(10000, expires * 1000 - Date.now() - 120000));
   }
   play() { return this.video.play().catch(() => {}); }
 }

@@ -133,6 +133,7 @@ def routes(home: Home, pool: Pool) -> list[Route]:
         Route(f"{PREFIX}/playlist", answered(lambda visit: _playlist(heads, visit))),
         Route(f"{PREFIX}/moment", answered(_moment)),
         Route(f"{PREFIX}/step", answered(_step)),
+        Route(f"{PREFIX}/played", answered(_played), methods=["POST"]),
         Route(f"{PREFIX}/snapshot", answered(_snapshot), methods=["POST"]),
         Route(f"{PREFIX}/bookmark", answered(bookmarking.add), methods=["POST"]),
         Route(f"{PREFIX}/progress", answered(lambda visit: {"share": stand_ins.progress(visit.person.mark)})),
@@ -191,8 +192,11 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
             wanted = replace(wanted, begin=at)  # too many for both sides: those to come are what is played
             found = catalogue.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
         if found:
-            when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
-            visit.note(conn, "watch", {"camera": "/".join(camera), **when})
+            reach = {
+                "reach_from": wanted.begin.isoformat(),
+                "reach_to": _known_until(found, at, wanted.end).isoformat(),
+            }
+            visit.note(conn, "watch", {"camera": "/".join(camera), "at": at.isoformat(), **reach})
     low = asked.is_low(visit.params)
     indexes = heads.read(found)
     asleep = [(one.recording_id, one.start_utc) for one, why in zip(found, indexes, strict=True) if why == "cold"]
@@ -316,6 +320,17 @@ def _gap_starts(conn: Connection, cameras: tuple[CameraKey, ...], at: datetime, 
     begin, end = (at, at + _SEEN) if is_next else (at - _SEEN, at)
     facts = coverage.load_facts(conn, *_days(begin, end), cameras=cameras)
     return [gap.start for one in facts for gap in find_gaps(one, begin, end) if gap.start != begin]
+
+
+def _played(visit: Visit) -> dict[str, Any]:
+    """The page tells what it has played, which is less than it was given to play; both are written down."""
+    wanted = asked.stretch(visit.params)
+    when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
+    with visit.connection() as conn:
+        for camera in wanted.cameras:
+            if catalogue.playable(conn, camera, wanted.begin, wanted.end, 1):
+                visit.note(conn, "watched", {"camera": "/".join(camera), **when})
+    return {}
 
 
 def _snapshot(visit: Visit) -> dict[str, Any]:
