@@ -115,17 +115,14 @@ def _start(half: str, served: tuple[str, ...], environment: Mapping[str, str]) -
     at_once = BATCHES_AT_ONCE if half == ENCODER else cores() + 2
     log.info("The half %s serves %s, %d at a time.", half, ", ".join(served), at_once)
     words = ("worker", "-q", ",".join(served), "-c", str(at_once), "-H", _name(half), "--skip-serve-logs")
-    return subprocess.Popen(_celery(*words), cwd=PROJECT_ROOT, env=dict(environment), stdin=subprocess.DEVNULL)
+    argv = (sys.executable, "-m", "vms_airflow.celery_worker", *words)
+    return subprocess.Popen(argv, cwd=PROJECT_ROOT, env=dict(environment), stdin=subprocess.DEVNULL)
 
 
 def _serve_too(queue: str, environment: Mapping[str, str]) -> bool:
     log.info("A new site: %s is served, too.", queue)
-    words = ("add-queue", "-q", queue, "-H", _name(REST))
-    return subprocess.run(_celery(*words), cwd=PROJECT_ROOT, env=dict(environment), check=False).returncode == 0
-
-
-def _celery(*words: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "airflow", "celery", *words)
+    argv = (sys.executable, "-m", "airflow", "celery", "add-queue", "-q", queue, "-H", _name(REST))
+    return subprocess.run(argv, cwd=PROJECT_ROOT, env=dict(environment), check=False).returncode == 0
 
 
 def _name(half: str) -> str:
