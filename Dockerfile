@@ -24,6 +24,9 @@ COPY include /opt/vms/include
 COPY plugins /opt/vms/plugins
 COPY dags /opt/vms/dags
 COPY viewer /opt/vms/viewer
+# Which commit it is of. Where there is no git, only the first of each line is there.
+COPY requirements.txt .git/HEA[D] .git/packed-ref[s] /opt/vms/.git/
+COPY requirements.txt .git/refs/head[s] /opt/vms/.git/refs/heads/
 # sites.yaml is the machine's; a whole folder is mounted, because an editor that replaces the file would leave a mount of
 # the file alone behind.
 RUN ln -s /config/sites.yaml /opt/vms/sites.yaml && python -m compileall -q /opt/vms \

@@ -34,6 +34,7 @@ from viewer.visitor import Visitor
 from vms.catalogue import reads
 from vms.errors import ConfigError, RestoreNeeded, StoreError
 from vms.home import Home
+from vms.logs import of_recording
 from vms.rights import Right
 from vms.stores import ObjectMissing, open_store
 
@@ -63,7 +64,8 @@ def routes(home: Home, pool: Pool, direct: Direct | None = None) -> list[Route]:
             right: Right = "export" if grant.disposition == "attachment" else "view"
             if grant.mark != person.mark or not person.may(right):
                 raise tokens.Forged  # noqa: TRY301
-            return await run_in_threadpool(_answer, pool, direct, grant, request)
+            answer = of_recording(grant.recording_id, _answer)
+            return await run_in_threadpool(answer, pool, direct, grant, request)
         except tokens.Forged:
             return refuse(request, Refusal(403, "media.forged"))
         except tokens.Expired:

@@ -248,7 +248,9 @@ def test_footage_that_comes_while_the_page_is_open_and_more_files_than_one_answe
     moment.press("Enter")
     eventually(lambda: _shows(page, "09:26:33"))
     page.keyboard.press(" ")
-    eventually(lambda: "09:26:44" in page.locator(".stamp").inner_text())  # the 400th file ended four seconds ago
+    behind = re.compile("09:2(6:[45]|7:)")  # the 400th file ends at 09:26:40
+    eventually(lambda: behind.search(page.locator(".stamp").inner_text()))
+    page.keyboard.press(" ")
     moment.fill("31 Jan 2026 09:28:01")
     moment.press("Enter")
     eventually(lambda: _shows(page, "09:28:01"))

@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 import vms
+from vms import logs
 from vms.airflow_history import clean_logs, log_folders
 from vms.branches import membership
 from vms.branches.membership import Membership
@@ -158,6 +159,7 @@ def worker_environment(home: Home, joined: Membership) -> dict[str, str]:
         "API__CLIENT_SSL_KEY": str(membership.folder(home) / "key.pem"),
         "API__SSL_CA_FILE": str(membership.folder(home) / "authority.pem"),
         "API__CLIENT_USE_PUBLIC_CERTS": "False",
+        "LOGGING__JSON_LOGS": str(logs.is_json()),
         "API_AUTH__JWT_SECRET": joined.edge_secret,
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.airflow}/none.db",  # Airflow wants one; nothing gets into it
         "LOGGING__BASE_LOG_FOLDER": str(home.logs / "airflow"),

@@ -24,6 +24,7 @@ from vms.evidence.signing import key_fingerprint, sign
 from vms.exports.clips import What, forget_notes, write_clips
 from vms.exports.folder import Folder, gap_object
 from vms.home import Home
+from vms.logs import about
 from vms.model import State, StoreTarget
 from vms.steps.export import Exported, Exporter
 from vms.video.ffmpeg import Stopped
@@ -117,7 +118,8 @@ def _write(
             path = folder.path_of(row, order)
             before, count = size_bytes, files
             try:
-                done = exporter.export(order, path, lambda moved: observer.moved(before + moved, count))  # noqa: B023
+                with about(recording=row.id):
+                    done = exporter.export(order, path, lambda moved: observer.moved(before + moved, count))  # noqa: B023
             except VmsError as error:
                 folder.failed(row, error)
             except OSError as error:

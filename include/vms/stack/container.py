@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from vms import backups, demo
+from vms import backups, demo, logs
 from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
@@ -172,7 +172,7 @@ PARTS: dict[str, Callable[[Home], None]] = {
 
 
 def main(arguments: list[str]) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logs.set_up()
     try:
         home = from_environment()
         if arguments[:1] == ["health"] and len(arguments) == 2:

@@ -22,6 +22,7 @@ from vms.catalogue.losing import StoredCopy, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import CopyDamaged, RestoreNeeded, StoreError, VmsError
 from vms.home import Home
+from vms.logs import of_recording
 from vms.model import RunRef, StoreTarget
 from vms.steps.emptied import refuse_empty, refuse_losses
 from vms.steps.inspecting import inspected, play_through, sweep
@@ -86,7 +87,7 @@ def prove(
             looked += 1
             try:
                 believe = partial(looks_emptied, target, store, found.lost, looked)
-                look = look_at(conn, store, copy, home, run, believe)
+                look = of_recording(copy.recording_id, look_at)(conn, store, copy, home, run, believe)
             except StoreError as error:
                 return replace(found, error=error.message, remedy=error.remedy)
             if look.outcome == "cold":

@@ -21,6 +21,7 @@ from vms.catalogue.losing import StoredCopy, archive_from_source, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import StoreError, VmsError
 from vms.home import Home
+from vms.logs import of_recording
 from vms.model import RunRef, StoreTarget
 from vms.receipts import CopyReceipt
 from vms.steps.copying import Piece, beside, put, repair_of
@@ -79,7 +80,8 @@ def repair_these(
     done = Repaired(broken=len(todo))
     for broken, holders in todo:
         target = stores.get(broken.store_id)
-        made = None if target is None else _make(conn, stores, target, broken, holders, home, run, report)
+        make = of_recording(broken.recording_id, _make)
+        made = None if target is None else make(conn, stores, target, broken, holders, home, run, report)
         if made is not None and target is not None:
             integrity.record_repair(conn, Actor(run, datetime.now(UTC)), broken, made)
             done = replace(done, repaired=done.repaired + 1)
