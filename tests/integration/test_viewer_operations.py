@@ -306,8 +306,8 @@ def test_many_sites_begin_with_those_that_need_a_person_and_are_searched(world: 
     assert len(more) == 12
     regions, panels, _ = _sites_page(region="Bali", tier="kiosk")
     assert (list(regions), sorted(regions["Bali"])) == (["Bali"], ["x31", "x33", "x35", "x37", "x39"])
-    assert _sites_page(q="bali cabang 7")[1] == ["x7"]
-    assert _sites_page(q="cabang 7", lang="id")[0] == {"Bali": ["x37", "x7"]}
+    assert _sites_page(q="bali cabang 33")[1] == ["x33"]
+    assert _sites_page(q="cabang 33", lang="id")[0] == {"Bali": ["x33"]}
     regions, panels, _ = _sites_page(site="x7")
     assert (regions, panels) == ({}, ["x7"])
 
@@ -315,7 +315,7 @@ def test_many_sites_begin_with_those_that_need_a_person_and_are_searched(world: 
     rows = {row["key"]: row["cells"][0] for row in shown["sites"]["rows"]}
     assert len(rows) == 10, "those that need a person"
     assert (rows["x10"]["badge"], rows["x10"]["note"]) == ("Silent", "Jawa · branch")
-    assert [row["key"] for row in _shown(page_of("operations", q="cabang 7"))["sites"]["rows"]] == ["x7"]
+    assert [row["key"] for row in _shown(page_of("operations", q="cabang 33"))["sites"]["rows"]] == ["x33"]
     focused = _shown(page_of("operations", dag="footage_x7"))["sites"]["rows"]
     assert [one["name"] for one in focused[0]["items"]["list"]] == ["Kasir"]
 
