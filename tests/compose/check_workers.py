@@ -14,19 +14,23 @@ from containers import Installation, eventually, installation
 SITES = {"ho", "makassar", "jayapura"}
 
 LENGTHEN = """
-import subprocess, sys
+import subprocess, time
 from datetime import UTC, datetime, timedelta
 from vms.demo.cameras import SITES
 from vms.demo.clips import Clip, _backdate, footage_folder
 from vms.home import from_environment
 from vms.video.binaries import binaries
 home, made = from_environment(), 0
+def whole(site, camera):
+    "A clip that is not being written any more."
+    for one in sorted(footage_folder(home, site).rglob(f"*{camera.suffix}")):
+        told = one.stat()
+        if camera.word in str(one) and told.st_size > 100_000 and time.time() - told.st_mtime > 60:
+            return one
 for site in SITES:
     for number, camera in enumerate(site.cameras):
-        found = sorted(footage_folder(home, site).rglob(f"*{camera.suffix}"))
-        source = next((one for one in found if camera.word in str(one) and one.stat().st_size > 100_000), None)
-        if source is None:
-            continue
+        while (source := whole(site, camera)) is None:
+            time.sleep(5)
         start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
         clip = Clip(site, camera, start, 60)
         path = footage_folder(home, site) / clip.name
