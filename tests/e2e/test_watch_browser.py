@@ -35,7 +35,10 @@ def _opened(browser: Any, viewer: Viewer, address: str, **options: Any) -> Any:
 
 def _shows(page: Any, time: str, tile: int = 0) -> bool:
     video = page.locator(".tile video").nth(tile)
-    there = video.evaluate("video => video.readyState >= 2 && !video.seeking && video.videoWidth === 320")
+    there = video.evaluate(
+        "video => video.readyState >= 2 && !video.seeking && video.videoWidth === 320"
+        " && getComputedStyle(video).visibility === 'visible'"  # else a word stands in its place
+    )
     return bool(there) and time in page.locator(".stamp").nth(tile).inner_text()
 
 
