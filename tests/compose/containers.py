@@ -60,7 +60,7 @@ class Installation:
         said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         lines = [json.loads(line) for line in said.stdout.splitlines() if line.strip()]
         if said.returncode and not lines:
-            raise subprocess.CalledProcessError(said.returncode, command, said.stdout, said.stderr)
+            raise Failed(said.returncode, command, said.stdout, said.stderr)
         return lines
 
     def kill(self, container: str) -> None:
@@ -98,4 +98,14 @@ def eventually(what: str, seen: Callable[[], bool]) -> None:
 
 
 def _engine(*words: str) -> str:
-    return subprocess.run([*ENGINE, *words], capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
+    said = subprocess.run([*ENGINE, *words], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    if said.returncode:
+        raise Failed(said.returncode, [*ENGINE, *words], said.stdout, said.stderr)
+    return said.stdout
+
+
+class Failed(subprocess.CalledProcessError):
+    """Says what the program said, too."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {(self.stderr or '')[-2000:]}"
