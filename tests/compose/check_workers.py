@@ -21,24 +21,25 @@ from vms.demo.clips import Clip, _backdate, footage_folder
 from vms.home import from_environment
 from vms.video.binaries import binaries
 home, made = from_environment(), 0
-def whole(site, camera):
-    "A clip that is not being written any more."
+def lengthened(site, camera, new):
+    "Of a clip that is not being written any more, and is none of those that are broken on purpose."
+    kind = {".mp4": "mp4", ".avi": "avi", ".dav": "vob"}[camera.suffix]
     for one in sorted(footage_folder(home, site).rglob(f"*{camera.suffix}")):
-        told = one.stat()
-        if camera.word in str(one) and told.st_size > 100_000 and time.time() - told.st_mtime > 60:
-            return one
+        if camera.word in str(one) and time.time() - one.stat().st_mtime > 60:
+            argv = [binaries(home).ffmpeg, "-v", "error", "-y", "-stream_loop", "3", "-i", f"file:{one}",
+                    "-c", "copy", "-f", kind, f"file:{new}"]
+            if subprocess.run(argv).returncode == 0 and new.stat().st_size > 400_000:
+                return True
+    return False
 for site in SITES:
     for number, camera in enumerate(site.cameras):
-        while (source := whole(site, camera)) is None:
+        new = home.cache / f"long-{site.id}-{number}{camera.suffix}"
+        while not lengthened(site, camera, new):
             time.sleep(5)
         start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=5)
         clip = Clip(site, camera, start, 60)
         path = footage_folder(home, site) / clip.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = home.cache / f"long-{site.id}-{number}{camera.suffix}"
-        kind = {".mp4": "mp4", ".avi": "avi", ".dav": "vob"}[camera.suffix]
-        subprocess.run([binaries(home).ffmpeg, "-v", "error", "-y", "-stream_loop", "3", "-i", f"file:{source}",
-                        "-c", "copy", "-f", kind, f"file:{new}"], check=True)
         _backdate(new, clip, live=False)
         new.rename(path)
         made += 1
