@@ -16,7 +16,6 @@ from viewer.i18n import Words
 from vms.catalogue import pace, reads_sites, reads_stores
 from vms.catalogue.pace import Backlog
 from vms.catalogue.rows import SiteOverview, StoreStateRow
-from vms.home import from_environment
 
 _WIDGETS = {"words": "fleet.q", "region": "fleet.region", "tier": "fleet.tier", "state": "fleet.state"}
 
@@ -36,24 +35,23 @@ class Seen:
 
 def seen(scope: str) -> Seen:
     """What is so at this moment, or was some seconds ago."""
-    home = str(from_environment().root)
-    overviews = {one.site: one for one in _overviews(home, scope)}
+    overviews = {one.site: one for one in _overviews(scope)}
     of_file = frame.installation(scope).sites
     order = [*of_file, *(site for site in overviews if site not in of_file)]
     for site, (name, zone) in of_file.items():
         overviews.setdefault(site, SiteOverview(site, name, zone, {}, 0, 0, None, None, None, None))
-    return Seen(tuple(overviews[site] for site in order), *_works(home, scope))
+    return Seen(tuple(overviews[site] for site in order), *_works(scope))
 
 
 # cache_data would copy all of it at each rerun
 @st.cache_resource(ttl=8, max_entries=100, show_spinner=False)
-def _overviews(_home: str, scope: str) -> tuple[SiteOverview, ...]:
+def _overviews(scope: str) -> tuple[SiteOverview, ...]:
     with database.pool().connection(scope) as conn:
         return tuple(reads_sites.site_overviews(conn))
 
 
 @st.cache_resource(ttl=30, max_entries=100, show_spinner=False)
-def _works(_home: str, scope: str) -> tuple[dict[str, Backlog], tuple[StoreStateRow, ...]]:
+def _works(scope: str) -> tuple[dict[str, Backlog], tuple[StoreStateRow, ...]]:
     with database.pool().connection(scope) as conn:
         return pace.backlogs(conn, datetime.now(UTC)), tuple(reads_stores.store_states(conn))
 

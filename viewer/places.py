@@ -12,7 +12,6 @@ from viewer import database, frame
 from viewer.visitor import Visitor
 from vms.catalogue import reads_sites
 from vms.catalogue.rows import CameraRow, SiteRow
-from vms.home import from_environment
 
 MOST_FOUND, MOST_CAMERAS = 40, 12
 """Sites, and cameras of each, that one search for words answers with."""
@@ -81,10 +80,10 @@ def _with(cameras: Iterable[CameraRow], words: Sequence[str]) -> Iterator[Camera
 
 def seen_by(person: Visitor) -> Places:
     """What this person sees, as it was a moment ago."""
-    return _seen(str(from_environment().root), person.scope)
+    return _seen(person.scope)
 
 
 @st.cache_resource(ttl=20, max_entries=30, show_spinner=False)  # cache_data would copy all of it at each rerun
-def _seen(_home: str, scope: str) -> Places:
+def _seen(scope: str) -> Places:
     with database.pool().connection(scope) as conn:
         return Places(tuple(reads_sites.list_sites(conn)), frame.installation().labels)

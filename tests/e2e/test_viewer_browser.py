@@ -56,7 +56,7 @@ def test_english_sites_links_and_what_needs_a_person(viewer: Viewer, browser: An
     page.goto(f"{viewer.url}/sites")
     page.wait_for_selector(".site")
     ho = page.locator('[data-site="ho"]').inner_text()
-    assert "Needs attention" in ho
+    assert "Silent" in ho, "nobody has looked there for months, which is worse than a file"
     assert "lost power" in ho
     assert "sites.yaml: this site is left out" in page.locator(".site.bad").inner_text()
     page.locator('[data-site="makassar"] a.button').click()

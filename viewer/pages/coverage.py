@@ -27,6 +27,7 @@ MOST_CELLS = 50 * 92
 
 def draw(words: Words) -> None:
     """The whole page; it renews itself every minute."""
+    database.pool().ping()  # a fragment that finds the catalogue away runs the page again, which must then say so
     there = places.seen_by(frame.visitor())
     if not there.cameras:
         frame.state_box(words("coverage.none"), words("coverage.none.text"))

@@ -27,6 +27,7 @@ CameraKey = tuple[str, str]
 
 def draw(words: Words) -> None:
     """The whole page."""
+    database.pool().ping()  # the sites may be known from before
     there = places.seen_by(frame.visitor())
     sites = there.sites
     if not any(site.cameras for site in sites):
