@@ -120,11 +120,7 @@ def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_k
 
 def first_set_is_in(here: Installation) -> bool:
     (seen,) = here.vms("status")
-    return all(
-        site["counts"]["archived"] > 0 and site["counts"]["planned"] == 0
-        for site in seen["sites"]
-        if site["id"] in SITES
-    )
+    return all(site["counts"]["archived"] > 0 for site in seen["sites"] if site["id"] in SITES)
 
 
 def counts(here: Installation) -> Counter[str]:
