@@ -189,8 +189,9 @@ def measure(url: str, token: str, pid: int, home: Home, options: argparse.Namesp
         browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name in options.only.split(","):
             context = browser.new_context(viewport={"width": 1280, "height": 860})
-            cookie = {"name": f"vms_{url.rpartition(':')[2]}", "value": token, "url": url, "httpOnly": True}
-            context.add_cookies([cookie])  # type: ignore[list-item]
+            context.add_cookies(
+                [{"name": f"vms_{url.rpartition(':')[2]}", "value": token, "url": url, "httpOnly": True}]
+            )
             page = context.new_page()
             page.set_default_timeout(120_000)
             line = Line(page)

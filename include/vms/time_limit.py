@@ -21,8 +21,7 @@ class Hung(Exception):
 
 @dataclass(frozen=True)
 class _Done(Generic[O]):
-    value: O | None
-    error: BaseException | None
+    value: O
 
 
 def each_within(stall_s: float, workers: int, items: Iterable[I], work: Callable[[I], O]) -> Iterator[O]:
@@ -31,7 +30,7 @@ def each_within(stall_s: float, workers: int, items: Iterable[I], work: Callable
     Raises Hung when no result came for stall_s seconds, or what `work` raised.
     """
     todo: queue.SimpleQueue[I] = queue.SimpleQueue()
-    done: queue.SimpleQueue[_Done[O]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[_Done[O] | BaseException] = queue.SimpleQueue()
     count = 0
     for item in items:
         todo.put(item)
@@ -45,9 +44,9 @@ def each_within(stall_s: float, workers: int, items: Iterable[I], work: Callable
             except queue.Empty:
                 return
             try:
-                done.put(_Done(work(item), None))
+                done.put(_Done(work(item)))
             except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
-                done.put(_Done(None, error))
+                done.put(error)
 
     for _ in range(min(workers, count)):
         threading.Thread(target=run, daemon=True).start()
@@ -57,9 +56,9 @@ def each_within(stall_s: float, workers: int, items: Iterable[I], work: Callable
                 one = done.get(timeout=stall_s)
             except queue.Empty:
                 raise Hung from None
-            if one.error is not None:
-                raise one.error
-            yield one.value  # type: ignore[misc]
+            if isinstance(one, BaseException):
+                raise one
+            yield one.value
     finally:
         given_up.set()
 
@@ -69,13 +68,13 @@ def within(stall_s: float, work: Callable[[Callable[[], None]], O]) -> O:
 
     Raises Hung when neither a result nor a sign of life came for stall_s seconds, or what `work` raised.
     """
-    signs: queue.SimpleQueue[_Done[O] | None] = queue.SimpleQueue()
+    signs: queue.SimpleQueue[_Done[O] | BaseException | None] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            signs.put(_Done(work(lambda: signs.put(None)), None))
+            signs.put(_Done(work(lambda: signs.put(None))))
         except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
-            signs.put(_Done(None, error))
+            signs.put(error)
 
     threading.Thread(target=run, daemon=True).start()
     while True:
@@ -85,6 +84,6 @@ def within(stall_s: float, work: Callable[[Callable[[], None]], O]) -> O:
             raise Hung from None
         if sign is None:
             continue
-        if sign.error is not None:
-            raise sign.error
-        return sign.value  # type: ignore[return-value]
+        if isinstance(sign, BaseException):
+            raise sign
+        return sign.value

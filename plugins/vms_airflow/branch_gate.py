@@ -301,7 +301,7 @@ def _routed(scope: Scope) -> str:
     """The path as the router of the app sees it."""
     from starlette.routing import get_route_path
 
-    path: str = get_route_path(scope)  # type: ignore[arg-type]
+    path: str = get_route_path(scope)
     return path
 
 

@@ -21,14 +21,18 @@ from vms.stores import open_store
 pytestmark = pytest.mark.slow
 
 
+def also_to(place: Place, bucket: str, conn_id: str) -> None:
+    """The site stores in this bucket, too, as the store `cloud`."""
+    sites = SITES.format(nas=place.nas, footage=place.footage, keep="0d")
+    cloud = f"stores:\n  cloud: {{url: {bucket}, conn_id: {conn_id}}}"
+    both = sites.replace("stores: [nas]", "stores: [nas, cloud]").replace("stores:", cloud, 1)
+    place.home.sites_file.write_text(both)
+
+
 def test_archives_to_the_nas_and_to_a_bucket_through_airflow_s_own_hook(
     bucket: str, place: Place, clip: Callable[[int], Path]
 ) -> None:
-    sites = SITES.format(nas=place.nas, footage=place.footage, keep="0d").replace(
-        "stores: [nas]", "stores: [nas, cloud]"
-    )
-    cloud = f"stores:\n  cloud: {{url: {bucket}, conn_id: office_s3}}"
-    place.home.sites_file.write_text(sites.replace("stores:", cloud, 1))
+    also_to(place, bucket, "office_s3")
     source = place.leave("lobby/20260131_100000.mp4", clip(1))
     done = place.run()
     assert done.state == "success", done.log[-3000:]
@@ -45,11 +49,7 @@ def test_archives_to_the_nas_and_to_a_bucket_through_airflow_s_own_hook(
 def test_refused_credentials_fail_at_once_and_the_copy_follows_when_they_are_right(
     bucket: str, place: Place, clip: Callable[[int], Path]
 ) -> None:
-    sites = SITES.format(nas=place.nas, footage=place.footage, keep="0d").replace(
-        "stores: [nas]", "stores: [nas, cloud]"
-    )
-    cloud = f"stores:\n  cloud: {{url: {bucket}, conn_id: not_defined}}"
-    place.home.sites_file.write_text(sites.replace("stores:", cloud, 1))
+    also_to(place, bucket, "not_defined")
     source = place.leave("lobby/20260131_100000.mp4", clip(1))
     done = place.run()
     assert done.state == "failed"

@@ -92,7 +92,7 @@ def test_a_browser_without_av1_gets_h264_and_a_thin_line_smaller_pictures(
     assert client.get("/api/watch/playlist", params={**WINDOW, "can": "av1"}).json()["as_stored"] is True
 
 
-def test_a_piece_is_for_one_session_and_for_an_hour(
+def test_a_piece_is_for_one_session_and_not_for_long(
     client: TestClient, world: World, person: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = _links(client, can="h264")[0]
@@ -108,7 +108,7 @@ def test_a_piece_is_for_one_session_and_for_an_hour(
         cursor.execute("UPDATE recording SET custody = 3 WHERE start_at = %s", (START,))
     assert client.get(link).status_code == 404, "a purged recording is gone, also what was made of it"
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 4 * 3600)
+    monkeypatch.setattr(time, "time", lambda: now + 1800)
     assert client.get(link).status_code == 410
 
 

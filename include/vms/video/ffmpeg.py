@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from vms.errors import EncodeFailed
 
@@ -155,7 +154,7 @@ class _Child:
             while selector.get_map():
                 before = self.progress
                 for key, _ in selector.select(0.25):
-                    chunk = _read(key.fileobj)
+                    chunk = _read(key.fd)
                     if chunk:
                         key.data(chunk)
                     elif chunk == b"":
@@ -241,10 +240,9 @@ class _Child:
                 keep.append(line.decode("utf-8", "replace").strip()[:_STDERR_LINE_CHARS])
 
 
-def _read(pipe: object) -> bytes | None:
-    reader: IO[bytes] = pipe  # type: ignore[assignment]
+def _read(pipe: int) -> bytes | None:
     try:
-        return os.read(reader.fileno(), 1 << 16)
+        return os.read(pipe, 1 << 16)
     except BlockingIOError:
         return None
 
