@@ -210,4 +210,4 @@ def order(words: Words, person: Visitor, made: NewExport) -> None:
     for name in ("x.reason", "x.address", "x.evidence", "x.burn_in", "x.cut", "x.gaps"):
         st.session_state.pop(name, None)
     frame.go(query.Find())
-    st.rerun()
+    frame.begin_anew()
