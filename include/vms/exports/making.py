@@ -24,7 +24,7 @@ from vms.evidence.signing import key_fingerprint, sign
 from vms.exports.clips import What, forget_notes, write_clips
 from vms.exports.folder import Folder, gap_object
 from vms.home import Home
-from vms.logs import about
+from vms.logs import about, of_recording
 from vms.model import State, StoreTarget
 from vms.steps.export import Exported, Exporter
 from vms.video.ffmpeg import Stopped
@@ -134,7 +134,7 @@ def _write(
                 file = path.relative_to(folder.root).as_posix()
                 detail = {**folder.label, "file": file, "sha256": done.copy.sha256}
                 log_view(conn, folder.by, "export", row.id, row.start_utc, detail)
-                observer.written(row, done)
+                of_recording(row.id, observer.written)(row, done)
             size_bytes, files = size_bytes + (row.rendition_bytes or 0), files + 1
             observer.moved(size_bytes, files)
 
