@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from viewer_world import LENGTH_S, START, Clip, World, add_user, build, eventually, owner
+from vms import pulse
 from vms.catalogue import exports, users
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow, NewExport
@@ -99,6 +100,25 @@ def test_clips_that_lie_there_whole_are_not_made_again(
     assert not [one.name for one in folder.iterdir() if one.name.startswith(".")]
     names = {one.name for one in archive.entries_of(world.home, export_id)}
     assert {f"clips/{one.name}" for one in folder.iterdir()} <= names
+
+
+def test_the_worker_shows_that_its_work_goes_on(world: World, conn: Connection, order: Order) -> None:
+    def is_well() -> bool:
+        return pulse.beats(world.home, pulse.EXPORTS)
+
+    ending = threading.Event()
+    waiting = threading.Thread(target=worker.work, args=(world.home, ending))
+    assert not is_well()
+    waiting.start()
+    try:
+        eventually(is_well)
+    finally:
+        ending.set()
+        waiting.join()
+    (world.home.run / f"{pulse.EXPORTS}.pulse").unlink()
+    order()
+    assert work_off(world, conn).state == "done"
+    assert is_well(), "a long order, too"
 
 
 @pytest.fixture

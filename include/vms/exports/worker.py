@@ -23,7 +23,7 @@ from types import FrameType
 
 import psycopg2
 
-from vms import logs
+from vms import logs, pulse
 from vms.catalogue import exports, reads_sites
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow
@@ -71,12 +71,18 @@ class Watch:
     stop: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
     why: str = ""
+    alive: pulse.Pulse = field(init=False)
     now: tuple[str, float, float, int, int] = ("", 0.0, 0.0, 0, 0)
 
+    def __post_init__(self) -> None:
+        self.alive = pulse.Pulse(self.home, pulse.EXPORTS)
+
     def begins(self, step: str, total: float, files: int) -> None:
+        self.alive.beat()
         self.now = (step, 0.0, total, 0, files)
 
     def moved(self, done: float, files: int) -> None:
+        self.alive.beat()
         step, _, total, _, of = self.now
         self.now = (step, done, total, files, of)
 
@@ -114,6 +120,7 @@ class Watch:
 
 def work(home: Home, ending: threading.Event) -> None:
     """Take up orders until `ending` is set. While the catalogue is away, wait for it."""
+    alive = pulse.Pulse(home, pulse.EXPORTS)
     with _alone(home, ending) as is_alone:
         while is_alone and not ending.is_set():
             try:
@@ -122,6 +129,7 @@ def work(home: Home, ending: threading.Event) -> None:
                     while not ending.is_set():
                         clear(home, conn)
                         order = exports.next_export(conn)
+                        alive.beat()
                         if order is None:
                             ending.wait(POLL_S)
                         else:
