@@ -80,7 +80,9 @@ def make(
         folder.gaps = _gaps(conn, wanted, folder)
         attached: tuple[str, ...] = ()
         if what.reason:
-            attached = _furnish(home, conn, folder, what.reason, observer, stop)
+            attached = _furnish(home, conn, folder, what, observer, stop)
+        if what.only_clips:
+            folder.leave_out_files()
     except (KeyboardInterrupt, Stopped):
         folder.gaps = []
         folder.close(complete=False)
@@ -162,13 +164,13 @@ def _clips(
 
 
 def _furnish(
-    home: Home, conn: Connection, folder: Folder, reason: str, observer: Observer, stop: threading.Event
+    home: Home, conn: Connection, folder: Folder, what: What, observer: Observer, stop: threading.Event
 ) -> tuple[str, ...]:
     """Put into the folder what makes an evidence package of it; returns the names."""
     mark = key_fingerprint(home)
-    folder.evidence = {"reason": reason, "fingerprint": mark}
+    folder.evidence = {"reason": what.reason, "fingerprint": mark}
     add_custody(conn, folder.recordings)
-    told = folder.as_manifest(complete=not folder.failures)
+    told = folder.as_manifest(complete=not folder.failures) | {"only_clips": what.only_clips}
 
     def moved(done: int) -> None:
         if stop.is_set():

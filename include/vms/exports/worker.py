@@ -200,7 +200,8 @@ def _make(home: Home, conn: Connection, order: ExportRow, watch: Watch) -> None:
         folder = Folder.opened(
             root, asked, order.who, datetime.now(UTC).replace(microsecond=0), {"export": order.export_id}
         )
-        what = What(order.clip, order.burn_in, order.cut, order.gaps, order.reason if order.evidence else "")
+        reason = order.reason if order.evidence else ""
+        what = What(order.clip, order.burn_in, order.cut, order.gaps, order.only_clips, reason)
         if not make(home, theirs, folder, [wanted], what, watch, watch.stop):
             raise Stopped
     if folder.failures and not folder.recordings:
