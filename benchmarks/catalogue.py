@@ -38,8 +38,9 @@ import psycopg2.extensions
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / one) for one in ("include", "tests/integration", "tests/integration/stores")]
 
+from catalogue_asking import AIM_MS, Question, World  # noqa: E402
 from catalogue_plans import big_tables, explained, index_names  # noqa: E402
-from catalogue_queries import AIM_MS, QUESTIONS, Question, World  # noqa: E402
+from catalogue_queries import QUESTIONS  # noqa: E402
 from catalogue_rates import Rate, a_catalogue, purge_rates, rebuild_rates, reconcile_rates  # noqa: E402
 from catalogue_rows import Scale, Tell, fill  # noqa: E402
 from rich.box import MARKDOWN  # noqa: E402

@@ -1,7 +1,8 @@
 """Footage that browsers fetch from its bucket themselves: the viewer answers with the address of a signed link.
 
-Only where sites.yaml asks for it, store by store (`viewer: redirect`), after everything has been checked as for bytes
-that pass through. Whoever has such a link can use it for LASTS_S seconds, whatever happens to the session meanwhile.
+From buckets at Amazon and Google, and where sites.yaml asks for it, store by store (`viewer: redirect`); after
+everything has been checked as for bytes that pass through. Whoever has such a link can use it for LASTS_S seconds,
+whatever happens to the session meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vms.home import Home
 from vms.stores import ObjectMissing, Store, open_store
 from vms.stores.cold import Sleeps
 from vms.stores.identity import IDENTITY_FILE
-from vms.stores.links import CanNotSign, GivesLinks, origin
+from vms.stores.links import CanNotSign, GivesLinks, is_public, origin
 
 log = logging.getLogger(__name__)
 
@@ -96,13 +97,16 @@ class Direct:
             except ConfigError:
                 known = ()  # every page says so
             for one in known:
-                if not one.browsers:
+                if one.browsers == "through":
                     continue
                 try:
                     store = open_store(one.name, one.url, conn_id=one.conn_id)
-                    if isinstance(store, GivesLinks):
-                        address = "" if one.browsers == "redirect" else one.browsers
-                        origins.append(origin(store.link(IDENTITY_FILE, 60, "text/plain", "inline", address)))
+                    if not isinstance(store, GivesLinks):
+                        continue
+                    address = "" if one.browsers == "redirect" else one.browsers
+                    link = store.link(IDENTITY_FILE, 60, "text/plain", "inline", address)
+                    if one.browsers or is_public(link):
+                        origins.append(origin(link))
                         stores[one.name, one.url] = one.browsers
                 except VmsError as error:
                     log.warning("Footage of store %s passes through the viewer: %s", one.name, error)

@@ -53,9 +53,14 @@ def draw(words: Words, there: Places, person: Visitor) -> None:
         problem = words("exports.backwards")
     clip = st.checkbox(words("exports.clip"), key="x.clip", value=True)
     cut, gaps, burn_in = _cut(words) if clip else ("exact", "short", False)
+    only_clips = clip and st.checkbox(
+        words("exports.only_clips"), key="x.only_clips", help=words("exports.only_clips.why")
+    )
     evidence = st.checkbox(words("exports.evidence"), key="x.evidence")
     if not problem and begin and end:
-        text, is_possible = _estimate(words, person, cameras, begin, end, clip=clip and cut == "exact")
+        text, is_possible = _estimate(
+            words, person, cameras, begin, end, cut=cut if clip else None, only_clips=only_clips
+        )
         st.html(f'<p class="estimate" role="status">{escape(text)}</p>')
         problem = "" if is_possible else text
     else:
@@ -76,6 +81,7 @@ def draw(words: Words, there: Places, person: Visitor) -> None:
             evidence,
             cut,
             gaps,
+            only_clips,
         )
         order(words, person, made)
 
@@ -158,7 +164,8 @@ def _estimate(
     begin: datetime,
     end: datetime,
     *,
-    clip: bool,
+    cut: Cut | None,
+    only_clips: bool,
 ) -> tuple[str, bool]:
     """How much it would be, and whether it can be ordered."""
     totals = _totals(person.scope, cameras, begin.astimezone(UTC), end.astimezone(UTC))
@@ -173,10 +180,18 @@ def _estimate(
         size=formats.size(words, totals.rendition_bytes),
         length=formats.length(words, totals.duration_s),
     )
-    clips = formats.size(words, clips_bytes(totals.duration_s, len(cameras), end - begin))
+    asked_s = min(totals.duration_s, len(cameras) * (end - begin).total_seconds())
+    clips = formats.size(
+        words,
+        round(totals.rendition_bytes * asked_s / max(totals.duration_s, 1.0))
+        if cut == "fast"
+        else clips_bytes(totals.duration_s, len(cameras), end - begin),
+    )
     if totals.rendition_bytes > most:
         return f"{text} {words('exports.estimate.large', most=formats.size(words, most))}", False
-    return (f"{text} {words('exports.estimate.clip', size=clips)}" if clip else text), True
+    if only_clips:
+        return f"{text} {words('exports.estimate.only_clips', size=clips)}", True
+    return (f"{text} {words('exports.estimate.clip', size=clips)}" if cut == "exact" else text), True
 
 
 @st.cache_data(ttl=15, max_entries=200, show_spinner=False)
@@ -207,7 +222,7 @@ def order(words: Words, person: Visitor, made: NewExport) -> None:
         st.error(words("exports.refused"))
         return
     st.session_state["x.said"] = words("exports.ordered", number=export_id)
-    for name in ("x.reason", "x.address", "x.evidence", "x.burn_in", "x.cut", "x.gaps"):
+    for name in ("x.reason", "x.address", "x.evidence", "x.burn_in", "x.cut", "x.gaps", "x.only_clips"):
         st.session_state.pop(name, None)
     frame.go(query.Find())
     frame.begin_anew()

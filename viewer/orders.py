@@ -58,7 +58,7 @@ def progress_text(words: Words, row: ExportRow) -> str:
 
 def card(words: Words, row: ExportRow, names: Mapping[tuple[str, str], str], zone: str, *, somebody_elses: bool) -> str:
     """An export as HTML. All texts are escaped here."""
-    contents = [words("exports.what.files")]
+    contents = [] if row.only_clips else [words("exports.what.files")]
     if row.clip:
         made = [words("exports.what.clip" if row.cut == "exact" else "exports.what.fast")]
         made += [words("exports.what.burn_in")] if row.burn_in else []

@@ -816,11 +816,17 @@ TEXT: dict[str, str] = {
     "exports.gaps.black": "All gaps are black, so it is one file",
     "exports.gaps.separate": "Each gap begins a new file",
     "exports.burn_in": "Write camera and clock below its picture",
+    "exports.only_clips": "Hand over the videos alone, without the whole recordings",
+    "exports.only_clips.why": (
+        "Smaller, for a thin line or a message. The recordings that they were cut from are named in it with their "
+        "hashes, and stay in the archive."
+    ),
     "exports.evidence": "Evidence package: signed, with custody, stills and a verifier",
     "exports.reason": "Reason",
     "exports.reason.label": "Reason (it stands in the log, and in an evidence package)",
     "exports.estimate": "{count} recordings, {size}, {length} of footage.",
     "exports.estimate.clip": "The videos for any player come on top, up to about {size}, and take a while to make.",
+    "exports.estimate.only_clips": "Only the videos cut from them are handed over: up to about {size}.",
     "exports.estimate.many": "More than {count} recordings: choose fewer cameras or a shorter time.",
     "exports.estimate.none": "There is no archived footage of these cameras in this time.",
     "exports.estimate.large": "That is more than one export may have ({most}).",

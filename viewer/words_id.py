@@ -817,11 +817,17 @@ TEXT: dict[str, str] = {
     "exports.gaps.black": "Semua celah hitam, jadi satu berkas",
     "exports.gaps.separate": "Tiap celah memulai berkas baru",
     "exports.burn_in": "Tulis nama kamera dan jam di bawah gambarnya",
+    "exports.only_clips": "Serahkan videonya saja, tanpa rekaman utuh",
+    "exports.only_clips.why": (
+        "Lebih kecil, untuk jaringan lambat atau pesan. Rekaman asalnya disebut di dalamnya beserta hash-nya, "
+        "dan tetap ada di arsip."
+    ),
     "exports.evidence": "Paket bukti: ditandatangani, dengan riwayat, gambar diam, dan pemeriksa",
     "exports.reason": "Alasan",
     "exports.reason.label": "Alasan (tercatat di log, dan di dalam paket bukti)",
     "exports.estimate": "{count} rekaman, {size}, panjang rekaman {length}.",
     "exports.estimate.clip": "Video untuk semua pemutar menambah sampai kira-kira {size} dan perlu waktu pembuatan.",
+    "exports.estimate.only_clips": "Hanya video potongannya yang diserahkan: sampai kira-kira {size}.",
     "exports.estimate.many": "Lebih dari {count} rekaman: pilih lebih sedikit kamera atau waktu lebih pendek.",
     "exports.estimate.none": "Tidak ada rekaman tersimpan dari kamera ini pada waktu tersebut.",
     "exports.estimate.large": "Itu melebihi batas satu ekspor ({most}).",

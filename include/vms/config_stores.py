@@ -105,7 +105,7 @@ def browsers(text: str, url: str) -> str:
     """Where browsers fetch footage themselves (see StoreConfig). text: the key `viewer`. Raises OptionMistake."""
     scheme = urlsplit(url).scheme
     if text in ("", "through"):
-        return ""
+        return text
     if scheme == "file":
         raise OptionMistake("viewer", "a folder has no address that a browser could go to; take it out.")
     if text == "redirect":

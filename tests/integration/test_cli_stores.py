@@ -90,6 +90,7 @@ def test_it_is_told_whether_browsers_may_read_and_with_which_rule_they_may(
     pages = ("http://127.0.0.1:5999", "http://localhost:5999")
     assert [one.ok for one in links.findings(store, store.url, "", pages)] == [True]
     assert [one.ok for one in links.findings(store, store.url, "", ("https://evil.example",))] == [False]
+    assert links.findings(store, store.url, "", pages, asked=False) == [], "nobody is sent to a server of one's own"
     (lost,) = links.findings(store, store.url, "http://127.0.0.1:9", pages)
     assert "http://127.0.0.1:9, does not answer" in lost.what
 

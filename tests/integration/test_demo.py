@@ -15,13 +15,14 @@ from typing import cast
 
 import pytest
 
+from vms import pulse
 from vms.config import load_config
 from vms.demo import has_first_set, prepare
 from vms.demo.cameras import SITES, DemoSite
 from vms.demo.clips import Clip, footage_folder, record, sweep
 from vms.demo.first_set import EARLIEST_RECENT, first_clips, make_first_set
 from vms.demo.past import AT_ONCE, DAYS, PICTURE_EVERY_S, past_clips, still_to_make
-from vms.demo.recorder import clips_of, make_up
+from vms.demo.recorder import _record, clips_of, make_up
 from vms.errors import SourceRejected
 from vms.home import Home, from_environment
 from vms.names import patterns_for, read_name, settle_start
@@ -182,24 +183,36 @@ def test_file_that_grows_in_place_is_whole_at_the_end(home: Home) -> None:
     assert probe(path).duration_s == pytest.approx(2, abs=0.3)
 
 
+@pytest.fixture
+def lame(home: Home, tmp_path: Path) -> Home:
+    """Where FFmpeg fails at encoding, as where it does not end in time."""
+    program = tmp_path / "ffmpeg"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *-progress*) exit 1;; esac\nexec {binaries(home).ffmpeg} "$@"\n')
+    program.chmod(0o755)
+    return replace(home, ffmpeg=str(program))
+
+
+def test_the_recorders_are_well_while_they_record(home: Home, lame: Home) -> None:
+    clip = Clip(SMALL[2], SMALL[2].cameras[0], EVENING, 2)
+    for at, well in ((lame, False), (home, True)):
+        _record([clip], at, threading.Event(), live=True)
+        assert pulse.beats(home, pulse.RECORDER) == well
+
+
 class _Steps:
     def step(self, title: str, seconds: float | None = None) -> None:
         pass
 
 
 def test_footage_that_could_not_be_made_ends_nothing_and_is_made_up_for(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, lame: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FFmpeg fails at encoding, as where it does not end in time."""
-    lame = tmp_path / "ffmpeg"
-    lame.write_text(f'#!/bin/sh\ncase "$*" in *-progress*) exit 1;; esac\nexec {binaries(home).ffmpeg} "$@"\n')
-    lame.chmod(0o755)
-    footage = launch._Footage(replace(home, ffmpeg=str(lame)), cast(Supervisor, _Steps()))
+    footage = launch._Footage(lame, cast(Supervisor, _Steps()))
     footage.wait_sites()
     footage.wait()
     assert home.sites_file.exists()
     assert not has_first_set(home)
-    make_up(replace(home, ffmpeg=str(lame)), threading.Event())
+    make_up(lame, threading.Event())
     assert not has_first_set(home)
     small = partial(make_first_set, sites=SMALL[:1])
     monkeypatch.setattr("vms.demo.make_first_set", small)

@@ -22,14 +22,16 @@ from typing import Any
 import pytest
 
 from viewer_world import LENGTH_S, START, Clip, World, add_user, build, eventually, owner
+from vms import pulse
 from vms.catalogue import exports, users
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow, NewExport
-from vms.errors import CatalogueError
+from vms.errors import CatalogueError, VmsError
 from vms.exports import archive, clips, worker
 from vms.exports.making import CLIP_BYTES_PER_S, clips_bytes
 from vms.home import Home
 from vms.stack.services import exports_service
+from vms.steps.staged import sha256_of
 from vms.video.ffmpeg import Stopped
 from vms.video.probe import probe
 from vms.video.slots import cores, encode_slot
@@ -98,6 +100,25 @@ def test_clips_that_lie_there_whole_are_not_made_again(
     assert not [one.name for one in folder.iterdir() if one.name.startswith(".")]
     names = {one.name for one in archive.entries_of(world.home, export_id)}
     assert {f"clips/{one.name}" for one in folder.iterdir()} <= names
+
+
+def test_the_worker_shows_that_its_work_goes_on(world: World, conn: Connection, order: Order) -> None:
+    def is_well() -> bool:
+        return pulse.beats(world.home, pulse.EXPORTS)
+
+    ending = threading.Event()
+    waiting = threading.Thread(target=worker.work, args=(world.home, ending))
+    assert not is_well()
+    waiting.start()
+    try:
+        eventually(is_well)
+    finally:
+        ending.set()
+        waiting.join()
+    (world.home.run / f"{pulse.EXPORTS}.pulse").unlink()
+    order()
+    assert work_off(world, conn).state == "done"
+    assert is_well(), "a long order, too"
 
 
 @pytest.fixture
@@ -174,6 +195,37 @@ def test_clips_as_they_are_stored(world: World, conn: Connection, order: Order, 
         assert probe(to / one["file"]).video.codec == "av1", "as the stored recordings are"
         assert one["made_of"]
     assert subprocess.run([sys.executable, "-I", "verify.py"], cwd=to, check=False).returncode == 0
+
+
+def test_clips_alone_name_the_recordings_that_they_were_cut_from(
+    world: World, conn: Connection, order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = clips.make_clip
+
+    def not_of_the_cashier(home: Home, clip: Any, target: Path, **more: Any) -> None:
+        if "cashier" in target.name:
+            raise VmsError("It can't be made.", "Look at it.")
+        real(home, clip, target, **more)
+
+    export_id = order(clip=True, evidence=True, only_clips=True)
+    assert (work_off(world, conn).fault, row(conn, export_id).only_clips) == ("", True)
+    to = unzipped(world, export_id, tmp_path / "alone")
+    assert {one.name for one in to.iterdir()} == {"clips", "manifest.json", "report.html", "verify.py"} | {
+        "SHA256SUMS", "SIGNATURE.json",
+    }  # fmt: skip
+    assert len(list(to.glob("clips/*.mp4"))) == 4
+    told = json.loads((to / "manifest.json").read_text())
+    assert [one["left_out"] for one in told["recordings"]] == [True] * 4
+    assert {one["sha256"] for one in told["recordings"]} == {sha256_of(world.clip.video)}
+    assert "tetap di arsip" in (to / "report.html").read_text()
+    assert subprocess.run([sys.executable, "-I", "verify.py"], cwd=to, check=False).returncode == 0
+
+    monkeypatch.setattr(clips, "make_clip", not_of_the_cashier)
+    export_id = order("citra", clip=True, only_clips=True)
+    assert work_off(world, conn).fault == "incomplete"
+    to = unzipped(world, export_id, tmp_path / "one-failed")
+    assert len(list(to.glob("clips/*.mp4"))) == 3
+    assert [one.parent.parent.name for one in to.glob("*/*/*/*.mp4")] == ["cashier"], "there it is all there is"
 
 
 def test_killed_again_and_again_it_goes_on_and_comes_to_its_end(

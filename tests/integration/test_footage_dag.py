@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,9 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from airflow_runs import DagRunResult
 from footage_world import SITES, Place
 from footage_world import clip as clip  # fixtures
 from footage_world import place as place
+from vms import logs
 from vms.catalogue.connection import connect
 from vms.catalogue.pace import backlogs
 from vms.catalogue.reads_stores import store_states
@@ -142,19 +145,38 @@ def test_one_of_two_stores_away_holds_nothing_up_and_catches_up_by_itself(
         assert backlogs(conn, datetime.now(UTC))["ho"].missing_copies == 0
 
 
+@pytest.fixture
+def json_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(logs.FORMAT, "json")
+
+
+def said_of(run: DagRunResult, text: str) -> set[int | None]:
+    """Which recordings the lines of a run say that they are about, of those that have this text."""
+    lines = [json.loads(line) for line in run.log.splitlines() if line.startswith("{")]
+    return {one.get("recording") for one in lines if text in str(one["event"])}
+
+
+@pytest.mark.usefixtures("json_logs")  # before the place, whose Airflow takes it over
 def test_a_deleted_object_is_found_by_night_and_archived_again_by_the_next_run(
     place: Place, clip: Callable[[int], Path]
 ) -> None:
     place.leave("lobby/20260131_100000.mp4", clip(1))
     place.leave("lobby/20260131_100005.mp4", clip(2))
-    assert place.run().state == "success"
+    first = place.run()
+    assert first.state == "success"
+    rows = place.recordings().values()
+    numbers = {row.copies[0].key: row.id for row in rows}
+    for row in rows:
+        assert said_of(first, f"lobby 2026-01-31 10:00:{row.start_utc:%S} WIB  ") == {row.id}
+    for step in ("MB -> ", "MB to nas in "):
+        assert said_of(first, step) == set(numbers.values())
     whole = set(place.objects())
     sound = place.airflow.run("integrity", datetime(2026, 1, 5, tzinfo=UTC))
     assert (sound.state, sound.tasks["prove[0]"], sound.tasks["repair"]) == ("success", "success", "success")
     lost = next(key for key in sorted(whole) if key.endswith(".mp4"))
     (place.nas / lost).unlink()
     found = place.airflow.run("integrity", datetime(2026, 1, 6, tzinfo=UTC))
-    assert "has no object" in found.log
+    assert said_of(found, f"has no object {lost}") == {numbers[lost]}
     assert found.state == "success", "the next run of the site is to make it good"
     assert sorted(place.states().values()) == ["archived", "planned"]
     assert place.run().state == "success"
@@ -165,6 +187,7 @@ def test_a_deleted_object_is_found_by_night_and_archived_again_by_the_next_run(
         path.write_bytes(b"rotten" + path.read_bytes()[6:])
     bad = place.airflow.run("integrity", datetime(2026, 1, 7, tzinfo=UTC))
     assert bad.state == "success", "the next run of the site makes it good from the sources"
+    assert said_of(bad, "archived again from its source") == set(numbers.values())
     assert set(place.states().values()) == {"planned"}
     assert place.run().state == "success"
     assert set(place.states().values()) == {"archived"}

@@ -107,6 +107,9 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
     button(app, "Order").click().run()
     assert app.error[0].value == "Say why."
     app.text_area(key="x.reason").set_value(f"theft {ATTACK}")
+    app.checkbox(key="x.only_clips").check().run()
+    assert "Only the videos cut from them" in html(app)
+    app.checkbox(key="x.only_clips").uncheck()
     app.checkbox(key="x.evidence").check()
     button(app, "Order").click().run()
     assert not app.exception

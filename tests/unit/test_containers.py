@@ -6,7 +6,9 @@ import json
 import os
 import re
 import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from vms import backups
+from vms import backups, pulse
 from vms.airflow_api import AirflowApi
 from vms.branches import authority
 from vms.catalogue.connection import url
@@ -27,7 +29,16 @@ from vms.cli.doctor_checks import examine
 from vms.errors import BranchError, ConfigError, StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.restoring import running_server
-from vms.stack import airflow_accounts, airflow_tables, container, container_worker, launch, postgres, signing
+from vms.stack import (
+    airflow_accounts,
+    airflow_tables,
+    container,
+    container_worker,
+    demo_s3,
+    launch,
+    postgres,
+    signing,
+)
 from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, owner_url, viewer_environment
 from vms.stack.fleet_settings import settings_for
 from vms.stack.services import viewer_pages
@@ -214,8 +225,38 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
             assert one["restart"] == "unless-stopped", name
             assert one["mem_limit"], name
         assert one["logging"], name
-    checked = {name for name, one in compose["services"].items() if "healthcheck" in one}
-    assert checked >= {"postgres", "redis", "worker", "viewer", *container.AIRFLOW}
+
+
+def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, Any]) -> None:
+    """By a program that is in its image: ours are asked for the very part that the container is."""
+    stay = {name: one for name, one in compose["services"].items() if one["restart"] != "no"}
+    assert {name for name, one in stay.items() if "healthcheck" not in one} == set()
+    for name, one in stay.items():
+        if not str(one["image"]).startswith("vms:"):
+            continue
+        *program, part = one["healthcheck"]["test"]
+        asks = ["vms.pulse"] if part in pulse.PARTS else ["vms.stack.container", "health"]
+        assert program == ["CMD", "python", "-m", *asks], name
+        assert [part] == one["command"], name
+    assert f"/buckets/{demo_s3.BUCKET}/ready " in stay["seaweedfs"]["healthcheck"]["test"][1]
+    assert "-ip=seaweedfs" in stay["seaweedfs"]["command"]
+
+
+def test_a_part_that_no_port_can_be_asked_is_known_by_its_pulse(home: Home) -> None:
+    home.prepare()
+    for part in pulse.PARTS:
+        assert not container.health(home, part), "it never did anything"
+        alive = pulse.Pulse(home, part)
+        alive.beat()
+        assert container.health(home, part)
+        (file,) = home.run.glob(f"{part}.*")
+        silent = time.time() - pulse.SILENT_S - 1
+        os.utime(file, (silent, silent))
+        asked = [sys.executable, "-m", "vms.pulse", part]
+        told = {**os.environ, "VMS_HOME": str(home.root)}
+        assert subprocess.run(asked, env=told, check=False).returncode == 1
+        pulse.Pulse(home, part).beat()
+        assert subprocess.run(asked, env=told, check=False).returncode == 0
 
 
 def test_compose_shows_pages_to_this_machine_alone(compose: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from viewer import query, ranges, tokens
+from viewer.direct import Direct
 from vms.home import Home, from_environment
+from vms.stores import links
 
 AT = datetime(2026, 1, 31, 1, 2, 3, 456789, tzinfo=UTC)
 
@@ -152,3 +155,36 @@ def test_ranges(header: str | None, expected: tuple[int, int] | None) -> None:
 def test_a_range_outside_the_object_is_unsatisfiable(header: str, size: int) -> None:
     with pytest.raises(ranges.Unsatisfiable):
         ranges.parse(header, size)
+
+
+@pytest.mark.parametrize(
+    ("store", "goes"),
+    [
+        ("conn_id: amazon", ["https://company-cctv.s3.ap-southeast-3.amazonaws.com"]),
+        ("conn_id: amazon, viewer: redirect", ["https://company-cctv.s3.ap-southeast-3.amazonaws.com"]),
+        ("conn_id: amazon, viewer: through", []),
+        ("conn_id: own", []),
+        ("conn_id: own, viewer: redirect", ["http://s3.company.internal:9000"]),
+    ],
+)
+def test_browsers_go_to_a_cloud_unless_told_not_to_and_to_a_server_of_ones_own_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, goes: list[str]
+) -> None:
+    """Nobody is asked for that: links are signed here."""
+    monkeypatch.setenv("VMS_HOME", str(tmp_path))
+    monkeypatch.delenv("VMS_SITES", raising=False)
+    for name, more in (("amazon", {}), ("own", {"endpoint_url": "http://s3.company.internal:9000"})):
+        told = {"conn_type": "aws", "login": "AKIA", "password": "x", "extra": {"region_name": "ap-southeast-3"} | more}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(told))
+    home = from_environment()
+    home.sites_file.write_text(
+        f"stores: {{cloud: {{url: 's3://company-cctv/archive', {store}}}}}\n"
+        "sites: [{id: ho, footage: /f, time_zone: WIB, stores: [cloud]}]\n"
+    )
+    assert list(Direct(home).origins()) == goes
+
+
+def test_a_public_server_is_told_by_the_end_of_its_name() -> None:
+    assert links.is_public("https://company-cctv.storage.googleapis.com/a?b")
+    assert not links.is_public("https://storage.googleapis.com.evil.example/a")
+    assert not links.is_public("https://notamazonaws.com/a")

@@ -103,6 +103,7 @@ def _again(words: Words, person: Visitor, row: ExportRow) -> None:
             row.evidence,
             row.cut,
             row.gaps,
+            row.only_clips,
         )
         export_form.order(words, person, made)
 

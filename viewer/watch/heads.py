@@ -11,6 +11,7 @@ from typing import Literal
 
 from viewer import media
 from vms.catalogue.timeline import Playable
+from vms.logs import of_recording
 from vms.video.fragments import FragmentIndex, NotFragmented, read_index
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Heads:
 
     def read(self, wanted: Sequence[Playable]) -> list[FragmentIndex | Why]:
         """The index of each of these, or why there is none."""
-        return list(self._readers.map(self._one, wanted))
+        return list(self._readers.map(lambda one: of_recording(one.recording_id, self._one)(one), wanted))
 
     def _one(self, wanted: Playable) -> FragmentIndex | Why:
         if not wanted.places:

@@ -21,6 +21,7 @@ from viewer.watch import playlist
 from viewer.watch.heads import Heads, Why
 from vms.catalogue.timeline import Playable
 from vms.home import Home
+from vms.logs import of_recording
 from vms.video import commands, ffmpeg
 from vms.video.binaries import binaries
 from vms.video.fragments import FragmentIndex
@@ -99,7 +100,8 @@ class StandIns:
             if job is None or job.stop.is_set():
                 stop = threading.Event()
                 job = self._jobs[key] = _Job(Future(), stop, 0)
-                job.future = self._workers.submit(self._make, job, key, one, number, quality)
+                make = of_recording(one.recording_id, self._make)
+                job.future = self._workers.submit(make, job, key, one, number, quality)
             job.waiters += 1
             job.marks.add(mark)
         try:

@@ -32,6 +32,7 @@ class NewExport:
     evidence: bool = False
     cut: Cut = "exact"
     gaps: Gaps = "short"
+    only_clips: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class ExportRow:
     time_zone: str
     cut: Cut
     gaps: Gaps
+    only_clips: bool
     cameras: tuple[tuple[str, str], ...]
 
 
@@ -91,7 +93,7 @@ _ROWS = """
            (SELECT count(*) = count(c.camera_id) FROM export_camera x LEFT JOIN camera c USING (camera_id)
             WHERE x.export_id = e.export_id),
            coalesce((SELECT min(s.tz) FROM export_camera x JOIN camera c USING (camera_id) JOIN site s USING (site_id)
-                     WHERE x.export_id = e.export_id), 'UTC'), e.cut, e.gaps,
+                     WHERE x.export_id = e.export_id), 'UTC'), e.cut, e.gaps, e.only_clips,
            ARRAY(SELECT s.slug || '/' || c.slug FROM export_camera x JOIN camera c USING (camera_id)
                  JOIN site s USING (site_id) WHERE x.export_id = e.export_id ORDER BY s.slug, c.slug)
     FROM export_order e JOIN viewer_user u USING (user_id)
@@ -109,8 +111,8 @@ def add_export(conn: Connection, order: NewExport) -> int:
         if not cameras or len(cameras) != len(set(order.cameras)):
             raise CatalogueError("An export was ordered of a camera that is not there.", "Choose from those shown.")
         cursor.execute(
-            "INSERT INTO export_order (user_id, from_at, to_at, clip, burn_in, evidence, reason, cut, gaps)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING export_id",
+            "INSERT INTO export_order (user_id, from_at, to_at, clip, burn_in, evidence, reason, cut, gaps,"
+            " only_clips) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING export_id",
             (
                 order.user_id,
                 order.from_utc,
@@ -121,6 +123,7 @@ def add_export(conn: Connection, order: NewExport) -> int:
                 order.reason,
                 order.cut,
                 order.gaps,
+                order.only_clips and order.clip,
             ),
         )
         (export_id,) = cursor.fetchone() or (0,)

@@ -80,39 +80,19 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
     Every recording is a row: ask for no more than some days of some cameras; for longer there is
     `coverage.load_facts`.
     """
+    near = (from_utc - LONGEST, to_utc)
     found = fetch_all(
         conn,
         f"""
-        WITH head AS MATERIALIZED (
-            SELECT c.camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id)
-            WHERE {AMONG}
-        ), odd AS MATERIALIZED (
-            SELECT odd.* FROM head CROSS JOIN LATERAL (
-                SELECT recording_id, lost_at,
-                       coalesce(damaged, '') <> '' AS damaged, cardinality(time_marks) > 0 AS doubtful
-                FROM recording
-                WHERE recording.camera_id = head.camera_id AND start_at >= %s AND start_at < %s
-                  AND (coalesce(damaged, '') <> '' OR cardinality(time_marks) > 0 OR lost_at IS NOT NULL)
-                OFFSET 0
-            ) AS odd
-        )
         SELECT head.site, head.camera, r.recording_id, r.start_at, r.end_at,
-               EXISTS (  -- one by one by key
-                   SELECT FROM copy_wanted w WHERE w.recording_id = r.recording_id AND w.start_at = r.start_at OFFSET 0
-               ),
-               coalesce(odd.damaged, false), coalesce(odd.doubtful, false),
                CASE WHEN EXISTS (SELECT FROM store WHERE options->>'storage_class' = ANY(%s)) THEN (
                    SELECT bool_and(coalesce(st.options->>'storage_class', '') = ANY(%s))
                    FROM copy k JOIN store st USING (store_id)
                    WHERE k.recording_id = r.recording_id AND k.start_at = r.start_at AND k.part = 0 AND k.state = 0
-               ) END,
-               (SELECT true FROM cold_recording x WHERE x.recording_id = r.recording_id AND x.start_at = r.start_at),
-               EXISTS (  -- one by one by key
-                   SELECT FROM restore_asked a WHERE a.recording_id = r.recording_id AND a.start_at = r.start_at
-                     AND a.ready_at IS NOT NULL AND coalesce(a.until_at, 'infinity') > now()
-                   OFFSET 0
-               )
-        FROM head
+               ) END
+        FROM (
+            SELECT camera_id, s.slug AS site, c.slug AS camera FROM camera c JOIN site s USING (site_id) WHERE {AMONG}
+        ) AS head
         CROSS JOIN LATERAL (
             -- from the index alone: the rows of a day lie on as many pages
             SELECT recording_id, start_at, end_at FROM recording
@@ -120,28 +100,26 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
               AND (start_at >= %s OR end_at > %s)
             OFFSET 0
         ) AS r
-        LEFT JOIN odd USING (recording_id)
-        WHERE odd.lost_at IS NULL
         ORDER BY head.site, head.camera, r.start_at, r.recording_id
         """,  # noqa: S608 (a constant)
-        [
-            *pairs_of(cameras),
-            from_utc - LONGEST,
-            to_utc,
-            [*COLD_CLASSES],
-            [*COLD_CLASSES],
-            from_utc - LONGEST,
-            to_utc,
-            from_utc,
-            from_utc,
-        ],
+        [[*COLD_CLASSES], [*COLD_CLASSES], *pairs_of(cameras), *near, from_utc, from_utc],
     )
-    return [
-        Stretch(
-            (site, camera), number, start, end, lacking, damaged, doubtful, bool(of_store or found_so) and not awake
-        )
-        for site, camera, number, start, end, lacking, damaged, doubtful, of_store, found_so, awake in found
+    # What is true of few is asked by itself: asking it of each of thousands of rows takes longer than all the rest.
+    odd = _odd(conn, cameras, near)
+    lacking = {row[1] for row in _lacking(conn, cameras, near)}
+    cold = {row[1] for row in _found_cold(conn, near)} | {row[2] for row in found if row[5]}
+    cold -= _restored(conn, [(row[2], row[3]) for row in found if row[2] in cold])
+    lost = {one.recording_id for one, is_lost in odd if is_lost}
+    by_number = {one.recording_id: one for one, _ in odd}
+    stretches = [
+        Stretch((site, camera), number, start, end, number in lacking, False, False, number in cold)
+        for site, camera, number, start, end, _ in found
+        if number not in lost
     ]
+    for at, one in enumerate(stretches):
+        if known := by_number.get(one.recording_id):
+            stretches[at] = one._replace(damaged=known.damaged, doubtful=known.doubtful)
+    return stretches
 
 
 def deviating(
@@ -150,42 +128,24 @@ def deviating(
     """The archived recordings about which something is not as it should be, by camera and start, for any length of
     time; and whether these are all that there are.
 
-    No more is read than `most` damaged and doubtful ones of a camera, `most` copies that a site lacks, and `most`
-    recordings that were found cold. copies: ask for lacking copies and cold footage at all; they are found only by
-    looking through what others may not see, so ask it for who sees everything.
+    No more is read than `most` damaged and doubtful ones of a camera, `most` copies that a site lacks in this time, and
+    `most` recordings that were found cold. copies: ask for lacking copies and cold footage at all; they are found only
+    by looking through what others may not see, so ask it for who sees everything.
     """
-    odd = fetch_all(
-        conn,
-        f"""
-        SELECT s.slug, c.slug, r.*
-        FROM camera c JOIN site s USING (site_id)
-        CROSS JOIN LATERAL (
-            SELECT recording_id, start_at, end_at, coalesce(damaged, '') <> '', cardinality(time_marks) > 0, lost_at,
-                   custody
-            FROM recording
-            WHERE recording.camera_id = c.camera_id AND start_at >= %s AND start_at < %s
-              AND (coalesce(damaged, '') <> '' OR cardinality(time_marks) > 0 OR lost_at IS NOT NULL)
-            ORDER BY start_at LIMIT %s
-        ) AS r
-        WHERE {AMONG}
-        """,  # noqa: S608 (a constant)
-        [from_utc - LONGEST, to_utc, most + 1, *pairs_of(cameras)],
-    )
-    found = {
-        number: Stretch((site, camera), number, start, end, lacking=False, damaged=damaged, doubtful=doubtful)
-        for site, camera, number, start, end, damaged, doubtful, lost, custody in odd
-        if custody in (1, 2) and lost is None
-    }
-    are_all = copies and max(Counter((row[0], row[1]) for row in odd).values(), default=0) <= most
+    near = (from_utc - LONGEST, to_utc)
+    odd = _odd(conn, cameras, near, most + 1)
+    found = {one.recording_id: one for one, lost in odd if not lost}
+    are_all = copies and max(Counter(one.camera for one, _ in odd).values(), default=0) <= most
     if copies:
-        for wanted in (_LACKING, _FOUND_COLD):
-            rows = fetch_all(conn, wanted, {"sites": list({site for site, _ in cameras}), "most": most + 1})
+        for state, rows in (
+            ("lacking", _lacking(conn, cameras, near, most + 1)),
+            ("cold", _found_cold(conn, near, most + 1)),
+        ):
             are_all = are_all and max(Counter(row[0] for row in rows).values(), default=0) <= most
-            there = _among(conn, cameras, from_utc, to_utc, [(row[1], row[2]) for row in rows])
-            for one in there:
+            for one in _among(conn, cameras, from_utc, to_utc, [(row[1], row[2]) for row in rows]):
                 known = found.get(one.recording_id, one)
                 found[one.recording_id] = (
-                    known._replace(lacking=True) if wanted is _LACKING else known._replace(cold=True)
+                    known._replace(lacking=True) if state == "lacking" else known._replace(cold=True)
                 )
         if are_all and fetch_one(
             conn, "SELECT FROM store WHERE options->>'storage_class' = ANY(%s)", [[*COLD_CLASSES]]
@@ -194,16 +154,86 @@ def deviating(
     return sorted(found.values(), key=lambda one: (one.camera, one.start_utc, one.recording_id)), are_all
 
 
-_LACKING = """
-SELECT s.site_id, w.recording_id, w.start_at
-FROM site s
-CROSS JOIN LATERAL (
-    SELECT recording_id, start_at FROM copy_wanted WHERE copy_wanted.site_id = s.site_id LIMIT %(most)s
-) AS w
-WHERE s.slug = ANY(%(sites)s)
-"""
+Near = tuple[datetime, datetime]
+"""What can overlap a time starts from the one on and before the other."""
 
-_FOUND_COLD = "SELECT 0, recording_id, start_at FROM cold_recording LIMIT %(most)s"
+
+def _odd(
+    conn: Connection, cameras: Sequence[CameraKey], near: Near, most: int | None = None
+) -> list[tuple[Stretch, bool]]:
+    """The first `most` of each camera's recordings that are damaged, of a doubtful time or lost; and whether lost, or
+    not archived (any more)."""
+    found = fetch_all(
+        conn,
+        f"""
+        SELECT s.slug, c.slug, r.*
+        FROM camera c JOIN site s USING (site_id)
+        CROSS JOIN LATERAL (
+            SELECT recording_id, start_at, end_at, coalesce(damaged, '') <> '', cardinality(time_marks) > 0,
+                   lost_at IS NOT NULL OR custody NOT IN (1, 2)
+            FROM recording
+            WHERE recording.camera_id = c.camera_id AND start_at >= %s AND start_at < %s
+              AND (coalesce(damaged, '') <> '' OR cardinality(time_marks) > 0 OR lost_at IS NOT NULL)
+            ORDER BY start_at LIMIT %s
+        ) AS r
+        WHERE {AMONG}
+        """,  # noqa: S608 (a constant)
+        [*near, most, *pairs_of(cameras)],
+    )
+    return [
+        (Stretch((site, camera), number, start, end, lacking=False, damaged=damaged, doubtful=doubtful), lost)
+        for site, camera, number, start, end, damaged, doubtful, lost in found
+    ]
+
+
+def _lacking(
+    conn: Connection, cameras: Sequence[CameraKey], near: Near, most: int | None = None
+) -> list[tuple[int, int, datetime]]:
+    """(site_id, recording_id, start) of the first `most` copies that each of these cameras' sites lacks."""
+    return fetch_all(
+        conn,
+        """
+        SELECT s.site_id, w.recording_id, w.start_at
+        FROM site s
+        CROSS JOIN LATERAL (
+            SELECT recording_id, start_at FROM copy_wanted
+            WHERE copy_wanted.site_id = s.site_id AND start_at >= %s AND start_at < %s
+            ORDER BY start_at LIMIT %s
+        ) AS w
+        WHERE s.slug = ANY(%s)
+        """,
+        [*near, most, list({site for site, _ in cameras})],
+    )
+
+
+def _found_cold(conn: Connection, near: Near, most: int | None = None) -> list[tuple[int, int, datetime]]:
+    """(0, recording_id, start) of the first `most` recordings that were found cold though their stores are not."""
+    return fetch_all(
+        conn,
+        "SELECT 0, recording_id, start_at FROM cold_recording WHERE start_at >= %s AND start_at < %s"
+        " ORDER BY start_at LIMIT %s",
+        [*near, most],
+    )
+
+
+def _restored(conn: Connection, recordings: Sequence[tuple[int, datetime]]) -> set[int]:
+    """Those of these recordings that can be read for now, as a restore of them lasts."""
+    if not recordings:
+        return set()
+    found = fetch_all(
+        conn,
+        """
+        SELECT one.recording_id
+        FROM unnest(%s::bigint[], %s::timestamptz[]) AS one (recording_id, start_at)
+        WHERE EXISTS (  -- one by one by key
+            SELECT FROM restore_asked a WHERE a.recording_id = one.recording_id AND a.start_at = one.start_at
+              AND a.ready_at IS NOT NULL AND coalesce(a.until_at, 'infinity') > now()
+            OFFSET 0
+        )
+        """,
+        [[one[0] for one in recordings], [one[1] for one in recordings]],
+    )
+    return {row[0] for row in found}
 
 
 def _among(

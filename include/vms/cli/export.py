@@ -77,6 +77,14 @@ def export(
             " which makes one file; or each begins a separate file.",
         ),
     ] = "short",
+    only_clips: Annotated[
+        bool,
+        typer.Option(
+            "--only-clips",
+            help="With --clip: leave the recordings themselves out, which may be far longer than the range; the"
+            " manifest names them with their hashes.",
+        ),
+    ] = False,
     evidence: Annotated[
         bool,
         typer.Option(
@@ -110,6 +118,8 @@ def export(
         raise typer.BadParameter("Only clips can be written into: give --clip, too.", param_hint="--burn-in")
     if (cut, gaps) != ("exact", "short") and not clip:
         raise typer.BadParameter("Only clips are cut: give --clip, too.", param_hint="--cut --gaps")
+    if only_clips and not clip:
+        raise typer.BadParameter("Without clips nothing would be left: give --clip, too.", param_hint="--only-clips")
     if cut == "fast" and (burn_in or gaps != "short"):
         raise typer.BadParameter(
             "What is not encoded can't be written into, and has no black in it: leave --burn-in and --gaps out, or cut"
@@ -139,7 +149,7 @@ def export(
                 sys.stdout.write(json.dumps({"planned": files, "planned_bytes": size}) + "\n")
             return
         folder = _folder(to, asked, size)
-        what = What(clip, burn_in, cut, gaps, reason.strip())
+        what = What(clip, burn_in, cut, gaps, only_clips, reason.strip())
         with Bars(console, quiet=as_json) as bars:
             stopped = not make(home, conn, folder, wanted, what, bars)
     if zip_file and not stopped:

@@ -181,10 +181,11 @@ def _findings(home: Home, store: StoreConfig, identity: str | None, tell: Callab
     except VmsError as error:
         return [Finding(False, error.message, error.remedy)]
     found = opened.check(tell)
-    if store.browsers and found[0].ok and isinstance(opened, GivesLinks):
+    if store.browsers != "through" and found[0].ok and isinstance(opened, GivesLinks):
         tell("reading as a browser does")
         address = "" if store.browsers == "redirect" else store.browsers
-        found += links.findings(opened, store.url, address, home.place.origins(home.viewer_port))
+        pages = home.place.origins(home.viewer_port)
+        found += links.findings(opened, store.url, address, pages, asked=bool(store.browsers))
     return found
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 
-from vms import demo, logs
+from vms import demo, logs, pulse
 from vms.demo.cameras import SITES
 from vms.demo.clips import Clip, record, sweep
 from vms.demo.past import still_to_make
@@ -63,6 +63,7 @@ def make_up(home: Home, stop: threading.Event) -> None:
 
 def _record(clips: Iterable[Clip], home: Home, stop: threading.Event, *, live: bool) -> bool:
     """Whether there was room for all of them."""
+    alive = pulse.Pulse(home, pulse.RECORDER)
     for clip in clips:
         if shutil.disk_usage(home.root).free < _FREE_FLOOR_BYTES:
             return False
@@ -71,6 +72,7 @@ def _record(clips: Iterable[Clip], home: Home, stop: threading.Event, *, live: b
         except (EncodeFailed, OSError):
             log.exception("%s of %s was not recorded.", clip.camera.word, clip.site.id)
         else:
+            alive.beat()
             log.info("%s: %s (%.1f MB)", clip.site.id, clip.name, path.stat().st_size / 1e6)
     return True
 

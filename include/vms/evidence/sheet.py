@@ -70,6 +70,11 @@ def render(told: Mapping[str, Any], stills: Mapping[str, Sequence[tuple[str, byt
         )
     parts.append(_heading("Recordings", "Rekaman", len(told["recordings"])))
     parts += [_recording(one, stills.get(one["file"], ())) for one in told["recordings"]]
+    if told.get("only_clips"):
+        parts.append(
+            "<p>Only clips were asked for: the recordings themselves stay in the archive, where they can be had whole."
+            " · Hanya klip yang diminta: rekamannya sendiri tetap di arsip dan dapat diminta utuh.</p>"
+        )
     if told.get("clips"):
         parts += [_heading("Clips for watching", "Klip untuk ditonton", len(told["clips"])), _clips(told["clips"])]
     parts.append(_heading("Missing", "Yang tidak ada", len(told["gaps"])))

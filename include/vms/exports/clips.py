@@ -29,13 +29,14 @@ from vms.wording import utc_text
 @dataclass(frozen=True)
 class What:
     """What is made of the recordings beside the files. cut: how clips are cut: exact (as H.264, encoded) or fast (as
-    stored, from the picture before on). gaps: what of them becomes of holes; a fast one has none. reason: of an
-    evidence package; "": none is made."""
+    stored, from the picture before on). gaps: what of them becomes of holes; a fast one has none. only_clips: the files
+    are not handed over. reason: of an evidence package; "": none is made."""
 
     clip: bool = False
     burn_in: bool = False
     cut: Cut = "exact"
     gaps: Gaps = "short"
+    only_clips: bool = False
     reason: str = ""
 
 

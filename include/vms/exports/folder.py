@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -141,10 +142,23 @@ class Folder:
         self._saw(row)
         self.failures.append({**_identity(row), "message": error.message, "remedy": error.remedy})
 
+    def leave_out_files(self) -> None:
+        """Take the recordings' files out again, but of cameras of which something failed: there they are all there is.
+        The manifest goes on naming them, with their hashes."""
+        failed = {(one["site"], one["camera"]) for one in self.failures}
+        for one in self.recordings:
+            if (one["site"], one["camera"]) not in failed:
+                one["left_out"] = True
+                path = self.root / one["file"]
+                path.unlink(missing_ok=True)
+                for empty in path.parents[:3]:  # the day, the camera, the site
+                    with contextlib.suppress(OSError):
+                        empty.rmdir()
+
     def close(self, *, complete: bool, attached: Sequence[str] = ()) -> None:
         """Write the manifest and then the hash list, which names the manifest and what else was put there as well."""
         self._write_manifest(complete=complete)
-        hashes = {one["file"]: one["sha256"] for one in (*self.recordings, *self.clips)}
+        hashes = {one["file"]: one["sha256"] for one in (*self.recordings, *self.clips) if "left_out" not in one}
         for name in (MANIFEST, *attached):
             hashes[name] = hashlib.sha256((self.root / name).read_bytes()).hexdigest()
         write_whole(self.root / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(hashes.items())))

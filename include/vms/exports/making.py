@@ -24,7 +24,7 @@ from vms.evidence.signing import key_fingerprint, sign
 from vms.exports.clips import What, forget_notes, write_clips
 from vms.exports.folder import Folder, gap_object
 from vms.home import Home
-from vms.logs import about
+from vms.logs import about, of_recording
 from vms.model import State, StoreTarget
 from vms.steps.export import Exported, Exporter
 from vms.video.ffmpeg import Stopped
@@ -80,7 +80,9 @@ def make(
         folder.gaps = _gaps(conn, wanted, folder)
         attached: tuple[str, ...] = ()
         if what.reason:
-            attached = _furnish(home, conn, folder, what.reason, observer, stop)
+            attached = _furnish(home, conn, folder, what, observer, stop)
+        if what.only_clips:
+            folder.leave_out_files()
     except (KeyboardInterrupt, Stopped):
         folder.gaps = []
         folder.close(complete=False)
@@ -134,7 +136,7 @@ def _write(
                 file = path.relative_to(folder.root).as_posix()
                 detail = {**folder.label, "file": file, "sha256": done.copy.sha256}
                 log_view(conn, folder.by, "export", row.id, row.start_utc, detail)
-                observer.written(row, done)
+                of_recording(row.id, observer.written)(row, done)
             size_bytes, files = size_bytes + (row.rendition_bytes or 0), files + 1
             observer.moved(size_bytes, files)
 
@@ -162,13 +164,13 @@ def _clips(
 
 
 def _furnish(
-    home: Home, conn: Connection, folder: Folder, reason: str, observer: Observer, stop: threading.Event
+    home: Home, conn: Connection, folder: Folder, what: What, observer: Observer, stop: threading.Event
 ) -> tuple[str, ...]:
     """Put into the folder what makes an evidence package of it; returns the names."""
     mark = key_fingerprint(home)
-    folder.evidence = {"reason": reason, "fingerprint": mark}
+    folder.evidence = {"reason": what.reason, "fingerprint": mark}
     add_custody(conn, folder.recordings)
-    told = folder.as_manifest(complete=not folder.failures)
+    told = folder.as_manifest(complete=not folder.failures) | {"only_clips": what.only_clips}
 
     def moved(done: int) -> None:
         if stop.is_set():

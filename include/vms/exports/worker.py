@@ -23,7 +23,7 @@ from types import FrameType
 
 import psycopg2
 
-from vms import logs
+from vms import logs, pulse
 from vms.catalogue import exports, reads_sites
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.exports import ExportRow
@@ -71,12 +71,18 @@ class Watch:
     stop: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
     why: str = ""
+    alive: pulse.Pulse = field(init=False)
     now: tuple[str, float, float, int, int] = ("", 0.0, 0.0, 0, 0)
 
+    def __post_init__(self) -> None:
+        self.alive = pulse.Pulse(self.home, pulse.EXPORTS)
+
     def begins(self, step: str, total: float, files: int) -> None:
+        self.alive.beat()
         self.now = (step, 0.0, total, 0, files)
 
     def moved(self, done: float, files: int) -> None:
+        self.alive.beat()
         step, _, total, _, of = self.now
         self.now = (step, done, total, files, of)
 
@@ -114,6 +120,7 @@ class Watch:
 
 def work(home: Home, ending: threading.Event) -> None:
     """Take up orders until `ending` is set. While the catalogue is away, wait for it."""
+    alive = pulse.Pulse(home, pulse.EXPORTS)
     with _alone(home, ending) as is_alone:
         while is_alone and not ending.is_set():
             try:
@@ -122,6 +129,7 @@ def work(home: Home, ending: threading.Event) -> None:
                     while not ending.is_set():
                         clear(home, conn)
                         order = exports.next_export(conn)
+                        alive.beat()
                         if order is None:
                             ending.wait(POLL_S)
                         else:
@@ -192,7 +200,8 @@ def _make(home: Home, conn: Connection, order: ExportRow, watch: Watch) -> None:
         folder = Folder.opened(
             root, asked, order.who, datetime.now(UTC).replace(microsecond=0), {"export": order.export_id}
         )
-        what = What(order.clip, order.burn_in, order.cut, order.gaps, order.reason if order.evidence else "")
+        reason = order.reason if order.evidence else ""
+        what = What(order.clip, order.burn_in, order.cut, order.gaps, order.only_clips, reason)
         if not make(home, theirs, folder, [wanted], what, watch, watch.stop):
             raise Stopped
     if folder.failures and not folder.recordings:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from vms import backups, demo, logs
+from vms import backups, demo, logs, pulse
 from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
@@ -152,6 +152,8 @@ def health(home: Home, part: str) -> bool:
         from vms.branches import agent
 
         return agent.is_running(home)
+    if part in pulse.PARTS:
+        return pulse.beats(home, part)
     return AirflowHealth(home, since=0.0).is_well(part.replace("-", "_"))
 
 

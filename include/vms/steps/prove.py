@@ -97,7 +97,7 @@ def prove(
                 found = replace(found, bytes=found.bytes + copy.size_bytes)
             elif look.outcome != "known":
                 found = replace(found, **{look.outcome: getattr(found, look.outcome) + 1})
-                report(look.message)
+                of_recording(copy.recording_id, report)(look.message)
         found = replace(found, checked=found.checked + 1)
         moved(found)
         if time.monotonic() > deadline:

@@ -28,6 +28,7 @@ from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.config import load_config
 from vms.errors import ConfigError, CopyDamaged, StoreError, VmsError
 from vms.home import Home
+from vms.logs import about, of_recording
 from vms.model import RunRef, StoreTarget
 from vms.receipts import CopyReceipt
 from vms.steps.copying import repair_of
@@ -161,10 +162,12 @@ def _compare(work: _Round, after: str, upto: str | None, page: Sequence[StoredOb
     _check_losses(work, len(missing))
     for row in missing:
         if work.store.head(row.key) is None:
-            _lose(work, row, "lost", f"{work.target.name} has no object {row.key} any more")
+            message = f"{work.target.name} has no object {row.key} any more"
+            of_recording(row.recording_id, _lose)(work, row, "lost", message)
     for row in odd:
         size = there[row.key].size_bytes
-        _lose(work, row, "damaged", f"{row.key} in {work.target.name} has {size} bytes instead of {row.size_bytes}")
+        message = f"{row.key} in {work.target.name} has {size} bytes instead of {row.size_bytes}"
+        of_recording(row.recording_id, _lose)(work, row, "damaged", message)
     work.count("objects", len(page))
     unknown = [one for one in page if one.key not in known and not one.key.endswith(f"/{PROBE}")]
     settled = integrity.strays_among(work.conn, work.target.store_id, [one.key for one in unknown])
@@ -196,8 +199,15 @@ def _lose(work: _Round, row: StoredCopy, kind: Literal["lost", "damaged"], messa
 
 def _take_in(work: _Round, one: StoredObject) -> None:
     """Adopt the object, or report it as foreign with the reason."""
+    parts = adopting.read_key(one.key)
+    owner = None if parts is None else adopting.owner_of(work.conn, parts)
+    with contextlib.nullcontext() if owner is None else about(recording=owner.known.recording_id):
+        _settle(work, one, parts, owner)
+
+
+def _settle(work: _Round, one: StoredObject, parts: adopting.KeyParts | None, owner: adopting.Owner | None) -> None:
     try:
-        said = _adopt(work, one)
+        said = _adopt(work, one, parts, owner)
     except ObjectMissing:
         return  # removed since it was listed
     except CopyDamaged as error:
@@ -215,12 +225,10 @@ def _take_in(work: _Round, one: StoredObject) -> None:
 _NOT_YET = "not yet"
 
 
-def _adopt(work: _Round, one: StoredObject) -> str:
+def _adopt(work: _Round, one: StoredObject, parts: adopting.KeyParts | None, owner: adopting.Owner | None) -> str:
     """Nothing when it was adopted, _NOT_YET when it will be by another way, else why it can't be."""
-    parts = adopting.read_key(one.key)
     if parts is None:
         return "its key is none of ours"
-    owner = adopting.owner_of(work.conn, parts)
     preview = next((kind for kind in ("poster", "sprite") if parts.ending.startswith(f".{kind}.")), None)
     if owner is None and preview:
         return "a preview of a recording that the catalogue does not have"

@@ -21,7 +21,7 @@ from vms.catalogue.losing import StoredCopy, archive_from_source, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.errors import StoreError, VmsError
 from vms.home import Home
-from vms.logs import of_recording
+from vms.logs import about
 from vms.model import RunRef, StoreTarget
 from vms.receipts import CopyReceipt
 from vms.steps.copying import Piece, beside, put, repair_of
@@ -79,24 +79,37 @@ def repair_these(
     deadline = time.monotonic() + budget_s
     done = Repaired(broken=len(todo))
     for broken, holders in todo:
-        target = stores.get(broken.store_id)
-        make = of_recording(broken.recording_id, _make)
-        made = None if target is None else make(conn, stores, target, broken, holders, home, run, report)
-        if made is not None and target is not None:
-            integrity.record_repair(conn, Actor(run, datetime.now(UTC)), broken, made)
-            done = replace(done, repaired=done.repaired + 1)
-            report(f"{made.key} in {target.name}: repaired")
-        elif target is not None and archive_from_source(conn, Actor(run, datetime.now(UTC)), broken):
-            done = replace(done, from_source=done.from_source + 1)
-            report(f"{broken.key}: no store has a good copy; the next run of its site archives it from its source")
-        elif target is not None and not holders:
-            done = replace(done, without=done.without + 1)
-        else:
-            done = replace(done, failed=done.failed + 1)
+        with about(recording=broken.recording_id):
+            done = _repair_one(conn, broken, holders, stores, home, run, report, done)
         moved(done)
         if time.monotonic() > deadline:
             break
     return done
+
+
+def _repair_one(
+    conn: Connection,
+    broken: StoredCopy,
+    holders: list[StoredCopy],
+    stores: Stores,
+    home: Home,
+    run: RunRef,
+    report: Callable[[str], None],
+    done: Repaired,
+) -> Repaired:
+    """What was done before, and this one."""
+    target = stores.get(broken.store_id)
+    if target is None:
+        return replace(done, failed=done.failed + 1)
+    made = _make(conn, stores, target, broken, holders, home, run, report)
+    if made is not None:
+        integrity.record_repair(conn, Actor(run, datetime.now(UTC)), broken, made)
+        report(f"{made.key} in {target.name}: repaired")
+        return replace(done, repaired=done.repaired + 1)
+    if archive_from_source(conn, Actor(run, datetime.now(UTC)), broken):
+        report(f"{broken.key}: no store has a good copy; the next run of its site archives it from its source")
+        return replace(done, from_source=done.from_source + 1)
+    return replace(done, failed=done.failed + 1) if holders else replace(done, without=done.without + 1)
 
 
 class Stores:

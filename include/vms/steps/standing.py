@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vms.errors import VmsError
+from vms.logs import of_recording
 from vms.model import NO_OPTIONS, ReleaseOrder, StoreTarget
 from vms.steps.meeting import meet
 from vms.stores import Store
@@ -39,7 +40,8 @@ def vouch(orders: Sequence[ReleaseOrder], now: datetime, report: Callable[[str],
         return replace(order, vouched_at=now)
 
     with ThreadPoolExecutor(max_workers=_LOOKS_AT_ONCE, thread_name_prefix="vouch") as pool:
-        return tuple(pool.map(seen, orders))
+        jobs = [pool.submit(of_recording(order.recording_id, seen), order) for order in orders]
+        return tuple(job.result() for job in jobs)
 
 
 def unseen_in(stores: dict[int, Store | str], order: ReleaseOrder, target: StoreTarget) -> str:

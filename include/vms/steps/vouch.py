@@ -62,7 +62,7 @@ def prove_unproven(
     Of what the receipts tell, only folders at the branch, which the centre can't reach, are taken on its word.
     """
     work = _Proving(batch, site, home, report)
-    receipts = [_heard(work, one) for one in receipts]
+    receipts = [of_recording(one.recording_id, _heard)(work, one) for one in receipts]
     named = {one.store_id for receipt in receipts for one in receipt.unproven}
     for target in batch.stores:
         if target.store_id not in named:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from vms.stores.base import Finding
 from vms.stores.identity import IDENTITY_FILE
 
 _TIMEOUT = (5, 15)
+_PUBLIC = (".amazonaws.com", ".amazonaws.com.cn", ".googleapis.com")
 _EXPOSED = ("Content-Length", "Content-Range", "ETag")
 
 
@@ -43,18 +45,30 @@ def origin(link: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def findings(store: GivesLinks, url: str, address: str, origins: Sequence[str]) -> list[Finding]:
+def is_public(link: str) -> bool:
+    """Whether its server is Amazon's or Google's own, which browsers reach wherever they are."""
+    return (urlsplit(link).hostname or "").endswith(_PUBLIC)
+
+
+def findings(store: GivesLinks, url: str, address: str, origins: Sequence[str], *, asked: bool = True) -> list[Finding]:
     """Whether pages of these origins (the viewer's) may read from the store: tried as a browser does it. Never raises.
 
-    url: of the store. Looked at from this machine: what a branch's firewall lets through, it can't say.
+    url: of the store. asked: sites.yaml sends browsers there; if not, only a public server is looked at, and what it
+    lacks is no fault. Looked at from this machine: what a branch's firewall lets through, it can't say.
     """
     try:
         link = store.link(IDENTITY_FILE, 60, "application/json", "inline", address)
     except CanNotSign as error:
         what = f"signs no links ({error.message.rstrip('.')}), so footage passes through the viewer"
-        return [Finding(True, what)]
+        return [Finding(True, what)] if asked else []
     except StoreError as error:
-        return [Finding(False, error.message, error.remedy)]
+        return [Finding(not asked, error.message, error.remedy)]
+    if asked:
+        return _tried(link, url, origins)
+    return [replace(one, ok=True) for one in _tried(link, url, origins)] if is_public(link) else []
+
+
+def _tried(link: str, url: str, origins: Sequence[str]) -> list[Finding]:
     try:
         told = requests.get(link, headers={"Range": "bytes=0-0"}, timeout=_TIMEOUT)
         if told.status_code not in (200, 206):
