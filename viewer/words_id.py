@@ -133,6 +133,7 @@ TEXT: dict[str, str] = {
     "recording.not_stored": "Tidak ada yang dapat diputar.",
     "recording.remedy": "Yang perlu dilakukan",
     "recording.unnamed": "Berkas perekam tidak tercatat",
+    "recording.play_from": "Putar dari {time}",
     "recording.clock": "Waktu pada gambar",
     "recording.keys": "Tombol: spasi putar atau jeda, ← → 5 detik, , . satu bingkai, "
     "N P rekaman berikutnya atau sebelumnya",
@@ -986,6 +987,7 @@ TEXT: dict[str, str] = {
     "watch.keyname.drag": "seret",
     "watch.keyname.wheel": "roda",
     "watch.key.bookmark": "tandai saat atau rentang ini",
+    "streamlit.skip": "Langsung ke isi halaman",
     "streamlit.show_password": "Tampilkan kata sandi",
     "streamlit.hide_password": "Sembunyikan kata sandi",
     "streamlit.clear": "Kosongkan",
