@@ -130,19 +130,19 @@ def page_of(text: str, cameras: int, most: int) -> int:
 def _pages(words: Words, find: query.Find, page: int, cameras: int, most: int) -> dict[str, Any]:
     """Which cameras are drawn, and the ways to those before and after them."""
 
-    def way(name: str, to: int) -> dict[str, str] | None:
-        if not 0 <= to * most < cameras:
-            return None
-        count = formats.number(words, min(most, cameras - to * most))
-        params = query.write(_kept(find)) | {"page": str(to + 1)}
-        return {"way": name, "text": words(f"coverage.{name}", count=count), "href": f"/coverage?{urlencode(params)}"}
-
+    texts = {
+        to: words(key, count=formats.number(words, min(most, cameras - to * most)))
+        for to, key in ((page - 1, "coverage.before"), (page + 1, "coverage.after"))
+        if 0 <= to * most < cameras
+    }
+    kept = query.write(_kept(find))
+    ways = [
+        {"way": f"to-{to - page}", "text": text, "href": f"/coverage?{urlencode(kept | {'page': str(to + 1)})}"}
+        for to, text in texts.items()
+    ]
     begin, end = page * most + 1, min(cameras, (page + 1) * most)
     shown = {"first": formats.number(words, begin), "last": formats.number(words, end)}
-    return {
-        "text": words("coverage.more", count=formats.number(words, cameras), **shown),
-        "ways": [one for one in (way("before", page - 1), way("after", page + 1)) if one],
-    }
+    return {"text": words("coverage.more", count=formats.number(words, cameras), **shown), "ways": ways}
 
 
 @st.cache_data(ttl=50, max_entries=60, show_spinner=False)
