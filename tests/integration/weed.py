@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vms.errors import StackError
+from vms.home import PROJECT_ROOT
 from vms.model import NO_OPTIONS
 from vms.stack import demo_s3
 from vms.stack.postgres import is_free
@@ -32,6 +33,9 @@ ACCESS, SECRET = "cctv", "a secret that no message may show"
 BRANCH, BRANCH_SITE, BRANCH_PREFIX = "branch", "ho", "of-branches"
 """A second user (with the same secret): the key of a branch, by the policy that the product gives it for this site and
 for any store whose prefix begins so."""
+
+READER, READ_PREFIX = "reader", "to-read"
+"""A third user (with the same secret): the key of the viewer, by the policy in the documents."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,13 @@ def _users() -> dict[str, list[object]]:
     all_rights: dict[str, list[object]] = json.loads(demo_s3.identities(ACCESS, SECRET))
     policy = narrow.s3_policy(BUCKET, f"{BRANCH_PREFIX}-*", BRANCH_SITE, NO_OPTIONS, knows_conditions=False)
     narrowed = narrow.seaweedfs_users(BRANCH, SECRET, policy)
-    return {**narrowed, "identities": all_rights["identities"] + narrowed["identities"]}
+    text = (PROJECT_ROOT / "docs/policies/aws-viewer.json").read_text()
+    told = json.loads(text.replace("COMPANY-BUCKET", BUCKET).replace("PREFIX", f"{READ_PREFIX}-*"))
+    reading = narrow.seaweedfs_users(READER, SECRET, told)
+    return {
+        "identities": all_rights["identities"] + narrowed["identities"] + reading["identities"],
+        "policies": narrowed["policies"] + reading["policies"],
+    }
 
 
 def _free_ports(count: int) -> list[int]:

@@ -9,6 +9,7 @@ import json
 import random
 import re
 import secrets
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 from gcs_server import BUCKET, Answer, GcsServer, Seen, failure
 
 import weed
-from vms.errors import StoreError
+from vms.errors import StoreDenied, StoreError
 from vms.home import PROJECT_ROOT
 from vms.model import StoreOptions
 from vms.stores import Store, connections, narrow, open_store
@@ -157,6 +158,38 @@ def test_aws_policies_fit_what_the_store_does(
     store.write_lifecycle(store.lifecycle({"ho": 400}, 7))
     assert refused(recorder.wanted, archive + retention) == set(rules)
     assert not [one for one in store.check() if not one.ok]
+
+
+def test_the_viewer_and_exports_need_no_more_than_to_read(
+    recorder: Recorder, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With a key that really can do no more."""
+    prefix = f"{weed.READ_PREFIX}-{secrets.token_hex(4)}"
+    url, file = f"s3://{weed.BUCKET}/{prefix}", tmp_path / "staged"
+    file.write_bytes(b"footage")
+    sent = {"sha256": hashlib.sha256(b"footage").hexdigest(), "size_bytes": 7}
+    monkeypatch.setenv("AIRFLOW_CONN_WRITES", weed.connection_text(s3_server.endpoint))
+    monkeypatch.setenv("AIRFLOW_CONN_READS", weed.connection_text(s3_server.endpoint, weed.READER))
+    writes, reads = (open_store("cloud", url, conn_id=one) for one in ("writes", "reads"))
+    assert isinstance(reads, S3Store)
+    identity = writes.identify(None)
+    writes.put(file, KEY, **sent)
+    recorder.wanted.clear()
+    reads.identify(identity)
+    assert b"".join(reads.open_range(KEY)) == b"footage"
+    assert reads.head("ho/none.mp4") is None
+    assert reads.coldness(KEY) is None
+    with urllib.request.urlopen(reads.link(KEY, 60, "video/mp4", "inline", "")) as answer:  # noqa: S310 - our own
+        assert answer.read() == b"footage"
+    with contextlib.suppress(StoreError):  # this server has no cold storage
+        reads.wake(KEY)
+    granted = grants("aws-viewer.json", weed.BUCKET, prefix)
+    assert refused(recorder.wanted, granted) == set()
+    assert unused(recorder.wanted, granted) == [("s3:ListBucket", f"arn:aws:s3:::{weed.BUCKET}")]
+    with pytest.raises(StoreDenied):
+        reads.put(file, KEY.replace("lobby", "gate"), **sent)
+    assert reads.delete([KEY]) == []
+    assert writes.head(KEY) is not None
 
 
 def _branch(store: PutsUnseen, folder: Path, size: int) -> None:
@@ -299,6 +332,12 @@ def test_google_roles_fit_what_the_store_does(gcs: GcsServer, tmp_path: Path) ->
     probes = [one for one in gcs.seen if b"vms-check" in one.body or "vms-check" in one.path]
     wanted = {right for one in gcs.seen if one not in probes for right in _right(one)}
     assert wanted == archive
+    gcs.seen.clear()
+    store.identify(store.identify(None))
+    assert next(store.open_range(KEY, 0, 10))
+    assert store.head("ho/none.mp4") is None
+    reading = set(yaml.safe_load((POLICIES / "gcp-viewer-role.yaml").read_text())["includedPermissions"])
+    assert {right for one in gcs.seen for right in _right(one)} == reading - {"storage.objects.list"}
     gcs.seen.clear()
     store.delete([KEY])
     file = tmp_path / "staged"
