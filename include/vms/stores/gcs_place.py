@@ -16,6 +16,7 @@ from vms.stores.base import FileRotted, ObjectMissing, preview_options
 from vms.stores.gcs_client import client
 from vms.stores.gcs_errors import ERRORS, TIMEOUT, refusal, retry
 from vms.stores.identity import IDENTITY_FILE, new_identity, parse_identity
+from vms.stores.narrow import is_probe
 from vms.stores.refusals import holds_other_things, no_object
 
 
@@ -85,8 +86,9 @@ class GcsPlace:
         return parse_identity(self, raw)
 
     def must_be_new(self) -> None:
-        """A new place holds nothing but what consoles make to show folders."""
-        if any(not name.endswith("/") for name in self._some_names() if name != self.root + IDENTITY_FILE):
+        """A new place holds nothing but what consoles make to show folders, and probes."""
+        keys = [name.removeprefix(self.root) for name in self._some_names()]
+        if any(not key.endswith("/") and not is_probe(key) for key in keys if key != IDENTITY_FILE):
             raise holds_other_things(self.name, self.url, "Name an empty bucket, or a prefix of its own for the store.")
 
     def make_identity(self) -> str:
@@ -111,6 +113,6 @@ class GcsPlace:
 
     def _some_names(self) -> list[str]:
         blobs = self.client().list_blobs(
-            self.bucket_name, prefix=self.root, max_results=100, timeout=TIMEOUT, retry=retry()
+            self.bucket_name, prefix=self.root, max_results=1000, timeout=TIMEOUT, retry=retry()
         )
         return [blob.name for blob in blobs]

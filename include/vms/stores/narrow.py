@@ -19,6 +19,12 @@ _OF_UPLOADS = ("PutObject", "AbortMultipartUpload", "ListParts")
 _KMS_RIGHTS = ("kms:Decrypt", "kms:GenerateDataKey")
 
 
+def is_probe(key: str) -> bool:
+    """Whether the object is nothing but what a trial has left: a branch may try its key before the centre has ever been
+    in the store, which is no less new for that. key: below the store's prefix."""
+    return key.startswith("vms-check/") or key.endswith(f"/{PROBE}")
+
+
 def is_bucket(url: str) -> bool:
     """Whether a store of this URL is reached with a key, which a branch has of its own; a folder is not."""
     return url.startswith(("s3://", "gs://"))

@@ -14,6 +14,7 @@ from vms.model import StoreOptions
 from vms.stores import s3_put
 from vms.stores.base import ObjectMissing, preview_options
 from vms.stores.identity import IDENTITY_FILE, must_be, new_identity, parse_identity
+from vms.stores.narrow import is_probe
 from vms.stores.refusals import holds_other_things, no_object
 from vms.stores.s3_client import client
 from vms.stores.s3_errors import FAILURES, is_missing, is_taken, refusal
@@ -76,8 +77,9 @@ class S3Place:
         return parse_identity(self, answer["Body"].read(4096))
 
     def must_be_new(self) -> None:
-        answer = self.client().list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=10)
-        if any(not self.key_of(one["Key"]).startswith(".") for one in answer.get("Contents", ())):
+        answer = self.client().list_objects_v2(Bucket=self.bucket, Prefix=self.prefix)
+        keys = [self.key_of(one["Key"]) for one in answer.get("Contents", ())]
+        if any(not one.startswith(".") and not is_probe(one) for one in keys):
             raise holds_other_things(self.name, self.url, "Name an empty prefix of its own for the store.")
 
     def make_identity(self) -> str | None:

@@ -236,6 +236,36 @@ def test_a_branch_needs_no_more_than_its_policy(
         assert refused({("s3:PutObject", f"arn:aws:s3:::{bucket}/{prefix}/{other}")}, granted)
 
 
+def test_a_branch_may_try_its_key_before_the_centre_has_been_there(
+    s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the trial leaves does not keep the centre from making a store of the place; anything else does."""
+    monkeypatch.setenv("AIRFLOW_CONN_TRIES", weed.connection_text(s3_server.endpoint, weed.BRANCH))
+    monkeypatch.setenv("AIRFLOW_CONN_CENTRE", weed.connection_text(s3_server.endpoint))
+    file = tmp_path / "staged"
+    file.write_bytes(b"small")
+    for footage in (False, True):
+        url = f"s3://{weed.BUCKET}/{weed.BRANCH_PREFIX}-{secrets.token_hex(4)}"
+        tried, centre = (open_store("cloud", url, conn_id=one) for one in ("tries", "centre"))
+        assert isinstance(tried, S3Store)
+        assert [one.what for one in narrow_findings(tried, "cloud", "ho") if not one.ok] == []
+        if footage:
+            tried.put_unseen(file, KEY, sha256=hashlib.sha256(b"small").hexdigest(), size_bytes=5)
+            with pytest.raises(StoreError, match="holds other things"):
+                centre.identify(None)
+        else:
+            assert centre.identify(None)
+
+
+def test_a_branch_may_try_its_google_account_before_the_centre_has_been_there(gcs: GcsServer) -> None:
+    store = open_store("cloud", f"gs://{BUCKET}/archive", conn_id="test_gs")
+    assert isinstance(store, GcsStore)
+    _narrowed(gcs, set(narrow.gcs_rights(StoreOptions())), b"archive/ho/")
+    assert [one.what for one in narrow_findings(store, "cloud", "ho") if not one.ok] == []
+    gcs.heal()
+    assert store.identify(None)
+
+
 def test_the_policies_of_branches_in_the_documents_are_those_that_are_printed() -> None:
     locked = replace(OPTIONS, encryption="")
     assert json.loads((POLICIES / "aws-branch.json").read_text()) == narrow.s3_policy(
