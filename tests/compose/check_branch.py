@@ -15,7 +15,6 @@ from typing import Any
 
 from branch_machine import (
     BUCKET,
-    OTHERS,
     OUTSIDE,
     Branch,
     archived,
@@ -139,6 +138,15 @@ said["bucket delete several"] = {"AccessDenied": 403}.get(several[0]["Code"]) if
 print(json.dumps(said))
 """
 
+OTHERS = "archive/sby/cam1/others.mp4"
+"""An object of another site, beside those of the branch."""
+
+ANOTHERS = """
+import sys
+from vms.stores.s3_client import make_client
+make_client("demo_s3").put_object(Bucket=sys.argv[1], Key=sys.argv[2], Body=b"footage of another site")
+"""
+
 VERSIONS = """
 import hashlib, json, sys
 from vms.stores.s3_client import make_client
@@ -205,6 +213,7 @@ def loses_nothing_to_a_thief(here: Installation, branch: Branch) -> None:
     what it was, the centre finds it out, and the branch archives it anew beside."""
     (one, other) = (row["copies"][0] for row in here.vms("recordings")[:2])
     keys = [f"archive/{copy['key']}" for copy in (one, other)]
+    here.inside(here.containers("worker")[0], "python", "-c", ANOTHERS, BUCKET, OTHERS)
     before = versions(here, keys)
     thief = ("python", "-W", "ignore", "-c", STOLEN, BUCKET, OTHERS, *keys, str(other["size_bytes"]))
     said = json.loads(branch.inside(*thief))
