@@ -203,6 +203,34 @@ def more_cameras(world: World, count: int) -> None:
         cursor.execute(footage.format(table="recording", more="jsonb_build_object('camera_id', 100 + n)"), (count,))
 
 
+def fleet(world: World, count: int, cameras: int) -> None:
+    """Sites s01, s02, ... in two regions, each with so many cameras; the first of them has footage. All were looked at
+    now, but s03 and those of the world before."""
+    text = world.home.sites_file.read_text().rstrip()
+    for number in range(1, count + 1):
+        region = f"Sumatra {ATTACK}" if number % 2 else "Jawa Timur"
+        text += (
+            f"\n  - {{id: s{number:02}, name: 'Cabang {number:02} {ATTACK}', time_zone: WIB, region: '{region}',"
+            f" tier: {'kios' if number > 9 else 'cabang'}, footage: {world.home.root / 'footage'},"
+            f" cameras: [{{id: c1, name: 'Kasir {ATTACK}', match: c1}}]}}"
+        )
+    world.home.sites_file.write_text(f"{text}\n")
+    config = load_config(world.home.sites_file)
+    more = """
+    INSERT INTO camera OVERRIDING SYSTEM VALUE
+    SELECT (jsonb_populate_record(c, jsonb_build_object(
+        'camera_id', 1000 * c.camera_id + n, 'slug', 'c' || n, 'name', 'Kamera ' || n)
+    )).*
+    FROM camera c JOIN site s USING (site_id), generate_series(2, %s) n WHERE s.slug LIKE 's__' AND c.slug = 'c1'
+    """
+    with closing(owner(world.home)) as conn:
+        for number in range(1, count + 1):
+            _archive(conn, config, world.clip, f"s{number:02}", (_seen(f"s{number}/c1/1.mp4", "c1", START),))
+        with conn, conn.cursor() as cursor:
+            cursor.execute(more, (cameras,))
+            cursor.execute("UPDATE site SET last_sensed = now() WHERE slug LIKE 's__' AND slug <> 's03'")
+
+
 def many_files(world: World, camera: str, count: int) -> None:
     """This camera has footage without a gap, in `count` short files."""
     one_more = """

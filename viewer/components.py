@@ -29,7 +29,7 @@ def _component(name: str, *parts: str) -> Any:
     )
 
 
-_account = _component("account")
+_account = _component("account", "keyboard")
 _grid = _component("grid")
 _table = _component("table")
 _calendar = _component("calendar")

@@ -111,6 +111,7 @@ def detail(
             "custody_none": words("custody.none"),
             "keys": words("recording.keys"),
             "clock": words("recording.clock"),
+            "play_from": words("recording.play_from", time="{time}"),
         },
     }
 

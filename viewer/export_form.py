@@ -225,4 +225,4 @@ def order(words: Words, person: Visitor, made: NewExport) -> None:
     for name in ("x.reason", "x.address", "x.evidence", "x.burn_in", "x.cut", "x.gaps", "x.only_clips"):
         st.session_state.pop(name, None)
     frame.go(query.Find())
-    st.rerun()
+    frame.begin_anew()

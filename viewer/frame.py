@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
@@ -26,6 +27,8 @@ from vms.home import from_environment
 log = logging.getLogger(__name__)
 
 _FRONT = Path(__file__).resolve().parent / "front"
+_BEGIN = '<span class="pagebegin visually-hidden" tabindex="-1"></span>'
+"""Where a page begins; front/keyboard.js says its title there, and leads whoever works by keyboard to it."""
 _STYLE = f"<style>{(_FRONT / 'page.css').read_text()}</style>"
 
 
@@ -106,6 +109,12 @@ def go(find: query.Find) -> None:
     st.query_params.from_dict(params)
 
 
+def begin_anew() -> NoReturn:
+    """Run again after a deed that made another page of this one: whoever works by keyboard is at its beginning then."""
+    st.session_state["begun"] = st.session_state.get("begun", 0) + 1
+    st.rerun()
+
+
 def as_plain_markdown(text: str) -> str:
     """Text from outside as Markdown that shows it unchanged."""
     return re.sub(r"([\\`*_{}\[\]()#+.!|~:$<>&-])", r"\\\1", text.replace("\n", " "))
@@ -126,8 +135,9 @@ def guarded(words: Words) -> Iterator[None]:
         fault(words, error)
 
 
-def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None) -> None:
-    """The line at the top: company, pages, language, who has signed in. person None: that can't be known now."""
+def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | None, here: st.Page) -> None:
+    """The line at the top: company, pages, language, who has signed in. person None: that can't be known now.
+    here: the page below it."""
     st.html(_STYLE)
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap="small"):
         if not st.context.is_embedded:  # else Airflow's own page stands around it
@@ -140,6 +150,8 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
                     "name": person.name,
                     "role": words.one_of("role", person.role),
                     "href": f"/account?lang={words.lang}",
+                    "title": here.title,
+                    "place": f"{here.url_path} {'recording' in st.query_params} {st.session_state.get('begun', 0)}",
                     "said": of_streamlit(words),
                     "words": {
                         "out": words("app.sign_out"),
@@ -149,6 +161,7 @@ def header(words: Words, pages: list[tuple[st.Page, str]], person: Visitor | Non
                 },
                 "account",
             )
+    st.html(_BEGIN)
     if person is not None and person.may("view"):
         cold.news(words, person)
 

@@ -15,6 +15,7 @@ LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 DEFAULT_LANGUAGE = "id"
 
 STREAMLIT = {
+    "Skip to main content": "skip",
     "Show password": "show_password",
     "Hide password": "hide_password",
     "Clear entry": "clear",

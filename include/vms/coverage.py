@@ -261,7 +261,7 @@ def _missing(facts: CameraFacts, begin: int, end: int) -> list[Missing]:
     if facts.schedule.spans:
         open_ones = overlaps(_expected(facts, first, last), list(open_ones))
     pieces = [
-        (max(one, begin), min(other, end))
+        (one if one > begin else begin, other if other < end else end)
         for one, other in open_ones
         if other - one > tolerance and one < end and other > begin
     ]

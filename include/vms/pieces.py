@@ -45,19 +45,14 @@ def holes(covered: Iterable[Piece], begin: int, end: int, tolerance: int) -> lis
     covered: by their begin; they may overlap.
     """
     found: list[Piece] = []
-    reached: int | None = None
-    for first, last in covered:
-        if reached is None:
-            if first > begin:
-                found.append((begin, min(first, end)))
-            reached = last
-            continue
+    reached = begin - tolerance - 1  # what is missing at the begin counts however short it is
+    for first, last in covered:  # a month of cameras is thousands of pieces: no call for each of them
         if first > reached + tolerance and first > begin and reached < end:
-            found.append((max(reached, begin), min(first, end)))
+            found.append((reached if reached > begin else begin, first if first < end else end))
         if last > reached:
             reached = last
-    if reached is None or reached < end:
-        found.append((begin if reached is None else max(reached, begin), end))
+    if reached < end:
+        found.append((reached if reached > begin else begin, end))
     return [one for one in found if one[0] < one[1]]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from browser_world import NEEDS_BROWSER, Viewer, new_page
-from viewer_world import eventually
+from viewer_world import ATTACK, eventually, fleet
 from vms.catalogue.connection import connect
 from vms.stack.postgres import role_url
 
@@ -220,6 +220,84 @@ def test_coverage_by_mouse_keyboard_and_finger(viewer: Viewer, browser: Any) -> 
     assert "coverage" in phone.url, "the first touch tells"
     phone.locator(".site a.cell").nth(1).tap()
     phone.locator(".stamp", has_text="31 Jan 2026 08:00:00 WIB").wait_for()
+    assert phone.errors == []
+
+
+def test_many_sites_by_region_state_and_words_and_every_camera_on_some_page(viewer: Viewer, browser: Any) -> None:
+    fleet(viewer.world, 14, 16)
+    page = new_page(browser, viewer, locale="en-GB")
+    page.goto(f"{viewer.url}/sites")
+    page.get_by_text("3 of 16 sites need a person.").wait_for()
+    sumatra = page.locator(".region", has_text=f"Sumatra {ATTACK}")
+    assert page.locator(".region").count() == 3  # those of the world before have none
+    assert sumatra.locator(".tiles .tile").count() == 7
+    worst = sumatra.locator(".tiles .tile").first
+    assert worst.get_attribute("aria-label") == f"Cabang 03 {ATTACK}: Silent"
+    assert worst.inner_text() == "?", "not by colour alone"
+    panels = page.locator(".sites .site:not(.bad)")
+    assert [panels.nth(at).get_attribute("data-site") for at in range(3)] == ["s03", "makassar", "ho"]
+    assert panels.count() == 6
+    page.get_by_role("button", name="Show more (10)").click()
+    eventually(lambda: panels.count() == 12)
+    worst.focus()
+    page.keyboard.press("ArrowRight")
+    assert worst.get_attribute("tabindex") == "-1", "a region is one stop"
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("site=s13"))
+    page.locator('.site[data-site="s13"]').wait_for()
+    page.get_by_role("button", name="All sites").click()
+    sumatra.get_by_role("link", name="Sumatra").click()
+    page.wait_for_url(re.compile("region=Sumatra"))
+    eventually(lambda: page.locator(".region").count() == 1)
+    page.get_by_label("Search sites").fill("kios")
+    page.get_by_label("Search sites").press("Enter")
+    page.wait_for_url(re.compile("q=kios"))
+    eventually(lambda: page.locator(".tiles .tile").count() == 2)
+    page.goto(f"{viewer.url}/sites?state=bad&q=cabang")
+    eventually(lambda: page.locator(".tiles .tile").count() == 2)
+
+    page.goto(
+        f"{viewer.url}/?from=all"
+    )  # of so many cameras the tree has the first sites alone, and asks for the others
+    page.locator(".card").first.wait_for()
+    page.get_by_role("button", name="All cameras").click()
+    tree, asked = page.locator("[data-testid=stPopoverBody]"), page.get_by_role("searchbox")
+    assert tree.locator(".site.open").count() == 0
+    asked.fill("sumatra kamera 16")
+    eventually(lambda: tree.locator(".site.open").count() == 7)
+    third = tree.locator('.site[data-id="s03"]')
+    assert third.locator("strong").inner_text() == f"Cabang 03 {ATTACK}"
+    third.get_by_role("checkbox", name="Kamera 16").check()
+    page.wait_for_url(re.compile("camera=s03%2Fc16"))
+    eventually(lambda: asked.input_value() == "sumatra kamera 16")  # it is searched for on
+    third.get_by_role("checkbox", name="Cabang 03").check()
+    page.wait_for_url(re.compile("site=s03"))
+    eventually(lambda: page.locator(".card").count() == 1)
+    asked.fill("mars")
+    tree.get_by_text("No site and no camera has such a name.").wait_for()
+    page.keyboard.press("Escape")
+
+    page.goto(f"{viewer.url}/coverage?from=2025-02-01&to=2026-01-31")  # room for 16 cameras
+    pages = page.locator(".pages")
+    pages.get_by_text("Cameras 1 to 16 of 227").first.wait_for()
+    first = page.locator(".site").first.get_attribute("data-site")
+    pages.last.get_by_role("link", name="Next 16").click()
+    page.wait_for_url(re.compile("page=2"))
+    pages.get_by_text("Cameras 17 to 32 of 227").first.wait_for()
+    assert page.locator(".site").first.get_attribute("data-site") != first
+    assert "from=2025-02-01" in page.url
+    page.goto(f"{page.url.partition('page=')[0]}page=99")
+    pages.get_by_text("Cameras 225 to 227 of 227").first.wait_for()
+    assert pages.first.get_by_role("link").all_inner_texts() == ["16 before these"]
+    assert page.evaluate("window.hacked") is None
+    assert page.errors == []
+
+    phone = new_page(browser, viewer, width=360, locale="id-ID", has_touch=True, is_mobile=True)
+    for path in ("/sites", "/operations", "/coverage?from=2025-02-01&to=2026-01-31"):
+        phone.goto(viewer.url + path)
+        phone.locator(".region, .pages").first.wait_for()
+        assert phone.evaluate("[document.documentElement.scrollWidth, window.innerWidth]") == [360, 360], path
     assert phone.errors == []
 
 

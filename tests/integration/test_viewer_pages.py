@@ -133,6 +133,15 @@ def test_a_map_of_more_days_has_fewer_cameras() -> None:
     assert [coverage.most_cameras(last - timedelta(days=many - 1), last) for many in days] == [100, 100, 50, 16]
 
 
+@pytest.mark.parametrize(
+    ("asked", "page"), [("", 0), ("1", 0), ("2", 1), ("3", 2), ("4", 2), ("0", 0), ("-1", 0), ("x", 0), ("9" * 99, 0)]
+)
+def test_every_camera_is_on_some_page_of_the_map(asked: str, page: int) -> None:
+    assert coverage.page_of(asked, 250, 100) == page
+    assert coverage.page_of(asked, 100, 100) == 0
+    assert coverage.page_of(asked, 0, 100) == 0
+
+
 @pytest.mark.usefixtures("world")
 def test_coverage_tells_percentages_and_reasons_in_both_languages() -> None:
     shown = _coverage("id", "lobby", "gate")

@@ -70,7 +70,7 @@ def main() -> None:
     shown = [] if sees_log_only else [(find_page, "app.find"), *((others[name], f"app.{name}") for name in offered)]
     if person is not None and person.may("log"):
         shown.append((log_page, "app.log"))
-    frame.header(words, shown, person)
+    frame.header(words, shown, person, chosen)
     chosen.run()
 
 

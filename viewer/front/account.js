@@ -55,4 +55,5 @@ export default function ({ data, parentElement }) {
         ...leading(data.href) }, h("b", {}, data.name), h("small", {}, data.role)),
       h("button", { type: "button", class: "out", onclick: out }, data.words.out)));
   });
+  arrived(root, data.place, data.title);
 }

@@ -41,16 +41,40 @@ function plainClick(event) {
 function follow(href, tell) {
   return { href, onclick: (event) => { if (plainClick(event)) { event.preventDefault(); tell(); } } };
 }
+// What was opened has the focus when its list is there again.
+function opening(id, tell) { return () => { window.vmsOpened = id; tell(); }; }
+function openedBefore(root) {
+  if (!window.vmsOpened || new URLSearchParams(location.search).has("recording")) return;
+  const card = root.querySelector(`[data-recording="${CSS.escape(window.vmsOpened)}"]`);
+  window.vmsOpened = "";
+  (card?.matches("a") ? card : card?.querySelector("a"))?.focus();
+}
 // To another page with one step left behind for the way back (see session.js).
 function leave(href) { window.vmsLeave(href); }
 function leading(href) { return follow(href, () => leave(href)); }
+const WAYS = "a[href], button:not(:disabled), input:not(:disabled), select, textarea, summary, video, [tabindex]";
+// What had the focus has it again after drawing: what is called the same now, else what stands in its place. Whoever
+// works by keyboard would have to begin at the top otherwise.
+function keeping(root, draw) {
+  const was = root.getRootNode().activeElement;
+  if (!was || was === root || !root.contains(was)) return draw();
+  const called = (one) => JSON.stringify([one.tagName, one.type, Object.keys(one.dataset).length ? one.dataset : one.getAttribute("aria-label") || one.textContent]);
+  const name = called(was), alike = () => [...root.querySelectorAll(WAYS)].filter((one) => called(one) === name);
+  const nth = alike().indexOf(was), place = [...root.querySelectorAll(WAYS)].indexOf(was);
+  draw();
+  if (root.contains(root.getRootNode().activeElement)) return;
+  for (const one of [alike()[nth], [...root.querySelectorAll(WAYS)][place]]) {
+    one?.focus({ preventScroll: true });
+    if (one && root.getRootNode().activeElement === one) return;
+  }
+}
 // Draw only when something changed: Streamlit calls this at every rerun.
 function once(root, data, draw) {
   document.documentElement.lang = data.lang;
   const text = JSON.stringify(data);
   if (root.drawn === text && root.firstElementChild) return;
   root.drawn = text;
-  draw();
+  keeping(root, draw);
 }
 async function copyText(text) {
   try { await navigator.clipboard.writeText(text); return; } catch { /* no clipboard outside secure pages */ }

@@ -24,14 +24,20 @@ export default function ({ parentElement, data, setTriggerValue }) {
       h("div", { class: "times" }, begin, end,
         h("button", { class: "button small", type: "button", onclick: () => { times.from = times.to = ""; tell(); } }, data.words.whole)));
     mark();
+    if (root.wanted) goTo(cells.findIndex((cell) => cell.tabIndex === 0), cells.find((cell) => cell.dataset.day === root.wanted));
+    root.wanted = null;
     if (!data.counted) setTriggerValue("month", data.month);
     function turn(name, label, month) {
       return h("button", { class: "turn", type: "button", "aria-label": label, title: label, disabled: !month,
         onclick: () => setTriggerValue("month", month) }, icon(name));
     }
     function clock(which, label) {
-      const input = h("input", { type: "time", value: times[which], "aria-label": label,
-        onchange: (event) => { times[which] = event.target.value; tell(); } });
+      // while somebody writes, each digit is a change: what is written is taken on leaving, at Enter, or after a while
+      let wait = 0;
+      const take = () => { if (wait) { clearTimeout(wait); wait = 0; tell(); } };
+      const input = h("input", { type: "time", value: times[which], "aria-label": label, "data-time": which, onblur: take,
+        onkeydown: (event) => { if (event.key === "Enter") take(); },
+        onchange: (event) => { times[which] = event.target.value; clearTimeout(wait); wait = setTimeout(take, 2500); } });
       return h("label", {}, h("span", { class: "soft" }, label), input);
     }
     function drawDay(day) {
@@ -60,7 +66,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
         cell.classList.toggle("inside", Boolean(inside));
         cell.setAttribute("aria-selected", inside ? "true" : "false");
         cell.tabIndex = cell === focus ? 0 : -1;
+        cell.classList.toggle("begin", cell === focus);
       }
+    }
+    function goTo(at, next) {
+      if (!next || next.disabled) return;
+      if (cells[at]) cells[at].tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
     }
     function move(event) {
       const at = cells.indexOf(event.target.closest(".day"));
@@ -68,9 +81,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
       if (at < 0) return;
       if (event.key === "PageUp" && data.before) setTriggerValue("month", data.before);
       else if (event.key === "PageDown" && data.after) setTriggerValue("month", data.after);
-      else if (step) {
-        const next = cells[Math.min(cells.length - 1, Math.max(0, at + step))];
-        if (!next.disabled) { cells[at].tabIndex = -1; next.tabIndex = 0; next.focus(); }
+      else if (step && cells[at + step]) goTo(at, cells[at + step]);
+      else if (step && (step < 0 ? data.before : data.after)) {
+        const day = new Date(Date.parse(cells[at].dataset.day) + step * 86400000);
+        root.wanted = day.toISOString().slice(0, 10);
+        setTriggerValue("month", root.wanted.slice(0, 7));
       } else return;
       event.preventDefault();
     }

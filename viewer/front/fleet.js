@@ -4,11 +4,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   root.tell = setTriggerValue;
   once(root, data, () => {
-    const at = root.contains(document.activeElement) || parentElement.activeElement ? parentElement.activeElement?.dataset?.site : null;
     root.replaceChildren(
       h("p", { class: "legend" }, data.legend.map((place) => h("span", {}, sign(place), data.kinds[place].text))),
       h("div", { class: "regions" }, data.regions.map(region)));
-    if (at) root.querySelector(`[data-site="${CSS.escape(at)}"]`)?.focus({ preventScroll: true });
   });
   function sign(place) { return h("i", { class: `tile ${data.kinds[place].tone}`, "aria-hidden": "true" }, data.kinds[place].sign); }
   function region(one) {

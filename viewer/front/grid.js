@@ -5,6 +5,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       h("h2", { class: "day" }, group.day),
       h("div", { class: "cards" }, group.cards.map((card) => drawCard(card, data.words)))));
     root.replaceChildren(...groups);
+    openedBefore(root);
   });
   function drawCard(card, words) {
     const picture = h("div", { class: "picture" });
@@ -15,7 +16,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     if (card.length) picture.append(h("span", { class: "length" }, card.length));
     if (card.sprite) hoverSprite(picture, card.sprite);
     return h("a", { class: "card", "data-recording": card.id, "aria-label": card.label,
-        ...follow(card.href, () => setTriggerValue("open", card.id)) },
+        ...follow(card.href, opening(card.id, () => setTriggerValue("open", card.id))) },
       picture,
       h("div", { class: "text" },
         h("div", { class: "names" }, h("strong", {}, card.camera), h("span", { class: "soft" }, card.site)),

@@ -4,13 +4,25 @@ export default function ({ parentElement, data }) {
     const tip = h("div", { class: "tip", role: "tooltip", id: "tip", hidden: true });
     root.style.setProperty("--days", data.days.length);
     root.classList.toggle("dense", data.days.length > 45);
-    root.replaceChildren(h("h1", {}, data.title), summary(data), legend(data), ...data.sites.map((site) => drawSite(site, tip)),
-      data.more ? h("p", { class: "soft more" }, data.more) : "", h("p", { class: "soft more" }, data.counted), h("p", { class: "soft keys" }, data.words.keys),
+    root.replaceChildren(h("h1", {}, data.title), summary(data), pages(), legend(data), ...data.sites.map((site) => drawSite(site, tip)),
+      pages(), h("p", { class: "soft more" }, data.counted), h("p", { class: "soft keys" }, data.words.keys),
       data.gaps.length ? gapList(data.words.gaps, data.gaps) : "", tip);
   });
   function summary() {
     const s = data.summary;
     return h("div", { class: "summary", role: "status" }, s.there ? h("b", {}, s.there) : null, h("span", {}, s.of), s.missing ? badge(s.tone, s.missing) : null, s.waiting ? badge("blue", s.waiting) : null);
+  }
+  // Above the map and below it; who goes on from below it begins above the next one.
+  function pages() {
+    if (!data.pages) return "";
+    const go = (one) => {
+      leave(one.href);
+      const top = root.querySelector(".pages");
+      top.scrollIntoView({ block: "nearest" });
+      top.querySelector(`[data-way=${one.way}]`).focus({ preventScroll: true });
+    };
+    return h("div", { class: "pages" }, h("span", {}, data.pages.text),
+      data.pages.ways.map((one) => h("a", { class: "button", "data-way": one.way, ...follow(one.href, () => go(one)) }, one.text)));
   }
   function legend() {
     return h("ul", { class: "legend" }, data.legend.map((one) => h("li", {},

@@ -32,7 +32,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const open = node?.querySelector("details")?.open;
       const made = body(row);
       if (open) made.querySelector("details")?.setAttribute("open", "");
-      if (node) node.replaceWith(made);
+      if (node) keeping(table, () => node.replaceWith(made));
       node = made;
     }
     if (before.nextElementSibling !== node) before.after(node);

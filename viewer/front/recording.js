@@ -74,17 +74,17 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const again = h("button", { class: "button", onclick: () => { answer.replaceChildren(); video.load(); } }, w.retry);
       answer.replaceChildren(reply && reply.ok ? unplayable() : notice(w.broken, null, "orange", again));
     });
-    const pad = (value) => String(value).padStart(2, "0");
-    const tick = () => {
-      const at = new Date(data.start_ms + video.currentTime * 1000 + data.offset_s * 1000);
-      clock.textContent = `${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}:${pad(at.getUTCSeconds())}`;
-    };
+    const tick = () => { clock.textContent = clockAt(video.currentTime); };
     video.addEventListener("timeupdate", tick);
     video.addEventListener("seeking", tick);
     tick();
     frame.append(video);
     root.clock = clock;
     return h("div", {}, frame, strip(video), answer, data.cold ? notice(data.cold.text, null, "green") : null, data.damaged ? notice(w.damaged, data.damaged) : null);
+  }
+  function clockAt(second) {
+    const at = new Date(data.start_ms + second * 1000 + data.offset_s * 1000);
+    return [at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
   }
   function strip(video) {
     if (!data.sprite) return null;
@@ -95,7 +95,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     for (let place = 0; place < count; place += 1) {
       const index = Math.floor((place * data.sprite.tiles) / count);
       const second = index * data.sprite.interval;
-      line.append(h("button", { type: "button", "aria-label": `${Math.round(second)} s`,
+      line.append(h("button", { type: "button", "aria-label": w.play_from.replace("{time}", clockAt(second)),
         style: { ...tile(data.sprite, index, width), width: `${width}px`, aspectRatio: `${data.sprite.width} / ${data.sprite.height}` },
         onclick: () => { video.currentTime = second; video.play(); } }));
     }

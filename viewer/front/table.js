@@ -6,9 +6,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
       h("tr", { class: "day" }, h("th", { colspan: String(data.columns.length), scope: "rowgroup" }, group.day)),
       group.cards.map(drawRow)));
     root.replaceChildren(h("div", { class: "scroll" }, h("table", {}, head, groups)));
+    openedBefore(root);
   });
   function drawRow(card) {
-    const open = () => setTriggerValue("open", card.id);
+    const open = opening(card.id, () => setTriggerValue("open", card.id));
     return h("tr", { class: "row", "data-recording": card.id, onclick: (event) => { if (!event.target.closest("a") && plainClick(event)) open(); } },
       h("td", {}, h("a", { "aria-label": card.label, ...follow(card.href, open) }, card.when)),
       h("td", {}, card.camera), h("td", { class: "soft" }, card.site), h("td", { class: "number" }, card.length),

@@ -41,7 +41,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     }
     function say(text) { told.textContent = text; told.hidden = !text; }
     function draw(sites, left, searched) {
-      list.replaceChildren(...sites.map(([site, some]) => drawSite(site, some, searched)));
+      keeping(list, () => list.replaceChildren(...sites.map(([site, some]) => drawSite(site, some, searched))));
       say(!sites.length ? data.words.none : left ? data.words.more.replace("{count}", left.toLocaleString(data.lang)) : "");
       settle();
     }

@@ -135,7 +135,7 @@ class App {
       onkeydown: (event) => {
         if (event.key === "Escape") { this.field.value = this.clock.written(this.at); this.doubt(false); } else if (event.key === "Enter") this.goTo(this.field.value); else return;
         this.untouched = this.field.value;
-        this.field.blur();
+        this.line.node.focus({ preventScroll: true });  // which says what there is then, and where all keys are ours again
       },
       onblur: () => { if (this.field.value === this.untouched) this.paint(true); else this.goTo(this.field.value); } });
     // The browser's own calendar writes dates as the browser's language does, so it only opens behind its button.
@@ -235,7 +235,7 @@ class App {
           h("td", {}, lengthText(this.w, one[1] / 1000)), h("td", {}, this.data.stateAt(camera.key, from + 1))));
       }
     }
-    this.list.replaceChildren(...rows);
+    keeping(this.list, () => this.list.replaceChildren(...rows));
   }
 
   // ---- time: the camera that leads moves the clock, the others follow it
@@ -445,6 +445,7 @@ class App {
   key(event) {
     const target = event.composedPath()[0];
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || target.isContentEditable) return;
+    if (event.key === "Escape" && (this.help.open || document.querySelector("[data-testid=stPopoverBody]"))) return;  // closes that alone
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, onButton = /^(BUTTON|A|SUMMARY)$/.test(target.tagName);
     const step = event.shiftKey ? MINUTE : 10 * SECOND;
     const line = this.line;

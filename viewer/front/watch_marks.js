@@ -57,8 +57,8 @@ class Marks {
     const app = this.app, name = new Map(app.cameras.map((one) => [one.key, one.name]));
     this.node.hidden = !this.all.length;
     this.count.textContent = `(${this.all.length})`;
-    this.list.replaceChildren(...this.all.map((one) => h("li", {}, h("button", { type: "button", class: "jump", onclick: () => this.open(one) }, app.clock.full(one.from)),
-      h("div", {}, this.text(one)), h("div", { class: "soft" }, one.cameras.map((key) => name.get(key) || key).join(", ")))));
+    keeping(this.list, () => this.list.replaceChildren(...this.all.map((one) => h("li", {}, h("button", { type: "button", class: "jump", onclick: () => this.open(one) }, app.clock.full(one.from)),
+      h("div", {}, this.text(one)), h("div", { class: "soft" }, one.cameras.map((key) => name.get(key) || key).join(", "))))));
   }
   text(one) {
     return [one.note ? h("span", { class: "noted" }, one.note) : null, one.tags.map((tag) => h("span", { class: "tag" }, tag)), h("span", { class: "soft" }, one.who)];

@@ -55,10 +55,13 @@ class Pick {
     this.app.settleNow();
     if (this.some && this.app.line.narrow) this.node.scrollIntoView({ block: "nearest" });  // what to do next lies below a phone's screen
   }
-  say() {
+  say() { keeping(this.ways, () => this._say()); }
+  _say() {
     const w = this.app.w, clock = this.app.clock, given = this.app.given;
-    this.node.hidden = !this.some && !this.drawing;
-    if (this.node.hidden) return;
+    const hidden = !this.some && !this.drawing;
+    if (hidden && this.node.contains(this.node.getRootNode().activeElement)) this.app.line.node.focus({ preventScroll: true });
+    this.node.hidden = hidden;
+    if (hidden) return;
     const close = h("button", { type: "button", class: "button quiet", onclick: () => { this.draw(false); this.clear(); } }, icon("close", 16), w.pick_clear);
     if (this.drawing || !this.whole) {
       this.said.replaceChildren(this.drawing ? w.pick_drawing : (this.from !== null ? w.pick_from : w.pick_to).replace("{time}", clock.time(this.from ?? this.to)));

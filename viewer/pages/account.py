@@ -73,7 +73,7 @@ def _language(words: Words, person: Visitor) -> None:
     st.session_state.pop("lang", None)
     st.query_params.clear()
     st.session_state["a.said"] = frame.language()("account.language.done")
-    st.rerun()
+    frame.begin_anew()
 
 
 def _password(words: Words, person: Visitor) -> None:
@@ -92,7 +92,7 @@ def _password(words: Words, person: Visitor) -> None:
         return
     made_up_password_file(from_environment(), person.name).unlink(missing_ok=True)
     st.session_state["a.said"] = words("account.password.done")
-    st.rerun()
+    frame.begin_anew()
 
 
 def _secret(label: str, autocomplete: str) -> str:

@@ -214,7 +214,7 @@ def _change(words: Words, row: BookmarkRow, person: Visitor) -> None:
                 detail = {"bookmark": row.bookmark_id, "note": note, "tags": list(found), "before": row.note}
                 reads.log_view(conn, person.name, "bookmark_changed", None, None, detail, person.address)
         st.session_state["b.said"] = words("bookmarks.saved") if changed else words("bookmarks.refused")
-        st.rerun()
+        frame.begin_anew()
 
 
 def _remove(words: Words, row: BookmarkRow, person: Visitor) -> None:

@@ -1,6 +1,7 @@
 """Coverage: is everything there? Cameras by day, what is missing and why; a click leads to that day's footage.
 
-As on the other pages the address is the only state: ?site=...&from=...&to=...
+As on the other pages the address is the only state: ?site=...&from=...&to=... Of more cameras than the map has room for
+&page=2 has the next ones.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -106,17 +109,40 @@ def most_cameras(first: date, last: date) -> int:
 def _heat(words: Words, sites: Sequence[SiteRow], find: query.Find, first: date, last: date) -> None:
     pairs = search_bar.pairs(sites, find)
     most = most_cameras(first, last)
-    maps = _maps(frame.visitor().scope, pairs[:most], first, last)
-    if not maps:
+    page = page_of(st.query_params.get("page", ""), len(pairs), most)
+    maps = _maps(frame.visitor().scope, pairs[page * most : (page + 1) * most], first, last)
+    if not maps and len(pairs) <= most:
         frame.state_box(words("coverage.empty"), words("coverage.empty.text"))
         return
     data = heat.page(words, maps, {site.id: site.name for site in sites}, first, last)
     if len(pairs) > most:
-        data["more"] = words(
-            "coverage.more", shown=formats.number(words, most), count=formats.number(words, len(pairs))
-        )
+        data["pages"] = _pages(words, find, page, len(pairs), most)
 
     components.heat_map(data, "heat")
+
+
+def page_of(text: str, cameras: int, most: int) -> int:
+    """Which of the pages of `most` cameras the address asks for, from 0 on; the nearest that there is."""
+    asked = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 1
+    return max(0, min(asked, -(-cameras // most)) - 1)
+
+
+def _pages(words: Words, find: query.Find, page: int, cameras: int, most: int) -> dict[str, Any]:
+    """Which cameras are drawn, and the ways to those before and after them."""
+
+    texts = {
+        to: words(key, count=formats.number(words, min(most, cameras - to * most)))
+        for to, key in ((page - 1, "coverage.before"), (page + 1, "coverage.after"))
+        if 0 <= to * most < cameras
+    }
+    kept = query.write(_kept(find))
+    ways = [
+        {"way": f"to-{to - page}", "text": text, "href": f"/coverage?{urlencode(kept | {'page': str(to + 1)})}"}
+        for to, text in texts.items()
+    ]
+    begin, end = page * most + 1, min(cameras, (page + 1) * most)
+    shown = {"first": formats.number(words, begin), "last": formats.number(words, end)}
+    return {"text": words("coverage.more", count=formats.number(words, cameras), **shown), "ways": ways}
 
 
 @st.cache_data(ttl=50, max_entries=60, show_spinner=False)

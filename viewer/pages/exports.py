@@ -170,7 +170,7 @@ def _share(words: Words, person: Visitor, row: ExportRow) -> None:
         where = urlsplit(st.context.url or "")
         base = f"{where.scheme}://{where.netloc}" if where.netloc else ""
         st.session_state["x.link"] = (row.export_id, f"{base}/share/{token}?lang={words.lang}")
-        st.rerun()
+        frame.begin_anew()
 
 
 def _revoke(words: Words, person: Visitor, row: ExportRow, one: ShareRow) -> None:

@@ -127,7 +127,7 @@ def _added(
         return
     st.session_state["h.said"] = words("holds.added", number=hold_id)
     st.query_params.clear()
-    st.rerun()
+    frame.begin_anew()
 
 
 def _hold(words: Words, row: HoldRow, there: Places) -> None:
@@ -184,7 +184,7 @@ def _release(words: Words, row: HoldRow) -> None:
             st.error(words("holds.release.refused"))
             return
         st.session_state["h.said"] = words("holds.done", number=row.hold_id)
-        st.rerun()
+        frame.begin_anew()
 
 
 def address_of(camera: tuple[str, str], start_utc: datetime, end_utc: datetime, time_zone: str) -> str:
