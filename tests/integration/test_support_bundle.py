@@ -126,6 +126,7 @@ def test_everything_is_in_it_and_what_is_away_says_so(home: Home, tmp_path: Path
     assert "seen" not in parts["sites.yaml"].partition("rtsp://")[2]
     old = parts["logs/airflow-api.log.1"]
     assert old.endswith("old\nthe end\n")
+    assert old.splitlines()[1] == "\N{REPLACEMENT CHARACTER} old", "it begins with a whole line"
     assert len(old.encode("utf-8", "replace")) < 2 * LOG_BYTES
     assert faults.keys() == {"airflow.json"}
     assert "airflow.json" in parts["README.txt"]
@@ -140,7 +141,6 @@ def test_a_bundle_that_is_there_is_not_overwritten_and_a_broken_part_does_not_hi
     for told in (faults["sites.yaml"], parts["sites.yaml"], parts["README.txt"]):
         assert "[secret]/sites.yaml" in told
         assert token not in told
-    assert list(tmp_path.glob("*bundle.zip*")) == [tmp_path / "bundle.zip"], "nothing half written is left"
     before = (tmp_path / "bundle.zip").read_bytes()
     monkeypatch.setenv("VMS_HOME", str(home.root))
     assert main(["support-bundle", "--no-doctor", "--to", str(tmp_path / "bundle.zip")]) == 1
@@ -149,6 +149,16 @@ def test_a_bundle_that_is_there_is_not_overwritten_and_a_broken_part_does_not_hi
     assert {"sites.yaml", "connections.json"} <= faults.keys()
     assert "{broken" not in parts["connections.json"]
     assert "viewer.log" in str(parts.keys())
+
+
+def test_who_ends_it_has_nothing_half_written(home: Home, tmp_path: Path) -> None:
+    def tell(part: str) -> None:
+        if part == "sites.yaml":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(home, tmp_path / "ended.zip", NOW, with_doctor=False, tell=tell)
+    assert list(tmp_path.glob("*ended*")) == []
 
 
 def test_a_folder_that_cant_be_written_is_named_with_what_to_do(
