@@ -90,6 +90,7 @@ def bundle(home: Home, folder: Path, *, with_doctor: bool = False) -> tuple[dict
 
 def test_no_secret_is_in_it(home: Home, tmp_path: Path) -> None:
     parts, _ = bundle(home, tmp_path, with_doctor=True)
+    assert json.loads(parts["doctor.json"])
     text = "\n".join(parts.values())
     said = [
         *known_secrets(home),
@@ -112,7 +113,10 @@ def test_no_secret_is_in_it(home: Home, tmp_path: Path) -> None:
     assert told["cloud"]["password"] == told["telegram"]["password"] == "[secret]"
 
 
-def test_everything_is_in_it_and_what_is_away_says_so(home: Home, tmp_path: Path) -> None:
+def test_everything_is_in_it_and_what_is_away_says_so(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_ANOTHER_PROGRAM", "nobody's business")
     short = {"nvr": {"conn_type": "http", "host": "10.0.0.9", "password": "ab1"}}  # too short to be looked for in texts
     home.connections.write_text(json.dumps(json.loads(home.connections.read_text()) | short))
     parts, faults = bundle(home, tmp_path)
@@ -121,6 +125,7 @@ def test_everything_is_in_it_and_what_is_away_says_so(home: Home, tmp_path: Path
     assert json.loads(parts["versions.json"])["ffmpeg"]
     assert json.loads(parts["catalogue.json"])["schema"] == json.loads(parts["versions.json"])["newest_schema"]
     assert json.loads(parts["machine.json"])["disks"]["state"]["total"] > 0
+    assert "OF_ANOTHER_PROGRAM" not in parts["settings.json"]
     assert json.loads(parts["settings.json"])["VMS_POSTGRES_URL"].startswith("postgresql://[secret]@")
     assert json.loads(parts["status.json"])["state"] == "stopped"
     assert "seen" not in parts["sites.yaml"].partition("rtsp://")[2]
