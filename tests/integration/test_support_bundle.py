@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import stat
 import zipfile
@@ -208,9 +209,14 @@ def test_at_a_branch_it_has_what_the_branch_knows_and_the_logs_of_its_tasks(
     task_log = home.logs / "airflow" / "dag_id=footage_ho" / "attempt=1.log"
     task_log.parent.mkdir(parents=True)
     task_log.write_text("it was signed with of-jobs, and ended\n")
+    older = task_log.with_name("attempt=0.log")
+    older.write_text("long ago\n")
+    os.utime(older, (1, 1))
+    monkeypatch.setattr(support_bundle, "TASK_LOGS", 1)
     parts, faults = bundle(from_environment({"VMS_HOME": str(home.root)}), tmp_path)
     assert json.loads(parts["branch.json"])["site"] == "ho"
     assert parts["logs/airflow/dag_id=footage_ho/attempt=1.log"] == "it was signed with [secret], and ended\n"
+    assert "logs/airflow/dag_id=footage_ho/attempt=0.log" not in parts, "the newest of them"
     assert "journalctl" in parts["README.txt"]
     assert not {"catalogue.json", "airflow.json"} & parts.keys()
     assert faults.keys() <= {"logs/agent.log"}
