@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 BUCKET = "cctv-demo"
+SECRET = "branchsecretbranchsecret"
 BRANCH = "vmstestbranch"
 OUTSIDE = "vmstest_outside"
 
@@ -35,6 +36,12 @@ CENTRE = {
     },
     "networks": {"default": {}, "outside": {"name": OUTSIDE}},
 }
+
+VERSIONED = """
+import sys
+from vms.stores.s3_client import make_client
+make_client("demo_s3").put_bucket_versioning(Bucket=sys.argv[1], VersioningConfiguration={"Status": "Enabled"})
+"""
 
 FOOTAGE = """
 import os, subprocess, sys, time
@@ -110,7 +117,7 @@ class Branch:
 
 
 def prepare(here: Installation, sites: str) -> None:
-    """What an operator writes: the site, the address, the pages' certificate; and a bucket with two kinds of keys."""
+    """What an operator writes: the site, the address, the pages' certificate; and a bucket with the centre's keys."""
     config = here.folder / "config"
     (config / "sites.yaml").write_text(sites)
     (here.folder / "docker-compose.override.yaml").write_text(yaml.safe_dump(CENTRE))
@@ -118,16 +125,9 @@ def prepare(here: Installation, sites: str) -> None:
         settings.write("VMS_BRANCH_URL=https://tls:8444\nVMS_TLS_PORT=5972\nVMS_TLS_AIRFLOW_PORT=5973\n")
         settings.write("VMS_TLS_BRANCH_PORT=5974\n")
     known = dict(line.split("=", 1) for line in (here.folder / ".env").read_text().splitlines() if "=" in line)
-    everything = ["Admin", "Read", "Write", "List", "Tagging"]
-    users = [
-        ("centre", known["VMS_SECRET_DEMO_S3_ACCESS"], known["VMS_SECRET_DEMO_S3_SECRET"], everything),
-        ("branch", "branchkey", "branchsecretbranchsecret", [f"Write:{BUCKET}/archive/mks/*"]),
-    ]
-    identities = [
-        {"name": name, "credentials": [{"accessKey": access, "secretKey": secret}], "actions": actions}
-        for name, access, secret, actions in users
-    ]
-    (config / "s3.json").write_text(json.dumps({"identities": identities}))
+    key = {"accessKey": known["VMS_SECRET_DEMO_S3_ACCESS"], "secretKey": known["VMS_SECRET_DEMO_S3_SECRET"]}
+    centre = {"name": "centre", "credentials": [key], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    (config / "s3.json").write_text(json.dumps({"identities": [centre]}))
     pages = config / "tls"
     pages.mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
@@ -152,16 +152,37 @@ def prepare(here: Installation, sites: str) -> None:
 
 
 def joins(here: Installation, branch: Branch) -> None:
-    """Invited, with keys of its own for the bucket, started, and heard."""
+    """Invited, with keys of its own for the bucket that are as narrow as they should be, started, and heard."""
     invited = here.inside(here.containers("api-server")[0], "vms", "branch", "invite", "mks")
     (line,) = (one.strip() for one in invited.splitlines() if "branch join" in one)
     eventually("it has joined", lambda: _joined(branch, line))  # a line that breaks meanwhile costs nothing
-    keys = {"conn_type": "aws", "login": "branchkey", "password": "branchsecretbranchsecret"}
+    keys = {"conn_type": "aws", "login": _let_in(here), "password": SECRET}
     extra = {"endpoint_url": "http://seaweedfs:8333", "region_name": "us-east-1"}
     put = "umask 077; cat > /var/lib/vms/secrets/connections.json"
     branch.once("sh", "-c", put, give=json.dumps({"demo_s3": keys | {"extra": extra}}))
     branch.compose("up", "-d")
     eventually("the centre has answered the branch", lambda: bool(branch.status()["answered_at"]))
+    told = json.loads(branch.inside("vms", "stores", "check", "--json"))
+    findings = [one["what"] for store in told["stores"] for one in store["findings"]]
+    assert any("as narrow as it should be" in one for one in findings), findings
+
+
+def _let_in(here: Installation) -> str:
+    """The branch's user of the bucket gets what the product prints for it, and the bucket versions, as that asks for.
+    Returns the name of its key."""
+    (printed,) = here.vms("branch", "policy", "mks")
+    assert any("versioning" in one for one in printed["notes"]), printed["notes"]
+    (seaweedfs,) = (json.loads(command) for about, command in printed["commands"] if "SeaweedFS" in about)
+    (user,) = seaweedfs["identities"]
+    user["credentials"][0]["secretKey"] = SECRET
+    file = here.folder / "config" / "s3.json"
+    known = json.loads(file.read_text())
+    known["identities"].append(user)
+    file.write_text(json.dumps(known | {"policies": seaweedfs["policies"]}))
+    (server,) = here.containers("seaweedfs")
+    _engine("kill", "--signal", "HUP", server)  # it reads its users again
+    here.inside(here.containers("worker")[0], "python", "-c", VERSIONED, BUCKET)
+    return str(user["credentials"][0]["accessKey"])
 
 
 def _joined(branch: Branch, line: str) -> bool:
