@@ -114,6 +114,20 @@ def test_a_month_is_drawn_without_reading_every_recording_and_shows_those_that_d
         cursor.execute(
             "INSERT INTO cold_recording SELECT recording_id, start_at FROM recording WHERE recording_id = %s", (ids[2],)
         )
+
+    def fine() -> list[int]:
+        return [one[2] for one in _get(client, "timeline", camera="ho/lobby", **WINDOW)["cameras"][0]["spans"]]
+
+    assert fine() == [spans.DAMAGED, spans.DOUBTFUL | spans.LACKING, spans.LACKING | spans.COLD]
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:  # more than there are recordings
+        cursor.execute("INSERT INTO store (name, url) SELECT 'away' || n, '' || n FROM generate_series(1, 9) n")
+        cursor.execute(
+            "INSERT INTO copy_wanted (recording_id, start_at, store_id, site_id, since)"
+            " SELECT recording_id, start_at, s.store_id, site_id, now() FROM recording, store s"
+            " WHERE recording_id = %s AND s.name LIKE 'away%%'",
+            (ids[1],),
+        )
+    assert fine() == [spans.DAMAGED, spans.DOUBTFUL | spans.LACKING, spans.LACKING | spans.COLD]
     told = [(0, spans.DAMAGED), (300, spans.DOUBTFUL | spans.LACKING), (600, spans.LACKING | spans.COLD)]
     assert seen() == (True, [0] * 3, told)
     monkeypatch.setattr(routes, "_MOST_ODD", 1)
