@@ -118,10 +118,10 @@ def test_everything_is_in_it_and_what_is_away_says_so(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OF_ANOTHER_PROGRAM", "nobody's business")
-    short = {"nvr": {"conn_type": "http", "host": "10.0.0.9", "password": "ab1"}}  # too short to be looked for in texts
+    short = {"nvr": {"conn_type": "http", "host": "10.0.0.9", "login": "ab1"}}  # too short to be looked for in texts
     home.connections.write_text(json.dumps(json.loads(home.connections.read_text()) | short))
     parts, faults = bundle(home, tmp_path)
-    assert json.loads(parts["connections.json"])["nvr"] == short["nvr"] | {"password": "[secret]"}
+    assert json.loads(parts["connections.json"])["nvr"] == short["nvr"] | {"login": "[secret]"}
     assert json.loads(parts["versions.json"])["packages"]["apache-airflow"]
     assert json.loads(parts["versions.json"])["ffmpeg"]
     assert json.loads(parts["catalogue.json"])["schema"] == json.loads(parts["versions.json"])["newest_schema"]
