@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from browser_world import NEEDS_BROWSER, Viewer, new_page, served
-from viewer_world import eventually, many_files, more_cameras, owner, sign_in
+from viewer_world import START, archive_more, eventually, many_files, more_cameras, owner, sign_in
 from vms.home import Home
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
@@ -23,6 +24,14 @@ STATE = """() => {
     ready: one.video.readyState, rate: one.video.playbackRate, said: one.said || "" })) };
 }"""
 AT = 1769821200000
+MINUTES = f"""() => {{
+  const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
+  const app = roots.find((one) => one?.app).app;
+  window.minutes = new Set();
+  const look = () => {{ window.minutes.add(Math.floor((app.at - {AT}) / 60000)); requestAnimationFrame(look); }};
+  look();
+}}"""
+"""From now on each minute that is come to is noted."""
 PICTURE = """async () => {
   const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
   const video = roots.find((one) => one?.app).app.tile.video;
@@ -80,6 +89,14 @@ def test_two_cameras_in_one_clock_each_with_its_own_gaps(viewer: Viewer, browser
     eventually(lambda: page.locator(".tile").count() == 1)
     page.keyboard.press("ArrowDown")
     eventually(lambda: "Kasir" in page.locator(".stamp").inner_text())
+
+    archive_more(viewer.world, "gate", START + timedelta(minutes=7))  # between two files of the lobby
+    page.goto(f"{viewer.url}/watch?camera=ho/lobby,ho/gate&at=2026-01-31T01:05:01Z")
+    eventually(lambda: page.locator(".tile").count() == 2 and page.evaluate(STATE)["tiles"][0]["ready"] >= 2)
+    page.evaluate(MINUTES)
+    page.keyboard.press("k")
+    eventually(lambda: page.evaluate(STATE)["at"] > AT + 600_500)
+    assert 7 in page.evaluate("[...window.minutes]"), "who leads did not leave out what the other has"
     assert page.errors == []
 
 

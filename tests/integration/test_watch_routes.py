@@ -150,6 +150,8 @@ def test_a_month_is_drawn_without_reading_every_recording_and_shows_those_that_d
     client.cookies.set("vms_5000", everything)
     change(("UPDATE recording SET lost_at = now() WHERE recording_id = %s", ids[0]))
     assert seen()[2] == told[1:]
+    change(("UPDATE store SET options = options || jsonb_build_object('storage_class', %s::text)", "GLACIER"))
+    assert seen()[0] is False, "what lies in a cold store is told of each recording alone"
 
 
 def test_a_playlist_joins_the_files_of_a_camera_and_its_bytes_are_the_stored_ones(

@@ -148,7 +148,7 @@ def deviating(
                     known._replace(lacking=True) if state == "lacking" else known._replace(cold=True)
                 )
         if are_all and fetch_one(
-            conn, "SELECT FROM store WHERE options->>'storage_class' = ANY(%s)", [[*COLD_CLASSES]]
+            conn, "SELECT 1 FROM store WHERE options->>'storage_class' = ANY(%s)", [[*COLD_CLASSES]]
         ):
             are_all = False  # whose footage is cold can be told of each recording alone
     return sorted(found.values(), key=lambda one: (one.camera, one.start_utc, one.recording_id)), are_all
