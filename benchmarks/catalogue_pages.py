@@ -233,7 +233,7 @@ PAGES: tuple[Question, ...] = (
     Question("page Find", "further page: all time, all sites", _further(states=ARCHIVED)),
     Question("page Find", "further page: all time, one camera", _further(states=ARCHIVED, cameras=_one_camera)),
     Question("page Find", "calendar of a month: 16 cameras", _calendar(1)),
-    Question("page Find", "calendar of a month: 96 cameras", _calendar(6)),
+    Question("page Find", "calendar of a month: 64 cameras", _calendar(4)),
     Question("page Find", "calendar of a month: all cameras", _seconds),
     Question("page Find", "why nothing was found: a day, 32 cameras", _coverage(3, 2)),
     Question("page Find", "why nothing was found: 93 days, 32 cameras", _coverage(95, 2)),

@@ -76,12 +76,12 @@ def draw(words: Words, there: Places, person: Visitor) -> None:
             begin.astimezone(UTC),
             end.astimezone(UTC),
             reason.strip(),
-            clip,
-            burn_in,
-            evidence,
-            cut,
-            gaps,
-            only_clips,
+            clip=clip,
+            burn_in=burn_in,
+            evidence=evidence,
+            cut=cut,
+            gaps=gaps,
+            only_clips=only_clips,
         )
         order(words, person, made)
 
@@ -216,7 +216,7 @@ def order(words: Words, person: Visitor, made: NewExport) -> None:
                 "from": made.from_utc.isoformat(),
                 "to": made.to_utc.isoformat(),
                 "reason": made.reason,
-            }
+            } | ({"only_clips": True} if made.only_clips else {})
             reads.log_view(conn, person.name, "export_ordered", None, None, detail, person.address)
     except (CatalogueError, psycopg2.errors.InsufficientPrivilege):
         st.error(words("exports.refused"))

@@ -164,13 +164,13 @@ def _address(
 
     A browser that could not go there says so (?through=1). Pictures always pass through: they are small, and kept.
     """
-    if grant.part != "rendition" or not direct.goes(places[0]):
+    if grant.part != "rendition" or not direct.goes(places[0], grant.disposition):
         return "", places
     if "through" in request.query_params:
         log.warning("A browser can't read from store %s itself: see `vms stores check`", places[0].store_name)
         return "", places
     for tried, place in enumerate(places):
-        if not direct.goes(place):
+        if not direct.goes(place, grant.disposition):
             return "", (*places[tried:], *places[:tried])
         try:
             url = direct.link(place, headers["Content-Type"], headers["Content-Disposition"], request.url.scheme)

@@ -19,7 +19,7 @@ from vms.catalogue import coverage, reads_sites
 from vms.catalogue.rows import SiteRow
 
 QUICK = ("newest", "today", "yesterday", "week", "all")
-MOST_CAMERAS = 100
+MOST_CAMERAS = 64
 """With more cameras the calendar counts what is there against whole days, instead of against each schedule."""
 
 _DAY_S = 86_400

@@ -16,9 +16,9 @@ from vms.home import Home, from_environment
 EXPORTS, RECORDER = "exports", "demo-recorder"
 PARTS = (EXPORTS, RECORDER)
 EVERY_S = 5.0
-SILENT_S = 600.0
-"""Longer than anything that a part does at a stretch without saying that it goes on: a store that does not answer has
-been given up by then, FFmpeg has been stopped."""
+SILENT_S = 3600.0
+"""Longer than what a part does at a stretch without saying that it goes on: an export waits for a turn at encoding or
+puts hours of footage together, a store that does not answer is given up."""
 
 
 class Pulse:

@@ -239,7 +239,7 @@ def test_footage_that_comes_while_the_page_is_open_and_more_files_than_one_answe
     eventually(lambda: _shows(page, "08:20:01"))  # without a hand on it
     archive_more(viewer.world, "lobby", START + timedelta(minutes=25))
     page.keyboard.press(" ")
-    eventually(lambda: "08:25:0" in page.locator(".stamp").inner_text())
+    eventually(lambda: _shows(page, "08:25:0"))
     page.get_by_role("button", name="Play (space)").wait_for()
 
     many_files(viewer.world, "cashier", 450)

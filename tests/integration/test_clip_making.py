@@ -145,6 +145,13 @@ def test_an_export_with_clips_names_and_signs_them(vms: Vms, conn: Connection, t
     assert told["clips"][0]["start"] == "2026-01-31T08:05:00+07:00"
     assert probe(to / told["clips"][0]["file"]).video.frames == 50
     assert verify(to)[0] == 0
+    alone = tmp_path / "alone"
+    assert vms("export", RANGE, "--to", str(alone), *words, "--only-clips").exit_code == 0
+    assert sorted(one.name for one in alone.iterdir() if one.is_dir()) == ["clips"]
+    assert verify(alone)[0] == 0
+    refused = vms("export", RANGE, "--to", str(to), *words, "--only-clips").exception
+    assert "of more than clips" in str(refused)
+    assert verify(to)[0] == 0, "what was handed over before stays"
     (to / told["clips"][0]["file"]).unlink()
     assert verify(to)[0] == 1
 
@@ -161,6 +168,7 @@ def test_a_clip_that_fails_is_told_and_the_recordings_are_there(vms: Vms, conn: 
     assert len(list((tmp_path / "fast").rglob("*.mp4"))) == 2
     for more in (
         ("--cut", "fast"),
+        ("--only-clips",),
         ("--clip", "--cut", "fast", "--burn-in"),
         ("--clip", "--cut", "fast", "--gaps", "black"),
     ):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import stat
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -89,6 +91,7 @@ def bundle(home: Home, folder: Path, *, with_doctor: bool = False) -> tuple[dict
 
 def test_no_secret_is_in_it(home: Home, tmp_path: Path) -> None:
     parts, _ = bundle(home, tmp_path, with_doctor=True)
+    assert json.loads(parts["doctor.json"])
     text = "\n".join(parts.values())
     said = [
         *known_secrets(home),
@@ -111,31 +114,57 @@ def test_no_secret_is_in_it(home: Home, tmp_path: Path) -> None:
     assert told["cloud"]["password"] == told["telegram"]["password"] == "[secret]"
 
 
-def test_everything_is_in_it_and_what_is_away_says_so(home: Home, tmp_path: Path) -> None:
+def test_everything_is_in_it_and_what_is_away_says_so(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_ANOTHER_PROGRAM", "nobody's business")
+    short = {"nvr": {"conn_type": "http", "host": "10.0.0.9", "login": "ab1"}}  # too short to be looked for in texts
+    home.connections.write_text(json.dumps(json.loads(home.connections.read_text()) | short))
     parts, faults = bundle(home, tmp_path)
+    assert json.loads(parts["connections.json"])["nvr"] == short["nvr"] | {"login": "[secret]"}
     assert json.loads(parts["versions.json"])["packages"]["apache-airflow"]
     assert json.loads(parts["versions.json"])["ffmpeg"]
     assert json.loads(parts["catalogue.json"])["schema"] == json.loads(parts["versions.json"])["newest_schema"]
     assert json.loads(parts["machine.json"])["disks"]["state"]["total"] > 0
+    assert "OF_ANOTHER_PROGRAM" not in parts["settings.json"]
     assert json.loads(parts["settings.json"])["VMS_POSTGRES_URL"].startswith("postgresql://[secret]@")
     assert json.loads(parts["status.json"])["state"] == "stopped"
     assert "seen" not in parts["sites.yaml"].partition("rtsp://")[2]
     old = parts["logs/airflow-api.log.1"]
     assert old.endswith("old\nthe end\n")
+    assert old.splitlines()[1] == "\N{REPLACEMENT CHARACTER} old", "it begins with a whole line"
     assert len(old.encode("utf-8", "replace")) < 2 * LOG_BYTES
     assert faults.keys() == {"airflow.json"}
     assert "airflow.json" in parts["README.txt"]
 
 
 def test_a_bundle_that_is_there_is_not_overwritten_and_a_broken_part_does_not_hide_the_others(
-    home: Home, tmp_path: Path
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    home.sites_file.unlink()
+    token = home.secret("metrics_token")
     home.connections.write_text("{broken")
-    parts, faults = bundle(home, tmp_path)
+    parts, faults = bundle(replace(home, sites_file=tmp_path / token / "sites.yaml"), tmp_path)
+    for told in (faults["sites.yaml"], parts["sites.yaml"], parts["README.txt"]):
+        assert "[secret]/sites.yaml" in told
+        assert token not in told
+    before = (tmp_path / "bundle.zip").read_bytes()
+    monkeypatch.setenv("VMS_HOME", str(home.root))
+    assert main(["support-bundle", "--no-doctor", "--to", str(tmp_path / "bundle.zip")]) == 1
+    assert "bundle.zip is there already" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "bundle.zip").read_bytes() == before
     assert {"sites.yaml", "connections.json"} <= faults.keys()
     assert "{broken" not in parts["connections.json"]
     assert "viewer.log" in str(parts.keys())
+
+
+def test_who_ends_it_has_nothing_half_written(home: Home, tmp_path: Path) -> None:
+    def tell(part: str) -> None:
+        if part == "sites.yaml":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(home, tmp_path / "ended.zip", NOW, with_doctor=False, tell=tell)
+    assert list(tmp_path.glob("*ended*")) == []
 
 
 def test_a_folder_that_cant_be_written_is_named_with_what_to_do(
@@ -180,9 +209,14 @@ def test_at_a_branch_it_has_what_the_branch_knows_and_the_logs_of_its_tasks(
     task_log = home.logs / "airflow" / "dag_id=footage_ho" / "attempt=1.log"
     task_log.parent.mkdir(parents=True)
     task_log.write_text("it was signed with of-jobs, and ended\n")
+    older = task_log.with_name("attempt=0.log")
+    older.write_text("long ago\n")
+    os.utime(older, (1, 1))
+    monkeypatch.setattr(support_bundle, "TASK_LOGS", 1)
     parts, faults = bundle(from_environment({"VMS_HOME": str(home.root)}), tmp_path)
     assert json.loads(parts["branch.json"])["site"] == "ho"
     assert parts["logs/airflow/dag_id=footage_ho/attempt=1.log"] == "it was signed with [secret], and ended\n"
+    assert "logs/airflow/dag_id=footage_ho/attempt=0.log" not in parts, "the newest of them"
     assert "journalctl" in parts["README.txt"]
     assert not {"catalogue.json", "airflow.json"} & parts.keys()
     assert faults.keys() <= {"logs/agent.log"}

@@ -109,14 +109,13 @@ def test_ordered_made_downloaded_shared_and_deleted_on_the_page(
     app.text_area(key="x.reason").set_value(f"theft {ATTACK}")
     app.checkbox(key="x.only_clips").check().run()
     assert "Only the videos cut from them" in html(app)
-    app.checkbox(key="x.only_clips").uncheck()
     app.checkbox(key="x.evidence").check()
     button(app, "Order").click().run()
     assert not app.exception
     assert "is ordered" in app.success[0].value
     (row,) = exports.list_exports(conn, 0, everybody=True)
-    assert (row.who, row.cameras, row.clip, row.burn_in, row.evidence) == (
-        "budi", (("ho", "lobby"),), True, False, True,
+    assert (row.who, row.cameras, row.clip, row.burn_in, row.evidence, row.only_clips) == (
+        "budi", (("ho", "lobby"),), True, False, True, True,
     )  # fmt: skip
     assert (row.from_utc, row.to_utc) == (START, START + timedelta(minutes=15, seconds=30))
     assert "theft &lt;img" in html(app)

@@ -101,30 +101,54 @@ def test_a_month_is_drawn_without_reading_every_recording_and_shows_those_that_d
         odd = [((one[0] + month["from"] - BEGIN) // 1000, one[2]) for one in lobby["odd"]]
         return made["whole"], [one[2] for one in lobby["spans"]], odd
 
+    def change(*statements: tuple[str, Any]) -> None:
+        with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
+            for text, value in statements:
+                cursor.execute(text, (value,))
+
+    def seen_of_one() -> tuple[bool, list[int]]:
+        with monkeypatch.context() as only:
+            only.setattr(routes, "_MOST_ODD", 1)
+            return seen()[:2]
+
     assert seen() == (True, [0] * 3, [])
     ids = [one.id for one in world.rows() if one.camera == "lobby" and one.state == "archived"]
-    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
-        cursor.execute("UPDATE recording SET damaged = 'torn' WHERE recording_id = %s", (ids[0],))
-        cursor.execute("UPDATE recording SET time_marks = '{repeated}' WHERE recording_id = %s", (ids[1],))
+    lacking = (
+        "INSERT INTO copy_wanted (recording_id, start_at, store_id, site_id, since)"
+        " SELECT recording_id, start_at, 1, site_id, now() FROM recording WHERE recording_id = ANY(%s)",
+        ids[1:],
+    )
+    change(lacking)
+    assert seen_of_one() == (False, [spans.UNKNOWN] * 3), "more copies are lacking than were asked for"
+    change(
+        ("DELETE FROM copy_wanted WHERE recording_id = ANY(%s)", ids),
+        ("UPDATE recording SET damaged = 'torn' WHERE recording_id = %s", ids[0]),
+        ("UPDATE recording SET time_marks = '{repeated}' WHERE recording_id = %s", ids[1]),
+    )
+    assert seen_of_one() == (False, [spans.UNKNOWN] * 3), "more deviate than were asked for"
+    cold = "INSERT INTO cold_recording SELECT recording_id, start_at FROM recording WHERE recording_id = %s"
+    change(lacking, (cold, ids[2]))
+
+    def fine() -> list[int]:
+        return [one[2] for one in _get(client, "timeline", camera="ho/lobby", **WINDOW)["cameras"][0]["spans"]]
+
+    assert fine() == [spans.DAMAGED, spans.DOUBTFUL | spans.LACKING, spans.LACKING | spans.COLD]
+    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:  # more than there are recordings
+        cursor.execute("INSERT INTO store (name, url) SELECT 'away' || n, '' || n FROM generate_series(1, 9) n")
         cursor.execute(
             "INSERT INTO copy_wanted (recording_id, start_at, store_id, site_id, since)"
-            " SELECT recording_id, start_at, 1, site_id, now() FROM recording WHERE recording_id = ANY(%s)",
-            (ids[1:],),
+            " SELECT recording_id, start_at, s.store_id, site_id, now() FROM recording, store s"
+            " WHERE recording_id = %s AND s.name LIKE 'away%%'",
+            (ids[1],),
         )
-        cursor.execute(
-            "INSERT INTO cold_recording SELECT recording_id, start_at FROM recording WHERE recording_id = %s", (ids[2],)
-        )
+    assert fine() == [spans.DAMAGED, spans.DOUBTFUL | spans.LACKING, spans.LACKING | spans.COLD]
     told = [(0, spans.DAMAGED), (300, spans.DOUBTFUL | spans.LACKING), (600, spans.LACKING | spans.COLD)]
     assert seen() == (True, [0] * 3, told)
-    monkeypatch.setattr(routes, "_MOST_ODD", 1)
-    assert seen()[:2] == (False, [spans.UNKNOWN] * 3)
-    monkeypatch.undo()
     everything = client.cookies["vms_5000"]
     client.cookies.set("vms_5000", sign_in(world.home, "budi", "viewer", [("ho", ""), ("makassar", "")]).token)
     assert seen() == (False, [spans.UNKNOWN] * 3, [(0, spans.DAMAGED), (300, spans.DOUBTFUL)])
     client.cookies.set("vms_5000", everything)
-    with closing(owner(world.home)) as conn, conn, conn.cursor() as cursor:
-        cursor.execute("UPDATE recording SET lost_at = now() WHERE recording_id = %s", (ids[0],))
+    change(("UPDATE recording SET lost_at = now() WHERE recording_id = %s", ids[0]))
     assert seen()[2] == told[1:]
 
 

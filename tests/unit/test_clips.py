@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from vms.exports.folder import Asked, Folder
 from vms.steps.clip import Clip, Footage, plan_clips
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -52,3 +53,22 @@ def test_a_moment_that_two_recordings_show_is_shown_once() -> None:
 def test_nothing_gives_nothing() -> None:
     assert plan_clips([], at(0), at(10)) == []
     assert plan_clips([footage(20, 30), footage(0, 0.4)], at(0), at(10)) == []
+
+
+def test_a_recording_that_is_in_no_clip_is_handed_over_though_clips_alone_were_asked_for(tmp_path: Path) -> None:
+    """As of a recorder whose clock was put back: two files of one hour give a clip of one."""
+    folder = Folder.opened(tmp_path, Asked("now", (), (), only_clips=True), "sari", NOON, {})
+    for name in ("cut", "beside", "failed"):
+        (tmp_path / name).write_bytes(b"x")
+        camera = "gate" if name == "failed" else "lobby"
+        folder.recordings.append({"file": name, "size_bytes": 1, "site": "ho", "camera": camera, "sha256": "0"})
+    folder.clips += [{"file": "clips/a", "sha256": "1", "made_of": ["cut"]}]
+    folder.clips += [{"file": "clips/b", "sha256": "2", "made_of": ["failed"]}]
+    folder.failures.append({"site": "ho", "camera": "gate"})
+    folder.mark_left_out()
+    folder.remove_left_out()
+    folder.close(complete=True)
+    assert {one.name for one in tmp_path.iterdir()} == {"beside", "failed", "manifest.json", "SHA256SUMS"}
+    assert [line.split()[1] for line in (tmp_path / "SHA256SUMS").read_text().splitlines()] == [
+        "beside", "clips/a", "clips/b", "failed", "manifest.json",
+    ]  # fmt: skip

@@ -6,11 +6,11 @@ import json
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from viewer import query, ranges, tokens
-from viewer.direct import Direct
+from viewer import direct, query, ranges, tokens
 from vms.home import Home, from_environment
 from vms.stores import links
 
@@ -170,7 +170,8 @@ def test_a_range_outside_the_object_is_unsatisfiable(header: str, size: int) -> 
 def test_browsers_go_to_a_cloud_unless_told_not_to_and_to_a_server_of_ones_own_when_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, goes: list[str]
 ) -> None:
-    """Nobody is asked for that: links are signed here."""
+    """Links are signed here; that a cloud answers is made up, as there is none."""
+    monkeypatch.setattr(direct, "is_answered", lambda _: True)
     monkeypatch.setenv("VMS_HOME", str(tmp_path))
     monkeypatch.delenv("VMS_SITES", raising=False)
     for name, more in (("amazon", {}), ("own", {"endpoint_url": "http://s3.company.internal:9000"})):
@@ -181,10 +182,28 @@ def test_browsers_go_to_a_cloud_unless_told_not_to_and_to_a_server_of_ones_own_w
         f"stores: {{cloud: {{url: 's3://company-cctv/archive', {store}}}}}\n"
         "sites: [{id: ho, footage: /f, time_zone: WIB, stores: [cloud]}]\n"
     )
-    assert list(Direct(home).origins()) == goes
+    at = direct.Direct(home)
+    assert list(at.origins()) == goes
+    place = SimpleNamespace(store_name="cloud", store_url="s3://company-cctv/archive")
+    assert at.goes(place) == bool(goes)
+    assert at.goes(place, "attachment") == ("redirect" in store), "a download has no second way"
+    monkeypatch.setattr(direct, "is_answered", lambda _: False)
+    assert list(direct.Direct(home).origins()) == (goes if "redirect" in store else [])
 
 
-def test_a_public_server_is_told_by_the_end_of_its_name() -> None:
-    assert links.is_public("https://company-cctv.storage.googleapis.com/a?b")
-    assert not links.is_public("https://storage.googleapis.com.evil.example/a")
-    assert not links.is_public("https://notamazonaws.com/a")
+@pytest.mark.parametrize(
+    ("host", "is_public"),
+    [
+        ("company-cctv.s3.ap-southeast-3.amazonaws.com", True),
+        ("company-cctv.s3.cn-north-1.amazonaws.com.cn", True),
+        ("company-cctv.storage.googleapis.com", True),
+        ("company-cctv.s3.amazonaws.com", False),  # of no region: newer ones refuse it
+        ("s3.ap-southeast-3.amazonaws.com", False),  # all buckets'
+        ("company-cctv.vpce-1a2b.s3.ap-southeast-3.vpce.amazonaws.com", False),
+        ("company-cctv.storage-x.p.googleapis.com", False),
+        ("company-cctv.storage.googleapis.com.evil.example", False),
+        ("other.storage.googleapis.com", False),
+    ],
+)
+def test_a_public_server_is_the_buckets_own_in_a_cloud(host: str, is_public: bool) -> None:
+    assert links.is_public(f"https://{host}/a?b", "s3://company-cctv/archive") is is_public

@@ -18,10 +18,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const to = tiles[from + step];
       if (step === undefined || !to) return;
       event.preventDefault();
-      event.target.tabIndex = -1;
-      to.tabIndex = 0;
       to.focus();
-    } }, tiles);
+    }, onfocusin: (event) => { for (const one of tiles) one.tabIndex = one === event.target ? 0 : -1; } }, tiles);
     const title = one.id ? h("a", follow(data.region_href + encodeURIComponent(one.id), () => root.tell("region", one.id)), one.name) : one.name;
     return h("section", { class: "region", "data-region": one.id },
       h("header", {}, one.name ? h("h3", {}, title) : null,

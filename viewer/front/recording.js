@@ -6,13 +6,15 @@ export default function ({ parentElement, data, setTriggerValue }) {
   const waking = data.cold?.state === "waking";  // looked at again every minute
   const timer = data.expires || waking ? setTimeout(() => setTriggerValue("renew", Date.now()), waking ? 60000 : Math.max(5000, renewAt)) : null;
 
+  // Where the store itself does not answer this browser (a firewall), all of this visit goes through the viewer.
+  const footage = () => (sessionStorage.getItem("vms.through") ? `${data.src}?through=1` : data.src);
+
   // New links for the same recording: keep the player where it is.
   const shown = root.querySelector("video");
   if (shown && root.recording === data.id && data.src) {
     if (shown.getAttribute("src").split("?")[0] !== data.src) {
-      shown.through = false;
       const at = shown.currentTime, playing = !shown.paused;
-      shown.src = data.src;
+      shown.src = footage();
       shown.addEventListener("loadedmetadata", () => { shown.currentTime = at; if (playing) shown.play(); }, { once: true });
     }
     const link = root.querySelector("a.download");
@@ -52,7 +54,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
         data.problem.remedy ? h("p", {}, h("strong", {}, `${w.remedy}: `), data.problem.remedy) : null));
       return h("div", {}, frame);
     }
-    const video = h("video", { controls: true, playsinline: true, preload: "metadata", poster: data.poster, src: data.src,
+    const video = h("video", { controls: true, playsinline: true, preload: "metadata", poster: data.poster, src: footage(),
       "aria-label": `${data.camera}, ${data.when}`, tabindex: 0 });
     const clock = h("output", { class: "clock", "aria-live": "off", "aria-label": w.clock });
     const answer = h("div", {});
@@ -64,10 +66,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
       if (reply && reply.status === 410) { setTriggerValue("renew", Date.now()); return; }
       const first = reply && reply.ok ? await fetch(data.src, { headers: { Range: "bytes=0-0" } }).catch(() => null) : null;
       if (first && first.status === 409) { setTriggerValue("cold", Date.now()); return; }
-      if (reply && reply.ok && !video.through) {  // the store itself does not answer this browser, or its link has ended
+      if (reply && reply.ok && !video.src.includes("?through")) {  // or its link has ended
         const at = video.currentTime, playing = !video.paused;
-        video.through = true;
-        video.src = `${data.src}?through=1`;
+        sessionStorage.setItem("vms.through", "1");
+        video.src = footage();
         video.addEventListener("loadedmetadata", () => { video.currentTime = at; if (playing) video.play(); }, { once: true });
         return;
       }

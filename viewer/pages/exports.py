@@ -98,12 +98,12 @@ def _again(words: Words, person: Visitor, row: ExportRow) -> None:
             row.from_utc,
             row.to_utc,
             row.reason,
-            row.clip,
-            row.burn_in,
-            row.evidence,
-            row.cut,
-            row.gaps,
-            row.only_clips,
+            clip=row.clip,
+            burn_in=row.burn_in,
+            evidence=row.evidence,
+            cut=row.cut,
+            gaps=row.gaps,
+            only_clips=row.only_clips,
         )
         export_form.order(words, person, made)
 

@@ -106,7 +106,7 @@ def stretches(conn: Connection, cameras: Sequence[CameraKey], from_utc: datetime
     )
     # What is true of few is asked by itself: asking it of each of thousands of rows takes longer than all the rest.
     odd = _odd(conn, cameras, near)
-    lacking = {row[1] for row in _lacking(conn, cameras, near)}
+    lacking = _lacking_of(conn, cameras, near, [(row[2], row[3]) for row in found])
     cold = {row[1] for row in _found_cold(conn, near)} | {row[2] for row in found if row[5]}
     cold -= _restored(conn, [(row[2], row[3]) for row in found if row[2] in cold])
     lost = {one.recording_id for one, is_lost in odd if is_lost}
@@ -184,6 +184,28 @@ def _odd(
         (Stretch((site, camera), number, start, end, lacking=False, damaged=damaged, doubtful=doubtful), lost)
         for site, camera, number, start, end, damaged, doubtful, lost in found
     ]
+
+
+def _lacking_of(
+    conn: Connection, cameras: Sequence[CameraKey], near: Near, recordings: Sequence[tuple[int, datetime]]
+) -> set[int]:
+    """Those of these recordings of which a store that shall have a copy has none: from what their sites lack then, or,
+    where that is more (a store is away), one by one."""
+    rows = _lacking(conn, cameras, near, len(recordings) + 1)
+    if max(Counter(row[0] for row in rows).values(), default=0) <= len(recordings):
+        return {row[1] for row in rows}
+    found = fetch_all(
+        conn,
+        """
+        SELECT one.recording_id
+        FROM unnest(%s::bigint[], %s::timestamptz[]) AS one (recording_id, start_at)
+        WHERE EXISTS (
+            SELECT FROM copy_wanted w WHERE w.recording_id = one.recording_id AND w.start_at = one.start_at OFFSET 0
+        )
+        """,
+        [[one[0] for one in recordings], [one[1] for one in recordings]],
+    )
+    return {row[0] for row in found}
 
 
 def _lacking(

@@ -127,7 +127,7 @@ def export(
             param_hint="--cut fast",
         )
     password = _zip_password(zip_file, to) if zip_file and not dry_run else ""
-    asked = parse_range(range_, site or [], camera or [])
+    asked = replace(parse_range(range_, site or [], camera or []), only_clips=only_clips)
     home, console = from_environment(), new_console(stderr=as_json)
     with closing(connect(url(home, "viewer"))) as conn, naming_loss():
         wanted = filters(

@@ -70,10 +70,11 @@ def render(told: Mapping[str, Any], stills: Mapping[str, Sequence[tuple[str, byt
         )
     parts.append(_heading("Recordings", "Rekaman", len(told["recordings"])))
     parts += [_recording(one, stills.get(one["file"], ())) for one in told["recordings"]]
-    if told.get("only_clips"):
+    if any("left_out" in one for one in told["recordings"]):
         parts.append(
-            "<p>Only clips were asked for: the recordings themselves stay in the archive, where they can be had whole."
-            " · Hanya klip yang diminta: rekamannya sendiri tetap di arsip dan dapat diminta utuh.</p>"
+            "<p>Only clips were asked for: recordings that are marked so are not in this package; they stay in the"
+            " archive, where they can be had whole. · Hanya klip yang diminta: rekaman yang ditandai tidak disertakan;"
+            " rekaman itu tetap di arsip dan dapat diminta utuh.</p>"
         )
     if told.get("clips"):
         parts += [_heading("Clips for watching", "Klip untuk ditonton", len(told["clips"])), _clips(told["clips"])]
@@ -115,7 +116,7 @@ def _recording(one: Mapping[str, Any], pictures: Sequence[tuple[str, bytes]]) ->
         ("From", "Mulai", _clock(one["start"], one["time_zone"])),
         ("To", "Sampai", _clock(one["end"], one["time_zone"])),
         ("Clock", "Asal jam", f"{clock}{f' · {jam}' if jam else ''}{marks}"),
-        ("File", "Berkas", one["file"]),
+        ("File", "Berkas", one["file"] + (" (not in this package · tidak disertakan)" if "left_out" in one else "")),
         ("SHA-256", "SHA-256", one["sha256"]),
         ("Recorder's file", "Berkas perekam", f"{one['source']['name']} ({one['source']['size_bytes']} bytes)"),
         ("Its SHA-256", "SHA-256-nya", one["source"]["sha256"]),

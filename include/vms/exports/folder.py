@@ -27,14 +27,17 @@ _SCHEMA = 1
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked for. words: the range as it was written; sites, cameras: ids, none: all."""
+    """What was asked for. words: the range as it was written; sites, cameras: ids, none: all; only_clips: the
+    recordings' files are not handed over."""
 
     words: str
     sites: tuple[str, ...]
     cameras: tuple[str, ...]
+    only_clips: bool = field(default=False, kw_only=True)
 
     def as_object(self) -> dict[str, Any]:
-        return {"range": self.words, "sites": sorted(self.sites), "cameras": sorted(self.cameras)}
+        told = {"range": self.words, "sites": sorted(self.sites), "cameras": sorted(self.cameras)}
+        return told | {"only_clips": True} if self.only_clips else told
 
 
 @dataclass
@@ -76,7 +79,7 @@ class Folder:
             before = {}
         if before is not None and (not isinstance(before, dict) or before.get("asked") != asked.as_object()):
             raise ConfigError(
-                f"{root} holds the export of another range; its hash list and manifest were not touched.",
+                f"{root} holds the export of another range, or of more than clips; nothing in it was touched.",
                 "Give each export a folder of its own, or the very words of the first one to go on with it.",
             )
         if before is None:
@@ -142,15 +145,22 @@ class Folder:
         self._saw(row)
         self.failures.append({**_identity(row), "message": error.message, "remedy": error.remedy})
 
-    def leave_out_files(self) -> None:
-        """Take the recordings' files out again, but of cameras of which something failed: there they are all there is.
-        The manifest goes on naming them, with their hashes."""
+    def mark_left_out(self) -> None:
+        """Say of which recordings the clips are handed over alone: those that are in one, of cameras of which nothing
+        failed. Others are all there is of their time, and stay. The manifest names all of them, with their hashes."""
         failed = {(one["site"], one["camera"]) for one in self.failures}
+        seen = {file for clip in self.clips for file in clip["made_of"]}
         for one in self.recordings:
-            if (one["site"], one["camera"]) not in failed:
+            if one["file"] in seen and (one["site"], one["camera"]) not in failed:
                 one["left_out"] = True
+
+    def remove_left_out(self) -> None:
+        """Take out the files that are so marked, when nothing is to be made of them any more."""
+        for one in self.recordings:
+            if "left_out" in one:
                 path = self.root / one["file"]
                 path.unlink(missing_ok=True)
+                self.size_bytes -= one["size_bytes"]
                 for empty in path.parents[:3]:  # the day, the camera, the site
                     with contextlib.suppress(OSError):
                         empty.rmdir()
@@ -169,6 +179,7 @@ class Folder:
             "to": str(self.root),
             "written": self.written,
             "already_there": len(self.recordings) - self.written,
+            "left_out": sum("left_out" in one for one in self.recordings),
             "size_bytes": self.size_bytes,
             "failed": self.failures,
             "not_in_a_store": self.lacking,

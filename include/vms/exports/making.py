@@ -77,12 +77,13 @@ def make(
         _write(home, conn, folder, wanted, observer, stop)
         if what.clip:
             _clips(home, folder, wanted, what, observer, stop)
+        if what.only_clips:
+            folder.mark_left_out()
         folder.gaps = _gaps(conn, wanted, folder)
         attached: tuple[str, ...] = ()
         if what.reason:
-            attached = _furnish(home, conn, folder, what, observer, stop)
-        if what.only_clips:
-            folder.leave_out_files()
+            attached = _furnish(home, conn, folder, what.reason, observer, stop)
+        folder.remove_left_out()
     except (KeyboardInterrupt, Stopped):
         folder.gaps = []
         folder.close(complete=False)
@@ -135,6 +136,7 @@ def _write(
                 folder.has(row, path, done)
                 file = path.relative_to(folder.root).as_posix()
                 detail = {**folder.label, "file": file, "sha256": done.copy.sha256}
+                detail |= {"only_clips": True} if folder.asked.only_clips else {}
                 log_view(conn, folder.by, "export", row.id, row.start_utc, detail)
                 of_recording(row.id, observer.written)(row, done)
             size_bytes, files = size_bytes + (row.rendition_bytes or 0), files + 1
@@ -164,13 +166,13 @@ def _clips(
 
 
 def _furnish(
-    home: Home, conn: Connection, folder: Folder, what: What, observer: Observer, stop: threading.Event
+    home: Home, conn: Connection, folder: Folder, reason: str, observer: Observer, stop: threading.Event
 ) -> tuple[str, ...]:
     """Put into the folder what makes an evidence package of it; returns the names."""
     mark = key_fingerprint(home)
-    folder.evidence = {"reason": what.reason, "fingerprint": mark}
+    folder.evidence = {"reason": reason, "fingerprint": mark}
     add_custody(conn, folder.recordings)
-    told = folder.as_manifest(complete=not folder.failures) | {"only_clips": what.only_clips}
+    told = folder.as_manifest(complete=not folder.failures)
 
     def moved(done: int) -> None:
         if stop.is_set():

@@ -196,7 +196,8 @@ def _make(home: Home, conn: Connection, order: ExportRow, watch: Watch) -> None:
         asked_for = order.to_utc - order.from_utc
         clips = clips_bytes(totals.duration_s, len(order.cameras), asked_for) if order.clip else 0
         _require_room(root, totals.rendition_bytes + clips, totals.rendition_bytes, policy)
-        asked = Asked(f"{utc_text(order.from_utc)}..{utc_text(order.to_utc)}", (), tuple(map("/".join, order.cameras)))
+        words = f"{utc_text(order.from_utc)}..{utc_text(order.to_utc)}"
+        asked = Asked(words, (), tuple(map("/".join, order.cameras)), only_clips=order.only_clips)
         folder = Folder.opened(
             root, asked, order.who, datetime.now(UTC).replace(microsecond=0), {"export": order.export_id}
         )

@@ -88,7 +88,7 @@ class GcsPlace:
     def must_be_new(self) -> None:
         """A new place holds nothing but what consoles make to show folders, and probes."""
         keys = [name.removeprefix(self.root) for name in self._some_names()]
-        if any(not key.endswith("/") and not is_probe(key) for key in keys if key != IDENTITY_FILE):
+        if any(not key.endswith("/") and not is_probe(key) for key in keys if key not in ("", IDENTITY_FILE)):
             raise holds_other_things(self.name, self.url, "Name an empty bucket, or a prefix of its own for the store.")
 
     def make_identity(self) -> str:

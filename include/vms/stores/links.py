@@ -7,6 +7,7 @@ may have the object now, and for a few minutes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -19,7 +20,10 @@ from vms.stores.base import Finding
 from vms.stores.identity import IDENTITY_FILE
 
 _TIMEOUT = (5, 15)
-_PUBLIC = (".amazonaws.com", ".amazonaws.com.cn", ".googleapis.com")
+_PUBLIC = re.compile(r"\.(s3\.[a-z0-9-]+\.amazonaws\.com(\.cn)?|storage\.googleapis\.com)")
+"""What follows the bucket in the name of its server, of a region of Amazon or at Google: no address of a company's own
+network (.vpce., private.), and none that is all buckets'."""
+
 _EXPOSED = ("Content-Length", "Content-Range", "ETag")
 
 
@@ -45,16 +49,27 @@ def origin(link: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def is_public(link: str) -> bool:
-    """Whether its server is Amazon's or Google's own, which browsers reach wherever they are."""
-    return (urlsplit(link).hostname or "").endswith(_PUBLIC)
+def is_public(link: str, url: str) -> bool:
+    """Whether its server is this bucket's own at Amazon or Google, which browsers reach wherever they are. url: of the
+    store."""
+    host, bucket = urlsplit(link).hostname or "", urlsplit(url).netloc
+    return host.startswith(bucket) and _PUBLIC.fullmatch(host.removeprefix(bucket)) is not None
+
+
+def is_answered(link: str) -> bool:
+    """Whether the server gives what was signed to whom asks from this machine."""
+    try:
+        return requests.get(link, headers={"Range": "bytes=0-0"}, timeout=_TIMEOUT).status_code in (200, 206)
+    except requests.RequestException:
+        return False
 
 
 def findings(store: GivesLinks, url: str, address: str, origins: Sequence[str], *, asked: bool = True) -> list[Finding]:
     """Whether pages of these origins (the viewer's) may read from the store: tried as a browser does it. Never raises.
 
     url: of the store. asked: sites.yaml sends browsers there; if not, only a public server is looked at, and what it
-    lacks is no fault. Looked at from this machine: what a branch's firewall lets through, it can't say.
+    lacks is no fault: then footage passes through the viewer. Looked at from this machine: what a branch's firewall
+    lets through, it can't say.
     """
     try:
         link = store.link(IDENTITY_FILE, 60, "application/json", "inline", address)
@@ -65,7 +80,12 @@ def findings(store: GivesLinks, url: str, address: str, origins: Sequence[str], 
         return [Finding(not asked, error.message, error.remedy)]
     if asked:
         return _tried(link, url, origins)
-    return [replace(one, ok=True) for one in _tried(link, url, origins)] if is_public(link) else []
+    if not is_public(link, url):
+        return []
+    return [
+        one if one.ok else replace(one, ok=True, what=f"{one.what}; it goes through the viewer instead")
+        for one in _tried(link, url, origins)
+    ]
 
 
 def _tried(link: str, url: str, origins: Sequence[str]) -> list[Finding]:

@@ -79,7 +79,7 @@ class S3Place:
     def must_be_new(self) -> None:
         answer = self.client().list_objects_v2(Bucket=self.bucket, Prefix=self.prefix)
         keys = [self.key_of(one["Key"]) for one in answer.get("Contents", ())]
-        if any(not one.startswith(".") and not is_probe(one) for one in keys):
+        if any(one and not one.startswith(".") and not is_probe(one) for one in keys):  # "": as consoles make folders
             raise holds_other_things(self.name, self.url, "Name an empty prefix of its own for the store.")
 
     def make_identity(self) -> str | None:

@@ -156,6 +156,8 @@ def test_prefix_with_other_things_does_not_become_a_store(s3_server: weed.S3Serv
         store.identify(None)
     with pytest.raises(StoreUnreachable, match=r"no \.vms-store\.json"):
         store.identify("0f0c5a8e-0000-4000-8000-000000000000")
+    s3_server.client().put_object(Bucket=weed.BUCKET, Key=f"{prefix}b/", Body=b"")
+    assert open_store("cloud", f"s3://{weed.BUCKET}/{prefix}b", conn_id="faults").identify(None), "a console's folder"
 
 
 def test_object_put_by_another_program_is_read_before_it_counts(
