@@ -124,8 +124,9 @@ time_t time(time_t *at) {
 load has sleeps fail: "Invalid argument"."""
 
 TASKS = """
-import psutil
-print(*(one.pid for one in psutil.process_iter() if "airflow worker --" in " ".join(one.cmdline())))
+import os, psutil
+words = {one.pid: one.info["cmdline"] or () for one in psutil.process_iter(["cmdline"])}  # none of one that has ended
+print(*(pid for pid, own in words.items() if pid != os.getpid() and "airflow worker --" in " ".join(own)))
 """
 
 CENTRE = ("api-server", "scheduler", "dag-processor", "triggerer", "worker", "seaweedfs", "tls")
