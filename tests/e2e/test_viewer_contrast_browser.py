@@ -72,6 +72,12 @@ FAINT = (
 }"""
 )
 
+EDGES = """() => [...document.querySelectorAll("[data-testid=stCheckbox] label, [data-testid=stRadioOption]")]
+  .filter((one) => !one.querySelector(":checked"))
+  .map((one) => getComputedStyle(one.querySelector(
+    one.matches("[data-testid=stRadioOption]") ? ":scope > div > div" : ":scope > div")).borderTopColor)"""
+"""The edges of what is not ticked."""
+
 NAMELESS = (
     """() => {"""
     + EVERYWHERE
@@ -98,11 +104,14 @@ def test_all_text_stands_out_and_everything_has_a_name(viewer: Viewer, browser: 
     row = next(one for one in viewer.world.rows() if one.camera == "lobby" and one.copies)
     faint: dict[str, Any] = {}
     nameless: dict[str, Any] = {}
+    edges: set[str] = set()
     for path in (*PAGES, f"/?recording={query.recording_text(row.id, row.start_utc)}"):
         page.goto(viewer.url + path)
         page.locator(".account .who").wait_for()
         page.wait_for_load_state("networkidle")
         faint |= {f"{path} {what}": ratio for what, ratio in page.evaluate(FAINT).items()}
         nameless |= {f"{path} {what}": path for what in page.evaluate(NAMELESS)}
+        edges |= set(page.evaluate(EDGES))
     assert not faint, "\n".join(f"{ratio} {what}" for what, ratio in faint.items())
     assert nameless == {}
+    assert edges == {"rgb(107, 120, 133)" if scheme == "light" else "rgb(133, 147, 161)"}, "3:1 and more"
