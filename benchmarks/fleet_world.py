@@ -110,7 +110,7 @@ class World:
         """Of an Airflow process. settings: more of Airflow's, such as CORE__PARALLELISM."""
         own = airflow_environment(self.home)
         if parts := self.home.parts:
-            own |= {f"VMS_PARTS_{name.upper()}": value for name, value in asdict(parts).items()}
+            own |= {f"VMS_PARTS_{name.upper()}": str(value) for name, value in asdict(parts).items() if value}
             own |= {"AIRFLOW__API__HOST": postgres.HOST, "VMS_SECRET_BROKER": self.home.secret("broker")}
         return own | self.of_benchmark() | {f"AIRFLOW__{name}": value for name, value in settings.items()}
 

@@ -2,8 +2,8 @@
 started by vms.stack.container_worker.
 
 Celery forks its pool from this process, and each task is forked from one of the pool. What is not in memory by then
-every task reads in for itself: 0.4 CPU seconds, more than it takes for all else (docs/benchmarks.md, "The fleet").
-LocalExecutor's tasks are forked from a scheduler, which has most of it.
+every task reads in for itself: 0.4 CPU seconds, when it was measured by hand (docs/benchmarks.md, "The fleet", also
+says what of it is seen in the whole). LocalExecutor's tasks are forked from a scheduler, which has most of it.
 """
 
 from __future__ import annotations
