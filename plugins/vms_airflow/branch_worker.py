@@ -24,6 +24,8 @@ from airflow.configuration import conf
 from airflow.providers.edge3.cli import api_client
 from airflow.providers.edge3.models.edge_worker import EdgeWorkerState
 
+from vms_airflow.preload import kinds_of_stores, preload
+
 CONNECT_S, READ_S = 20.0, 60.0
 VALID_S = 300
 """How long a signed request is good for: slow lines, and what is left of clocks that differ."""
@@ -105,6 +107,7 @@ def main(queue: str, name: str, places: str) -> None:
     api_client.request = request
     api_client.jwt_generator = lambda: signer
     asyncio.run(say_ended(name, queue))
+    preload(kinds_of_stores())
     sys.argv = ["airflow", "edge", "worker", "-q", queue, "-H", name, "-c", places]
     from airflow.__main__ import main as airflow
 

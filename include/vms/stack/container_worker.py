@@ -114,8 +114,8 @@ def _every_queue(home: Home) -> tuple[str, ...]:
 def _start(half: str, served: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     at_once = BATCHES_AT_ONCE if half == ENCODER else cores() + 2
     log.info("The half %s serves %s, %d at a time.", half, ", ".join(served), at_once)
-    words = ("worker", "-q", ",".join(served), "-c", str(at_once), "-H", _name(half), "--skip-serve-logs")
-    argv = (sys.executable, "-m", "vms_airflow.celery_worker", *words)
+    words = ("celery", "worker", "-q", ",".join(served), "-c", str(at_once), "-H", _name(half), "--skip-serve-logs")
+    argv = (sys.executable, "-m", "vms_airflow.preload", *words)
     return subprocess.Popen(argv, cwd=PROJECT_ROOT, env=dict(environment), stdin=subprocess.DEVNULL)
 
 

@@ -87,9 +87,9 @@ def airflow_services(home: Home) -> tuple[Service, Service, Service]:
     """API server, scheduler and DAG processor. Nothing defers, so there is no triggerer."""
     health = AirflowHealth(home)
 
-    def service(name: str, *arguments: str, stop_rank: int = 0) -> Service:
+    def service(name: str, *arguments: str, module: str = "airflow", stop_rank: int = 0) -> Service:
         def prepare() -> Command:
-            argv = (sys.executable, "-m", "airflow", *arguments)
+            argv = (sys.executable, "-m", module, *arguments)
             return Command(argv, airflow_environment(home), PROJECT_ROOT)
 
         part = arguments[0].replace("-", "_")
@@ -97,7 +97,8 @@ def airflow_services(home: Home) -> tuple[Service, Service, Service]:
 
     return (
         service("airflow-api", "api-server", stop_rank=1),
-        service("airflow-scheduler", "scheduler", "--skip-serve-logs"),
+        # It runs the tasks, each forked from it.
+        service("airflow-scheduler", "scheduler", "--skip-serve-logs", module="vms_airflow.preload"),
         service("airflow-dag-processor", "dag-processor"),
     )
 
