@@ -27,10 +27,13 @@ MODULES = (
     "airflow.dag_processing.dagbag",
     "airflow.sdk.definitions.asset.metadata",
     "airflow.sdk.definitions.retry_policy",
+    "airflow.sdk.execution_time.cache",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_mapping",
+    "airflow.sdk.execution_time.timeout",
     "airflow.version",
     "imageio_ffmpeg.binaries",
+    "jinja2.ext",
     "vms.catalogue.copying",
     "vms.catalogue.custody",
     "vms.catalogue.planning",
@@ -53,7 +56,7 @@ them."""
 OF_STORES = {
     "file": (),
     "gs": ("vms.stores.gcs", "airflow.providers.google.cloud.hooks.gcs"),
-    "s3": ("vms.stores.s3", "airflow.providers.amazon.aws.hooks.s3"),
+    "s3": ("vms.stores.s3", "airflow.providers.amazon.aws.hooks.s3", "boto3.s3.inject"),
 }
 """What reaching a store of this kind (the scheme of its URL) needs. Only of the kinds in sites.yaml: Google's takes
 40 MB and a second to read in."""

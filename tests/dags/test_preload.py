@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from vms_airflow.preload import kinds_of_stores
 
 ROOT = Path(__file__).resolve().parents[2]
