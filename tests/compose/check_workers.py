@@ -140,7 +140,7 @@ def planned(here: Installation) -> set[int]:
 
 def answering(here: Installation) -> int:
     return sum(
-        "well" in here.inside(one, "sh", "-c", "python -m vms.stack.container health worker && echo well")
+        "well" in here.inside(one, "sh", "-c", "python -m vms.stack.health worker && echo well")
         for one in here.containers("worker")
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import vms
-from vms.branches import agent, unit, view
+from vms.branches import agent, turn, unit, view
 from vms.cli import status
 from vms.cli.app import main
 from vms.cli.doctor_checks import examine
@@ -177,7 +177,7 @@ def test_a_line_that_is_down_is_no_refusal(home: Home) -> None:
     assert word.problem
     assert not word.refused
     assert agent.last_word(home) == agent.Word()
-    assert not agent.is_running(home)
+    assert not turn.is_running(home)
 
 
 def test_the_agent_clears_what_tasks_logged_long_ago(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

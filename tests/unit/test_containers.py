@@ -35,13 +35,14 @@ from vms.stack import (
     container,
     container_worker,
     demo_s3,
+    health,
     launch,
     postgres,
     signing,
 )
-from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, owner_url, viewer_environment
+from vms.stack.addresses import airflow_pages, airflow_url, viewer_pages
+from vms.stack.airflow_env import airflow_environment, owner_url, viewer_environment
 from vms.stack.fleet_settings import settings_for
-from vms.stack.services import viewer_pages
 from vms.video import slots
 from vms_airflow import accounts
 
@@ -235,8 +236,7 @@ def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, 
         if not str(one["image"]).startswith("vms:"):
             continue
         *program, part = one["healthcheck"]["test"]
-        asks = ["vms.pulse"] if part in pulse.PARTS else ["vms.stack.container", "health"]
-        assert program == ["CMD", "python", "-m", *asks], name
+        assert program == ["CMD", "python", "-m", "vms.stack.health"], name
         assert [part] == one["command"], name
     assert f"/buckets/{demo_s3.BUCKET}/ready " in stay["seaweedfs"]["healthcheck"]["test"][1]
     assert "-ip=seaweedfs" in stay["seaweedfs"]["command"]
@@ -245,18 +245,38 @@ def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, 
 def test_a_part_that_no_port_can_be_asked_is_known_by_its_pulse(home: Home) -> None:
     home.prepare()
     for part in pulse.PARTS:
-        assert not container.health(home, part), "it never did anything"
+        assert not health.is_well(home, part), "it never did anything"
         alive = pulse.Pulse(home, part)
         alive.beat()
-        assert container.health(home, part)
+        assert health.is_well(home, part)
         (file,) = home.run.glob(f"{part}.*")
         silent = time.time() - pulse.SILENT_S - 1
         os.utime(file, (silent, silent))
-        asked = [sys.executable, "-m", "vms.pulse", part]
+        asked = [sys.executable, "-m", "vms.stack.health", part]
         told = {**os.environ, "VMS_HOME": str(home.root)}
         assert subprocess.run(asked, env=told, check=False).returncode == 1
         pulse.Pulse(home, part).beat()
         assert subprocess.run(asked, env=told, check=False).returncode == 0
+
+
+READ_IN = """
+import sys
+from vms.home import from_environment
+from vms.stack import health
+health.is_well(from_environment(), sys.argv[1])
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def test_asking_a_part_reads_in_little(compose: dict[str, Any], home: Home) -> None:
+    """The engine asks all of them twice a minute; pydantic, psycopg2 and the like take half a second each time."""
+    told = {**os.environ, "VMS_HOME": str(home.root)}
+    for name, one in compose["services"].items():
+        if one["restart"] != "no" and str(one["image"]).startswith("vms:"):
+            asked = (sys.executable, "-c", READ_IN, one["healthcheck"]["test"][-1])
+            done = subprocess.run(asked, env=told, check=True, capture_output=True, text=True)
+            heavy = {"airflow", "alembic", "boto3", "cryptography", "psycopg2", "pydantic", "yaml"}
+            assert heavy.isdisjoint(done.stdout.split()), name
 
 
 def test_compose_shows_pages_to_this_machine_alone(compose: dict[str, Any]) -> None:
@@ -273,7 +293,7 @@ def test_a_branch_is_one_container_without_a_port_and_without_a_secret_of_the_ce
     assert not [name for name in one["environment"] if "SECRET" in name or "PARTS" in name]
     assert one["restart"] == "unless-stopped"
     assert one["mem_limit"]
-    assert one["healthcheck"]
+    assert one["healthcheck"]["test"] == ["CMD", "python", "-m", "vms.stack.health", "branch"]
     assert one["cap_drop"] == ["ALL"]
 
 

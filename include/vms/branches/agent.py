@@ -6,7 +6,6 @@ itself. Only when the centre says that it does not know this branch (any more) d
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -25,11 +24,11 @@ import psutil
 import vms
 from vms import logs
 from vms.airflow_history import clean_logs, log_folders
-from vms.branches import membership
+from vms.branches import membership, turn
 from vms.branches.membership import Membership
 from vms.config import load_config
 from vms.config_model import HistoryPolicy
-from vms.errors import BranchError, BranchRefused, ConfigError, StackError
+from vms.errors import BranchError, BranchRefused, ConfigError
 from vms.home import PROJECT_ROOT, Home
 from vms.queues import EDGE
 from vms.stack import processes
@@ -84,28 +83,12 @@ def last_word(home: Home) -> Word:
         return Word()
 
 
-def is_running(home: Home) -> bool:
-    """Whether an agent of this home is at work."""
-    try:
-        with (home.run / "branch.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def run(home: Home) -> int:
     """Work for the centre until SIGTERM. Returns the exit status. Raises BranchError when this is no branch, StackError
     when it runs already."""
     home.prepare()
     membership.load(home)
-    held = (home.run / "branch.lock").open("a")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise StackError("The branch's agent runs already.", "See ./vms branch status.") from None
+    held = turn.take(home)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: stop.set())

@@ -15,7 +15,7 @@ import typer
 
 import vms
 from vms import logs
-from vms.branches import agent, membership, unit, view
+from vms.branches import agent, membership, turn, unit, view
 from vms.branches.membership import Membership
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
@@ -84,7 +84,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         return
     joined = membership.load(home)
     site = load_config(home.sites_file).site(joined.site)
-    seen, runs = view.look(home, site), agent.is_running(home)
+    seen, runs = view.look(home, site), turn.is_running(home)
     _show(joined, site.name, agent.last_word(home), seen, _certificate_until(home), datetime.now(UTC), runs=runs)
 
 
@@ -95,7 +95,7 @@ def as_object(home: Home) -> dict[str, Any]:
     told: dict[str, Any] = {
         "site": joined.site,
         "centre": joined.url,
-        "running": agent.is_running(home),
+        "running": turn.is_running(home),
         "answered_at": joined.asked_at or None,
         "refused": word.refused,
         "problem": word.problem,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from vms.branches import agent, membership, view
+from vms.branches import agent, membership, turn, view
 from vms.cli.doctor_finding import Finding
 from vms.cli.wording import size_text
 from vms.config import Config
@@ -29,7 +29,7 @@ def branch(home: Home, config: Config | None) -> Iterator[Finding]:
     except BranchError as error:
         yield Finding(group, False, error.message, error.remedy)
         return
-    runs = agent.is_running(home)
+    runs = turn.is_running(home)
     words = f"The agent of the branch {joined.site} {'runs' if runs else 'does not run'}."
     yield Finding(group, runs, words, "" if runs else _START)
     yield _centre(group, joined, agent.last_word(home), now)

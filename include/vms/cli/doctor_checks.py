@@ -20,9 +20,9 @@ from vms.config import Config, Site, load_config
 from vms.errors import VmsError
 from vms.home import Home
 from vms.stack import postgres
-from vms.stack.airflow_env import airflow_url
+from vms.stack.addresses import airflow_url, viewer_url
 from vms.stack.ports import port_holder
-from vms.stack.services import containers_now, viewer_url
+from vms.stack.services import containers_now
 from vms.stack.state import ServiceState
 from vms.video.binaries import binaries, version
 

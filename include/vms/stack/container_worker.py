@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping
 import psutil
 
 from vms import queues
-from vms.config import load_config
 from vms.errors import ConfigError
 from vms.home import PROJECT_ROOT, Home
 from vms.stack import processes
@@ -66,11 +65,11 @@ def work(home: Home, environment: Mapping[str, str]) -> int:
 
 def answers(home: Home) -> bool:
     """Whether the halves that run in this container answer over the broker."""
-    from celery import Celery  # quick to import, unlike Airflow
-
     if home.parts is None:
         return False
-    names = [_name(half) for half in served_by(home)]
+    from celery import Celery  # quick to import, unlike Airflow
+
+    names = [_name(half) for half in halves()]
     said = Celery(broker=home.parts.broker).control.ping(destination=names, timeout=PING_S, limit=len(names))
     return len(said) == len(names)
 
@@ -94,16 +93,24 @@ def _asked() -> tuple[str, ...]:
     return tuple(one.strip() for one in os.environ.get("VMS_WORKER_QUEUES", "").split(",") if one.strip())
 
 
+def halves() -> tuple[str, ...]:
+    """Which of its two halves this container has."""
+    asked = _asked()
+    encodes, rests = queues.ENCODE in asked or not asked, asked != (queues.ENCODE,)
+    return (ENCODER,) * encodes + (REST,) * rests
+
+
 def served_by(home: Home) -> dict[str, tuple[str, ...]]:
     """Which half of the worker serves which queues."""
     asked = _asked()
-    if not asked:
-        return {ENCODER: (queues.ENCODE,), REST: _every_queue(home)}
-    rest = tuple(one for one in asked if one != queues.ENCODE)
-    return ({ENCODER: (queues.ENCODE,)} if queues.ENCODE in asked else {}) | ({REST: rest} if rest else {})
+    rest = tuple(one for one in asked if one != queues.ENCODE) if asked else _every_queue(home)
+    both = {ENCODER: (queues.ENCODE,), REST: rest}
+    return {half: both[half] for half in halves()}
 
 
 def _every_queue(home: Home) -> tuple[str, ...]:
+    from vms.config import load_config  # takes long to read in, and who asks how the worker is does not need it
+
     try:
         return queues.all_queues(load_config(home.sites_file).sites)
     except ConfigError as error:
