@@ -22,8 +22,8 @@ import psutil
 from vms import queues
 from vms.errors import ConfigError
 from vms.home import PROJECT_ROOT, Home
+from vms.machine import cores
 from vms.stack import processes
-from vms.video.slots import cores
 
 log = logging.getLogger(__name__)
 
