@@ -94,7 +94,8 @@ def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_k
         (api_server,) = here.containers("api-server")
         here.inside(api_server, "python", "-c", OWN_WORD)
 
-        here.compose("up", "-d", "--no-recreate", "--scale", "worker=3", "worker")
+        here.settings(VMS_WORKERS=3)
+        here.compose("up", "-d", "--no-recreate", "worker")
         eventually("three workers answer", lambda: answering(here) == 3)
         before = counts(here)
         added = int(here.inside(here.containers("worker")[0], "python", "-c", LENGTHEN))

@@ -226,6 +226,9 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
             assert one["restart"] == "unless-stopped", name
             assert one["mem_limit"], name
         assert one["logging"], name
+    # --scale lasts until the next `up` alone; what .env says, lasts.
+    assert ours["worker"]["scale"] == "${VMS_WORKERS:-1}"
+    assert ours["scheduler"]["scale"] == "${VMS_SCHEDULERS:-1}"
 
 
 def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, Any]) -> None:
