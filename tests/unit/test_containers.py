@@ -194,6 +194,11 @@ def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
     with home.sites_file.open("a") as sites:
         sites.write("  - { id: branch, footage: /b, runs_on: edge }\n  - { id: depot, footage: /d, runs_on: worker }\n")
     assert container_worker.served_by(home)["main"] == ("centre", "site-jkt", "site-mks"), "theirs serve the others"
+    whole = home.sites_file.read_text()
+    home.sites_file.write_text("sites: [")
+    assert container_worker.every_queue(home) == (), "nobody leaves a site because of a slip in the file"
+    assert container_worker.served_by(home)["main"] == ("centre",)
+    home.sites_file.write_text(whole)
     monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
     assert container_worker.served_by(home) == {"encode": ("encode",)}
     monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")
