@@ -22,7 +22,7 @@ from cryptography import x509
 
 from vms import backups, pulse
 from vms.airflow_api import AirflowApi
-from vms.branches import authority
+from vms.branches import authority, turn
 from vms.catalogue.connection import url
 from vms.cli import doctor_containers, status
 from vms.cli.doctor_checks import examine
@@ -257,6 +257,19 @@ def test_a_part_that_no_port_can_be_asked_is_known_by_its_pulse(home: Home) -> N
         assert subprocess.run(asked, env=told, check=False).returncode == 1
         pulse.Pulse(home, part).beat()
         assert subprocess.run(asked, env=told, check=False).returncode == 0
+
+
+def test_a_branch_is_well_while_its_agent_gets_on(home: Home) -> None:
+    assert not health.is_well(home, "branch")
+    with turn.take(home):
+        assert health.is_well(home, "branch")
+        silent = time.time() - turn.SILENT_S - 1
+        os.utime(home.run / "branch.lock", (silent, silent))
+        assert turn.is_running(home), "its process is there"
+        assert not health.is_well(home, "branch")
+        turn.go_on(home)
+        assert health.is_well(home, "branch")
+    assert not health.is_well(home, "branch")
 
 
 READ_IN = """
