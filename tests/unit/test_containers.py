@@ -228,6 +228,12 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
         assert one["logging"], name
 
 
+def test_the_book_names_each_part_whose_memory_can_be_set(compose: dict[str, Any]) -> None:
+    settings = re.compile(r"VMS_\w+_MEMORY")
+    there = {name for one in compose["services"].values() for name in settings.findall(str(one.get("mem_limit")))}
+    assert set(settings.findall((PROJECT_ROOT / "docs/operations.md").read_text())) == there
+
+
 def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, Any]) -> None:
     """By a program that is in its image: ours are asked for the very part that the container is."""
     stay = {name: one for name, one in compose["services"].items() if one["restart"] != "no"}
