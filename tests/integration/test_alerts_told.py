@@ -256,6 +256,10 @@ def test_the_command_line_tries_targets_lists_and_shows_what_was_not_sent(
     assert main(["alerts", "test", "nobody"]) == 1
     assert main(["alerts", "check"]) == 1
     capsys.readouterr()
+    assert main(["alerts", "check", "--json"]) == 1
+    done = json.loads(capsys.readouterr().out)
+    assert done["open"] == 1
+    assert "500" in done["errors"]["operations"]
     assert main(["alerts", "list"]) == 0
     listed = capsys.readouterr().out
     assert "ho: the footage folder was last seen at" in listed

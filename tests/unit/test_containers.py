@@ -22,7 +22,7 @@ from cryptography import x509
 
 from vms import backups, pulse
 from vms.airflow_api import AirflowApi
-from vms.branches import authority
+from vms.branches import authority, turn
 from vms.catalogue.connection import url
 from vms.cli import doctor_containers, status
 from vms.cli.doctor_checks import examine
@@ -236,6 +236,12 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
     assert ours["scheduler"]["scale"] == "${VMS_SCHEDULERS:-1}"
 
 
+def test_the_book_names_each_part_whose_memory_can_be_set(compose: dict[str, Any]) -> None:
+    settings = re.compile(r"VMS_\w+_MEMORY")
+    there = {name for one in compose["services"].values() for name in settings.findall(str(one.get("mem_limit")))}
+    assert set(settings.findall((PROJECT_ROOT / "docs/operations.md").read_text())) == there
+
+
 def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, Any]) -> None:
     """By a program that is in its image: ours are asked for the very part that the container is."""
     stay = {name: one for name, one in compose["services"].items() if one["restart"] != "no"}
@@ -265,6 +271,19 @@ def test_a_part_that_no_port_can_be_asked_is_known_by_its_pulse(home: Home) -> N
         assert subprocess.run(asked, env=told, check=False).returncode == 1
         pulse.Pulse(home, part).beat()
         assert subprocess.run(asked, env=told, check=False).returncode == 0
+
+
+def test_a_branch_is_well_while_its_agent_gets_on(home: Home) -> None:
+    assert not health.is_well(home, "branch")
+    with turn.take(home):
+        assert health.is_well(home, "branch")
+        silent = time.time() - turn.SILENT_S - 1
+        os.utime(home.run / "branch.lock", (silent, silent))
+        assert turn.is_running(home), "its process is there"
+        assert not health.is_well(home, "branch")
+        turn.go_on(home)
+        assert health.is_well(home, "branch")
+    assert not health.is_well(home, "branch")
 
 
 READ_IN = """
