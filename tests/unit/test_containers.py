@@ -194,6 +194,11 @@ def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
     with home.sites_file.open("a") as sites:
         sites.write("  - { id: branch, footage: /b, runs_on: edge }\n  - { id: depot, footage: /d, runs_on: worker }\n")
     assert container_worker.served_by(home)["main"] == ("centre", "site-jkt", "site-mks"), "theirs serve the others"
+    whole = home.sites_file.read_text()
+    home.sites_file.write_text("sites: [")
+    assert container_worker.every_queue(home) == (), "nobody leaves a site because of a slip in the file"
+    assert container_worker.served_by(home)["main"] == ("centre",)
+    home.sites_file.write_text(whole)
     monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
     assert container_worker.served_by(home) == {"encode": ("encode",)}
     monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")
@@ -226,6 +231,9 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
             assert one["restart"] == "unless-stopped", name
             assert one["mem_limit"], name
         assert one["logging"], name
+    # --scale lasts until the next `up` alone; what .env says, lasts.
+    assert ours["worker"]["scale"] == "${VMS_WORKERS:-1}"
+    assert ours["scheduler"]["scale"] == "${VMS_SCHEDULERS:-1}"
 
 
 def test_the_book_names_each_part_whose_memory_can_be_set(compose: dict[str, Any]) -> None:
