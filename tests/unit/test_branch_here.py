@@ -278,8 +278,8 @@ def test_the_doctor_tells_what_the_branch_knows_and_never_to_start_the_centre(ho
 
 def test_systemd_starts_it_again_and_lets_tasks_report(home: Home, tmp_path: Path) -> None:
     for user in ("", "cctv"):
-        text = unit.text(home, user)
-        assert f"Environment=VMS_HOME={home.root}\n" in text
+        text = unit.text(home, user, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": 'a, "b"'})
+        assert f'Environment="VMS_HOME={home.root}"\n' in text
         assert "VMS_SITES" not in text
         assert ("User=cctv" in text) == bool(user)
         assert "Restart=always" in text
@@ -292,6 +292,46 @@ def test_systemd_starts_it_again_and_lets_tasks_report(home: Home, tmp_path: Pat
                 check=False,
             )
             assert unit.NAME not in said.stderr, said.stderr
+
+
+def test_the_service_reaches_the_centre_as_the_commands_do(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As systemd itself was seen to read it (`systemd --test`)."""
+    for name, value in (
+        ("HTTPS_PROXY", "http://pro%20xy:3128"),
+        ("NO_PROXY", '10.0.0.1, "b" \\c $d'),
+        ("VMS_LOG_FORMAT", "json"),
+        ("VMS_SECRET_OF_MINE", "secret-1"),
+        ("AIRFLOW_CONN_BUCKET", "s3://key:secret-2@"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert main(["branch", "install", "--print"]) == 0
+    text = capsys.readouterr().out
+    assert r'''Environment="HTTPS_PROXY=http://pro%%20xy:3128"
+Environment="NO_PROXY=10.0.0.1, \"b\" \\c $d"
+Environment="VMS_LOG_FORMAT=json"
+''' in text  # fmt: skip
+    assert "secret-" not in text
+    kept = home.secrets / "branch.env"
+    assert f"EnvironmentFile=-{kept}\n" in text
+
+    for proxy in ("http://ani:secret-3@proxy:3128", "ani:secret-3@proxy:3128"):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        assert main(["branch", "install", "--print"]) == 1
+        said = capsys.readouterr()
+        assert "secret-3" not in said.out + said.err
+        assert "branch.env" in said.err
+    kept.write_text("HTTPS_PROXY=http://ani:secret-3@proxy:3128\n")
+    assert main(["branch", "install", "--print"]) == 0
+    text = capsys.readouterr().out
+    assert "HTTPS_PROXY" not in text
+    assert "NO_PROXY" in text
+
+    monkeypatch.setattr(unit, "PROJECT_ROOT", tmp_path / "a b%c")
+    text = unit.text(home, "", {})
+    assert f"WorkingDirectory={tmp_path}/a b%%c\n" in text, "a path to the line's end is read as it is"
+    assert f"ExecStart={tmp_path}/a\\x20b%%c/vms branch run\n" in text
 
 
 def test_the_centres_own_settings_are_not_a_branchs(home: Home) -> None:

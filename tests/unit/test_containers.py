@@ -318,6 +318,7 @@ def test_a_branch_is_one_container_without_a_port_and_without_a_secret_of_the_ce
     assert one["command"][0] in container.PARTS
     assert "ports" not in one
     assert not [name for name in one["environment"] if "SECRET" in name or "PARTS" in name]
+    assert {"HTTPS_PROXY", "NO_PROXY"} <= one["environment"].keys()
     assert one["restart"] == "unless-stopped"
     assert one["mem_limit"]
     assert one["healthcheck"]["test"] == ["CMD", "python", "-m", "vms.stack.health", "branch"]

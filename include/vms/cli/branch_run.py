@@ -50,7 +50,7 @@ def install(
     home = from_environment()
     membership.load(home)
     runs_as = (user or os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name) if system else ""
-    text = unit.text(home, runs_as)
+    text = unit.text(home, runs_as, os.environ)
     if print_only:
         sys.stdout.write(text)
         return
@@ -72,6 +72,8 @@ def install(
                 "Is systemd there, and is this user signed in? Run it by hand, or `./vms branch run` in another way.",
             )
     console.print(f"[green]✓[/] {plain(str(path))} runs. Its log: {plain(unit.log_command(system=system))}")
+    if taken := unit.taken_over(home, os.environ):
+        console.print(f"It goes by what is set here of {plain(', '.join(taken))}.")
     if not system:
         console.print("So that it starts without anybody signing in: sudo loginctl enable-linger $USER")
 
