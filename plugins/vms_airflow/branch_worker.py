@@ -17,7 +17,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from airflow.configuration import conf
@@ -69,19 +70,24 @@ def _context(changed_at: float) -> ssl.SSLContext:  # noqa: ARG001 - a renewed c
     return context
 
 
-def _shown() -> dict[str, Any]:
+def proxy_to(url: str) -> str | None:
+    """The proxy that the way to this address goes by, as HTTPS_PROXY and NO_PROXY say."""
+    return None if proxy_bypass(urlsplit(url).netloc) else getproxies().get("https")
+
+
+def _shown(url: str) -> dict[str, Any]:
     certificate = conf.get("api", "client_ssl_cert", fallback="")
     if not certificate:
         return {}
-    return {"ssl": _context(Path(certificate).stat().st_mtime), "proxy": getproxies().get("https")}
+    return {"ssl": _context(Path(certificate).stat().st_mtime), "proxy": proxy_to(url)}
 
 
 @asynccontextmanager
-async def request(method: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+async def request(method: str, url: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
     """In place of aiohttp's `request` in Airflow's client."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
     try:
-        async with aiohttp.request(method, timeout=timeout, **_shown(), **kwargs) as answer:
+        async with aiohttp.request(method, url, timeout=timeout, **_shown(url), **kwargs) as answer:
             clock.hear(answer.headers.get("Date"))
             yield answer
     except aiohttp.ClientPayloadError as error:

@@ -160,6 +160,11 @@ def test_the_agent_keeps_a_worker_that_shows_the_branch_and_ends_it_with_all_tha
 
 def test_what_the_centre_refuses_is_told_apart_from_a_line_that_is_down(centre: Centre, branch: Home) -> None:
     assert agent.have_a_word(branch, datetime.now(UTC)).problem == ""
+    (membership.folder(branch) / f".branch.json.{os.getpid()}.new").mkdir()  # as on a full disk, nothing can be kept
+    full = agent.have_a_word(branch, datetime.now(UTC))
+    assert "can't be kept" in full.problem
+    assert not full.refused
+    (membership.folder(branch) / f".branch.json.{os.getpid()}.new").rmdir()
     centre.refuses = True
     refused = agent.have_a_word(branch, datetime.now(UTC))
     assert refused.refused

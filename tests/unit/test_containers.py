@@ -22,7 +22,7 @@ from cryptography import x509
 
 from vms import backups, pulse
 from vms.airflow_api import AirflowApi
-from vms.branches import authority
+from vms.branches import authority, turn
 from vms.catalogue.connection import url
 from vms.cli import doctor_containers, status
 from vms.cli.doctor_checks import examine
@@ -194,6 +194,11 @@ def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
     with home.sites_file.open("a") as sites:
         sites.write("  - { id: branch, footage: /b, runs_on: edge }\n  - { id: depot, footage: /d, runs_on: worker }\n")
     assert container_worker.served_by(home)["main"] == ("centre", "site-jkt", "site-mks"), "theirs serve the others"
+    whole = home.sites_file.read_text()
+    home.sites_file.write_text("sites: [")
+    assert container_worker.every_queue(home) == (), "nobody leaves a site because of a slip in the file"
+    assert container_worker.served_by(home)["main"] == ("centre",)
+    home.sites_file.write_text(whole)
     monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
     assert container_worker.served_by(home) == {"encode": ("encode",)}
     monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")
@@ -226,6 +231,9 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
             assert one["restart"] == "unless-stopped", name
             assert one["mem_limit"], name
         assert one["logging"], name
+    # --scale lasts until the next `up` alone; what .env says, lasts.
+    assert ours["worker"]["scale"] == "${VMS_WORKERS:-1}"
+    assert ours["scheduler"]["scale"] == "${VMS_SCHEDULERS:-1}"
 
 
 def test_the_book_names_each_part_whose_memory_can_be_set(compose: dict[str, Any]) -> None:
@@ -265,6 +273,19 @@ def test_a_part_that_no_port_can_be_asked_is_known_by_its_pulse(home: Home) -> N
         assert subprocess.run(asked, env=told, check=False).returncode == 0
 
 
+def test_a_branch_is_well_while_its_agent_gets_on(home: Home) -> None:
+    assert not health.is_well(home, "branch")
+    with turn.take(home):
+        assert health.is_well(home, "branch")
+        silent = time.time() - turn.SILENT_S - 1
+        os.utime(home.run / "branch.lock", (silent, silent))
+        assert turn.is_running(home), "its process is there"
+        assert not health.is_well(home, "branch")
+        turn.go_on(home)
+        assert health.is_well(home, "branch")
+    assert not health.is_well(home, "branch")
+
+
 READ_IN = """
 import sys
 from vms.home import from_environment
@@ -297,6 +318,7 @@ def test_a_branch_is_one_container_without_a_port_and_without_a_secret_of_the_ce
     assert one["command"][0] in container.PARTS
     assert "ports" not in one
     assert not [name for name in one["environment"] if "SECRET" in name or "PARTS" in name]
+    assert {"HTTPS_PROXY", "NO_PROXY"} <= one["environment"].keys()
     assert one["restart"] == "unless-stopped"
     assert one["mem_limit"]
     assert one["healthcheck"]["test"] == ["CMD", "python", "-m", "vms.stack.health", "branch"]

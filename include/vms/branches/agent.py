@@ -6,6 +6,7 @@ itself. Only when the centre says that it does not know this branch (any more) d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -72,6 +73,13 @@ class Word:
     refused: bool = False
 
 
+@dataclass
+class Latest:
+    """The last word, for who keeps the worker: its file lags behind when the disk is full."""
+
+    word: Word
+
+
 def word_file(home: Home) -> Path:
     return home.run / "branch-word.json"
 
@@ -93,20 +101,25 @@ def run(home: Home) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: stop.set())
     processes.adopt_orphans()
-    speaker = threading.Thread(target=_keep_in_touch, args=(home, stop), daemon=True)
+    latest = Latest(last_word(home))
+    speaker = threading.Thread(target=_keep_in_touch, args=(home, stop, latest), daemon=True)
     speaker.start()
-    _keep_working(home, stop)
+    _keep_working(home, stop, latest)
     held.close()
     return 0
 
 
 def have_a_word(home: Home, now: datetime) -> Word:
-    """Take what is new from the centre, renew the certificate when it is time. Never raises for what the line does."""
+    """Take what is new from the centre, renew the certificate when it is time. Never raises: whoever speaks for the
+    branch goes on, whatever came in the way this time."""
     try:
         membership.fetch_sites(home)
         membership.renew_if_due(home, now)
     except BranchError as error:
         return Word(now.isoformat(), str(error), isinstance(error, BranchRefused))
+    except Exception as error:  # nobody has thought of it, so its trace is worth a place in the log each time
+        log.exception("The word with the centre failed.")
+        return Word(now.isoformat(), f"The word with the centre failed ({type(error).__name__}: {error}).")
     return Word(now.isoformat())
 
 
@@ -153,18 +166,17 @@ def worker_environment(home: Home, joined: Membership) -> dict[str, str]:
     return inherited | own | {"AIRFLOW_HOME": str(home.airflow), "VMS_BRANCH": joined.site}
 
 
-def _keep_in_touch(home: Home, stop: threading.Event) -> None:
+def _keep_in_touch(home: Home, stop: threading.Event, latest: Latest) -> None:
     """A word with the centre once a minute, noted for `vms branch status`; what changes goes to the log."""
     said: set[str] = set()
     clear_at = 0.0
     while not stop.is_set():
         if time.monotonic() >= clear_at:
             clear_at = time.monotonic() + CLEAR_S
-            clear_logs(home, datetime.now(UTC))
-        word = have_a_word(home, datetime.now(UTC))
-        _note(home, word)
-        joined = membership.load(home)
-        now = {one for one in (word.problem, joined.clock_warning, other_version(joined)) if one}
+            _clear_logs_or_say(home)
+        latest.word = word = have_a_word(home, datetime.now(UTC))
+        turn.go_on(home)
+        now = {one for one in (word.problem, _note(home, word), *_warnings(home)) if one}
         for line in now - said:
             log.warning("%s", line)
         if said and not now:
@@ -173,13 +185,28 @@ def _keep_in_touch(home: Home, stop: threading.Event) -> None:
         stop.wait(REFUSED_S if word.refused else WORD_S)
 
 
-def _keep_working(home: Home, stop: threading.Event) -> None:
+def _warnings(home: Home) -> tuple[str, ...]:
+    try:
+        joined = membership.load(home)
+    except BranchError as error:
+        return (str(error),)
+    return joined.clock_warning, other_version(joined)
+
+
+def _clear_logs_or_say(home: Home) -> None:
+    try:
+        clear_logs(home, datetime.now(UTC))
+    except Exception:
+        log.exception("What tasks logged long ago can't be cleared; it is tried again tomorrow.")
+
+
+def _keep_working(home: Home, stop: threading.Event, latest: Latest) -> None:
     """The worker, started again whenever it ends, as long as the centre wants this branch."""
     worker: subprocess.Popen[bytes] | None = None
     secret = ""
     ended, began, start_at = 0, 0.0, 0.0
     while not stop.wait(1.0):
-        refused = last_word(home).refused
+        refused = latest.word.refused
         if worker is not None and worker.poll() is not None:
             ended = 1 if time.monotonic() - began > SOUND_S else ended + 1
             wait_s = RESTART_S[min(ended, len(RESTART_S)) - 1]
@@ -224,7 +251,19 @@ def end_worker(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _note(home: Home, word: Word) -> None:
-    fresh = word_file(home).with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(word)))
-    fresh.replace(word_file(home))
+def _note(home: Home, word: Word) -> str:
+    """For who asks from outside. Returns why it can't be, "" when it can."""
+    path, text = word_file(home), json.dumps(asdict(word))
+    fresh = path.with_suffix(".new")
+    try:
+        fresh.write_text(text)
+        fresh.replace(path)
+    except OSError as error:
+        with (
+            contextlib.suppress(OSError),
+            path.open("r+") as there,
+        ):  # a full disk still takes it in the old one's place
+            there.write(text)
+            there.truncate()
+        return f"{path} can't be written ({error.strerror}): ./vms branch status may tell of an earlier word."
+    return ""

@@ -50,7 +50,7 @@ def install(
     home = from_environment()
     membership.load(home)
     runs_as = (user or os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name) if system else ""
-    text = unit.text(home, runs_as)
+    text = unit.text(home, runs_as, os.environ)
     if print_only:
         sys.stdout.write(text)
         return
@@ -72,6 +72,8 @@ def install(
                 "Is systemd there, and is this user signed in? Run it by hand, or `./vms branch run` in another way.",
             )
     console.print(f"[green]✓[/] {plain(str(path))} runs. Its log: {plain(unit.log_command(system=system))}")
+    if taken := unit.taken_over(home, os.environ):
+        console.print(f"It goes by what is set here of {plain(', '.join(taken))}.")
     if not system:
         console.print("So that it starts without anybody signing in: sudo loginctl enable-linger $USER")
 
@@ -84,8 +86,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         return
     joined = membership.load(home)
     site = load_config(home.sites_file).site(joined.site)
-    seen, runs = view.look(home, site), turn.is_running(home)
-    _show(joined, site.name, agent.last_word(home), seen, _certificate_until(home), datetime.now(UTC), runs=runs)
+    seen, runs = view.look(home, site), _agent_text(home)
+    _show(joined, site.name, runs, agent.last_word(home), seen, _certificate_until(home), datetime.now(UTC))
 
 
 def as_object(home: Home) -> dict[str, Any]:
@@ -96,6 +98,7 @@ def as_object(home: Home) -> dict[str, Any]:
         "site": joined.site,
         "centre": joined.url,
         "running": turn.is_running(home),
+        "at_work": turn.is_at_work(home),
         "answered_at": joined.asked_at or None,
         "refused": word.refused,
         "problem": word.problem,
@@ -107,6 +110,14 @@ def as_object(home: Home) -> dict[str, Any]:
         "unreadable": seen.unreadable,
     }
     return told | {name: _heap_object(getattr(seen, name)) for name in ("waiting", "unproven", "proven")}
+
+
+def _agent_text(home: Home) -> str:
+    if turn.is_at_work(home):
+        return "[green]runs[/]"
+    if turn.is_running(home):
+        return f"[red]does not get on[/] since {turn.SILENT_S / 60:.0f} minutes or more: see its log, and restart it"
+    return "[red]does not run[/]: ./vms branch run, or install"
 
 
 def _certificate_until(home: Home) -> datetime | None:
@@ -128,18 +139,15 @@ def _heap_object(heap: view.Heap) -> dict[str, Any]:
 def _show(
     joined: Membership,
     name: str,
+    runs: str,
     word: agent.Word,
     seen: view.View,
     until: datetime | None,
     now: datetime,
-    *,
-    runs: bool,
 ) -> None:
     console = new_console(soft_wrap=True)
     console.print(f"[bold]{plain(name)}[/], a branch of {plain(joined.url)}")
-    console.print(
-        "Agent        " + ("[green]runs[/]" if runs else "[red]does not run[/]: ./vms branch run, or install")
-    )
+    console.print(f"Agent        {runs}")
     if word.refused:
         console.print(f"Centre       [red]does not let this branch in[/]: {plain(word.problem)}")
     elif joined.asked_at:

@@ -36,7 +36,7 @@ def is_well(home: Home, part: str) -> bool:
 
         return container_worker.answers(home)
     if part == "branch":
-        return turn.is_running(home)
+        return turn.is_at_work(home)
     if part in pulse.PARTS:
         return pulse.beats(home, part)
     return AirflowHealth(home, since=0.0).is_well(part.replace("-", "_"))
