@@ -65,6 +65,7 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vms_disk_free_bytes": ("Free space where the state folder lies.", ()),
     "vms_backup_timestamp_seconds": ("When the catalogue was last backed up on this machine.", ()),
     "vms_backup_period_seconds": ("How often the catalogue is backed up.", ()),
+    "vms_alerts_looked_age_seconds": ("How long ago the product's own alerts last looked, by a task of its own.", ()),
     "vms_alerts_open": ("Alerts that are open, by kind.", ("kind",)),
     "vms_site_recordings": ("Recordings by what became of them.", ("site", "state")),
     "vms_site_backlog_files": ("Source files that are known and not archived yet.", _BY_SITE),
@@ -170,6 +171,10 @@ class Figures:
                 in_use = self._in_use()
                 _add_sites(all_of, conn, now, in_use)
                 self._add_stores(all_of, conn, now, in_use)
+                looked_at = alerts.looked_at(conn)
+                if looked_at is not None:
+                    age_s = max(0.0, (now - looked_at).total_seconds())
+                    all_of["vms_alerts_looked_age_seconds"].add_metric([], age_s)
                 for kind, many in Counter(one.kind for one in alerts.list_alerts(conn)).items():
                     all_of["vms_alerts_open"].add_metric([kind], many)
             all_of["vms_catalogue_up"].add_metric([], 1)

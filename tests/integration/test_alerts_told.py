@@ -30,7 +30,7 @@ from vms.alerts import round as rounds
 from vms.alerts.round import Round, run_round
 from vms.branches.authority import Issued
 from vms.catalogue import branches
-from vms.catalogue.alerts import list_alerts, one_round, unsent, waiting_messages
+from vms.catalogue.alerts import list_alerts, looked_at, one_round, unsent, waiting_messages
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
@@ -117,6 +117,7 @@ def test_one_message_when_it_begins_one_when_it_ends_whatever_restarts(world: Wo
 
 def test_a_site_that_is_away_is_one_alert_and_says_nothing_of_its_cameras(world: World, telegram: Telegram) -> None:
     world.round(minutes(31))
+    assert looked_at(world.conn) == minutes(31)
     assert [row.kind for row in list_alerts(world.conn)] == ["site_unreachable"]
     assert len(telegram.texts) == 1
     assert "ho: the footage folder was last seen at" in telegram.texts[0]

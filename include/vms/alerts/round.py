@@ -88,6 +88,7 @@ def _look(conn: Connection, home: Home, config: Config, policy: AlertPolicy, now
     misspelt = {(kind, error.id) for error in config.errors if error.id for kind in KINDS}
     targets = [one.name for one in policy.targets]
     kept.keep_alerts(conn, wrong, found.unknown | misspelt, sites, targets, now)
+    kept.note_done(conn, "look", now)
 
 
 def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_forecast: bool) -> Facts:

@@ -204,6 +204,16 @@ def last_done(conn: Connection, what: str) -> datetime | None:
     return found[0] if found else None
 
 
+def looked_at(conn: Connection) -> datetime | None:
+    """When a round last looked (UTC); before the first one, when the first account was made, as the catalogue was."""
+    found = fetch_one(
+        conn,
+        "SELECT coalesce((SELECT at FROM alert_round WHERE what = 'look'), (SELECT min(made_at) FROM viewer_user))",
+        [],
+    )
+    return found[0] if found else None
+
+
 def note_done(conn: Connection, what: str, now: datetime) -> None:
     """This was done now."""
     with conn, conn.cursor() as cursor:
