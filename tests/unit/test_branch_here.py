@@ -70,6 +70,47 @@ def test_what_this_machine_reads_is_what_the_centre_said_of_its_site(home: Home)
     assert [site.id for site in load_config(home.sites_file).sites] == ["mks"]
 
 
+def test_what_only_a_newer_centre_knows_is_left_out_and_told(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home.sites_file
+    known = load_config(path).site("mks")
+    newer = f"""
+night_shift: {{from: [22:00], deep: {{deeper: [{{a: 1}}]}}}}
+stores: {{nas: {{url: 'file://{tmp_path}/nas', colour: blue, more: {{a: {{b: c}}}}}}}}
+profiles: {{av1: {{codec: av1, grain: 3}}}}
+sites:
+- {{id: mks, footage: {tmp_path}/footage, time_zone: WITA, stores: [nas], runs_on: edge, privacy: {{blur: [faces]}},
+   empty: , cameras: [{{id: gate, tilt: up}}, {{id: yard, retention: 30d}}]}}
+"""
+    path.write_text(newer)
+    keys = {
+        "night_shift", "stores.nas.colour", "stores.nas.more", "profiles.av1.grain", "sites.privacy", "sites.empty",
+        "sites.cameras.tilt",
+    }  # fmt: skip
+    for config in (load_config(path), load_config(path, "mks")):
+        assert not config.errors
+        assert set(config.unknown) == keys
+        site = config.site("mks")
+        assert (site.footage, site.stores, site.profile) == (known.footage, known.stores, known.profile)
+        assert [(one.id, one.retention) for one in site.cameras] == [("gate", None), ("yard", timedelta(days=30))]
+    assert [line for line in agent._warnings(home) if all(key in line for key in keys)]
+    assert main(["branch", "status"]) == 0
+    assert "sites.cameras.tilt" in capsys.readouterr().out
+    assert main(["branch", "status", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["unknown_keys"]) == keys
+    wrong = [one for one in examine(home, status.look(home)) if not one.ok and "sites.cameras.tilt" in one.what]
+    assert [one.remedy for one in wrong if "centre's version" in one.remedy]
+
+    path.write_text(newer.replace("codec: av1,", "codec: av7,"))
+    (error,) = load_config(path).errors
+    assert "av7" in error.message, "a value that is not known can't be left out"
+    own = tmp_path / "own.yaml"
+    own.write_text(newer)
+    assert not load_config(own).sites, "a typo in a file of one's own stays one"
+    assert not load_config(own).unknown
+
+
 def test_the_worker_is_told_nothing_that_joining_has_not_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "VMS_SECRET_CATALOGUE_OWNER",
@@ -299,6 +340,10 @@ def test_the_service_reaches_the_centre_as_the_commands_do(
 ) -> None:
     """As systemd itself was seen to read it (`systemd --test`)."""
     for name, value in (
+        ("https_proxy", ""),
+        ("HTTP_PROXY", ""),
+        ("http_proxy", ""),
+        ("no_proxy", ""),
         ("HTTPS_PROXY", "http://pro%20xy:3128"),
         ("NO_PROXY", '10.0.0.1, "b" \\c $d'),
         ("VMS_LOG_FORMAT", "json"),

@@ -38,6 +38,7 @@ from vms.stack import (
     health,
     launch,
     postgres,
+    services,
     signing,
 )
 from vms.stack.addresses import airflow_pages, airflow_url, viewer_pages
@@ -129,6 +130,7 @@ def test_the_doctor_names_each_part_that_does_not_answer_and_where_its_log_is(
     assert home.parts
     served = {"encode", "centre", "site-jkt"}
     monkeypatch.setattr(doctor_containers, "served_now", lambda _broker: served)
+    monkeypatch.setattr(services, "some_answer", lambda _broker: True)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Parts) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_address[1]}"
@@ -137,16 +139,42 @@ def test_the_doctor_names_each_part_that_does_not_answer_and_where_its_log_is(
         wrong = [one for one in examine(home, status.look(home)) if not one.ok]
         server.shutdown()
     named = {one.what.split()[0]: one.remedy for one in wrong if "does not answer, or" in one.what}
-    assert named.keys() == {"triggerer", "postgres"}
+    assert named.keys() == {"triggerer", "postgres", "exports"}
     assert "docker compose logs triggerer" in named["triggerer"]
     assert [one for one in wrong if "serves site-mks: its tasks wait" in one.what]
     assert not [one for one in wrong if "./vms up" in one.remedy or "Port " in one.what], wrong
 
 
+@pytest.mark.parametrize(
+    ("workers", "down"), [(True, set()), (False, {"worker"}), (None, {"worker", "redis"})], ids=["", "none", "no redis"]
+)
+def test_the_system_is_not_well_without_workers_broker_or_exports(
+    home: Home, monkeypatch: pytest.MonkeyPatch, workers: bool | None, down: set[str]
+) -> None:
+    assert home.parts
+    asked: list[str] = []
+    monkeypatch.setattr(services, "some_answer", lambda broker: asked.append(broker) or workers)
+    monkeypatch.setattr(services, "_catalogue_answers", lambda _home: True)
+    monkeypatch.setattr(services.AirflowHealth, "is_well", lambda _self, _part: True)
+    monkeypatch.setattr(services, "answer", lambda *_words, **_more: b"ok")
+    home.prepare()
+    assert {one.name for one in services.containers_now(home).services if one.state != "ready"} == down | {"exports"}
+    pulse.Pulse(home, pulse.EXPORTS).beat()
+    seen = services.containers_now(home)
+    assert {one.name for one in seen.services if one.state != "ready"} == down
+    assert seen.phase == ("failed" if down else "usable")
+    assert set(asked) == {"redis://:broker-word@redis:6379/0"}
+    elsewhere = replace(home, parts=replace(home.parts, broker=""))
+    told = {one.name for one in services.containers_now(elsewhere).services}
+    assert told.isdisjoint({"redis", "worker"}), "who has no key to the broker says nothing of it"
+
+
 def test_which_queues_are_served_is_asked_over_the_broker() -> None:
     pytest.importorskip("celery", reason="only the containers have it")
     assert container_worker.served_now("memory://") == frozenset()
-    assert container_worker.served_now(f"redis://127.0.0.1:{postgres.free_port()}/0") is None
+    assert container_worker.some_answer("memory://") is False
+    away = f"redis://127.0.0.1:{postgres.free_port()}/0"
+    assert (container_worker.served_now(away), container_worker.some_answer(away)) == (None, None)
 
 
 def test_a_waiting_task_may_begin_until_it_is_asked_for_anew(home: Home) -> None:

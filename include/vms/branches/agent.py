@@ -28,7 +28,7 @@ from vms.airflow_history import clean_logs, log_folders
 from vms.branches import membership, turn
 from vms.branches.membership import Membership
 from vms.config import load_config
-from vms.config_model import HistoryPolicy
+from vms.config_model import Config, HistoryPolicy
 from vms.errors import BranchError, BranchRefused, ConfigError
 from vms.home import PROJECT_ROOT, Home
 from vms.queues import EDGE
@@ -144,6 +144,14 @@ def other_version(joined: Membership) -> str:
     )
 
 
+def unknown_keys(config: Config) -> str:
+    """What to say when the centre tells more of the site than this version knows; "" when it does not."""
+    if not config.unknown:
+        return ""
+    keys = ", ".join(config.unknown)
+    return f"The centre's sites.yaml says of this site what version {vms.__version__} does not know, left out: {keys}."
+
+
 def worker_environment(home: Home, joined: Membership) -> dict[str, str]:
     """Of the edge worker: made from nothing but what joining has written. No database, no broker, no password."""
     settings = FIXED | OVER_A_LINE | {
@@ -190,7 +198,11 @@ def _warnings(home: Home) -> tuple[str, ...]:
         joined = membership.load(home)
     except BranchError as error:
         return (str(error),)
-    return joined.clock_warning, other_version(joined)
+    try:
+        unknown = unknown_keys(load_config(home.sites_file))
+    except ConfigError as error:
+        unknown = str(error)
+    return joined.clock_warning, other_version(joined), unknown
 
 
 def _clear_logs_or_say(home: Home) -> None:

@@ -85,15 +85,18 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         sys.stdout.write(json.dumps(as_object(home), ensure_ascii=False) + "\n")
         return
     joined = membership.load(home)
-    site = load_config(home.sites_file).site(joined.site)
+    config = load_config(home.sites_file)
+    site = config.site(joined.site)
     seen, runs = view.look(home, site), _agent_text(home)
-    _show(joined, site.name, runs, agent.last_word(home), seen, _certificate_until(home), datetime.now(UTC))
+    warnings = (agent.other_version(joined), agent.unknown_keys(config), joined.clock_warning)
+    _show(joined, site.name, runs, agent.last_word(home), warnings, seen, _certificate_until(home), datetime.now(UTC))
 
 
 def as_object(home: Home) -> dict[str, Any]:
     """What this branch knows, as scripts get it. Raises VmsError when it is none, or its part of sites.yaml is away."""
     joined, word, until = membership.load(home), agent.last_word(home), _certificate_until(home)
-    seen = view.look(home, load_config(home.sites_file).site(joined.site))
+    config = load_config(home.sites_file)
+    seen = view.look(home, config.site(joined.site))
     told: dict[str, Any] = {
         "site": joined.site,
         "centre": joined.url,
@@ -104,6 +107,7 @@ def as_object(home: Home) -> dict[str, Any]:
         "problem": word.problem,
         "version": vms.__version__,
         "centre_version": joined.version,
+        "unknown_keys": config.unknown,
         "clock_off_s": joined.clock_off_s,
         "certificate_until": utc_text(until) if until else None,
         "last_sent": utc_text(seen.last_sent) if seen.last_sent else None,
@@ -141,6 +145,7 @@ def _show(
     name: str,
     runs: str,
     word: agent.Word,
+    warnings: tuple[str, ...],
     seen: view.View,
     until: datetime | None,
     now: datetime,
@@ -158,7 +163,7 @@ def _show(
             console.print(f"             {plain(word.problem)}")
     else:
         console.print(f"Centre       [yellow]has not answered since joining[/] {plain(word.problem)}")
-    for warning in (agent.other_version(joined), joined.clock_warning):
+    for warning in warnings:
         if warning:
             console.print(f"             [yellow]{plain(warning)}[/]")
     if until:

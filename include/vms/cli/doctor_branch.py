@@ -33,6 +33,8 @@ def branch(home: Home, config: Config | None) -> Iterator[Finding]:
     yield _centre(group, joined, agent.last_word(home), now)
     if other := agent.other_version(joined):
         yield Finding(group, True, other)
+    if config and (unknown := agent.unknown_keys(config)):
+        yield Finding(group, False, unknown, "Bring this branch to the centre's version: docs/operations.md, Branches.")
     if joined.clock_warning:
         yield Finding(group, False, joined.clock_warning, "timedatectl set-ntp true, or set it by hand.")
     yield _certificate(group, home, now)

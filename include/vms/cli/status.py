@@ -181,6 +181,7 @@ def _site_object(site: SiteOverview) -> dict[str, Any]:
         "oldest_waiting": time(site.oldest_waiting),
         "last_footage": time(site.last_footage),
         "last_sensed": time(site.last_sensed),
+        "awaited_since": time(site.awaited_since),
     }
 
 

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import psutil
 
@@ -75,17 +76,30 @@ def answers(home: Home) -> bool:
 
 def served_now(broker: str) -> frozenset[str] | None:
     """The queues that the workers who answer over the broker serve; None when the broker itself does not answer."""
+    said = _over(broker, lambda app, line: app.control.inspect(timeout=PING_S / 2, connection=line).active_queues())
+    if said is None:
+        return None
+    return frozenset(str(queue["name"]) for served in (said[0] or {}).values() for queue in served)
+
+
+def some_answer(broker: str) -> bool | None:
+    """Whether a worker answers over the broker; None when the broker itself does not. Ends with the first answer."""
+    said = _over(broker, lambda app, line: app.control.ping(timeout=PING_S / 2, connection=line, limit=1))
+    return None if said is None else bool(said[0])
+
+
+def _over(broker: str, ask: Callable[[Any, Any], Any]) -> tuple[Any] | None:
+    """What comes back when this is asked over the broker; None when the broker does not answer."""
     from celery import Celery
 
     app = Celery(broker=broker)
     try:
         with app.connection_for_read() as line:
             line.ensure_connection(max_retries=1, timeout=PING_S)
-            said = app.control.inspect(timeout=PING_S / 2, connection=line).active_queues()
+            return (ask(app, line),)
     except Exception:  # the broker's client has errors of its own, and more beneath it
         log.debug("The broker does not answer", exc_info=True)
         return None
-    return frozenset(str(queue["name"]) for served in (said or {}).values() for queue in served)
 
 
 def _asked() -> tuple[str, ...]:

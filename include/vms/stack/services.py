@@ -8,8 +8,10 @@ import sys
 from vms.catalogue.connection import connect, url
 from vms.errors import VmsError
 from vms.home import PROJECT_ROOT, Home
+from vms.pulse import EXPORTS, beats
 from vms.stack.addresses import viewer_url
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
+from vms.stack.container_worker import some_answer
 from vms.stack.health import AirflowHealth, answer, viewer_answers
 from vms.stack.postgres import is_ready, prepare_server
 from vms.stack.state import ServiceState, StackState
@@ -74,13 +76,17 @@ def airflow_services(home: Home) -> tuple[Service, Service, Service]:
 
 
 def containers_now(home: Home) -> StackState:
-    """The parts in containers, as far as they can be asked from another one."""
+    """The parts in containers, as far as they can be asked from another one. Workers and their broker: from one that
+    has the broker's password."""
     health = AirflowHealth(home, since=0.0)
     well = {part: health.is_well(part.replace("-", "_")) for part in AIRFLOW_PARTS}
     inside = home.parts.viewer_inside if home.parts else viewer_url(home)
     # The viewer answers under the names of VMS_VIEWER_NAMES and this one, and not under that of its container.
     pages = answer(f"{inside}/_stcore/health", host="localhost")
-    well |= {"viewer": pages is not None, "postgres": _catalogue_answers(home)}
+    well |= {"viewer": pages is not None, "exports": beats(home, EXPORTS), "postgres": _catalogue_answers(home)}
+    if home.parts and home.parts.broker:
+        workers = some_answer(home.parts.broker)
+        well |= {"redis": workers is not None, "worker": bool(workers)}
     services = tuple(ServiceState(part, "ready" if answers else "unwell") for part, answers in well.items())
     all_well = all(one.state == "ready" for one in services)
     return StackState("", 0, 0.0, 0.0, home.demo, phase="usable" if all_well else "failed", services=services)
