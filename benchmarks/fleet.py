@@ -53,8 +53,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=10_000, help="copied runs for `airflow db clean`; 0 for none")
     parser.add_argument("--edge-workers", type=int, default=1000, help="0 for none")
     parser.add_argument("--edge-seconds", type=float, default=30.0)
-    parser.add_argument("--branches", type=int, default=4, help="with an edge worker each; 0 for none; needs nginx")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each of these branches")
+    parser.add_argument("--branches", type=int, default=8, help="with an edge worker each; 0 for none; needs nginx")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -91,7 +90,7 @@ def main() -> None:
             place.use(CELERY)
             place.write_sites(max(sizes[-1], options.branches), PERIOD, options.branches)
             store(place)
-            found["branches"] = _said(measure_branches(place, options.branches, options.rounds, options.pace))
+            found["branches"] = _said(measure_branches(place, options.branches, options.pace))
         found["load"].append(os.getloadavg()[0])
     print(json.dumps(found, indent=1) if options.json else table(found))
 

@@ -48,9 +48,9 @@ proxy_temp_path {folder};
 """
 
 
-def measure_branches(world: World, branches: int, rounds: int, pace_s: float) -> dict[str, Any]:
-    """So many branches, each with so many runs, one after the other every pace_s seconds. The world hands out by Celery
-    what is not for a branch, and its sites of the first numbers run at the edge."""
+def measure_branches(world: World, branches: int, pace_s: float) -> dict[str, Any]:
+    """So many branches, a run each, one every pace_s seconds. The world hands out by Celery what is not for a branch, and
+    its sites of the first numbers run at the edge."""
     word = enrol(world, branches)
     ports = _proxy(world, branches, word)
     begin(world)
@@ -66,9 +66,8 @@ def measure_branches(world: World, branches: int, rounds: int, pace_s: float) ->
     idle = {part: used / (time.monotonic() - began) for part, used in difference(before, world.cpu()).items()}
     asked = datetime.now(UTC)
     before, began = world.cpu(), time.monotonic()
-    for turn in range(rounds):
-        due(world, ids, pace_s)
-        wait(lambda turn=turn: ended(world, ids, asked) == branches * (turn + 1), "the runs to end")
+    due(world, ids, pace_s)
+    wait(lambda: ended(world, ids, asked) == branches, "the runs to end")
     wall_s = time.monotonic() - began
     time.sleep(SETTLE_S)
     used = difference(before, world.cpu())
@@ -82,7 +81,6 @@ def measure_branches(world: World, branches: int, rounds: int, pace_s: float) ->
     world.stop()
     return {
         "branches": branches,
-        "runs": branches * rounds,
         "starts": numbers[0],
         "near": near,
         "failed": numbers[3],

@@ -155,7 +155,7 @@ def _branches(found: dict[str, Any]) -> list[str]:
     here = {part: value for part, value in each.items() if part != "branch"}
     return [
         "",
-        f"{found['runs']} runs of {found['branches']} branches: {found['starts']} starts, {found['near']} of them at "
+        f"A run of each of {found['branches']} branches: {found['starts']} starts, {found['near']} of them at "
         f"the branches; {found['failed']} failed or tried again; scheduled to running, p50 and p95: "
         f"{', '.join(str(one) for one in found['start_lag_s'])} s. Memory of a branch's worker: "
         f"{found['memory_mb']['branch-0']:.0f} MB.",
