@@ -144,10 +144,9 @@ def well(here: Installation, service: str) -> bool:
     """By the check that compose has been given for it."""
     if not (names := here.containers(service)):
         return False
-    kind, *words = json.loads(_engine("inspect", "-f", "{{json .Config.Healthcheck.Test}}", names[0]) or "[]") or [
-        "NONE"
-    ]
-    command = {"CMD": words, "CMD-SHELL": ["sh", "-c", *words], "NONE": ["true"]}[kind]
+    asked = "{{if .Config.Healthcheck}}{{json .Config.Healthcheck.Test}}{{end}}"  # not every version has one for each
+    kind, *words = json.loads(_engine("inspect", "-f", asked, names[0]).strip() or '["CMD", "true"]')
+    command = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
     try:
         here.inside(names[0], *command)
     except subprocess.CalledProcessError:
