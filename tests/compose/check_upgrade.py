@@ -155,12 +155,12 @@ def well(here: Installation, service: str) -> bool:
 
 
 def assert_whole(here: Installation, wanted: set[str]) -> None:
-    """Each copy is known, lies in its store, and its bytes are fetched, hashed and decoded; no recording is double."""
+    """Each copy is known and lies in its store, its bytes are fetched and are what they were; no recording is double."""
     assert copies(here) >= wanted
     (told,) = here.vms("verify", "--sample", "1000")
-    assert told["ok"], told
     (compared,), (proven,) = told["compared"], told["proven"]
-    assert (compared["lost"], compared["damaged"], compared["foreign"]) == (0, 0, 0), compared
+    assert not (compared["error"] or compared["lost"] or compared["damaged"] or compared["foreign"]), compared
+    assert not (proven["error"] or proven["lost"] or proven["damaged"]), proven  # the demonstration has odd files
     assert proven["checked"] >= footage(wanted), proven
     rows = here.vms("recordings")
     assert len({(row["site"], row["camera"], row["start_utc"]) for row in rows}) == len(rows)
