@@ -33,6 +33,7 @@ WRITES = {
         "add_digest",
         "note_sent",
         "note_failed",
+        "keep_awaited",
         "note_done",
     },
     "gap_notes": {"add_note", "withdraw_note"},

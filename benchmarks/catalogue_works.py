@@ -242,6 +242,7 @@ WORKS: tuple[Question, ...] = (
         lambda world, conn: (
             alerts.list_alerts(conn, world.now - timedelta(days=1)),
             alerts.last_done(conn, "forecast"),
+            alerts.looked_at(conn),
         ),
     ),
     Question("hold", "holds and what they cover", lambda _, conn: holds.list_holds(conn)),

@@ -24,7 +24,7 @@ from vms.branches import agent
 from vms.branches.authority import Issued, authority
 from vms.catalogue import branches
 from vms.catalogue.connection import connect, url
-from vms.stack.airflow_env import airflow_url
+from vms.stack.addresses import airflow_url
 
 AT_ONCE = 64
 POLL_S, HEARTBEAT_S = (float(agent.OVER_A_LINE[f"EDGE__{name}_INTERVAL"]) for name in ("JOB_POLL", "HEARTBEAT"))

@@ -29,8 +29,10 @@ sys.path[:0] = [str(ROOT / "include"), str(ROOT / "plugins")]
 from vms.catalogue import migrate  # noqa: E402
 from vms.home import Home, Parts, from_environment  # noqa: E402
 from vms.stack import airflow_tables, container, postgres, processes, signing  # noqa: E402
+from vms.stack.addresses import HOST  # noqa: E402
 from vms.stack.airflow_env import airflow_environment, owner_url  # noqa: E402
-from vms.stack.services import AirflowHealth, airflow_services  # noqa: E402
+from vms.stack.health import AirflowHealth  # noqa: E402
+from vms.stack.services import airflow_services  # noqa: E402
 
 CAMERAS = 16
 GIVE_UP_S = 900
@@ -65,8 +67,8 @@ class World:
         if executor == LOCAL:
             self.home = replace(self.home, parts=None)
             return
-        airflow = f"http://{postgres.HOST}:{self.home.airflow_port}"
-        broker = f"redis://:{self.home.secret('broker')}@{postgres.HOST}:{self._redis()}/0"
+        airflow = f"http://{HOST}:{self.home.airflow_port}"
+        broker = f"redis://:{self.home.secret('broker')}@{HOST}:{self._redis()}/0"
         self.home = replace(self.home, parts=Parts(airflow, airflow, "", broker))
         if not self.has_passwords:
             airflow_tables.migrate(self.home)  # kept passwords have tables of their own
@@ -85,7 +87,7 @@ class World:
                 "--port",
                 port_file.read_text(),
                 "--bind",
-                postgres.HOST,
+                HOST,
                 "--requirepass",
                 self.home.secret("broker"),
             )
@@ -111,7 +113,7 @@ class World:
         own = airflow_environment(self.home)
         if parts := self.home.parts:
             own |= {f"VMS_PARTS_{name.upper()}": str(value) for name, value in asdict(parts).items() if value}
-            own |= {"AIRFLOW__API__HOST": postgres.HOST, "VMS_SECRET_BROKER": self.home.secret("broker")}
+            own |= {"AIRFLOW__API__HOST": HOST, "VMS_SECRET_BROKER": self.home.secret("broker")}
         return own | self.of_benchmark() | {f"AIRFLOW__{name}": value for name, value in settings.items()}
 
     def of_benchmark(self) -> dict[str, str]:

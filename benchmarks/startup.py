@@ -36,8 +36,8 @@ from vms.catalogue.rows import RecordingFilter  # noqa: E402
 from vms.errors import VmsError  # noqa: E402
 from vms.home import Home, from_environment  # noqa: E402
 from vms.stack import processes  # noqa: E402
+from vms.stack.addresses import viewer_url  # noqa: E402
 from vms.stack.postgres import free_port  # noqa: E402
-from vms.stack.services import viewer_url  # noqa: E402
 from vms.stack.state import read_state  # noqa: E402
 
 TARGETS = {

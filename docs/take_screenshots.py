@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "include"))
 
 from vms.home import from_environment  # noqa: E402
-from vms.stack.services import viewer_url  # noqa: E402
+from vms.stack.addresses import viewer_url  # noqa: E402
 
 SCREENS = {"desktop": (1280, 860), "phone": (360, 740)}
 IMAGES = ROOT / "docs" / "images"

@@ -116,9 +116,9 @@ def label(words: Words, there: Places, find: query.Find) -> str:
         return ", ".join((*(site.name for site in whole), *(names[one] for one in some)))
     parts = []
     if whole:
-        parts.append(words("tree.sites", count=formats.number(words, len(whole))))
+        parts.append(formats.counted(words, "tree.sites", len(whole)))
     if some:
-        parts.append(words("tree.cameras", count=formats.number(words, len(some))))
+        parts.append(formats.counted(words, "tree.cameras", len(some)))
     return ", ".join(parts)
 
 

@@ -174,9 +174,10 @@ def _estimate(
         return words("exports.estimate.many", count=formats.number(words, MOST_RECORDINGS)), False
     if totals.count == 0:
         return words("exports.estimate.none"), False
-    text = words(
+    text = formats.counted(
+        words,
         "exports.estimate",
-        count=formats.number(words, totals.count),
+        totals.count,
         size=formats.size(words, totals.rendition_bytes),
         length=formats.length(words, totals.duration_s),
     )

@@ -33,7 +33,7 @@ from vms.backups import last_made_at
 from vms.catalogue import alerts, reads_figures, reads_sites, reads_stores, whole
 from vms.catalogue.connection import Connection
 from vms.catalogue.rows import StoreOverview
-from vms.config import load_config
+from vms.config import BackupPolicy, load_config
 from vms.errors import VmsError
 from vms.home import Home
 from vms.model import State
@@ -64,6 +64,8 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vms_service_restarts": ("How often a service was started again after it had ended by itself.", ("service",)),
     "vms_disk_free_bytes": ("Free space where the state folder lies.", ()),
     "vms_backup_timestamp_seconds": ("When the catalogue was last backed up on this machine.", ()),
+    "vms_backup_period_seconds": ("How often the catalogue is backed up.", ()),
+    "vms_alerts_looked_age_seconds": ("How long ago the product's own alerts last looked, by a task of its own.", ()),
     "vms_alerts_open": ("Alerts that are open, by kind.", ("kind",)),
     "vms_site_recordings": ("Recordings by what became of them.", ("site", "state")),
     "vms_site_backlog_files": ("Source files that are known and not archived yet.", _BY_SITE),
@@ -76,7 +78,8 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vms_site_proven_minutes": ("Minutes of footage that are kept and proven, over all cameras.", ("site", "day")),
     "vms_site_newest_archived_age_seconds": ("Age of the end of the newest archived footage.", _BY_SITE),
     "vms_site_newest_footage_age_seconds": ("Age of the end of the newest footage known, archived or not.", _BY_SITE),
-    "vms_site_sensed_age_seconds": ("How long ago the footage folder was last looked at.", _BY_SITE),
+    "vms_site_sensed_age_seconds": ("How long ago its folder was looked at, or how long that is awaited.", _BY_SITE),
+    "vms_site_period_seconds": ("How often the footage folder is looked at.", _BY_SITE),
     "vms_site_stage_seconds": ("Time that the newest recordings took in a stage, on average.", ("site", "stage")),
     "vms_store_copies": ("Proven renditions that a store holds.", _BY_STORE),
     "vms_store_bytes": ("Bytes that a store holds, previews included.", _BY_STORE),
@@ -129,6 +132,7 @@ class Figures:
         self._free: dict[str, tuple[int, float]] = {}
         self._hangs: dict[str, threading.Thread] = {}
         self._wanted: tuple[int, frozenset[str]] | None = None
+        self._backup_every = BackupPolicy().every
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
@@ -167,6 +171,10 @@ class Figures:
                 in_use = self._in_use()
                 _add_sites(all_of, conn, now, in_use)
                 self._add_stores(all_of, conn, now, in_use)
+                looked_at = alerts.looked_at(conn)
+                if looked_at is not None:
+                    age_s = max(0.0, (now - looked_at).total_seconds())
+                    all_of["vms_alerts_looked_age_seconds"].add_metric([], age_s)
                 for kind, many in Counter(one.kind for one in alerts.list_alerts(conn)).items():
                     all_of["vms_alerts_open"].add_metric([kind], many)
             all_of["vms_catalogue_up"].add_metric([], 1)
@@ -185,6 +193,7 @@ class Figures:
             if not home.parts:  # there it is the container engine that starts them again, and counts
                 all_of["vms_service_restarts"].add_metric([service.name], service.restarts)
         all_of["vms_disk_free_bytes"].add_metric([], shutil.disk_usage(self._home.root).free)
+        all_of["vms_backup_period_seconds"].add_metric([], self._backup_every.total_seconds())
         backed_up_at = last_made_at(self._home)
         if backed_up_at is not None:
             all_of["vms_backup_timestamp_seconds"].add_metric([], backed_up_at.timestamp())
@@ -199,6 +208,7 @@ class Figures:
                 config = load_config(file)
                 wanted = {site.id for site in config.sites if site.enabled} | {error.id for error in config.errors}
                 self._wanted = (stamp, frozenset(wanted))
+                self._backup_every = config.backup.every
         except (VmsError, OSError):
             return lambda _site: True
         return self._wanted[1].__contains__
@@ -272,7 +282,8 @@ def _add_sites(all_of: dict[str, Gauge], conn: Connection, now: datetime, in_use
                 "vms_site_backlog_oldest_seconds": age(site.oldest_waiting) or 0,
                 "vms_site_newest_archived_age_seconds": age(site.newest_archived),
                 "vms_site_newest_footage_age_seconds": age(site.last_footage),
-                "vms_site_sensed_age_seconds": age(site.last_sensed),
+                "vms_site_sensed_age_seconds": age(site.last_sensed or site.awaited_since),
+                "vms_site_period_seconds": site.every_s,
             }
         for name, value in facts.items():
             if value is not None:

@@ -98,7 +98,8 @@ def judge(
         return "away"
     if waits:
         return "waits"
-    if site.last_sensed is not None and now - site.last_sensed > _HOUR:
+    looked_at = site.last_sensed or site.awaited_since
+    if looked_at is not None and now - looked_at > max(_HOUR, 3 * timedelta(seconds=site.every_s)):
         return "silent"
     if backlog.falls_behind:
         return "growing"

@@ -123,6 +123,11 @@ def number(words: Words, value: float, digits: int = 0) -> str:
     return text.translate(str.maketrans(",.", ".,")) if words.lang == "id" else text
 
 
+def counted(words: Words, key: str, count: int, **values: object) -> str:
+    """The text `key` with its {count}; of one thing the text `key`.one, as one is said otherwise in English."""
+    return words(f"{key}.one" if count == 1 else key, count=number(words, count), **values)
+
+
 def size(words: Words, count: int) -> str:
     """52,1 MB: decimal units, three figures at most."""
     value, unit = float(count), 0

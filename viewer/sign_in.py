@@ -32,7 +32,7 @@ from vms import passwords
 from vms.catalogue import reads, sessions
 from vms.config_sign_in import SignInPolicy
 from vms.home import Home
-from vms.stack.airflow_env import airflow_pages
+from vms.stack.addresses import airflow_pages
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ import httpx
 
 from vms.errors import StackError
 from vms.home import Home
-from vms.stack.airflow_env import airflow_url, commands_user, password_of
+from vms.stack.addresses import airflow_url
+from vms.stack.airflow_env import commands_user, password_of
 
 ACTIVE = ("queued", "running")
 _PAGE = 100

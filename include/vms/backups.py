@@ -68,9 +68,12 @@ def is_backup_key(key: str) -> bool:
     return _KEY.match(key) is not None
 
 
-def make_backup(home: Home, address: str, now: datetime, moved: Moved = lambda _what, _share: None) -> Manifest:
+def make_backup(
+    home: Home, address: str, now: datetime, moved: Moved = lambda _what, _share: None, *, replaced: bool = False
+) -> Manifest:
     """Dump the catalogue at this address into the home, and prove that every row can be read out of the dump.
 
+    replaced: a restore is about to put another one in its place, so whoever asks for the newest does not want this one.
     Raises CatalogueError or StackError; then no backup was added.
     """
     folder = home.backups
@@ -82,6 +85,8 @@ def make_backup(home: Home, address: str, now: datetime, moved: Moved = lambda _
             fresh = folder / ".dump.new"
             made = _dump(home, address, fresh, now, moved)
             fresh.rename(folder / made.dump_name)
+            if replaced:
+                _replaced(home, made).touch()
             _write(folder / made.manifest_name, manifest_text(made).encode())
             note_last(home)
     except OSError as error:
@@ -101,6 +106,16 @@ def local_backups(home: Home) -> list[Manifest]:
             if (home.backups / made.dump_name).stat().st_size == made.size_bytes:
                 found.append(made)
     return sorted(found, key=lambda one: one.name, reverse=True)
+
+
+def was_replaced(home: Home, made: Manifest) -> bool:
+    """Whether this is what a restore put aside."""
+    return _replaced(home, made).exists()
+
+
+def _replaced(home: Home, made: Manifest) -> Path:
+    """Beside the manifest and not in it: programs of other versions read that, too."""
+    return home.backups / f"{made.name}.replaced"
 
 
 def last_made_at(home: Home) -> datetime | None:
@@ -216,6 +231,7 @@ def clear_old(home: Home, config: Config, identities: dict[str, str], now: datet
     for old in outlived(local_backups(home), before):
         (home.backups / old.manifest_name).unlink(missing_ok=True)
         (home.backups / old.dump_name).unlink(missing_ok=True)
+        _replaced(home, old).unlink(missing_ok=True)
     wrong = []
     for one in config.stores:
         if one.name not in identities:

@@ -49,15 +49,21 @@ def load_config(path: Path, only_site: str | None = None) -> Config:
     """Read and check sites.yaml. Raises ConfigError when the file can't be read or is no YAML at all.
 
     only_site: check only this site and what it uses (a task of one site needs no more); `sites` then holds at most it.
+
+    Of what a centre has told its branch, which it has checked as a whole, a key that is not known here is one of a
+    newer version: it is left out, and `unknown` names it.
     """
-    home = from_environment().root
+    here = from_environment()
+    home = here.root
+    told = bool(here.branch) and path == home / "branch" / "sites.yaml"
     version = _version(path, home)
     kept = _loaded.get((str(path), only_site))
     if kept and kept[0] == version:
         return kept[1]
-    config = check_document(read_document(path, only_site), home, only_site)
+    config = check_document(read_document(path, only_site), home, only_site, of_newer=told)
     if only_site is not None and not config.sites and not config.errors:
-        config = check_document(read_document(path), home)  # no such site: `Config.site` names those that there are
+        # no such site: `Config.site` names those that there are
+        config = check_document(read_document(path), home, of_newer=told)
     _loaded[str(path), only_site] = (version, config)
     return config
 

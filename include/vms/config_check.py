@@ -49,23 +49,24 @@ TOP_KEYS = (
 )
 
 
-def check_document(document: Document, home: Path, only_site: str | None = None) -> Config:
+def check_document(document: Document, home: Path, only_site: str | None = None, *, of_newer: bool = False) -> Config:
     """The configuration that the document says. home is what ${VMS_HOME} stands for.
 
-    only_site: check that site alone. Raises ConfigError only when there is no `sites` at all.
+    only_site: check that site alone. of_newer: leave out keys that are not known. Raises ConfigError only when
+    there is no `sites` at all.
     """
     if "sites" not in document.top.data:
         near = did_you_mean("sites", document.top.data)
         raise ConfigError(f'{document.path}: the key "sites" is missing.{near}', 'List your sites below "sites:".')
-    return _Check(document, home).config(only_site)
+    return _Check(document, home, of_newer).config(only_site)
 
 
 class _Check:
     """One document while it is being checked."""
 
-    def __init__(self, document: Document, home: Path) -> None:
+    def __init__(self, document: Document, home: Path, of_newer: bool) -> None:
         self.document = document
-        self.sections = Sections(document, home)
+        self.sections = Sections(document, home, of_newer)
         self.ids = [_id_of(one) for one in document.sites]
         self.defaults = defaults_of(self.sections, self._top_keys())
         of = self.sections
@@ -98,6 +99,7 @@ class _Check:
             alerts=self.alerts,
             sign_in=self.sign_in,
             openlineage=self.openlineage,
+            unknown=tuple(dict.fromkeys(self.sections.unknown)),
         )
 
     def _sites(self, only_site: str | None) -> tuple[list[Site], list[SiteError]]:
@@ -133,7 +135,9 @@ class _Check:
                 Mistake(*company.place(()), f"company: found {found_text(company.data)}; allowed is a text.")
             )
         for key in self.document.top.data:
-            if key not in TOP_KEYS:
+            if key not in TOP_KEYS and self.sections.of_newer:
+                self.sections.unknown.append(key)
+            elif key not in TOP_KEYS:
                 place = self.document.top.place((key,), key=True)
                 mistake = Mistake(*place, unknown_key(key, TOP_KEYS), (key,))
                 meant_defaults = '"defaults"' in did_you_mean(key, TOP_KEYS)

@@ -190,7 +190,8 @@ class SiteError:
 class Config:
     """All that sites.yaml says. errors: sites that are left out, each with its message.
 
-    sign_in: None where people sign in with a password only. openlineage: None where nobody is told.
+    sign_in: None where people sign in with a password only. openlineage: None where nobody is told. unknown: keys that
+    only a newer version knows, and that were left out for it.
     """
 
     company: str
@@ -206,6 +207,7 @@ class Config:
     alerts: AlertPolicy = NO_ALERTS
     sign_in: SignInPolicy | None = None
     openlineage: OpenLineagePolicy | None = None
+    unknown: tuple[str, ...] = ()
 
     def site(self, site_id: str) -> Site:
         """The site of this id. Raises ConfigError with the known ids and the nearest one."""

@@ -1,17 +1,15 @@
 """The pulse of a part that no port can be asked: it says by the time of a file when its work last went on.
 
 Beaten by the work itself, not by a clock beside it, so that a part that is stuck, or can't do its work, falls silent.
-`python -m vms.pulse PART` says by its exit status whether it beats; it reads in little, as it is asked every minute.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from pathlib import Path
 
-from vms.home import Home, from_environment
+from vms.home import Home
 
 EXPORTS, RECORDER = "exports", "demo-recorder"
 PARTS = (EXPORTS, RECORDER)
@@ -47,7 +45,3 @@ def beats(home: Home, part: str) -> bool:
 
 def _file(home: Home, part: str) -> Path:
     return home.run / f"{part}.pulse"
-
-
-if __name__ == "__main__":
-    sys.exit(0 if beats(from_environment(), sys.argv[1]) else 1)

@@ -111,7 +111,7 @@ def restore(home: Home, file: Path, now: datetime, moved: Moved, *, replace: boo
             "The catalogue is not empty.", "Give --replace to put the backup in its place; it is backed up first."
         )
     expected = count_dump(tools, file, lambda table: moved(f"reading the dump: {table}", 0.0))
-    before = None if empty else make_backup(home, address, now, moved)
+    before = None if empty else make_backup(home, address, now, moved, replaced=True)
     with closing(connect(address)) as conn:
         whole.set_aside(conn)
         kept = False

@@ -17,12 +17,15 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from airflow.configuration import conf
 from airflow.providers.edge3.cli import api_client
 from airflow.providers.edge3.models.edge_worker import EdgeWorkerState
+
+from vms_airflow.preload import kinds_of_stores, preload
 
 CONNECT_S, READ_S = 20.0, 60.0
 VALID_S = 300
@@ -67,19 +70,24 @@ def _context(changed_at: float) -> ssl.SSLContext:  # noqa: ARG001 - a renewed c
     return context
 
 
-def _shown() -> dict[str, Any]:
+def proxy_to(url: str) -> str | None:
+    """The proxy that the way to this address goes by, as HTTPS_PROXY and NO_PROXY say."""
+    return None if proxy_bypass(urlsplit(url).netloc) else getproxies().get("https")
+
+
+def _shown(url: str) -> dict[str, Any]:
     certificate = conf.get("api", "client_ssl_cert", fallback="")
     if not certificate:
         return {}
-    return {"ssl": _context(Path(certificate).stat().st_mtime), "proxy": getproxies().get("https")}
+    return {"ssl": _context(Path(certificate).stat().st_mtime), "proxy": proxy_to(url)}
 
 
 @asynccontextmanager
-async def request(method: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+async def request(method: str, url: str, **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
     """In place of aiohttp's `request` in Airflow's client."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
     try:
-        async with aiohttp.request(method, timeout=timeout, **_shown(), **kwargs) as answer:
+        async with aiohttp.request(method, url, timeout=timeout, **_shown(url), **kwargs) as answer:
             clock.hear(answer.headers.get("Date"))
             yield answer
     except aiohttp.ClientPayloadError as error:
@@ -105,6 +113,7 @@ def main(queue: str, name: str, places: str) -> None:
     api_client.request = request
     api_client.jwt_generator = lambda: signer
     asyncio.run(say_ended(name, queue))
+    preload(kinds_of_stores())
     sys.argv = ["airflow", "edge", "worker", "-q", queue, "-H", name, "-c", places]
     from airflow.__main__ import main as airflow
 

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.types import TaskInstanceKey
 
 from vms.home import from_environment
-from vms.stack.airflow_env import airflow_pages
+from vms.stack.addresses import airflow_pages
 
 
 def viewer_address() -> str:

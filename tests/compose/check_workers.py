@@ -11,6 +11,24 @@ from pathlib import Path
 
 from containers import MADE_AT, Installation, eventually, installation
 
+MOVE = """
+import sys
+from vms.home import from_environment
+file = from_environment().sites_file
+text = file.read_text()
+without = [line for line in text.splitlines() if "runs_on:" not in line]
+place = next(number for number, line in enumerate(without) if "id: makassar" in line)
+indent = len(without[place]) - len(without[place].lstrip(" -"))
+without.insert(place + 1, " " * indent + f"runs_on: {sys.argv[1]}")
+file.write_text("\\n".join(without) + "\\n")
+"""
+
+SERVED = """
+from vms.home import from_environment
+from vms.stack.container_worker import served_now
+print(*sorted(served_now(from_environment().parts.broker) or ()))
+"""
+
 LENGTHEN = """
 import subprocess, time
 from datetime import UTC, datetime, timedelta
@@ -84,7 +102,13 @@ def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_k
         (api_server,) = here.containers("api-server")
         here.inside(api_server, "python", "-c", OWN_WORD)
 
-        here.compose("up", "-d", "--no-recreate", "--scale", "worker=3", "worker")
+        here.inside(here.containers("worker")[0], "python", "-c", MOVE, "worker")
+        eventually("a site with a machine of its own is left to it", lambda: "site-makassar" not in served(here))
+        here.inside(here.containers("worker")[0], "python", "-c", MOVE, "centre")
+        eventually("a site without one is served", lambda: "site-makassar" in served(here))
+
+        here.settings(VMS_WORKERS=3)
+        here.compose("up", "-d", "--no-recreate", "worker")
         eventually("three workers answer", lambda: answering(here) == 3)
         before = counts(here)
         added = int(here.inside(here.containers("worker")[0], "python", "-c", LENGTHEN))
@@ -108,6 +132,12 @@ def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_k
             assert verdict["state"] == "success", verdict
 
 
+def served(here: Installation) -> list[str]:
+    queues = here.inside(here.containers("worker")[0], "python", "-c", SERVED).split()
+    assert "centre" in queues
+    return queues
+
+
 def counts(here: Installation) -> Counter[str]:
     """Recordings by state. What the demonstration releases after two hours was archived, too."""
     (seen,) = here.vms("status")
@@ -125,7 +155,7 @@ def planned(here: Installation) -> set[int]:
 
 def answering(here: Installation) -> int:
     return sum(
-        "well" in here.inside(one, "sh", "-c", "python -m vms.stack.container health worker && echo well")
+        "well" in here.inside(one, "sh", "-c", "python -m vms.stack.health worker && echo well")
         for one in here.containers("worker")
     )
 

@@ -58,6 +58,11 @@ class Installation:
         assert not check or said.returncode == 0, f"{command}: {said.stdout[-2000:]}{said.stderr[-4000:]}"
         return said.stdout + said.stderr
 
+    def settings(self, **values: str | int) -> None:
+        """Into .env; they count from the next `up` on."""
+        with (self.folder / ".env").open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in values.items())
+
     def containers(self, service: str) -> list[str]:
         """The names of those that run, in order."""
         labels = (f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}")
@@ -65,7 +70,7 @@ class Installation:
         return sorted(_engine("ps", *filters, "--format", "{{.Names}}").split())
 
     def remove_workers(self) -> None:
-        """Not every compose takes away at its end what it had added for --scale."""
+        """Not every compose takes away at its end all that it had started of one service."""
         workers = [f"label=com.docker.compose.{name}" for name in (f"project={self.project}", "service=worker")]
         filters = [word for label in workers for word in ("--filter", label)]
         for one in _engine("ps", "-a", *filters, "--format", "{{.Names}}").split():
@@ -104,9 +109,8 @@ def installation(folder: Path, *options: str, source: Path = ROOT) -> Iterator[I
     clone = folder / "clone"
     subprocess.run(["git", "clone", "-q", str(source), str(clone)], check=True)
     subprocess.run([str(clone / "vms"), "compose", "init", *options], check=True, capture_output=True)
-    with (clone / ".env").open("a") as settings:
-        settings.write("VMS_VIEWER_PORT=5971\nVMS_AIRFLOW_PORT=8971\n")
     made = Installation(clone, "vmstest", tuple(option.removeprefix("--") for option in options))
+    made.settings(VMS_VIEWER_PORT=5971, VMS_AIRFLOW_PORT=8971)
     try:
         yield made
     finally:

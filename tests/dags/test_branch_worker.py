@@ -92,3 +92,17 @@ def test_a_line_that_breaks_within_an_answer_is_asked_again(centre: Centre) -> N
     told = asyncio.run(api_client.worker_set_state("branch-mks", EdgeWorkerState.IDLE, 0, ["site-mks"], {}))
     assert told.state == EdgeWorkerState.OFFLINE
     assert centre.answers == [200, 200]
+
+
+def test_the_worker_goes_by_the_proxy_unless_the_centre_is_one_of_those_that_need_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As everything else at the branch does."""
+    for name in ("HTTPS_PROXY", "NO_PROXY", "no_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    centre = "https://cctv.example.co.id:8444/edge_worker/v1/"
+    assert branch_worker.proxy_to(centre) == "http://proxy:3128"
+    monkeypatch.setenv("no_proxy", "localhost,.example.co.id")
+    assert branch_worker.proxy_to(centre) is None
+    assert branch_worker.proxy_to("https://bucket.example.com") == "http://proxy:3128"

@@ -30,10 +30,11 @@ from vms.alerts import round as rounds
 from vms.alerts.round import Round, run_round
 from vms.branches.authority import Issued
 from vms.catalogue import branches
-from vms.catalogue.alerts import list_alerts, one_round, unsent, waiting_messages
+from vms.catalogue.alerts import list_alerts, looked_at, one_round, unsent, waiting_messages
 from vms.catalogue.connection import Connection, connect
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run
+from vms.catalogue.reads_sites import site_overviews
 from vms.cli.app import main
 from vms.cli.status import as_object, look
 from vms.config import Config, Profile, Site
@@ -116,9 +117,39 @@ def test_one_message_when_it_begins_one_when_it_ends_whatever_restarts(world: Wo
 
 def test_a_site_that_is_away_is_one_alert_and_says_nothing_of_its_cameras(world: World, telegram: Telegram) -> None:
     world.round(minutes(31))
+    assert looked_at(world.conn) == minutes(31)
     assert [row.kind for row in list_alerts(world.conn)] == ["site_unreachable"]
     assert len(telegram.texts) == 1
     assert "ho: the footage folder was last seen at" in telegram.texts[0]
+
+
+def test_a_site_that_was_never_looked_at_is_told_of_from_the_first_round_that_knew_it(
+    world: World, telegram: Telegram
+) -> None:
+    def awaited() -> dict[str, datetime | None]:
+        return {one.site: one.awaited_since for one in site_overviews(world.conn)}
+
+    looked_at, world.site = world.site, replace(world.site, id="mks", name="Makassar")
+    assert world.round(minutes(1)).open == 0, "it is new"
+    assert awaited() == {"ho": None, "mks": minutes(1)}
+    assert world.round(minutes(31)).open == 0
+    world.site = replace(world.site, enabled=False)
+    world.round(minutes(32))
+    assert awaited()["mks"] is None, "nobody waits for it"
+    world.site = replace(world.site, enabled=True)
+    assert world.round(minutes(33)).open == 0
+    assert world.round(minutes(64)).sent == 1
+    assert world.round(minutes(69)).sent == 0
+    assert (
+        "mks: the footage folder was never looked at, which has been waited for since 2026-02-01 10:33 WIB"
+        in (telegram.texts[0])
+    )
+    world.look(minutes(70))
+    assert world.round(minutes(79)).sent == 1
+    assert "mks: the footage folder is looked at now." in telegram.texts[1]
+    assert awaited() == {"ho": None, "mks": None}
+    assert [row.kind for row in list_alerts(world.conn)] == []
+    world.site = looked_at
 
 
 def test_alerts_of_a_site_that_is_switched_off_end_without_a_word(world: World, telegram: Telegram) -> None:
@@ -256,6 +287,10 @@ def test_the_command_line_tries_targets_lists_and_shows_what_was_not_sent(
     assert main(["alerts", "test", "nobody"]) == 1
     assert main(["alerts", "check"]) == 1
     capsys.readouterr()
+    assert main(["alerts", "check", "--json"]) == 1
+    done = json.loads(capsys.readouterr().out)
+    assert done["open"] == 1
+    assert "500" in done["errors"]["operations"]
     assert main(["alerts", "list"]) == 0
     listed = capsys.readouterr().out
     assert "ho: the footage folder was last seen at" in listed

@@ -26,7 +26,7 @@ from vms.cli import doctor_stores
 from vms.cli.app import main
 from vms.cli.status import as_object, look
 from vms.cli.wording import utc_text
-from vms.config import StoreConfig
+from vms.config import Config, StoreConfig
 from vms.errors import StackError
 from vms.home import Home
 from vms.stack.airflow_env import airflow_environment
@@ -105,6 +105,36 @@ def test_the_commands(home: Home, address: str, tmp_path: Path, monkeypatch: pyt
     assert facts(address) == before
     assert main(["restore", "--store", "sans"]) == 1
     assert main(["restore", str(tmp_path / "none.dump")]) == 1
+
+
+def test_the_newest_is_never_what_a_restore_put_aside_or_what_only_a_newer_program_knows(
+    home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    build(address, home, tmp_path)
+    monkeypatch.setenv("VMS_HOME", str(home.root))
+    made = make_backup(home, address, NOW)
+    good = facts(address)
+    with opened(address) as conn:
+        ask(conn, "UPDATE recording SET profile = 'spoilt' RETURNING 1")
+        ask(conn, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
+    newer = make_backup(home, address, NOW + timedelta(days=1))
+    assert local_backups(home)[0] == newer
+    for _ in range(2):  # given again, to be sure
+        assert main(["restore", "--replace"]) == 0, capsys.readouterr().err
+        assert made.dump_name in capsys.readouterr().out
+        assert facts(address) == good
+    assert main(["backup", "list"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("what a restore replaced") == 2, told
+    (home.backups / made.manifest_name).unlink()
+    assert main(["restore", "--replace"]) == 1
+    assert "vms backup list" in capsys.readouterr().err
+    assert facts(address) == good
+    for later in (30, 31):
+        make_backup(home, address, NOW + timedelta(days=later))
+    backups.clear_old(home, Config("", (), (), (), (), ()), {}, NOW + timedelta(days=400))
+    assert len(local_backups(home)) == 3
+    assert [path.stem for path in home.backups.glob("*.replaced")] == [local_backups(home)[2].name]
 
 
 def _empty(conn: Connection) -> None:

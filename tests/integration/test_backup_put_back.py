@@ -20,7 +20,7 @@ from catalogue_world import START, a_run, ask, events, five_minute_files, opened
 from integrity_world import RUN, age, an_archive
 from source_world import a_source_site, put
 from vms.backups import local_backups, make_backup, put_into_store
-from vms.catalogue import migrate, users, whole
+from vms.catalogue import branches, migrate, users, whole
 from vms.catalogue.planning import plan_run
 from vms.catalogue.rows import CUSTODY
 from vms.catalogue.sessions import begin_session
@@ -30,7 +30,9 @@ from vms.errors import CatalogueError, StackError
 from vms.home import Home, from_environment
 from vms.purge import apply_in_store, make_plan
 from vms.restoring import restore
+from vms.stack import migrating
 from vms.stack import postgres as server
+from vms.users import ensure_administrator
 
 
 def test_a_backup_put_back_over_a_changed_catalogue_is_the_same_to_the_row(
@@ -64,6 +66,25 @@ def test_a_backup_put_back_over_a_changed_catalogue_is_the_same_to_the_row(
         with pytest.raises(Exception, match="append-only"):
             ask(conn, "DELETE FROM lineage RETURNING 1")
         assert ask(conn, "SELECT has_table_privilege('vms_viewer', 'recording', 'SELECT')") == [(True,)]
+
+
+@pytest.mark.parametrize("what", ["account", "branch"])
+def test_people_and_branches_are_backed_up_before_a_migration_without_any_footage(
+    home: Home, address: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(migrating, "owner_url", lambda _home: address)
+    monkeypatch.setattr(migrate, "upgrade", lambda _address: None)  # all that it would make is there
+    ensure_administrator(home, address)
+    with opened(address) as conn:
+        assert whole.is_empty(conn), "its first administrator is made with it"
+        if what == "account":
+            users.add_user(conn, "sari", "viewer", "", "test", NOW)
+        else:
+            branches.invite(conn, "jkt", b"x" * 32, NOW + timedelta(days=1), "test", NOW)
+        ask(conn, "UPDATE alembic_version SET version_num = %s RETURNING 1", migrate.revisions()[1])
+    migrating.bring_forward(home, NOW, lambda _line: None)
+    (dump,) = local_backups(home)
+    assert dump.rows["viewer_user"] + dump.rows["branch"] == 2
 
 
 def test_a_dump_of_an_older_schema_is_brought_up_to_date_and_a_newer_one_refused(

@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vms.branches import agent, authority, membership
+from vms.branches import agent, authority, membership, turn
 from vms.home import PROJECT_ROOT, Home, from_environment
 
 AHEAD = timedelta(minutes=10)
@@ -143,7 +143,7 @@ def test_the_agent_keeps_a_worker_that_shows_the_branch_and_ends_it_with_all_tha
         by_the_centre = datetime.now(UTC) + AHEAD
         assert abs(datetime.fromtimestamp(said["iat"], UTC) - by_the_centre) < timedelta(minutes=4)
 
-        assert agent.is_running(branch)
+        assert turn.is_running(branch)
         assert "0.0.9" in agent.other_version(membership.load(branch))
         second = subprocess.run(start, cwd=PROJECT_ROOT, env=environment(branch), capture_output=True, text=True)
         assert second.returncode == 1
@@ -153,13 +153,18 @@ def test_the_agent_keeps_a_worker_that_shows_the_branch_and_ends_it_with_all_tha
         running.terminate()
         assert running.wait(120) == 0
         assert [one for one in begun if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
-        assert not agent.is_running(branch)
+        assert not turn.is_running(branch)
     finally:
         running.kill()
 
 
 def test_what_the_centre_refuses_is_told_apart_from_a_line_that_is_down(centre: Centre, branch: Home) -> None:
     assert agent.have_a_word(branch, datetime.now(UTC)).problem == ""
+    (membership.folder(branch) / f".branch.json.{os.getpid()}.new").mkdir()  # as on a full disk, nothing can be kept
+    full = agent.have_a_word(branch, datetime.now(UTC))
+    assert "can't be kept" in full.problem
+    assert not full.refused
+    (membership.folder(branch) / f".branch.json.{os.getpid()}.new").rmdir()
     centre.refuses = True
     refused = agent.have_a_word(branch, datetime.now(UTC))
     assert refused.refused

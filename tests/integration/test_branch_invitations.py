@@ -179,11 +179,18 @@ def test_by_the_command_line(
     made = read_token(line.split()[4])
     with opened(address) as conn:
         branches.join(conn, "jkt", made.hashed, asker(), lambda: issued(1, datetime.now(UTC) + DAY), datetime.now(UTC))
+    assert main(["branch", "invite", "jkt", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["site"], told["url"]) == ("jkt", "https://cctv.example.co.id:8444")
+    assert read_token(told["token"]).site == "jkt"
+    assert datetime.fromisoformat(told["valid_until"]) > datetime.now(UTC) + timedelta(hours=23)
     assert main(["branch", "list", "--json"]) == 0
     (row,) = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
     assert (row["site"], row["state"], row["machine"]) == ("jkt", "joined", "nvr-1")
     assert main(["branch", "revoke", "jkt"]) == 1, "Airflow is away: told, but the branch is out"
     assert "It is shut out, but its runs could not be ended" in capsys.readouterr().err
+    assert main(["branch", "revoke", "jkt", "--json"]) == 1
+    assert "It is shut out, but" in json.loads(capsys.readouterr().out)["error"]
     with opened(address) as conn:
         assert branches.counting_certificates(conn, datetime.now(UTC)) == {}
     assert main(["branch", "list"]) == 0

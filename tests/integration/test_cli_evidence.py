@@ -118,6 +118,8 @@ def test_what_is_missing_or_added_is_told(package: Path) -> None:
 def test_a_package_that_another_key_signed_is_not_taken_for_ours(package: Path, vms: Vms, tmp_path: Path) -> None:
     ours = key_fingerprint(from_environment())
     assert vms("evidence", "check", str(package)).exit_code == 0
+    whole = json.loads(vms("evidence", "check", str(package), "--json").output)
+    assert (whole["whole"], whole["faults"], whole["facts"]["fingerprint"]) == (True, [], ours)
     manifest = package / "manifest.json"
     was = manifest.read_text()
     manifest.write_text(was.replace("Laporan polisi", "Something else"))
@@ -131,6 +133,9 @@ def test_a_package_that_another_key_signed_is_not_taken_for_ours(package: Path, 
     assert status == 1
     assert "another key" in said
     assert vms("evidence", "check", str(package)).exit_code == 1
+    told = vms("evidence", "check", str(package), "--json")
+    assert told.exit_code == 1
+    assert json.loads(told.output)["faults"]
 
 
 def test_a_list_that_names_files_outside_is_refused(package: Path) -> None:

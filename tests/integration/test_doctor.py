@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from fake_airflow import FakeAirflow
+from vms.catalogue import migrate
 from vms.catalogue.connection import connect
 from vms.catalogue.pace import Backlog
 from vms.catalogue.reads_sites import store_identities
 from vms.catalogue.rows import SiteOverview, StoreStateRow
+from vms.cli import doctor_airflow, doctor_checks
 from vms.cli.doctor_checks import examine
 from vms.cli.doctor_finding import Finding
 from vms.cli.status import Overview
@@ -123,3 +126,93 @@ def test_a_site_that_falls_behind_is_a_finding_and_one_that_catches_up_is_none(h
     assert [one.ok for one in better] == [True, True]
     assert "done in 2.0 hours" in better[0].what
     assert "3 copies are missing" in better[1].what
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_host", "ok", "said"),
+    [
+        (True, True, True, "is synchronized"),
+        (False, True, False, "nothing on this machine keeps it right"),
+        (False, False, True, "outside of this container"),
+        (None, True, True, "is not known"),
+    ],
+)
+def test_a_clock_that_nothing_keeps_right_is_a_fault_of_a_host(
+    kept: bool | None, is_host: bool, ok: bool, said: str
+) -> None:
+    found = doctor_checks._clock("This machine", kept, is_host=is_host)
+    assert (found.ok, said in found.what) == (ok, True)
+    assert ("timedatectl set-ntp true" in found.remedy) is not ok
+
+
+def test_whether_the_clock_is_kept_is_asked_of_the_kernel_and_whether_it_is_a_host_of_systemd(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert doctor_checks._clock_is_kept() in (True, False, None)
+    assert not doctor_checks._is_host(tmp_path)
+    (tmp_path / "systemd" / "system").mkdir(parents=True)
+    assert doctor_checks._is_host(tmp_path)
+    (tmp_path / "systemd" / "container").write_text("lxc\n")
+    assert not doctor_checks._is_host(tmp_path)
+    monkeypatch.setattr(doctor_checks, "_clock_is_kept", lambda: False)
+    for is_host in (True, False):
+        monkeypatch.setattr(doctor_checks, "_is_host", lambda is_host=is_host: is_host)
+        (told,) = (one for one in examine(home, Overview(home, None, (), {}, (), ())) if "The clock says" in one.what)
+        assert told.ok is not is_host
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeAirflow]:
+    made = FakeAirflow()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def run(dag: str, number: int, state: str) -> dict[str, object]:
+    return {"dag_id": dag, "dag_run_id": f"run {number}", "state": state, "start_date": None, "end_date": None}
+
+
+def test_dags_that_cant_be_read_and_last_runs_that_failed_are_told(tmp_path: Path, fake: FakeAirflow) -> None:
+    home = from_environment({"VMS_HOME": str(tmp_path), "VMS_AIRFLOW_PORT": str(fake.server.server_port)})
+
+    def found() -> list[tuple[bool, str, str]]:
+        told = doctor_airflow.airflow("Nothing appears", home)
+        return [(one.ok, one.what, one.remedy) for one in told if "sign of life" not in one.what]
+
+    errors = {"import_errors": [{"filename": "dags/mine.py", "stack_trace": "Traceback\n  line\nNameError: oops\n"}]}
+    runs = [  # the newest first
+        run("alerts", 9, "running"),
+        run("alerts", 8, "success"),
+        run("footage_ho", 7, "failed"),
+        run("alerts", 6, "failed"),
+        run("footage_ho", 5, "success"),
+        run("footage_mks", 4, "queued"),
+    ]
+    fake.answers["GET /api/v2/importErrors"] = (200, errors | {"total_entries": 1})
+    fake.answers["GET /api/v2/dags/~/dagRuns"] = (200, {"dag_runs": runs, "total_entries": len(runs)})
+    unread, failed = found()
+    assert unread == (False, "Airflow can't read dags/mine.py: NameError: oops", unread[2])
+    assert "sites check" in unread[2]
+    assert failed[:2] == (False, "The last run of footage_ho failed (run 7).")
+    assert "(footage_ho)" in failed[2]
+
+    fake.answers["GET /api/v2/importErrors"] = (200, {"import_errors": [], "total_entries": 0})
+    fake.answers["GET /api/v2/dags/~/dagRuns"] = (200, {"dag_runs": runs[:2], "total_entries": 2})
+    assert found() == [(True, "The last runs of 1 DAGs ended well.", "")]
+    fake.answers["GET /api/v2/importErrors"] = (500, {"detail": "boom"})
+    ((ok, what, remedy),) = found()
+    assert (ok, "500: boom" in what, bool(remedy)) == (False, True, True)
+    silent = [one.what for one in doctor_airflow.airflow("Nothing appears", home) if not one.ok]
+    assert "Airflow's scheduler gives no sign of life." in silent
+
+
+def test_a_schema_that_is_not_the_programs_is_told(catalogue: tuple[Home, str]) -> None:
+    (well,) = doctor_airflow.schema("This machine", catalogue[0])
+    assert (well.ok, well.what) == (True, f"The catalogue's schema is {migrate.newest()}.")
+    with closing(connect(catalogue[1])) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE alembic_version SET version_num = '0007'")
+    (older,) = doctor_airflow.schema("This machine", catalogue[0])
+    assert not older.ok
+    assert older.what == f"The catalogue's schema is 0007, this program's is {migrate.newest()}."
+    assert "./vms up" in older.remedy

@@ -30,11 +30,12 @@ from vms.errors import CatalogueError, VmsError
 from vms.exports import archive, clips, worker
 from vms.exports.making import CLIP_BYTES_PER_S, clips_bytes
 from vms.home import Home
+from vms.machine import cores
 from vms.stack.services import exports_service
 from vms.steps.staged import sha256_of
 from vms.video.ffmpeg import Stopped
 from vms.video.probe import probe
-from vms.video.slots import cores, encode_slot
+from vms.video.slots import encode_slot
 
 BOTH = (("ho", "lobby"), ("makassar", "cashier"))
 END = START + timedelta(minutes=15)

@@ -21,6 +21,9 @@ from viewer.database import Pool
 from viewer.gate import Gate
 from viewer.security import Guard
 from viewer_world import Clip, World, build, owner
+from vms.catalogue import alerts, users
+from vms.catalogue.places import keep_site
+from vms.config import load_config
 from vms.home import Home, Parts
 
 Figures = dict[tuple[str, ...], float]
@@ -95,9 +98,12 @@ def test_the_figures_are_those_of_the_catalogue(client: TestClient, world: World
     assert found["vms_site_cameras", "ho"] == 2
     assert found["vms_site_proven_minutes", "ho", "yesterday"] == 0
     assert {key[2] for key in found if key[:2] == ("vms_site_stage_seconds", "ho")} == {"wait", "compress", "store"}
+    assert found["vms_site_period_seconds", "ho"] == 600
+    assert found["vms_backup_period_seconds",] == 86_400
     untold = figures.NAMES.keys() - {key[0] for key in found}
     of_services = {"vms_service_up", "vms_service_restarts"}
-    assert untold == of_services | {"vms_alerts_open", "vms_store_broken_copies", "vms_backup_timestamp_seconds"}
+    not_yet = {"vms_alerts_open", "vms_alerts_looked_age_seconds", "vms_store_broken_copies"}
+    assert untold == of_services | not_yet | {"vms_backup_timestamp_seconds"}
 
 
 def test_footage_of_today_stores_that_are_out_and_missing_copies_are_told(client: TestClient, world: World) -> None:
@@ -123,6 +129,27 @@ def test_footage_of_today_stores_that_are_out_and_missing_copies_are_told(client
     assert found["vms_store_out_seconds", "ho", "nas"] == pytest.approx(7200, abs=600)
     assert found["vms_store_missing_copies", "ho", "nas"] == 4
     assert found["vms_store_missing_copies", "makassar", "nas"] == 1
+
+
+def test_a_site_that_was_never_looked_at_grows_old_and_how_often_is_told(client: TestClient, world: World) -> None:
+    known = yaml.safe_load(world.home.sites_file.read_text())
+    world.home.sites_file.write_text(yaml.safe_dump(known | {"backup": {"every": "2d"}}))
+    new = replace(load_config(world.home.sites_file).site("ho"), id="makassar", every=timedelta(hours=2))
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        with conn:
+            cursor.execute("UPDATE site SET last_sensed = NULL WHERE slug = 'makassar' RETURNING site_id")
+            keep_site(cursor, new)
+        assert ("vms_site_sensed_age_seconds", "makassar") not in ask(client, world), "nobody waits for it yet"
+        alerts.keep_awaited(conn, [new], ["makassar"], datetime.now(UTC) - timedelta(hours=3))
+        made_at = datetime.now(UTC) - timedelta(days=1)
+        users.add_user(conn, "sari", "viewer", "", "test", made_at)
+        assert alerts.looked_at(conn) == made_at, "no task ever ran, and that is told"
+        alerts.note_done(conn, "look", datetime.now(UTC) - timedelta(hours=1))
+    found = ask(client, world)
+    assert found["vms_alerts_looked_age_seconds",] == pytest.approx(3600, abs=600)
+    assert found["vms_site_sensed_age_seconds", "makassar"] == pytest.approx(10_800, abs=600)
+    assert found["vms_site_period_seconds", "makassar"] == 7200
+    assert found["vms_backup_period_seconds",] == 2 * 86_400
 
 
 def test_nobody_is_late_with_a_site_that_is_not_in_use(client: TestClient, world: World) -> None:
@@ -155,7 +182,8 @@ def test_in_containers_the_parts_are_told_of(world: World) -> None:
     pool.close()
     up = {line.split('"')[1]: line.split()[-1] for line in text.splitlines() if line.startswith("vms_service_up{")}
     assert up.pop("postgres") == "1.0"
-    assert up == dict.fromkeys(("api-server", "scheduler", "dag-processor", "triggerer", "viewer"), "0.0")
+    parts_of_airflow = ("api-server", "scheduler", "dag-processor", "triggerer")
+    assert up == dict.fromkeys((*parts_of_airflow, "viewer", "exports"), "0.0")
     assert "vms_service_restarts{" not in text
 
 

@@ -25,6 +25,7 @@ NOW = datetime(2026, 2, 1, 3, 0, tzinfo=UTC)
 SITE = SiteFacts(
     "ho", ZoneInfo("Asia/Jakarta"), NOW, timedelta(minutes=30), 0, None, 0, 0, frozenset({"nas"})
 )  # fmt: skip
+NEW = replace(SITE, site="new", last_sensed=None)
 FACTS = Facts(sites=(SITE,), cameras=(), answers=(), broken={}, full_in_days=None, plans={}, free={})
 POLICY = AlertPolicy()
 
@@ -47,6 +48,8 @@ def a_camera(silent: timedelta, schedule: str = "", usual_s: float = 300.0) -> t
         (FACTS, []),
         (replace(FACTS, sites=(replace(SITE, last_sensed=NOW - timedelta(minutes=31)),)), ["site_unreachable"]),
         (replace(FACTS, sites=(replace(SITE, last_sensed=None),)), []),
+        (replace(FACTS, sites=(replace(NEW, awaited_since=NOW - timedelta(minutes=29)),)), []),
+        (replace(FACTS, sites=(replace(NEW, awaited_since=NOW - timedelta(minutes=31)),)), ["site_never_seen"]),
         (replace(FACTS, sites=(replace(SITE, waiting=3, waiting_since=NOW - timedelta(hours=11)),)), []),
         (replace(FACTS, sites=(replace(SITE, waiting=3, waiting_since=NOW - timedelta(hours=13)),)), ["backlog"]),
         (replace(FACTS, sites=(replace(SITE, quarantined=2, lost=1),)), ["quarantine", "footage_lost"]),
@@ -117,6 +120,7 @@ def test_every_kind_can_be_told_from_what_its_rule_found(language: wording.Langu
         sites=(
             replace(SITE, waiting=3, waiting_since=NOW - timedelta(hours=13), quarantined=1, lost=1),
             replace(SITE, site="away", last_sensed=NOW - timedelta(days=1)),
+            replace(NEW, awaited_since=NOW - timedelta(days=1)),
         ),
         cameras=(a_camera(timedelta(hours=2)),),
         answers=(StoreAnswer("ho", "nas", "denied", ""),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,12 +16,12 @@ from typing import Any
 import pytest
 
 import vms
-from vms.branches import agent, unit, view
+from vms.branches import agent, membership, turn, unit, view
 from vms.cli import status
 from vms.cli.app import main
 from vms.cli.doctor_checks import examine
 from vms.config import load_config
-from vms.errors import StackError
+from vms.errors import BranchRefused, StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.ledger import Ledger
 from vms.model import ReleaseOrder, load
@@ -67,6 +68,47 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 def test_what_this_machine_reads_is_what_the_centre_said_of_its_site(home: Home) -> None:
     assert [site.id for site in load_config(home.sites_file).sites] == ["mks"]
+
+
+def test_what_only_a_newer_centre_knows_is_left_out_and_told(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home.sites_file
+    known = load_config(path).site("mks")
+    newer = f"""
+night_shift: {{from: [22:00], deep: {{deeper: [{{a: 1}}]}}}}
+stores: {{nas: {{url: 'file://{tmp_path}/nas', colour: blue, more: {{a: {{b: c}}}}}}}}
+profiles: {{av1: {{codec: av1, grain: 3}}}}
+sites:
+- {{id: mks, footage: {tmp_path}/footage, time_zone: WITA, stores: [nas], runs_on: edge, privacy: {{blur: [faces]}},
+   empty: , cameras: [{{id: gate, tilt: up}}, {{id: yard, retention: 30d}}]}}
+"""
+    path.write_text(newer)
+    keys = {
+        "night_shift", "stores.nas.colour", "stores.nas.more", "profiles.av1.grain", "sites.privacy", "sites.empty",
+        "sites.cameras.tilt",
+    }  # fmt: skip
+    for config in (load_config(path), load_config(path, "mks")):
+        assert not config.errors
+        assert set(config.unknown) == keys
+        site = config.site("mks")
+        assert (site.footage, site.stores, site.profile) == (known.footage, known.stores, known.profile)
+        assert [(one.id, one.retention) for one in site.cameras] == [("gate", None), ("yard", timedelta(days=30))]
+    assert [line for line in agent._warnings(home) if all(key in line for key in keys)]
+    assert main(["branch", "status"]) == 0
+    assert "sites.cameras.tilt" in capsys.readouterr().out
+    assert main(["branch", "status", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["unknown_keys"]) == keys
+    wrong = [one for one in examine(home, status.look(home)) if not one.ok and "sites.cameras.tilt" in one.what]
+    assert [one.remedy for one in wrong if "centre's version" in one.remedy]
+
+    path.write_text(newer.replace("codec: av1,", "codec: av7,"))
+    (error,) = load_config(path).errors
+    assert "av7" in error.message, "a value that is not known can't be left out"
+    own = tmp_path / "own.yaml"
+    own.write_text(newer)
+    assert not load_config(own).sites, "a typo in a file of one's own stays one"
+    assert not load_config(own).unknown
 
 
 def test_the_worker_is_told_nothing_that_joining_has_not_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +219,7 @@ def test_a_line_that_is_down_is_no_refusal(home: Home) -> None:
     assert word.problem
     assert not word.refused
     assert agent.last_word(home) == agent.Word()
-    assert not agent.is_running(home)
+    assert not turn.is_running(home)
 
 
 def test_the_agent_clears_what_tasks_logged_long_ago(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +231,43 @@ def test_the_agent_clears_what_tasks_logged_long_ago(home: Home, monkeypatch: py
         os.utime(path, (at, at))
     stop = threading.Event()
     monkeypatch.setattr(agent, "have_a_word", lambda _home, _now: stop.set() or agent.Word())
-    agent._keep_in_touch(home, stop)
+    agent._keep_in_touch(home, stop, agent.Latest(agent.Word()))
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_whatever_comes_in_the_way_the_word_with_the_centre_is_tried_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk, mostly: here what is to be written can't be, in each place where a turn writes."""
+    stop, latest, fates = threading.Event(), agent.Latest(agent.Word()), []
+    agent.word_file(home).write_text(json.dumps({"tried_at": "", "problem": "long ago, and of more letters" * 9}))
+    agent.word_file(home).with_suffix(".new").mkdir()
+
+    def fetch(_home: Home) -> bool:
+        fates.append(latest.word)
+        if len(fates) == 3:
+            stop.set()
+            raise BranchRefused("Shut out.")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def clear(_home: Home, _now: datetime) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(membership, "fetch_sites", fetch)
+    monkeypatch.setattr(agent, "clear_logs", clear)
+    monkeypatch.setattr(agent, "WORD_S", 0.0)
+    with turn.take(home):
+        os.utime(home.run / "branch.lock", (1, 1))
+        assert not turn.is_at_work(home)
+        agent._keep_in_touch(home, stop, latest)
+        assert turn.is_at_work(home), "that the disk is full does not mean that nobody tries"
+    assert len(fates) == 3
+    assert "No space left" in fates[1].problem
+    assert latest.word.refused, "who keeps the worker hears of it all the same"
+    assert agent.last_word(home) == latest.word, "written where the last one stood"
+    said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert len([one for one in said if "No space left" in one]) == 1, "once, and not every minute"
+    assert [one for one in said if "branch-word.json can't be written" in one]
 
 
 def test_nothing_of_the_centre_is_started_at_a_branch(
@@ -225,6 +302,10 @@ def test_the_doctor_tells_what_the_branch_knows_and_never_to_start_the_centre(ho
     for words in ("agent of the branch mks does not run", "centre has not answered since", "has no certificate"):
         assert [one for one in wrong if words in one], words
     assert not [one for one in found if "./vms up" in one.remedy or "Port" in one.what or "PostgreSQL" in one.what]
+    with turn.take(home):
+        assert [one for one in examine(home, status.look(home)) if one.ok and "branch mks runs" in one.what]
+        os.utime(home.run / "branch.lock", (1, 1))
+        assert [one for one in examine(home, status.look(home)) if not one.ok and "has not got on" in one.what]
     assert [one for one in found if "1 (8 B) wait here" in one.what], found
     assert [one for one in found if "footage folder" in one.what and one.ok]
 
@@ -238,8 +319,8 @@ def test_the_doctor_tells_what_the_branch_knows_and_never_to_start_the_centre(ho
 
 def test_systemd_starts_it_again_and_lets_tasks_report(home: Home, tmp_path: Path) -> None:
     for user in ("", "cctv"):
-        text = unit.text(home, user)
-        assert f"Environment=VMS_HOME={home.root}\n" in text
+        text = unit.text(home, user, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": 'a, "b"'})
+        assert f'Environment="VMS_HOME={home.root}"\n' in text
         assert "VMS_SITES" not in text
         assert ("User=cctv" in text) == bool(user)
         assert "Restart=always" in text
@@ -252,6 +333,50 @@ def test_systemd_starts_it_again_and_lets_tasks_report(home: Home, tmp_path: Pat
                 check=False,
             )
             assert unit.NAME not in said.stderr, said.stderr
+
+
+def test_the_service_reaches_the_centre_as_the_commands_do(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As systemd itself was seen to read it (`systemd --test`)."""
+    for name, value in (
+        ("https_proxy", ""),
+        ("HTTP_PROXY", ""),
+        ("http_proxy", ""),
+        ("no_proxy", ""),
+        ("HTTPS_PROXY", "http://pro%20xy:3128"),
+        ("NO_PROXY", '10.0.0.1, "b" \\c $d'),
+        ("VMS_LOG_FORMAT", "json"),
+        ("VMS_SECRET_OF_MINE", "secret-1"),
+        ("AIRFLOW_CONN_BUCKET", "s3://key:secret-2@"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert main(["branch", "install", "--print"]) == 0
+    text = capsys.readouterr().out
+    assert r'''Environment="HTTPS_PROXY=http://pro%%20xy:3128"
+Environment="NO_PROXY=10.0.0.1, \"b\" \\c $d"
+Environment="VMS_LOG_FORMAT=json"
+''' in text  # fmt: skip
+    assert "secret-" not in text
+    kept = home.secrets / "branch.env"
+    assert f"EnvironmentFile=-{kept}\n" in text
+
+    for proxy in ("http://ani:secret-3@proxy:3128", "ani:secret-3@proxy:3128"):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        assert main(["branch", "install", "--print"]) == 1
+        said = capsys.readouterr()
+        assert "secret-3" not in said.out + said.err
+        assert "branch.env" in said.err
+    kept.write_text("HTTPS_PROXY=http://ani:secret-3@proxy:3128\n")
+    assert main(["branch", "install", "--print"]) == 0
+    text = capsys.readouterr().out
+    assert "HTTPS_PROXY" not in text
+    assert "NO_PROXY" in text
+
+    monkeypatch.setattr(unit, "PROJECT_ROOT", tmp_path / "a b%c")
+    text = unit.text(home, "", {})
+    assert f"WorkingDirectory={tmp_path}/a b%%c\n" in text, "a path to the line's end is read as it is"
+    assert f"ExecStart={tmp_path}/a\\x20b%%c/vms branch run\n" in text
 
 
 def test_the_centres_own_settings_are_not_a_branchs(home: Home) -> None:

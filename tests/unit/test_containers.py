@@ -22,7 +22,7 @@ from cryptography import x509
 
 from vms import backups, pulse
 from vms.airflow_api import AirflowApi
-from vms.branches import authority
+from vms.branches import authority, turn
 from vms.catalogue.connection import url
 from vms.cli import doctor_containers, status
 from vms.cli.doctor_checks import examine
@@ -35,13 +35,15 @@ from vms.stack import (
     container,
     container_worker,
     demo_s3,
+    health,
     launch,
     postgres,
+    services,
     signing,
 )
-from vms.stack.airflow_env import airflow_environment, airflow_pages, airflow_url, owner_url, viewer_environment
+from vms.stack.addresses import airflow_pages, airflow_url, viewer_pages
+from vms.stack.airflow_env import airflow_environment, owner_url, viewer_environment
 from vms.stack.fleet_settings import settings_for
-from vms.stack.services import viewer_pages
 from vms.video import slots
 from vms_airflow import accounts
 
@@ -128,6 +130,7 @@ def test_the_doctor_names_each_part_that_does_not_answer_and_where_its_log_is(
     assert home.parts
     served = {"encode", "centre", "site-jkt"}
     monkeypatch.setattr(doctor_containers, "served_now", lambda _broker: served)
+    monkeypatch.setattr(services, "some_answer", lambda _broker: True)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Parts) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_address[1]}"
@@ -136,16 +139,42 @@ def test_the_doctor_names_each_part_that_does_not_answer_and_where_its_log_is(
         wrong = [one for one in examine(home, status.look(home)) if not one.ok]
         server.shutdown()
     named = {one.what.split()[0]: one.remedy for one in wrong if "does not answer, or" in one.what}
-    assert named.keys() == {"triggerer", "postgres"}
+    assert named.keys() == {"triggerer", "postgres", "exports"}
     assert "docker compose logs triggerer" in named["triggerer"]
     assert [one for one in wrong if "serves site-mks: its tasks wait" in one.what]
     assert not [one for one in wrong if "./vms up" in one.remedy or "Port " in one.what], wrong
 
 
+@pytest.mark.parametrize(
+    ("workers", "down"), [(True, set()), (False, {"worker"}), (None, {"worker", "redis"})], ids=["", "none", "no redis"]
+)
+def test_the_system_is_not_well_without_workers_broker_or_exports(
+    home: Home, monkeypatch: pytest.MonkeyPatch, workers: bool | None, down: set[str]
+) -> None:
+    assert home.parts
+    asked: list[str] = []
+    monkeypatch.setattr(services, "some_answer", lambda broker: asked.append(broker) or workers)
+    monkeypatch.setattr(services, "_catalogue_answers", lambda _home: True)
+    monkeypatch.setattr(services.AirflowHealth, "is_well", lambda _self, _part: True)
+    monkeypatch.setattr(services, "answer", lambda *_words, **_more: b"ok")
+    home.prepare()
+    assert {one.name for one in services.containers_now(home).services if one.state != "ready"} == down | {"exports"}
+    pulse.Pulse(home, pulse.EXPORTS).beat()
+    seen = services.containers_now(home)
+    assert {one.name for one in seen.services if one.state != "ready"} == down
+    assert seen.phase == ("failed" if down else "usable")
+    assert set(asked) == {"redis://:broker-word@redis:6379/0"}
+    elsewhere = replace(home, parts=replace(home.parts, broker=""))
+    told = {one.name for one in services.containers_now(elsewhere).services}
+    assert told.isdisjoint({"redis", "worker"}), "who has no key to the broker says nothing of it"
+
+
 def test_which_queues_are_served_is_asked_over_the_broker() -> None:
     pytest.importorskip("celery", reason="only the containers have it")
     assert container_worker.served_now("memory://") == frozenset()
-    assert container_worker.served_now(f"redis://127.0.0.1:{postgres.free_port()}/0") is None
+    assert container_worker.some_answer("memory://") is False
+    away = f"redis://127.0.0.1:{postgres.free_port()}/0"
+    assert (container_worker.served_now(away), container_worker.some_answer(away)) == (None, None)
 
 
 def test_a_waiting_task_may_begin_until_it_is_asked_for_anew(home: Home) -> None:
@@ -193,6 +222,11 @@ def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(
     with home.sites_file.open("a") as sites:
         sites.write("  - { id: branch, footage: /b, runs_on: edge }\n  - { id: depot, footage: /d, runs_on: worker }\n")
     assert container_worker.served_by(home)["main"] == ("centre", "site-jkt", "site-mks"), "theirs serve the others"
+    whole = home.sites_file.read_text()
+    home.sites_file.write_text("sites: [")
+    assert container_worker.every_queue(home) == (), "nobody leaves a site because of a slip in the file"
+    assert container_worker.served_by(home)["main"] == ("centre",)
+    home.sites_file.write_text(whole)
     monkeypatch.setenv("VMS_WORKER_QUEUES", "encode")
     assert container_worker.served_by(home) == {"encode": ("encode",)}
     monkeypatch.setenv("VMS_WORKER_QUEUES", "site-b, site-c")
@@ -225,6 +259,15 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
             assert one["restart"] == "unless-stopped", name
             assert one["mem_limit"], name
         assert one["logging"], name
+    # --scale lasts until the next `up` alone; what .env says, lasts.
+    assert ours["worker"]["scale"] == "${VMS_WORKERS:-1}"
+    assert ours["scheduler"]["scale"] == "${VMS_SCHEDULERS:-1}"
+
+
+def test_the_book_names_each_part_whose_memory_can_be_set(compose: dict[str, Any]) -> None:
+    settings = re.compile(r"VMS_\w+_MEMORY")
+    there = {name for one in compose["services"].values() for name in settings.findall(str(one.get("mem_limit")))}
+    assert set(settings.findall((PROJECT_ROOT / "docs/operations.md").read_text())) == there
 
 
 def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, Any]) -> None:
@@ -235,8 +278,7 @@ def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, 
         if not str(one["image"]).startswith("vms:"):
             continue
         *program, part = one["healthcheck"]["test"]
-        asks = ["vms.pulse"] if part in pulse.PARTS else ["vms.stack.container", "health"]
-        assert program == ["CMD", "python", "-m", *asks], name
+        assert program == ["CMD", "python", "-m", "vms.stack.health"], name
         assert [part] == one["command"], name
     assert f"/buckets/{demo_s3.BUCKET}/ready " in stay["seaweedfs"]["healthcheck"]["test"][1]
     assert "-ip=seaweedfs" in stay["seaweedfs"]["command"]
@@ -245,18 +287,51 @@ def test_every_part_that_stays_says_whether_it_does_its_work(compose: dict[str, 
 def test_a_part_that_no_port_can_be_asked_is_known_by_its_pulse(home: Home) -> None:
     home.prepare()
     for part in pulse.PARTS:
-        assert not container.health(home, part), "it never did anything"
+        assert not health.is_well(home, part), "it never did anything"
         alive = pulse.Pulse(home, part)
         alive.beat()
-        assert container.health(home, part)
+        assert health.is_well(home, part)
         (file,) = home.run.glob(f"{part}.*")
         silent = time.time() - pulse.SILENT_S - 1
         os.utime(file, (silent, silent))
-        asked = [sys.executable, "-m", "vms.pulse", part]
+        asked = [sys.executable, "-m", "vms.stack.health", part]
         told = {**os.environ, "VMS_HOME": str(home.root)}
         assert subprocess.run(asked, env=told, check=False).returncode == 1
         pulse.Pulse(home, part).beat()
         assert subprocess.run(asked, env=told, check=False).returncode == 0
+
+
+def test_a_branch_is_well_while_its_agent_gets_on(home: Home) -> None:
+    assert not health.is_well(home, "branch")
+    with turn.take(home):
+        assert health.is_well(home, "branch")
+        silent = time.time() - turn.SILENT_S - 1
+        os.utime(home.run / "branch.lock", (silent, silent))
+        assert turn.is_running(home), "its process is there"
+        assert not health.is_well(home, "branch")
+        turn.go_on(home)
+        assert health.is_well(home, "branch")
+    assert not health.is_well(home, "branch")
+
+
+READ_IN = """
+import sys
+from vms.home import from_environment
+from vms.stack import health
+health.is_well(from_environment(), sys.argv[1])
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def test_asking_a_part_reads_in_little(compose: dict[str, Any], home: Home) -> None:
+    """The engine asks all of them twice a minute; pydantic, psycopg2 and the like take half a second each time."""
+    told = {**os.environ, "VMS_HOME": str(home.root)}
+    for name, one in compose["services"].items():
+        if one["restart"] != "no" and str(one["image"]).startswith("vms:"):
+            asked = (sys.executable, "-c", READ_IN, one["healthcheck"]["test"][-1])
+            done = subprocess.run(asked, env=told, check=True, capture_output=True, text=True)
+            heavy = {"airflow", "alembic", "boto3", "cryptography", "psycopg2", "pydantic", "yaml"}
+            assert heavy.isdisjoint(done.stdout.split()), name
 
 
 def test_compose_shows_pages_to_this_machine_alone(compose: dict[str, Any]) -> None:
@@ -271,9 +346,10 @@ def test_a_branch_is_one_container_without_a_port_and_without_a_secret_of_the_ce
     assert one["command"][0] in container.PARTS
     assert "ports" not in one
     assert not [name for name in one["environment"] if "SECRET" in name or "PARTS" in name]
+    assert {"HTTPS_PROXY", "NO_PROXY"} <= one["environment"].keys()
     assert one["restart"] == "unless-stopped"
     assert one["mem_limit"]
-    assert one["healthcheck"]
+    assert one["healthcheck"]["test"] == ["CMD", "python", "-m", "vms.stack.health", "branch"]
     assert one["cap_drop"] == ["ALL"]
 
 

@@ -137,10 +137,7 @@ def test_compose_init_writes_every_secret_that_compose_asks_for_and_never_overwr
     checkout: Path, tools: Path
 ) -> None:
     """Without Python: what runs is in containers."""
-    for name in ("od", "head", "base64", "id", "chmod", "cp"):
-        (tools / name).symlink_to(str(shutil.which(name)))
-    (checkout / "include").mkdir()
-    shutil.copy(PROJECT_ROOT / "include" / "sites.example.yaml", checkout / "include")
+    _for_compose(checkout, tools)
 
     done = _run(checkout / "vms", tools, "compose", "init", "--demo")
 
@@ -169,10 +166,54 @@ def test_compose_init_writes_every_secret_that_compose_asks_for_and_never_overwr
     assert (checkout / "config" / "sites.yaml").read_text() == "mine\n"
 
 
+def test_compose_init_adds_what_is_asked_for_later_and_keeps_the_rest(checkout: Path, tools: Path) -> None:
+    _for_compose(checkout, tools)
+    assert _run(checkout / "vms", tools, "compose", "init", "--demo").returncode == 0
+    file = checkout / ".env"
+    first = _settings(file)
+    file.write_text(file.read_text() + "VMS_VIEWER_URL=https://cctv.example.co.id")  # no end of line: an editor's
+
+    done = _run(checkout / "vms", tools, "compose", "init", "--tls", "--s3")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("COMPOSE_PROFILES") == 1
+    changed = {"COMPOSE_PROFILES": "demo,tls,s3", "VMS_PARTS_S3": "http://seaweedfs:8333"}
+    assert _settings(file) == first | changed | {"VMS_VIEWER_URL": "https://cctv.example.co.id"}
+    assert file.stat().st_mode & 0o777 == 0o600
+    whole = file.read_text()
+    again = _run(checkout / "vms", tools, "compose", "init", "--tls", "--s3", "--demo")
+    assert "Nothing was missing" in again.stderr
+    assert file.read_text() == whole
+
+
+def test_compose_init_never_puts_the_demonstration_in_the_place_of_real_sites(checkout: Path, tools: Path) -> None:
+    _for_compose(checkout, tools)
+    assert _run(checkout / "vms", tools, "compose", "init").returncode == 0
+    whole = (checkout / ".env").read_text()
+    done = _run(checkout / "vms", tools, "compose", "init", "--demo")
+    assert done.returncode == 1
+    assert "another clone" in done.stderr
+    assert (checkout / ".env").read_text() == whole
+
+
+def test_a_setting_never_runs_into_the_last_line(checkout: Path, tools: Path) -> None:
+    _for_compose(checkout, tools)
+    (checkout / ".env").write_text("VMS_VIEWER_URL=https://cctv.example.co.id")
+    assert _run(checkout / "vms", tools, "compose", "init").returncode == 0
+    assert _settings(checkout / ".env")["VMS_VIEWER_URL"] == "https://cctv.example.co.id"
+
+
 def test_compose_init_refuses_what_it_does_not_know(checkout: Path, tools: Path) -> None:
     assert "--dmeo" in _run(checkout / "vms", tools, "compose", "init", "--dmeo").stderr
     assert "docker compose" in _run(checkout / "vms", tools, "compose", "up").stderr
     assert not (checkout / ".env").exists()
+
+
+def _for_compose(checkout: Path, tools: Path) -> None:
+    for name in ("od", "head", "base64", "id", "chmod", "cp"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (checkout / "include").mkdir()
+    shutil.copy(PROJECT_ROOT / "include" / "sites.example.yaml", checkout / "include")
 
 
 def _settings(file: Path) -> dict[str, str]:

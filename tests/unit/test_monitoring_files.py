@@ -62,6 +62,28 @@ def test_alerts_say_what_to_do_with_commands_that_exist_and_labels_that_their_fi
         assert rule["labels"]["severity"] in ("info", "warning", "critical")
 
 
+@pytest.mark.parametrize(
+    ("alert", "age", "period"),
+    [
+        ("VmsSiteNotSensed", "vms_site_sensed_age_seconds", "vms_site_period_seconds"),
+        ("VmsFootageStale", "vms_site_newest_footage_age_seconds", "vms_site_period_seconds"),
+        ("VmsBackupOld", "vms_backup_timestamp_seconds", "vms_backup_period_seconds"),
+    ],
+)
+def test_what_happens_rarely_by_sites_yaml_is_not_late(alert: str, age: str, period: str) -> None:
+    (expr,) = [rule["expr"] for rule in rules() if rule["alert"] == alert]
+    limit = expr.split(">")[1]
+    assert (age in expr.split(">")[0], period in limit) == (True, True)
+
+    def late_after(every_s: int) -> int:
+        value: int = eval(limit.replace(period, str(every_s)), {"clamp_min": max})  # noqa: S307 (a rule of ours)
+        return value
+
+    week = 7 * 86_400
+    assert late_after(week) > week
+    assert late_after(600) <= 36 * 3600
+
+
 def test_panels_do_not_lie_on_each_other() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in board()["panels"]:

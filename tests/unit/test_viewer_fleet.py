@@ -29,6 +29,10 @@ def _out(site: str) -> StoreStateRow:
     [
         ({}, {}, "ok"),
         ({"last_sensed": None}, {}, "quiet"),
+        ({"last_sensed": None, "awaited_since": NOW - timedelta(minutes=59)}, {}, "quiet"),
+        ({"last_sensed": None, "awaited_since": NOW - timedelta(minutes=61)}, {}, "silent"),
+        ({"last_sensed": NOW - timedelta(hours=5), "every_s": 7200.0}, {}, "ok"),
+        ({"last_sensed": NOW - timedelta(hours=7), "every_s": 7200.0}, {}, "silent"),
         ({"counts": {"quarantined": 1}}, {}, "attention"),
         ({"counts": {"planned": 1}}, {}, "ok"),
         ({"counts": {"planned": 1, "quarantined": 1}, "newest_archived": NOW - timedelta(hours=25)}, {}, "late"),

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from viewer.security import Guard
 from vms.errors import ConfigError
 from vms.home import Home, from_environment
-from vms.stack.services import viewer_url
+from vms.stack.addresses import viewer_url
 
 
 def _home(folder: Path, **settings: str) -> Home:

@@ -17,6 +17,7 @@ from vms.errors import Reason
 
 VIEWER = Path(__file__).resolve().parents[2] / "viewer"
 ID, EN = Words("id"), Words("en")
+COUNTED = re.compile(r"""counted\(\s*words,\s*["']([a-z_.0-9]+)["']""")
 USED_DIRECTLY = re.compile(r"""["']([a-z_]+(?:\.[a-z0-9_]+)+)["']""")
 FAMILIES = re.compile(r"""one_of\(\s*["']([a-z_.]+)["']""")
 START = datetime(2026, 1, 31, 1, 0, 0, tzinfo=UTC)
@@ -33,13 +34,16 @@ def test_both_languages_have_the_same_keys() -> None:
 def test_no_key_is_used_that_has_no_words() -> None:
     used = set(re.findall(r"""words\(\s*["']([a-z_.0-9]+)["']""", _sources()))
     assert used
-    assert used <= TEXTS["en"].keys()
+    counted = set(COUNTED.findall(_sources()))
+    assert counted
+    assert used | counted | {f"{key}.one" for key in counted} <= TEXTS["en"].keys()
 
 
 def test_no_words_are_kept_that_nothing_uses() -> None:
     source = _sources()
     direct = set(USED_DIRECTLY.findall(source))
     families = tuple(f"{name}." for name in FAMILIES.findall(source))
+    direct |= {f"{key}.one" for key in COUNTED.findall(source)}
     assert not [key for key in TEXTS["en"] if key not in direct and not key.startswith(families)]
 
 
@@ -123,6 +127,17 @@ def test_a_span_over_midnight_names_the_second_day() -> None:
 def test_sizes(count: int, indonesian: str) -> None:
     assert formats.size(ID, count) == indonesian
     assert formats.size(EN, count) == indonesian.replace(",", ".")
+
+
+def test_one_thing_is_told_as_one() -> None:
+    keys = set(COUNTED.findall(_sources()))
+    rest = {"size": "2 MB", "length": "1 min"}
+    for key in keys:
+        one, many = formats.counted(EN, key, 1, **rest), formats.counted(EN, key, 1234, **rest)
+        assert one.startswith("1 "), key
+        assert many.startswith("1,234 "), key
+        assert many.split()[1].rstrip(",.") == one.split()[1].rstrip(",.") + "s", key
+        assert formats.counted(ID, key, 1, **rest).split()[1:] == formats.counted(ID, key, 2, **rest).split()[1:], key
 
 
 def test_saving_is_only_told_when_there_is_one() -> None:

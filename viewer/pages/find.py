@@ -207,7 +207,7 @@ def _rows(find: query.Find, wanted: RecordingFilter) -> list[RecordingRow]:
 
 def _totals_line(words: Words, totals: Totals, rows: list[RecordingRow], zone: str) -> None:
     count = max(totals.count, len(rows))
-    text = words("find.total.one") if count == 1 else words("find.total", count=formats.number(words, count))
+    text = formats.counted(words, "find.total", count)
     if totals.more:
         text = words("find.total.many", count=formats.number(words, totals.count))
     parts = [f"<b>{text}</b>"]

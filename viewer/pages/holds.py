@@ -149,7 +149,7 @@ def _hold(words: Words, row: HoldRow, there: Places) -> None:
         told = f"{row.released_by}, {formats.moment(words, row.released_at, zone)}: {row.release_reason}"
         facts.append((words("holds.released.by"), told))
     else:
-        kept = words("holds.keeps", count=formats.number(words, row.recordings), size=formats.size(words, row.bytes))
+        kept = formats.counted(words, "holds.keeps", row.recordings, size=formats.size(words, row.bytes))
         facts.append((words("holds.now"), kept))
     lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts)
     state = words("holds.is_released") if row.released_at else words("holds.counts")

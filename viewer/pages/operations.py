@@ -27,7 +27,7 @@ from vms.catalogue.rows import RecordingFilter
 from vms.errors import VmsError
 from vms.home import from_environment
 from vms.retrying import retry
-from vms.stack.airflow_env import airflow_pages
+from vms.stack.addresses import airflow_pages
 from vms.steps.waiting import waiting_now
 
 log = logging.getLogger(__name__)

@@ -22,11 +22,11 @@ from viewer.watch.heads import Heads, Why
 from vms.catalogue.timeline import Playable
 from vms.home import Home
 from vms.logs import of_recording
+from vms.machine import cores
 from vms.video import commands, ffmpeg
 from vms.video.binaries import binaries
 from vms.video.fragments import FragmentIndex
 from vms.video.probe import probe
-from vms.video.slots import cores
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from vms.coverage import CameraFacts, find_gaps
 from vms.pieces import micros
 
 Kind = Literal[
-    "camera_silent", "site_unreachable", "backlog", "quarantine", "store_out", "store_full_soon", "footage_lost",
-    "copies_broken", "purge_waiting", "free_space", "expiring", "backup_overdue",
+    "camera_silent", "site_unreachable", "site_never_seen", "backlog", "quarantine", "store_out", "store_full_soon",
+    "footage_lost", "copies_broken", "purge_waiting", "free_space", "expiring", "backup_overdue",
 ]  # fmt: skip
 
 KINDS: tuple[Kind, ...] = (
-    "footage_lost", "copies_broken", "site_unreachable", "camera_silent", "store_out", "backlog", "quarantine",
-    "free_space", "backup_overdue", "store_full_soon", "expiring", "purge_waiting",
+    "footage_lost", "copies_broken", "site_unreachable", "site_never_seen", "camera_silent", "store_out", "backlog",
+    "quarantine", "free_space", "backup_overdue", "store_full_soon", "expiring", "purge_waiting",
 )  # fmt: skip
 """The worst first."""
 
@@ -47,7 +47,8 @@ class Condition:
 
 @dataclass(frozen=True)
 class SiteFacts:
-    """Of one site that sites.yaml has. last_sensed: None when it was never looked at. waiting_since: since when the
+    """Of one site that sites.yaml has. last_sensed: None when it was never looked at; then awaited_since is since when
+    that is waited for, None for a site that is new. waiting_since: since when the
     oldest of `waiting` files and missing copies waits. stores: those that the site uses. patience: how long it may go
     without a look. lost: archived recordings without a good copy."""
 
@@ -60,6 +61,12 @@ class SiteFacts:
     quarantined: int
     lost: int
     stores: frozenset[str]
+    awaited_since: datetime | None = None
+
+    def is_away(self, now: datetime) -> bool:
+        """Whether it went without a look for longer than it may."""
+        since = self.last_sensed or self.awaited_since
+        return since is not None and since < now - self.patience
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ def find_conditions(facts: Facts, policy: AlertPolicy, now: datetime) -> Found:
     resting = {
         one.site for one in facts.sites if any(window.covers(one.site, one.zone, now) for window in policy.maintenance)
     }
-    away = {one.site for one in facts.sites if one.last_sensed and one.last_sensed < now - one.patience}
+    away = {one.site for one in facts.sites if one.is_away(now)}
     known = {one.site: one for one in facts.sites}
     conditions = [
         *(one for site in facts.sites for one in _of_site(site, site.site in away, policy, now)),
@@ -145,6 +152,8 @@ def find_conditions(facts: Facts, policy: AlertPolicy, now: datetime) -> Found:
 def _of_site(site: SiteFacts, away: bool, policy: AlertPolicy, now: datetime) -> Iterator[Condition]:
     if away and site.last_sensed is not None:
         yield Condition("site_unreachable", site.site, "", {"since": site.last_sensed.isoformat()})
+    elif away and site.awaited_since is not None:
+        yield Condition("site_never_seen", site.site, "", {"since": site.awaited_since.isoformat()})
     if site.waiting_since is not None and site.waiting_since < now - policy.backlog:
         yield Condition(
             "backlog", site.site, "", {"count": site.waiting, "hours": round((now - site.waiting_since) / _HOUR)}

@@ -80,12 +80,15 @@ def _look(conn: Connection, home: Home, config: Config, policy: AlertPolicy, now
     forecast_due = asked is None or asked + FORECAST_EVERY <= now
     if forecast_due:
         kept.note_done(conn, "forecast", now)  # first, so that a store that hangs does not stop every round
+    sites = {site.id for site in config.sites if site.enabled}
+    wanted = sites | {error.id for error in config.errors if error.id}
+    kept.keep_awaited(conn, [site for site in config.sites if site.enabled], wanted, now)
     found = find_conditions(_facts(conn, home, config, now, with_forecast=forecast_due), policy, now)
     wrong = [(*one.key, one.detail) for one in found.conditions]
     misspelt = {(kind, error.id) for error in config.errors if error.id for kind in KINDS}
-    sites = {site.id for site in config.sites if site.enabled}
     targets = [one.name for one in policy.targets]
     kept.keep_alerts(conn, wrong, found.unknown | misspelt, sites, targets, now)
+    kept.note_done(conn, "look", now)
 
 
 def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_forecast: bool) -> Facts:
@@ -107,6 +110,7 @@ def _facts(conn: Connection, home: Home, config: Config, now: datetime, *, with_
                 overview.counts.get("quarantined", 0) if overview else 0,
                 lost.get(name, 0),
                 frozenset(one.name for one in (*site.stores, *([site.fallback] if site.fallback else []))),
+                overview.awaited_since if overview else None,
             )
         )
     cameras = (

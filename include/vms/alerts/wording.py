@@ -38,6 +38,12 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "Check the line, the VPN and whether the folder is mounted; `vms status` says more.",
             "{site}: the footage folder is back.",
         ),
+        "site_never_seen": Words(
+            "{site}: the footage folder was never looked at, which has been waited for since {since}.",
+            "Has its branch joined (`vms branch list`), does a worker serve it? `vms doctor` says more."
+            " `enabled: false` in sites.yaml until it is to begin.",
+            "{site}: the footage folder is looked at now.",
+        ),
         "backlog": Words(
             "{site}: files and copies wait ({count} of them), the oldest for {hours_text}.",
             "Check the line and the stores; `vms status` says how long it will take.",
@@ -100,6 +106,12 @@ KINDS: Mapping[Language, Mapping[Kind, Words]] = {
             "{site}: folder rekaman terakhir terlihat pada {since}.",
             "Periksa jaringan, VPN, dan apakah foldernya terpasang; `vms status` menjelaskan lebih lanjut.",
             "{site}: folder rekaman sudah kembali.",
+        ),
+        "site_never_seen": Words(
+            "{site}: folder rekaman belum pernah dilihat, padahal ditunggu sejak {since}.",
+            "Sudahkah cabangnya bergabung (`vms branch list`), adakah worker yang melayaninya? `vms doctor`"
+            " menjelaskan lebih lanjut. Pakai `enabled: false` di sites.yaml sampai lokasi itu mulai.",
+            "{site}: folder rekaman kini sudah dilihat.",
         ),
         "backlog": Words(
             "{site}: berkas dan salinan menunggu ({count} buah), yang tertua sudah {hours_text}.",

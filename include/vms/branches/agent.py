@@ -6,7 +6,7 @@ itself. Only when the centre says that it does not know this branch (any more) d
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import logging
 import os
@@ -25,11 +25,11 @@ import psutil
 import vms
 from vms import logs
 from vms.airflow_history import clean_logs, log_folders
-from vms.branches import membership
+from vms.branches import membership, turn
 from vms.branches.membership import Membership
 from vms.config import load_config
-from vms.config_model import HistoryPolicy
-from vms.errors import BranchError, BranchRefused, ConfigError, StackError
+from vms.config_model import Config, HistoryPolicy
+from vms.errors import BranchError, BranchRefused, ConfigError
 from vms.home import PROJECT_ROOT, Home
 from vms.queues import EDGE
 from vms.stack import processes
@@ -73,6 +73,13 @@ class Word:
     refused: bool = False
 
 
+@dataclass
+class Latest:
+    """The last word, for who keeps the worker: its file lags behind when the disk is full."""
+
+    word: Word
+
+
 def word_file(home: Home) -> Path:
     return home.run / "branch-word.json"
 
@@ -84,46 +91,35 @@ def last_word(home: Home) -> Word:
         return Word()
 
 
-def is_running(home: Home) -> bool:
-    """Whether an agent of this home is at work."""
-    try:
-        with (home.run / "branch.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def run(home: Home) -> int:
     """Work for the centre until SIGTERM. Returns the exit status. Raises BranchError when this is no branch, StackError
     when it runs already."""
     home.prepare()
     membership.load(home)
-    held = (home.run / "branch.lock").open("a")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise StackError("The branch's agent runs already.", "See ./vms branch status.") from None
+    held = turn.take(home)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: stop.set())
     processes.adopt_orphans()
-    speaker = threading.Thread(target=_keep_in_touch, args=(home, stop), daemon=True)
+    latest = Latest(last_word(home))
+    speaker = threading.Thread(target=_keep_in_touch, args=(home, stop, latest), daemon=True)
     speaker.start()
-    _keep_working(home, stop)
+    _keep_working(home, stop, latest)
     held.close()
     return 0
 
 
 def have_a_word(home: Home, now: datetime) -> Word:
-    """Take what is new from the centre, renew the certificate when it is time. Never raises for what the line does."""
+    """Take what is new from the centre, renew the certificate when it is time. Never raises: whoever speaks for the
+    branch goes on, whatever came in the way this time."""
     try:
         membership.fetch_sites(home)
         membership.renew_if_due(home, now)
     except BranchError as error:
         return Word(now.isoformat(), str(error), isinstance(error, BranchRefused))
+    except Exception as error:  # nobody has thought of it, so its trace is worth a place in the log each time
+        log.exception("The word with the centre failed.")
+        return Word(now.isoformat(), f"The word with the centre failed ({type(error).__name__}: {error}).")
     return Word(now.isoformat())
 
 
@@ -148,6 +144,14 @@ def other_version(joined: Membership) -> str:
     )
 
 
+def unknown_keys(config: Config) -> str:
+    """What to say when the centre tells more of the site than this version knows; "" when it does not."""
+    if not config.unknown:
+        return ""
+    keys = ", ".join(config.unknown)
+    return f"The centre's sites.yaml says of this site what version {vms.__version__} does not know, left out: {keys}."
+
+
 def worker_environment(home: Home, joined: Membership) -> dict[str, str]:
     """Of the edge worker: made from nothing but what joining has written. No database, no broker, no password."""
     settings = FIXED | OVER_A_LINE | {
@@ -170,18 +174,17 @@ def worker_environment(home: Home, joined: Membership) -> dict[str, str]:
     return inherited | own | {"AIRFLOW_HOME": str(home.airflow), "VMS_BRANCH": joined.site}
 
 
-def _keep_in_touch(home: Home, stop: threading.Event) -> None:
+def _keep_in_touch(home: Home, stop: threading.Event, latest: Latest) -> None:
     """A word with the centre once a minute, noted for `vms branch status`; what changes goes to the log."""
     said: set[str] = set()
     clear_at = 0.0
     while not stop.is_set():
         if time.monotonic() >= clear_at:
             clear_at = time.monotonic() + CLEAR_S
-            clear_logs(home, datetime.now(UTC))
-        word = have_a_word(home, datetime.now(UTC))
-        _note(home, word)
-        joined = membership.load(home)
-        now = {one for one in (word.problem, joined.clock_warning, other_version(joined)) if one}
+            _clear_logs_or_say(home)
+        latest.word = word = have_a_word(home, datetime.now(UTC))
+        turn.go_on(home)
+        now = {one for one in (word.problem, _note(home, word), *_warnings(home)) if one}
         for line in now - said:
             log.warning("%s", line)
         if said and not now:
@@ -190,13 +193,32 @@ def _keep_in_touch(home: Home, stop: threading.Event) -> None:
         stop.wait(REFUSED_S if word.refused else WORD_S)
 
 
-def _keep_working(home: Home, stop: threading.Event) -> None:
+def _warnings(home: Home) -> tuple[str, ...]:
+    try:
+        joined = membership.load(home)
+    except BranchError as error:
+        return (str(error),)
+    try:
+        unknown = unknown_keys(load_config(home.sites_file))
+    except ConfigError as error:
+        unknown = str(error)
+    return joined.clock_warning, other_version(joined), unknown
+
+
+def _clear_logs_or_say(home: Home) -> None:
+    try:
+        clear_logs(home, datetime.now(UTC))
+    except Exception:
+        log.exception("What tasks logged long ago can't be cleared; it is tried again tomorrow.")
+
+
+def _keep_working(home: Home, stop: threading.Event, latest: Latest) -> None:
     """The worker, started again whenever it ends, as long as the centre wants this branch."""
     worker: subprocess.Popen[bytes] | None = None
     secret = ""
     ended, began, start_at = 0, 0.0, 0.0
     while not stop.wait(1.0):
-        refused = last_word(home).refused
+        refused = latest.word.refused
         if worker is not None and worker.poll() is not None:
             ended = 1 if time.monotonic() - began > SOUND_S else ended + 1
             wait_s = RESTART_S[min(ended, len(RESTART_S)) - 1]
@@ -241,7 +263,19 @@ def end_worker(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _note(home: Home, word: Word) -> None:
-    fresh = word_file(home).with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(word)))
-    fresh.replace(word_file(home))
+def _note(home: Home, word: Word) -> str:
+    """For who asks from outside. Returns why it can't be, "" when it can."""
+    path, text = word_file(home), json.dumps(asdict(word))
+    fresh = path.with_suffix(".new")
+    try:
+        fresh.write_text(text)
+        fresh.replace(path)
+    except OSError as error:
+        with (
+            contextlib.suppress(OSError),
+            path.open("r+") as there,
+        ):  # a full disk still takes it in the old one's place
+            there.write(text)
+            there.truncate()
+        return f"{path} can't be written ({error.strerror}): ./vms branch status may tell of an earlier word."
+    return ""

@@ -137,14 +137,14 @@ def fetch_sites(home: Home) -> bool:
         began = datetime.now(UTC)
         clock, _ = _ask(client, "GET", "/branch/health")
     known = _taken(known, clock, began + (datetime.now(UTC) - began) / 2)
-    if told:
-        try:
+    try:
+        if told:
             put(folder(home) / "sites.yaml", str(told["sites"]))
             site, worker, queue, secret, version = _facts(told)
-        except (KeyError, OSError) as error:
-            raise BranchError(f"What the centre answered can't be kept ({error}).", "Make room there.") from error
-        known = replace(known, site=site, worker=worker, queue=queue, edge_secret=secret, version=version, tag=tag)
-    _keep(home, known)
+            known = replace(known, site=site, worker=worker, queue=queue, edge_secret=secret, version=version, tag=tag)
+        _keep(home, known)
+    except (KeyError, OSError) as error:
+        raise BranchError(f"What the centre answered can't be kept ({error}).", "Make room there.") from error
     return bool(told)
 
 

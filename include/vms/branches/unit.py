@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home
 
 NAME = "vms-branch.service"
+
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+_TAKEN_OVER = (*_PROXIES, "NO_PROXY", "no_proxy", "VMS_LOG_FORMAT", "VMS_FFMPEG", "VMS_FFPROBE", "VMS_VENV")
+"""What the service needs as the commands do, and what is no secret. `vms.home` knows the rest."""
 
 _TEXT = """\
 [Unit]
@@ -17,8 +24,8 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
-{account}WorkingDirectory={root}
-Environment=VMS_HOME={home}{sites}
+{account}WorkingDirectory={plain_root}
+{environment}EnvironmentFile=-{secret_environment}
 ExecStart={root}/vms branch run
 Restart=always
 RestartSec=15
@@ -37,18 +44,43 @@ WantedBy={target}
 _PROTECTION = "ProtectSystem=full\nPrivateTmp=yes\nProtectKernelTunables=yes\nProtectControlGroups=yes\n"
 
 
-def text(home: Home, user: str) -> str:
-    """user: as whom it runs, for the whole machine; "": for the user that installs it."""
-    branch_sites = home.root / "branch" / "sites.yaml"
-    sites = "" if home.sites_file == branch_sites else f"\nEnvironment=VMS_SITES={_quoted(home.sites_file)}"
+def text(home: Home, user: str, environ: Mapping[str, str]) -> str:
+    """user: as whom it runs, for the whole machine; "": for the user that installs it. environ: as it is here.
+
+    Raises StackError when that holds a secret that has no place yet.
+    """
+    told = {"VMS_HOME": str(home.root)}
+    if home.sites_file != home.root / "branch" / "sites.yaml":
+        told["VMS_SITES"] = str(home.sites_file)
+    told |= taken_over(home, environ)
     return _TEXT.format(
         root=_quoted(PROJECT_ROOT),
-        home=_quoted(home.root),
-        sites=sites,
+        plain_root=_plain(PROJECT_ROOT),
+        environment="".join(f"Environment={_assigned(name, value)}\n" for name, value in told.items()),
+        secret_environment=_plain(secret_environment(home)),
         account=f"User={user}\n" if user else "",
         protection=_PROTECTION if user else "",  # a user's own systemd may set none of it
         target="multi-user.target" if user else "default.target",
     )
+
+
+def secret_environment(home: Home) -> Path:
+    """More of the service's variables, in a file of the user's: a unit, and what systemd tells of it, is for all to
+    read."""
+    return home.secrets / "branch.env"
+
+
+def taken_over(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the service gets of these variables. Raises StackError like `text`."""
+    found = {name: environ[name] for name in _TAKEN_OVER if environ.get(name)}
+    secret = [name for name in _PROXIES if name in found and urlsplit(_url(found[name])).password is not None]
+    place = secret_environment(home)
+    if secret and not place.exists():
+        raise StackError(
+            f"{' and '.join(secret)} would tell a password to everybody on this machine, as all may read a unit.",
+            f"Write {secret[0]}=... into {place} (mode 0600), which the service reads, and give this again.",
+        )
+    return {name: value for name, value in found.items() if name not in secret}
 
 
 def path(*, system: bool) -> Path:
@@ -68,6 +100,20 @@ def log_command(*, system: bool) -> str:
     return f"journalctl {'' if system else '--user '}-u {NAME} -f"
 
 
+def _url(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _plain(path: Path) -> str:
+    """As systemd reads a path to the line's end: % begins a specifier."""
+    return str(path).replace("%", "%%")
+
+
 def _quoted(path: Path) -> str:
-    """As systemd reads it: % begins a specifier, and a space would end the word."""
-    return str(path).replace("%", "%%").replace(" ", "\\x20")
+    """As it reads a path among other words: a space would end it."""
+    return _plain(path).replace("\\", "\\\\").replace(" ", "\\x20")
+
+
+def _assigned(name: str, value: str) -> str:
+    text = f"{name}={value}".replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
+    return f'"{text}"'

@@ -15,6 +15,8 @@ from typing import Any
 from psycopg2.extras import Json
 
 from vms.catalogue.connection import Connection, fetch_all, fetch_one
+from vms.catalogue.places import keep_site
+from vms.config import Site
 from vms.errors import CatalogueError
 
 _ALERT = "alert_id, kind, site, subject, detail, opened_at, seen_at, closed_at"
@@ -202,11 +204,46 @@ def last_done(conn: Connection, what: str) -> datetime | None:
     return found[0] if found else None
 
 
+def looked_at(conn: Connection) -> datetime | None:
+    """When a round last looked (UTC); before the first one, when the first account was made, as the catalogue was."""
+    found = fetch_one(
+        conn,
+        "SELECT coalesce((SELECT at FROM alert_round WHERE what = 'look'), (SELECT min(made_at) FROM viewer_user))",
+        [],
+    )
+    return found[0] if found else None
+
+
 def note_done(conn: Connection, what: str, now: datetime) -> None:
     """This was done now."""
     with conn, conn.cursor() as cursor:
         cursor.execute(
             "INSERT INTO alert_round VALUES (%s, %s) ON CONFLICT (what) DO UPDATE SET at = excluded.at", (what, now)
+        )
+
+
+def keep_awaited(conn: Connection, sites: Sequence[Site], wanted: Collection[str], now: datetime) -> None:
+    """Note since when the first look at a site is waited for: since the first round that found it in sites.yaml.
+
+    sites: those that are enabled; each gets its row here, so that whoever asks for sites hears of it. wanted: their
+    ids, and of those whose part of sites.yaml is wrong just now.
+    """
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT slug FROM site")
+        known = {slug for (slug,) in cursor.fetchall()}
+        for site in sites:
+            if site.id not in known:
+                keep_site(cursor, site)
+        values = {"wanted": list(wanted), "now": now}
+        cursor.execute(
+            "DELETE FROM alert_round WHERE what LIKE 'awaited %%' AND what NOT IN"
+            " (SELECT 'awaited ' || site_id FROM site WHERE slug = ANY(%(wanted)s) AND last_sensed IS NULL)",
+            values,
+        )
+        cursor.execute(
+            "INSERT INTO alert_round (what, at) SELECT 'awaited ' || site_id, %(now)s FROM site"
+            " WHERE slug = ANY(%(wanted)s) AND last_sensed IS NULL ON CONFLICT DO NOTHING",
+            values,
         )
 
 

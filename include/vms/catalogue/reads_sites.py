@@ -79,7 +79,7 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
         """
         SELECT s.slug, s.name, s.tz, open.planned, done.archived, done.released, done.purged, open.quarantined,
                done.bytes_in, done.bytes_out, done.newest, open.oldest, newest.end_at, s.last_sensed,
-               done.cameras, done.silent
+               done.cameras, done.silent, awaited.at, s.every_s::float8
         FROM site s
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(t.archived), 0)::bigint, coalesce(sum(t.released), 0)::bigint,
@@ -103,6 +103,7 @@ def site_overviews(conn: Connection) -> list[SiteOverview]:
             SELECT end_at FROM recording WHERE site_id = s.site_id AND custody <> 4
             ORDER BY start_at DESC, recording_id DESC LIMIT 1
         ) AS newest ON true
+        LEFT JOIN alert_round awaited ON s.last_sensed IS NULL AND awaited.what = 'awaited ' || s.site_id
         ORDER BY lower(s.name), s.slug
         """,
         [],

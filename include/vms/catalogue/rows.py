@@ -191,6 +191,7 @@ class SiteOverview:
     newest_archived: end of the newest archived footage. oldest_waiting: start of the oldest planned recording.
     last_footage: end of the newest footage known, archived or not. last_sensed: when its folder was last looked at.
     cameras, silent: how many it has, and of how many nothing of the last day has been archived.
+    awaited_since: since when its first look is waited for, None once there was one. every_s: how often it is looked at.
     """
 
     site: str
@@ -205,6 +206,8 @@ class SiteOverview:
     last_sensed: datetime | None
     cameras: int = 0
     silent: int = 0
+    awaited_since: datetime | None = None
+    every_s: float = 600.0
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,19 @@ def list_all(
 
 
 @app.command()
-def check() -> None:
+def check(as_json: _Json = False) -> None:
     """Look now, and send what is to be sent, as the DAG does every five minutes."""
     home = from_environment()
     console = new_console()
     config = load_config(home.sites_file)
+    lines: list[str] = []
     with closing(connect(url(home, "owner"))) as conn, console.status("Looking"):
-        done = run_round(conn, home, config, datetime.now(UTC), lambda text: console.print(plain(text)))
+        done = run_round(conn, home, config, datetime.now(UTC), lines.append)
+    if as_json:
+        _write(asdict(done) | {"told": lines})
+        raise typer.Exit(1 if done.errors else 0)
+    for line in lines:
+        console.print(plain(line))
     console.print(f"{done.open} open, {done.sent} messages sent, {done.held} held back by quiet hours.")
     raise typer.Exit(1 if done.errors else 0)
 

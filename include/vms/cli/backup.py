@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from vms.backups import Manifest, Moved, clear_old, list_store, local_backups, make_backup, put_into_store
+from vms.backups import Manifest, Moved, clear_old, list_store, local_backups, make_backup, put_into_store, was_replaced
 from vms.catalogue.connection import connect, url
 from vms.catalogue.reads_sites import store_identities
 from vms.cli.wording import new_console, plain, size_text, utc_text
@@ -86,10 +86,11 @@ def list_all(
     if not found:
         console.print("There is no backup." if store else "There is no backup here. `vms backup` makes one.")
         return
-    table = Table("made (UTC)", "size", "rows", "schema", "name", box=None, header_style="bold", pad_edge=False)
+    table = Table("made (UTC)", "size", "rows", "schema", "name", "", box=None, header_style="bold", pad_edge=False)
     for one in found:
         made = f"{one.made_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(made, size_text(one.size_bytes), str(sum(one.rows.values())), one.revision, one.dump_name)
+        note = "what a restore replaced" if not store and was_replaced(home, one) else ""
+        table.add_row(made, size_text(one.size_bytes), str(sum(one.rows.values())), one.revision, one.dump_name, note)
     console.print(table)
 
 

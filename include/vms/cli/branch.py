@@ -30,7 +30,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, tim
 
 
 @app.command()
-def invite(site: _Site) -> None:
+def invite(site: _Site, as_json: _Json = False) -> None:
     """At the centre: let one machine join as the branch of this site. Prints what to type there; it works once."""
     from vms.branches.authority import authority  # only now: it takes its time
 
@@ -46,6 +46,10 @@ def invite(site: _Site) -> None:
     with _opened(home) as conn:
         branches.invite(conn, site, made.hashed, now + invitation.VALID_FOR, who(), now)
     centre = home.parts.branches if home.parts else "https://NAME-OF-THE-CENTRE:8444"
+    if as_json:
+        until = utc_text(now + invitation.VALID_FOR)
+        _write({"site": site, "url": centre, "token": made.text, "valid_until": until})
+        return
     console = new_console(soft_wrap=True)
     console.print("At the branch, within a day:\n")
     console.print(f"./vms branch join {plain(centre)} {made.text}\n", markup=False)
@@ -84,7 +88,7 @@ def list_all(as_json: _Json = False) -> None:
     if as_json:
         for row in rows:
             times = {key: utc_text(at) for key, at in asdict(row).items() if isinstance(at, datetime)}
-            sys.stdout.write(json.dumps(asdict(row) | times, ensure_ascii=False) + "\n")
+            _write(asdict(row) | times)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("site", "state", "machine", "version", "last seen (UTC)", "from", "certificate until"):
@@ -102,13 +106,14 @@ def list_all(as_json: _Json = False) -> None:
 
 
 @app.command()
-def revoke(site: _Site) -> None:
+def revoke(site: _Site, as_json: _Json = False) -> None:
     """At the centre: shut a branch out, at once. What it was doing is planned again for whoever joins next."""
     home = from_environment()
     with _opened(home) as conn:
         branches.revoke(conn, site, who(), datetime.now(UTC))
     console = new_console()
-    console.print(f"The branch {plain(site)} is shut out: within seconds nothing it asks for is answered.")
+    if not as_json:
+        console.print(f"The branch {plain(site)} is shut out: within seconds nothing it asks for is answered.")
     try:
         ended = _end_runs(home, f"footage_{site}")
     except VmsError as error:
@@ -116,6 +121,9 @@ def revoke(site: _Site) -> None:
             f"It is shut out, but its runs could not be ended: {error.message}",
             "End them in Airflow, or they wait for it until their time is over. " + error.remedy,
         ) from error
+    if as_json:
+        _write({"site": site, "revoked": True, "runs_ended": ended})
+        return
     if ended:
         console.print(f"{ended} run(s) ended; what they had not archived is planned again by the next one.")
     console.print("Its keys for buckets are the stores' to take back: remove them there, too.")
@@ -131,6 +139,10 @@ def _end_runs(home: Home, dag_id: str) -> int:
         for run in runs:
             airflow.stop(dag_id, run.run_id)
     return len(runs)
+
+
+def _write(row: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _opened(home: Home) -> closing[Connection]:

@@ -15,7 +15,7 @@ import typer
 
 import vms
 from vms import logs
-from vms.branches import agent, membership, unit, view
+from vms.branches import agent, membership, turn, unit, view
 from vms.branches.membership import Membership
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
@@ -50,7 +50,7 @@ def install(
     home = from_environment()
     membership.load(home)
     runs_as = (user or os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name) if system else ""
-    text = unit.text(home, runs_as)
+    text = unit.text(home, runs_as, os.environ)
     if print_only:
         sys.stdout.write(text)
         return
@@ -72,6 +72,8 @@ def install(
                 "Is systemd there, and is this user signed in? Run it by hand, or `./vms branch run` in another way.",
             )
     console.print(f"[green]✓[/] {plain(str(path))} runs. Its log: {plain(unit.log_command(system=system))}")
+    if taken := unit.taken_over(home, os.environ):
+        console.print(f"It goes by what is set here of {plain(', '.join(taken))}.")
     if not system:
         console.print("So that it starts without anybody signing in: sudo loginctl enable-linger $USER")
 
@@ -83,30 +85,43 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         sys.stdout.write(json.dumps(as_object(home), ensure_ascii=False) + "\n")
         return
     joined = membership.load(home)
-    site = load_config(home.sites_file).site(joined.site)
-    seen, runs = view.look(home, site), agent.is_running(home)
-    _show(joined, site.name, agent.last_word(home), seen, _certificate_until(home), datetime.now(UTC), runs=runs)
+    config = load_config(home.sites_file)
+    site = config.site(joined.site)
+    seen, runs = view.look(home, site), _agent_text(home)
+    warnings = (agent.other_version(joined), agent.unknown_keys(config), joined.clock_warning)
+    _show(joined, site.name, runs, agent.last_word(home), warnings, seen, _certificate_until(home), datetime.now(UTC))
 
 
 def as_object(home: Home) -> dict[str, Any]:
     """What this branch knows, as scripts get it. Raises VmsError when it is none, or its part of sites.yaml is away."""
     joined, word, until = membership.load(home), agent.last_word(home), _certificate_until(home)
-    seen = view.look(home, load_config(home.sites_file).site(joined.site))
+    config = load_config(home.sites_file)
+    seen = view.look(home, config.site(joined.site))
     told: dict[str, Any] = {
         "site": joined.site,
         "centre": joined.url,
-        "running": agent.is_running(home),
+        "running": turn.is_running(home),
+        "at_work": turn.is_at_work(home),
         "answered_at": joined.asked_at or None,
         "refused": word.refused,
         "problem": word.problem,
         "version": vms.__version__,
         "centre_version": joined.version,
+        "unknown_keys": config.unknown,
         "clock_off_s": joined.clock_off_s,
         "certificate_until": utc_text(until) if until else None,
         "last_sent": utc_text(seen.last_sent) if seen.last_sent else None,
         "unreadable": seen.unreadable,
     }
     return told | {name: _heap_object(getattr(seen, name)) for name in ("waiting", "unproven", "proven")}
+
+
+def _agent_text(home: Home) -> str:
+    if turn.is_at_work(home):
+        return "[green]runs[/]"
+    if turn.is_running(home):
+        return f"[red]does not get on[/] since {turn.SILENT_S / 60:.0f} minutes or more: see its log, and restart it"
+    return "[red]does not run[/]: ./vms branch run, or install"
 
 
 def _certificate_until(home: Home) -> datetime | None:
@@ -128,18 +143,16 @@ def _heap_object(heap: view.Heap) -> dict[str, Any]:
 def _show(
     joined: Membership,
     name: str,
+    runs: str,
     word: agent.Word,
+    warnings: tuple[str, ...],
     seen: view.View,
     until: datetime | None,
     now: datetime,
-    *,
-    runs: bool,
 ) -> None:
     console = new_console(soft_wrap=True)
     console.print(f"[bold]{plain(name)}[/], a branch of {plain(joined.url)}")
-    console.print(
-        "Agent        " + ("[green]runs[/]" if runs else "[red]does not run[/]: ./vms branch run, or install")
-    )
+    console.print(f"Agent        {runs}")
     if word.refused:
         console.print(f"Centre       [red]does not let this branch in[/]: {plain(word.problem)}")
     elif joined.asked_at:
@@ -150,7 +163,7 @@ def _show(
             console.print(f"             {plain(word.problem)}")
     else:
         console.print(f"Centre       [yellow]has not answered since joining[/] {plain(word.problem)}")
-    for warning in (agent.other_version(joined), joined.clock_warning):
+    for warning in warnings:
         if warning:
             console.print(f"             [yellow]{plain(warning)}[/]")
     if until:

@@ -13,7 +13,7 @@ from vms.catalogue.connection import connect, url
 from vms.cli.doctor_finding import Finding
 from vms.errors import VmsError
 from vms.home import Home
-from vms.stack.services import AirflowHealth
+from vms.stack.health import AirflowHealth
 
 _RUNS = 100
 

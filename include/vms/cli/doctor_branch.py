@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from vms.branches import agent, membership, view
+from vms.branches import agent, membership, turn, view
 from vms.cli.doctor_finding import Finding
 from vms.cli.wording import size_text
 from vms.config import Config
@@ -29,12 +29,12 @@ def branch(home: Home, config: Config | None) -> Iterator[Finding]:
     except BranchError as error:
         yield Finding(group, False, error.message, error.remedy)
         return
-    runs = agent.is_running(home)
-    words = f"The agent of the branch {joined.site} {'runs' if runs else 'does not run'}."
-    yield Finding(group, runs, words, "" if runs else _START)
+    yield _agent(group, home, joined.site)
     yield _centre(group, joined, agent.last_word(home), now)
     if other := agent.other_version(joined):
         yield Finding(group, True, other)
+    if config and (unknown := agent.unknown_keys(config)):
+        yield Finding(group, False, unknown, "Bring this branch to the centre's version: docs/operations.md, Branches.")
     if joined.clock_warning:
         yield Finding(group, False, joined.clock_warning, "timedatectl set-ntp true, or set it by hand.")
     yield _certificate(group, home, now)
@@ -43,6 +43,17 @@ def branch(home: Home, config: Config | None) -> Iterator[Finding]:
         if not seen.unreadable:  # else the footage folder is told of by itself
             words = f"{_heap(seen.waiting)} wait here, {_heap(seen.unproven)} are sent and not confirmed yet"
             yield Finding(group, True, f"{site.id}: {words}, {_heap(seen.proven)} are proven.")
+
+
+def _agent(group: str, home: Home, site: str) -> Finding:
+    if turn.is_at_work(home):
+        return Finding(group, True, f"The agent of the branch {site} runs.")
+    if turn.is_running(home):
+        words = f"The agent of the branch {site} has not got on for {turn.SILENT_S / 60:.0f} minutes or more."
+        return Finding(
+            group, False, words, "Its log says why; restart it: systemctl restart vms-branch, or its container."
+        )
+    return Finding(group, False, f"The agent of the branch {site} does not run.", _START)
 
 
 def _centre(group: str, joined: membership.Membership, word: agent.Word, now: datetime) -> Finding:

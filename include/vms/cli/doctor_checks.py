@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from vms import queues
 from vms.cli.doctor_airflow import airflow, schema
@@ -20,9 +21,9 @@ from vms.config import Config, Site, load_config
 from vms.errors import VmsError
 from vms.home import Home
 from vms.stack import postgres
-from vms.stack.airflow_env import airflow_url
+from vms.stack.addresses import airflow_url, viewer_url
 from vms.stack.ports import port_holder
-from vms.stack.services import containers_now, viewer_url
+from vms.stack.services import containers_now
 from vms.stack.state import ServiceState
 from vms.video.binaries import binaries, version
 
@@ -213,7 +214,7 @@ def _machine(home: Home) -> Iterator[Finding]:
         yield Finding(group, True, f"FFmpeg {version(found.ffmpeg)}, ffprobe {version(found.ffprobe)}")
     except VmsError as error:
         yield Finding(group, False, error.message, error.remedy)
-    yield _clock(group)
+    yield _clock(group, _clock_is_kept(), is_host=_is_host())
     if home.branch:
         return
     if home.parts:  # whether it answers is told with the other parts
@@ -231,18 +232,36 @@ def _machine(home: Home) -> Iterator[Finding]:
             yield from schema(group, home)
 
 
-def _clock(group: str) -> Finding:
-    """Times of footage are compared with this clock; the kernel knows whether something keeps it right."""
+def _clock(group: str, kept: bool | None, *, is_host: bool) -> Finding:
+    """Times of footage are compared with this clock. kept: None when nobody knows."""
+    words = f"The clock says {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if kept:
+        return Finding(group, True, f"{words} and is synchronized.")
+    if kept is None:
+        return Finding(group, True, f"{words}; whether something keeps it right is not known on this system.")
+    if not is_host:
+        return Finding(group, True, f"{words}; what keeps it right is outside of this container: look there.")
+    remedy = (
+        "timedatectl set-ntp true, or chrony; where no time server outside is reached, name one of your own"
+        " (/etc/systemd/timesyncd.conf)."
+    )
+    return Finding(group, False, f"{words}; nothing on this machine keeps it right.", remedy)
+
+
+def _clock_is_kept() -> bool | None:
+    """Whether the kernel was told lately that the clock is right; None when it does not say."""
     try:
         buffer = (ctypes.c_byte * 512)()  # struct timex with modes 0: only asks
-        ctypes.CDLL(None).adjtimex(buffer)
-        status = int.from_bytes(bytes(buffer)[40:44], "little")
+        if ctypes.CDLL(None).adjtimex(buffer) < 0:
+            return None
     except (OSError, AttributeError):
-        return Finding(group, True, "Whether the clock is kept right is not known on this system.")
-    words = f"The clock says {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    if status & _STA_UNSYNC:  # no fault by itself: in a virtual machine or container the host may keep it
-        return Finding(group, True, f"{words}; nothing on this machine keeps it right.", "timedatectl set-ntp true")
-    return Finding(group, True, f"{words} and is synchronized.")
+        return None
+    return not int.from_bytes(bytes(buffer)[40:44], "little") & _STA_UNSYNC
+
+
+def _is_host(run: Path = Path("/run")) -> bool:
+    """Whether systemd has booted this machine, and not a container: what keeps a container's clock is not in it."""
+    return (run / "systemd/system").is_dir() and not (run / "systemd/container").exists()
 
 
 def _config(home: Home) -> tuple[Config | None, Finding | None]:

@@ -38,6 +38,7 @@ def check_folder(
     signer: Annotated[
         str, typer.Option("--key", metavar="KEY", help="Who must have signed it; without it, this installation.")
     ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object: whole, faults, facts.")] = False,
 ) -> None:
     """Say whether a package is as it was signed. Exit status 1 when it is not."""
     console, home = new_console(), from_environment()
@@ -45,6 +46,10 @@ def check_folder(
         faults, facts = check(folder, signer or key_fingerprint(home))
     except (NotAPackage, OSError) as error:
         raise ConfigError(str(error), "Give the folder in which SHA256SUMS and SIGNATURE.json lie.") from error
+    if as_json:
+        told = {"whole": not faults, "faults": faults, "facts": facts}
+        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        raise typer.Exit(1 if faults else 0)
     for fault in faults:
         console.print(f"[red]changed[/] {plain(fault)}", soft_wrap=True)
     if faults:

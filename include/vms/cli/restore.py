@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from vms.backups import fetch, list_store, local_backups
+from vms.backups import Manifest, fetch, list_store, local_backups, was_replaced
+from vms.catalogue import migrate
 from vms.cli.backup import opened, progress
 from vms.cli.wording import new_console, plain
 from vms.errors import CatalogueError
-from vms.home import from_environment
+from vms.home import Home, from_environment
 from vms.restoring import refuse_while_running, restore, running_server
 
 
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def restore_catalogue(
-    file: Annotated[Path | None, typer.Argument(help="A dump; without: the newest one.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="A dump; without: the newest one that fits.")] = None,
     store: Annotated[str, typer.Option(help="Take the newest one (or FILE, by its name) from this store.")] = "",
     replace: Annotated[
         bool, typer.Option("--replace", help="Also when the catalogue is not empty; it is backed up first.")
@@ -49,12 +50,7 @@ def restore_catalogue(
         elif file is not None:
             path = file
         else:
-            here = local_backups(home)
-            if not here:
-                raise CatalogueError(
-                    f"There is no backup in {home.backups}.", "Name a file, or take one from a store: --store NAME."
-                )
-            path = home.backups / here[0].dump_name
+            path = home.backups / newest(home).dump_name
         home.prepare()
         with running_server(home):
             done = restore(home, path, datetime.now(UTC), moved, replace=replace)
@@ -73,3 +69,15 @@ def restore_catalogue(
     console.print(
         f"Start the system with [bold]{start}[/]; `vms rebuild --store NAME` takes in what was archived since."
     )
+
+
+def newest(home: Home) -> Manifest:
+    """The newest backup here that this program can put back, without those that a restore put aside: given again, the
+    command does the same again. Raises CatalogueError when there is none."""
+    here = local_backups(home)
+    for one in here:
+        if one.revision in migrate.revisions() and not was_replaced(home, one):
+            return one
+    why = "that this version can put back, but for what a restore replaced" if here else f"in {home.backups}"
+    remedy = "Name one of `vms backup list`, or" if here else "Name a file, or"
+    raise CatalogueError(f"There is no backup {why}.", f"{remedy} take one from a store: --store NAME.")

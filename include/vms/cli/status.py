@@ -27,9 +27,9 @@ from vms.config import load_config
 from vms.errors import VmsError
 from vms.home import Home, from_environment
 from vms.model import State
-from vms.stack.airflow_env import airflow_pages
+from vms.stack.addresses import airflow_pages, viewer_pages
 from vms.stack.alone import elsewhere
-from vms.stack.services import containers_now, viewer_pages
+from vms.stack.services import containers_now
 from vms.stack.state import StackState, as_seen_now, changed_since, read_state
 from vms.steps.waiting import waiting_now
 
@@ -181,6 +181,7 @@ def _site_object(site: SiteOverview) -> dict[str, Any]:
         "oldest_waiting": time(site.oldest_waiting),
         "last_footage": time(site.last_footage),
         "last_sensed": time(site.last_sensed),
+        "awaited_since": time(site.awaited_since),
     }
 
 

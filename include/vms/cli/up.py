@@ -18,8 +18,8 @@ from vms.config import load_config
 from vms.errors import ConfigError, StackError
 from vms.home import Home, from_environment
 from vms.stack import demo_s3, launch
-from vms.stack.airflow_env import ADMIN_USER, airflow_url, password_file
-from vms.stack.services import viewer_url
+from vms.stack.addresses import airflow_url, viewer_url
+from vms.stack.airflow_env import ADMIN_USER, password_file
 from vms.stack.state import ServiceState, StackState
 from vms.users import FIRST, first_password_file
 

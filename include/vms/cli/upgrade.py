@@ -25,8 +25,8 @@ from vms.errors import StackError, VmsError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.restoring import running_server
 from vms.stack import launch, upgrade_journal, upgrading
+from vms.stack.addresses import viewer_url
 from vms.stack.program import Program, Version
-from vms.stack.services import viewer_url
 from vms.stack.state import StackState
 from vms.stack.upgrade_journal import Journal
 

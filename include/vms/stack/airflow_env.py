@@ -12,8 +12,9 @@ from pathlib import Path
 
 from vms import queues
 from vms.home import PROJECT_ROOT, Home, Parts
+from vms.stack.addresses import HOST, airflow_url
 from vms.stack.fleet_settings import count_sites, settings_for
-from vms.stack.postgres import HOST, role_url
+from vms.stack.postgres import role_url
 
 ADMIN_USER = "admin"
 """The person's; where passwords are kept hashed they may have changed theirs, and no program knows it."""
@@ -112,16 +113,6 @@ def viewer_environment(home: Home) -> dict[str, str]:
 def owner_url(home: Home) -> str:
     """The catalogue as its owner."""
     return role_url(home, "vms_owner", "catalogue")
-
-
-def airflow_url(home: Home) -> str:
-    """Where Airflow's pages and API are, as seen from here."""
-    return home.parts.airflow if home.parts else f"http://{HOST}:{home.airflow_port}"
-
-
-def airflow_pages(home: Home) -> str:
-    """Where Airflow's pages are, as people's browsers reach them."""
-    return home.parts.pages if home.parts else airflow_url(home)
 
 
 def commands_user(home: Home) -> str:

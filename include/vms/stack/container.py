@@ -1,7 +1,7 @@
 """One part of the product in a container: `python -m vms.stack.container PART`, where the image begins.
 
 A part waits until `init` has brought both databases to its own version, then becomes its program. `init` ends when it
-is done; run again it finds everything done. `health PART` says by its exit status whether a part does its work.
+is done; run again it finds everything done. Whether a part does its work: vms.stack.health.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from vms import backups, demo, logs, pulse
+from vms import backups, demo, logs
 from vms.branches import authority
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
@@ -25,7 +25,6 @@ from vms.home import PROJECT_ROOT, Home, Parts, from_environment
 from vms.stack import airflow_tables, container_worker, demo_s3, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
 from vms.stack.migrating import bring_forward
-from vms.stack.services import AirflowHealth, viewer_answers
 
 log = logging.getLogger(__name__)
 
@@ -142,21 +141,6 @@ def wait_prepared(home: Home, role: str) -> None:
         time.sleep(ASK_S)
 
 
-def health(home: Home, part: str) -> bool:
-    """Whether this part does its work."""
-    if part == "viewer":
-        return viewer_answers(home)
-    if part == "worker":
-        return container_worker.answers(home)
-    if part == "branch":
-        from vms.branches import agent
-
-        return agent.is_running(home)
-    if part in pulse.PARTS:
-        return pulse.beats(home, part)
-    return AirflowHealth(home, since=0.0).is_well(part.replace("-", "_"))
-
-
 def _become(module: tuple[str, ...], environment: dict[str, str]) -> None:
     os.chdir(PROJECT_ROOT)
     os.execve(sys.executable, (sys.executable, "-m", *module), environment)  # noqa: S606 - our own programs
@@ -177,8 +161,6 @@ def main(arguments: list[str]) -> int:
     logs.set_up()
     try:
         home = from_environment()
-        if arguments[:1] == ["health"] and len(arguments) == 2:
-            return 0 if health(home, arguments[1]) else 1
         if len(arguments) != 1 or arguments[0] not in PARTS:
             raise StackError(f"There is no part {' '.join(arguments) or '(none)'}.", f"One of: {', '.join(PARTS)}")
         PARTS[arguments[0]](home)

@@ -1,8 +1,8 @@
 """A worker in its container: Airflow tasks taken from the broker, in two halves that are not in each other's way.
 
 One half encodes, as many batches at a time as fill the container's cores. The other does everything else, so that a
-backlog of footage never keeps a look at a folder or an upload waiting. A site that is new in sites.yaml is served
-within a minute, without a restart.
+backlog of footage never keeps a look at a folder or an upload waiting. Which sites it serves follows sites.yaml within
+a minute, without a restart.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import psutil
 
 from vms import queues
-from vms.config import load_config
 from vms.errors import ConfigError
 from vms.home import PROJECT_ROOT, Home
+from vms.machine import cores
 from vms.stack import processes
-from vms.video.slots import cores
 
 log = logging.getLogger(__name__)
 
@@ -55,74 +55,116 @@ def work(home: Home, environment: Mapping[str, str]) -> int:
             log.error("The half %s of the worker has ended; the container ends, to be started anew.", ended[0])
             status = 1
             break
-        if time.monotonic() > look_next and not _asked():
+        if home.parts and time.monotonic() > look_next and not _asked():
             look_next = time.monotonic() + LOOK_S
-            for queue in served_by(home)[REST]:
-                if queue not in served[REST] and _serve_too(queue, environment):
-                    served[REST] = (*served[REST], queue)
+            if wanted := every_queue(home):
+                served[REST] = follow(served[REST], wanted, home.parts.broker, stop)
     _end(running.values())
     return status
 
 
 def answers(home: Home) -> bool:
     """Whether the halves that run in this container answer over the broker."""
-    from celery import Celery  # quick to import, unlike Airflow
-
     if home.parts is None:
         return False
-    names = [_name(half) for half in served_by(home)]
+    from celery import Celery  # quick to import, unlike Airflow
+
+    names = [_name(half) for half in halves()]
     said = Celery(broker=home.parts.broker).control.ping(destination=names, timeout=PING_S, limit=len(names))
     return len(said) == len(names)
 
 
 def served_now(broker: str) -> frozenset[str] | None:
     """The queues that the workers who answer over the broker serve; None when the broker itself does not answer."""
+    said = _over(broker, lambda app, line: app.control.inspect(timeout=PING_S / 2, connection=line).active_queues())
+    if said is None:
+        return None
+    return frozenset(str(queue["name"]) for served in (said[0] or {}).values() for queue in served)
+
+
+def some_answer(broker: str) -> bool | None:
+    """Whether a worker answers over the broker; None when the broker itself does not. Ends with the first answer."""
+    said = _over(broker, lambda app, line: app.control.ping(timeout=PING_S / 2, connection=line, limit=1))
+    return None if said is None else bool(said[0])
+
+
+def _over(broker: str, ask: Callable[[Any, Any], Any]) -> tuple[Any] | None:
+    """What comes back when this is asked over the broker; None when the broker does not answer."""
     from celery import Celery
 
     app = Celery(broker=broker)
     try:
         with app.connection_for_read() as line:
             line.ensure_connection(max_retries=1, timeout=PING_S)
-            said = app.control.inspect(timeout=PING_S / 2, connection=line).active_queues()
+            return (ask(app, line),)
     except Exception:  # the broker's client has errors of its own, and more beneath it
         log.debug("The broker does not answer", exc_info=True)
         return None
-    return frozenset(str(queue["name"]) for served in (said or {}).values() for queue in served)
 
 
 def _asked() -> tuple[str, ...]:
     return tuple(one.strip() for one in os.environ.get("VMS_WORKER_QUEUES", "").split(",") if one.strip())
 
 
+def halves() -> tuple[str, ...]:
+    """Which of its two halves this container has."""
+    asked = _asked()
+    encodes, rests = queues.ENCODE in asked or not asked, asked != (queues.ENCODE,)
+    return (ENCODER,) * encodes + (REST,) * rests
+
+
 def served_by(home: Home) -> dict[str, tuple[str, ...]]:
     """Which half of the worker serves which queues."""
     asked = _asked()
-    if not asked:
-        return {ENCODER: (queues.ENCODE,), REST: _every_queue(home)}
-    rest = tuple(one for one in asked if one != queues.ENCODE)
-    return ({ENCODER: (queues.ENCODE,)} if queues.ENCODE in asked else {}) | ({REST: rest} if rest else {})
+    rest = (
+        tuple(one for one in asked if one != queues.ENCODE) if asked else (every_queue(home) or queues.all_queues(()))
+    )
+    both = {ENCODER: (queues.ENCODE,), REST: rest}
+    return {half: both[half] for half in halves()}
 
 
-def _every_queue(home: Home) -> tuple[str, ...]:
+def every_queue(home: Home) -> tuple[str, ...]:
+    """Of a worker that was not told otherwise; none of them while sites.yaml can't be read."""
+    from vms.config import load_config  # takes long to read in, and who asks how the worker is does not need it
+
     try:
         return queues.all_queues(load_config(home.sites_file).sites)
     except ConfigError as error:
         log.warning("%s", error)
-        return queues.all_queues(())
+        return ()
+
+
+def follow(served: tuple[str, ...], wanted: tuple[str, ...], broker: str, stop: threading.Event) -> tuple[str, ...]:
+    """Tell the running worker of sites that are new, gone, or have a machine of their own now, whose tasks it would do
+    where their folders are not. Returns the queues that it serves then; what it did not hear it is told again."""
+    from celery import Celery
+
+    control = Celery(broker=broker).control
+    serves = set(served)
+    for queue in sorted(serves.symmetric_difference(wanted)):
+        if stop.is_set():
+            break
+        new = queue in wanted
+        tell = control.add_consumer if new else control.cancel_consumer
+        try:
+            said = tell(queue, destination=[_name(REST)], reply=True, timeout=PING_S)
+        except Exception:  # the broker's client has errors of its own, and more beneath it
+            log.warning("The broker does not answer; which sites this worker serves stays as it was.")
+            log.debug("It said", exc_info=True)
+            break
+        if not any("ok" in answer for one in said or () for answer in one.values()):
+            break
+        log.info("From now on %s is %s.", queue, "served, too" if new else "left to others")
+        serves ^= {queue}
+    return tuple(sorted(serves))
 
 
 def _start(half: str, served: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     at_once = BATCHES_AT_ONCE if half == ENCODER else cores() + 2
     log.info("The half %s serves %s, %d at a time.", half, ", ".join(served), at_once)
-    words = ("worker", "-q", ",".join(served), "-c", str(at_once), "-H", _name(half), "--skip-serve-logs")
-    argv = (sys.executable, "-m", "vms_airflow.celery_worker", *words)
+    words = ("celery", "worker", "-q", ",".join(served), "-c", str(at_once), "-H", _name(half), "--skip-serve-logs")
+    argv = (sys.executable, "-m", "vms_airflow.preload", *words)
     return subprocess.Popen(argv, cwd=PROJECT_ROOT, env=dict(environment), stdin=subprocess.DEVNULL)
-
-
-def _serve_too(queue: str, environment: Mapping[str, str]) -> bool:
-    log.info("A new site: %s is served, too.", queue)
-    argv = (sys.executable, "-m", "airflow", "celery", "add-queue", "-q", queue, "-H", _name(REST))
-    return subprocess.run(argv, cwd=PROJECT_ROOT, env=dict(environment), check=False).returncode == 0
 
 
 def _name(half: str) -> str:

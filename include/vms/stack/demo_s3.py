@@ -23,8 +23,9 @@ from typing import Any
 
 from vms.errors import StackError
 from vms.home import Home
+from vms.stack.addresses import HOST
 from vms.stack.airflow_env import base_environment
-from vms.stack.postgres import HOST, is_free
+from vms.stack.postgres import is_free
 from vms.stack.supervisor import Command, Service
 from vms.stores.connections import keep_in_file
 

@@ -27,12 +27,12 @@ from psycopg2 import sql
 
 from vms.errors import StackError
 from vms.home import Home
+from vms.stack.addresses import HOST
 from vms.stack.postgres_place import Account, Place, find_place, find_programs
 
 log = logging.getLogger(__name__)
 
 ADMIN = "vms_admin"
-HOST = "127.0.0.1"
 ROLES = {"airflow": "airflow_db", "vms_owner": "catalogue_owner", "vms_viewer": "catalogue_viewer"}
 DATABASES = {"airflow": "airflow", "catalogue": "vms_owner"}
 STOP_S = 10.0

@@ -28,6 +28,7 @@ from vms.home import Home
 from vms.ledger import FILE as LEDGER_FILE
 from vms.ledger import Ledger
 from vms.logs import of_recording
+from vms.machine import cores
 from vms.model import Batch, BatchItem, dump, load
 from vms.receipts import Preview, Receipt, Rendition
 from vms.sightings import Fault
@@ -39,7 +40,7 @@ from vms.video.commands import sheet_for
 from vms.video.identity import Identity
 from vms.video.probe import Probe, probe
 from vms.video.rendition import Made, make
-from vms.video.slots import cores, encode_slot
+from vms.video.slots import encode_slot
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from vms.home import Home
+from vms.machine import cores, free_memory_bytes
 from vms.video.ffmpeg import Stopped
 
 _ENCODE_BYTES = 600 << 20  # measured for 1080p
@@ -30,27 +29,6 @@ _WAITING = "waiting"
 LONGEST_WAY_S = 300.0
 """How long a file that gives way lets others go first; then it has its turn, so that it is done in the end also where
 new footage comes faster than it can be encoded."""
-
-
-def cores() -> int:
-    """Cores that this process may use, by affinity and by the container's quota."""
-    allowed = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        allowed = min(allowed, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):  # no container, or no quota ("max")
-        pass
-    return allowed
-
-
-def free_memory_bytes() -> int:
-    """Memory that can be had now, by the machine and by the container's limit."""
-    free = int(psutil.virtual_memory().available)
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        return min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    except (OSError, ValueError):
-        return free
 
 
 def slots_folder(home: Home) -> Path:
