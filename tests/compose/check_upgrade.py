@@ -78,11 +78,11 @@ def test_an_installation_becomes_this_version_and_goes_back(tmp_path: Path) -> N
 def versions() -> tuple[str, str]:
     """The commit before the newest migration, and this one."""
     (step,) = (ROOT / "include/vms/catalogue/migrations/versions").glob(f"v{migrate.newest()}_*.py")
-    added = _git("log", "--diff-filter=A", "--format=%H", "--", str(step)).split()[-1]
     try:
+        added = _git("log", "--diff-filter=A", "--format=%H", "--", str(step)).split()[-1]
         return _git("rev-parse", "-q", "--verify", f"{added}^"), _git("rev-parse", "HEAD")
-    except subprocess.CalledProcessError:
-        pytest.fail(f"This clone is too shallow: it begins at {added[:10]} or later. git fetch --unshallow")
+    except (subprocess.CalledProcessError, IndexError):
+        pytest.fail(f"What is known of the past does not reach to before {step.stem}: git fetch --unshallow")
 
 
 def lines_of_the_book() -> tuple[str, str]:
