@@ -6,6 +6,7 @@ its datasets are hours of a camera, on site and in each store. What is sent a se
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import uuid
@@ -36,12 +37,18 @@ from vms.config_openlineage import OpenLineagePolicy
 from vms.errors import ConfigError, VmsError
 from vms.stores.connections import connection
 
+log = logging.getLogger(__name__)
+
 PRODUCER = "urn:vms:video-backup"
 set_producer(PRODUCER)
 AT_ONCE = 100
 SETTLED = timedelta(minutes=2)
 """A batch is told once it has been recorded for so long: what is being committed beside it then comes in order."""
 TIMEOUT_S = 10.0
+_SAID = 200  # signs of what it says to that
+
+_NOT_OF_THE_EVENT = frozenset({401, 403, 404, 405, 407, 408, 421, 425, 429})
+"""Answers below 500 that speak of the key, the address or the moment: another event would get the same."""
 
 _NAMES = uuid.UUID("5b0c2f0e-8f5e-5d0a-9c1f-6f1c2a7d4e11")
 _HOUR_OF_KEY = re.compile(r"(.*/\d{8}T\d\d)\d{4}Z")
@@ -49,6 +56,10 @@ _HOUR_OF_KEY = re.compile(r"(.*/\d{8}T\d\d)\d{4}Z")
 
 class LineageServiceError(VmsError):
     """The lineage service does not take what it is told."""
+
+
+class BatchRefusedError(LineageServiceError):
+    """It answers, and does not want this very batch."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +121,41 @@ def target_of(policy: OpenLineagePolicy | None, company: str) -> Target | None:
 
 def tell(conn: Connection, target: Target, now: datetime, told: Callable[[ToldBatch], None]) -> int:
     """Tell all that was recorded and not told yet, in order; returns how many batches. What was taken is noted as it
-    goes, so that a kill or a service that is away costs nothing but time. Raises LineageServiceError."""
+    goes, so that a kill or a service that is away costs nothing but time.
+
+    A batch that is refused is passed over once a later one is taken, which shows that it is the batch and not the
+    service. Raises LineageServiceError, for batches passed over when all others are told.
+    """
     client = _client(target)
-    count = 0
-    while batches := next_batches(conn, told_so_far(conn, now), now - SETTLED, AT_ONCE):
+    count, passed_over = 0, 0
+    refused: list[BatchRefusedError] = []  # since the last one that was taken
+    first: BatchRefusedError | None = None
+    after = told_so_far(conn, now)
+    while batches := next_batches(conn, after, now - SETTLED, AT_ONCE):
         for batch in batches:
-            _send(client, target, batch)
+            after = batch.cursor
+            try:
+                _send(client, target, batch)
+            except BatchRefusedError as error:
+                first = first or error
+                refused.append(error)
+                if len(refused) == AT_ONCE:  # it takes nothing at all
+                    raise
+                continue
+            for one in refused:
+                log.warning("Passed over, as a later one was taken: %s", one.message)
+            passed_over += len(refused)
+            refused.clear()
             note_told(conn, batch.cursor)
             told(batch)
             count += 1
+    if passed_over and first:
+        raise LineageServiceError(
+            f"{passed_over} refused by the lineage service and passed over; the first: {first.message}",
+            "The log of this run names each, the service's own log says why. The others were told.",
+        )
+    if refused:
+        raise refused[0]
     return count
 
 
@@ -238,9 +275,20 @@ def _send(client: OpenLineageClient, target: Target, batch: ToldBatch) -> None:
     try:
         client.emit(event_of(batch, target.namespace))
     except (RequestException, OSError) as error:
+        answer = getattr(error, "response", None)
+        status: int = answer.status_code if answer is not None else 0
+        said = f"{status} {' '.join(answer.text[:_SAID].split())}".strip() if answer is not None else ""
+        what = (
+            f"The lineage service at {urlsplit(target.url).hostname} did not take a batch of {batch.site}"
+            f" ({batch.run_id}, batch {batch.position}, camera {batch.camera}): {said or type(error).__name__}."
+        )
+        if 400 <= status < 500 and status not in _NOT_OF_THE_EVENT:
+            raise BatchRefusedError(
+                what,
+                "Its own log says why. The next run tells it again; once a later batch is taken it is passed over.",
+            ) from error
         raise LineageServiceError(
-            f"The lineage service at {urlsplit(target.url).hostname} did not take a batch of {batch.site}:"
-            f" {type(error).__name__}.",
+            what,
             "Check its address and key (`openlineage` in sites.yaml). It is told from there on when it answers again.",
         ) from error
 

@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +22,7 @@ from vms.catalogue.telling_lineage import told_so_far
 from vms.config import load_config
 from vms.config_openlineage import OpenLineagePolicy
 from vms.home import Home
-from vms.openlineage import LineageServiceError, Target, target_of, tell
+from vms.openlineage import BatchRefusedError, LineageServiceError, Target, target_of, tell
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,6 +33,7 @@ class Service:
 
     url: str = ""
     answer: int = 201
+    refuses: Callable[[dict[str, Any]], bool] = lambda _event: False
     paths: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -45,14 +46,18 @@ def service() -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if told.answer < 300:
-                packed = self.headers.get("Content-Encoding") == "gzip"
-                told.events.append(json.loads(gzip.decompress(body) if packed else body))
+            packed = self.headers.get("Content-Encoding") == "gzip"
+            event = json.loads(gzip.decompress(body) if packed else body)
+            status = 422 if told.refuses(event) else told.answer
+            if status < 300:
+                told.events.append(event)
                 told.paths.add(self.path)
                 told.keys.add(self.headers.get("Authorization", ""))
-            self.send_response(told.answer)
-            self.send_header("Content-Length", "0")
+            said = b"" if status < 300 else b"no  such\nfacet"
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
+            self.wfile.write(said)
 
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""
@@ -109,6 +114,48 @@ def test_each_batch_is_told_once_with_its_datasets_and_goes_on_after_the_service
     assert len(hours) == 2, "fourteen files of five minutes lie in two hours"
     for event in service.events:
         _is_an_event(event)
+
+
+def test_a_batch_that_is_refused_is_named_and_holds_up_no_other(
+    catalogue: tuple[Home, str], tmp_path: Path, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    home, address = catalogue
+    target = Target(service.url, "api/v1/lineage", "", "company")
+    now = datetime.now(UTC)
+
+    def told() -> int:
+        return tell(conn, target, now, lambda _batch: None)
+
+    with opened(address) as conn:
+        begin = told_so_far(conn, LONG_AGO)
+        an_archive(conn, home, tmp_path, 1)
+        ask(  # three more, one after the other
+            conn,
+            "INSERT INTO batch (run_no, position, camera_id, title, store_ids, min_copies, kind, made_at, recorded_at)"
+            " SELECT run_no, n, camera_id, title, store_ids, min_copies, kind, made_at,"
+            " recorded_at + n * interval '1 second'"
+            " FROM batch, generate_series(1, 3) n RETURNING 1",
+        )
+        service.refuses = lambda _event: True
+        with pytest.raises(BatchRefusedError, match=r"of ho \(.*, batch 0, camera \w+\): 422 no such facet\."):
+            told()
+        assert told_so_far(conn, now) == begin, "it may be the service"
+        service.answer, service.refuses = 401, lambda _event: False
+        with pytest.raises(LineageServiceError, match="401") as other:
+            told()
+        assert "key" in other.value.remedy
+        service.answer, service.refuses = 201, lambda event: event["run"]["facets"]["vms_custody"]["batch"] in (0, 3)
+        with pytest.raises(LineageServiceError, match="1 refused by the lineage service and passed over") as passed:
+            told()
+        assert "): 422 no such facet." in passed.value.message
+        assert "): 422 no such facet." in caplog.text
+        assert len(service.events) == 2, "the others were told"
+        with pytest.raises(BatchRefusedError, match="batch 3"):
+            told()
+        service.refuses = lambda _event: False
+        assert told() == 1
+        assert told() == 0
+    assert len(service.events) == 3
 
 
 def _is_an_event(event: dict[str, Any]) -> None:
