@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -113,9 +114,9 @@ def have_a_word(home: Home, now: datetime) -> Word:
     """Take what is new from the centre, renew the certificate when it is time. Never raises: whoever speaks for the
     branch goes on, whatever came in the way this time."""
     problems: list[str] = []
-    for said in (lambda: membership.fetch_sites(home), lambda: membership.renew_if_due(home, now)):
+    for ask in (partial(membership.fetch_sites, home), partial(membership.renew_if_due, home, now)):
         try:
-            said()
+            ask()
         except BranchRefused as error:
             return Word(now.isoformat(), str(error), refused=True)
         except (
