@@ -123,6 +123,11 @@ class Ledger:
         with self._connection() as db:
             return {path for (path,) in db.execute("select path from seen where settled <> ''")}
 
+    def unsettle(self) -> None:
+        """Report all of it again: who settled it may not know of it any more."""
+        with self._connection() as db:
+            db.execute("update seen set settled = '' where settled <> ''")
+
     def forget(self, paths: Iterable[str]) -> None:
         """Look at these names again as if for the first time."""
         with self._connection() as db:

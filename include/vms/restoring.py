@@ -6,6 +6,8 @@ killed leaves one of the two, and giving the command again ends it.
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,8 +18,10 @@ from vms.backups import Manifest, Moved, count_dump, dump_revision, hashed, make
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.catalogue.users import end_all_sessions
+from vms.config import load_config
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import Home
+from vms.ledger import FILE, Ledger
 from vms.stack import postgres
 from vms.stack.alone import require_alone
 from vms.stack.postgres_tools import Tools, find_tools, run_tool
@@ -125,7 +129,19 @@ def restore(home: Home, file: Path, now: datetime, moved: Moved, *, replace: boo
     migrate.upgrade(address)
     with closing(connect(address)) as conn:
         end_all_sessions(conn)  # those of the dump may have been ended since for good reason
+    _look_again(home)
     return Restored(file, before, "" if revision == migrate.newest() else revision, sum(expected.values()))
+
+
+def _look_again(home: Home) -> None:
+    """Have what lies on site reported once more by the next runs. A branch's own ledger does that after a week."""
+    folders = {path.parent for path in home.staging.glob(f"*/{FILE}")}
+    with contextlib.suppress(VmsError):  # there may be no sites.yaml yet
+        folders |= {site.staging for site in load_config(home.sites_file).sites if site.staging}
+    for folder in folders:
+        with contextlib.suppress(OSError, sqlite3.Error):
+            if (folder / FILE).exists():
+                Ledger(folder).unsettle()
 
 
 def _checked(tools: Tools, file: Path) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from containers import Installation, eventually, installation
-
-SITES = {"ho", "makassar", "jayapura"}
+from containers import MADE_AT, Installation, eventually, installation
 
 MOVE = """
 import sys
@@ -93,20 +91,12 @@ subprocess.run([sys.executable, "-m", "airflow", "users", "reset-password", "--u
 """
 """What a person does in Airflow with the first password; commands must go on."""
 
-NO_PAST = """mkdir -p /var/lib/vms/demo &&
-echo '{"until": "2026-01-01T00:00:00+00:00", "made": 1000000}' > /var/lib/vms/demo/past.json"""
-"""The demonstration makes no footage of the days before: half an hour of encoding, of which this learns nothing."""
-
 ENCODES = "import psutil; print(sum('ffmpeg' in one.name() for one in psutil.process_iter()))"
 
 
 def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_killed(tmp_path: Path) -> None:
     with installation(tmp_path, "--demo") as here:
-        here.compose("build")
-        here.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "init", "-c", NO_PAST)
-        here.compose("up", "-d")
-        eventually("the first footage is archived", lambda: first_set_is_in(here))
-
+        here.start_demonstration()
         (viewer,) = here.containers("viewer")
         assert here.inside(viewer, "python", "-c", VIEWERS_RIGHTS).split()[-1] == "True"
         (api_server,) = here.containers("api-server")
@@ -137,7 +127,7 @@ def test_a_clean_clone_archives_on_three_workers_and_loses_nothing_when_one_is_k
         assert [one for one, times in sources.items() if times > 1] == [], "one recording for each file"
         archived = [row for row in rows if row["state"] in ("archived", "released")]
         assert all(len(row["copies"]) == 1 for row in archived)
-        for site in SITES:
+        for site in MADE_AT:
             (verdict,) = here.vms("run", site, "--wait")
             assert verdict["state"] == "success", verdict
 
@@ -146,11 +136,6 @@ def served(here: Installation) -> list[str]:
     queues = here.inside(here.containers("worker")[0], "python", "-c", SERVED).split()
     assert "centre" in queues
     return queues
-
-
-def first_set_is_in(here: Installation) -> bool:
-    (seen,) = here.vms("status")
-    return all(site["counts"]["archived"] > 0 for site in seen["sites"] if site["id"] in SITES)
 
 
 def counts(here: Installation) -> Counter[str]:

@@ -20,6 +20,22 @@ COMPOSE = shlex.split(os.environ.get("VMS_COMPOSE", "docker compose"))
 ENGINE = shlex.split(os.environ.get("VMS_CONTAINERS", "docker"))
 PATIENCE_S = 900.0
 
+TYPED = """
+docker() {{
+    shift; word=$1; shift
+    case $word in exec | run) set -- -T "$@" ;; esac
+    command {compose} -p {project} {profiles} "$word" "$@"
+}}
+"""
+"""`docker compose` where there is no terminal, and of the test's own project."""
+
+MADE_AT = ("ho", "makassar", "jayapura")
+"""The sites of the demonstration."""
+
+NO_PAST = """mkdir -p /var/lib/vms/demo &&
+echo '{"until": "2026-01-01T00:00:00+00:00", "made": 1000000}' > /var/lib/vms/demo/past.json"""
+"""The demonstration makes no footage of the days before: half an hour of encoding that teaches nothing here."""
+
 
 class Installation:
     """A clean clone with its .env, and the containers that compose makes of it."""
@@ -27,16 +43,20 @@ class Installation:
     def __init__(self, folder: Path, project: str, profiles: tuple[str, ...]) -> None:
         self.folder, self.project, self.profiles = folder, project, profiles
 
-    def compose(self, *words: str) -> None:
+    def compose(self, *words: str, check: bool = True) -> str:
         profiles = [word for one in self.profiles for word in ("--profile", one)]
-        said = subprocess.run(
-            [*COMPOSE, "-p", self.project, *profiles, *words],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert said.returncode == 0, f"{words}: {said.stdout[-2000:]}{said.stderr[-4000:]}"
+        return self._said([*COMPOSE, "-p", self.project, *profiles, *words], check=check)
+
+    def typed(self, commands: str) -> str:
+        """What a person types in the clone, line by line, as the book has it."""
+        profiles = " ".join(f"--profile {one}" for one in self.profiles)
+        as_here = TYPED.format(compose=shlex.join(COMPOSE), project=self.project, profiles=profiles)
+        return self._said(["sh", "-exc", as_here + commands], check=True)
+
+    def _said(self, command: list[str], *, check: bool) -> str:
+        said = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert not check or said.returncode == 0, f"{command}: {said.stdout[-2000:]}{said.stderr[-4000:]}"
+        return said.stdout + said.stderr
 
     def settings(self, **values: str | int) -> None:
         """Into .env; they count from the next `up` on."""
@@ -71,12 +91,23 @@ class Installation:
     def kill(self, container: str) -> None:
         _engine("kill", "--signal", "KILL", container)
 
+    def start_demonstration(self) -> None:
+        """From nothing until footage of each of its sites is archived."""
+        self.compose("build")
+        self.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "init", "-c", NO_PAST)
+        self.compose("up", "-d")
+        eventually("the first footage is archived", self._first_set_is_in)
+
+    def _first_set_is_in(self) -> bool:
+        (seen,) = self.vms("status")
+        return all(site["counts"]["archived"] > 0 for site in seen["sites"] if site["id"] in MADE_AT)
+
 
 @contextmanager
-def installation(folder: Path, *options: str) -> Iterator[Installation]:
+def installation(folder: Path, *options: str, source: Path = ROOT) -> Iterator[Installation]:
     """Cloned from what is committed, with fresh secrets, on ports that nobody uses. Its volumes go at the end."""
     clone = folder / "clone"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    subprocess.run(["git", "clone", "-q", str(source), str(clone)], check=True)
     subprocess.run([str(clone / "vms"), "compose", "init", *options], check=True, capture_output=True)
     made = Installation(clone, "vmstest", tuple(option.removeprefix("--") for option in options))
     made.settings(VMS_VIEWER_PORT=5971, VMS_AIRFLOW_PORT=8971)

@@ -21,8 +21,10 @@ from vms.catalogue.integrity import stores_in_use
 from vms.catalogue.planning import plan_run
 from vms.config import Config, load_config
 from vms.home import Home
+from vms.ledger import FILE, Ledger
 from vms.model import Batch, RunRef
 from vms.receipts import Receipt
+from vms.sightings import Sensed
 from vms.steps.compress import compress_batch
 from vms.steps.prove import Proven, prove
 from vms.steps.reconcile import Reconciled, reconcile
@@ -54,8 +56,10 @@ class Site:
     def plan(self) -> tuple[Batch, ...]:
         self.runs += 1
         site, now = self.config.site("ho"), datetime.now(UTC)
-        sensed = sense(site, self.config, self.home, now=now)
-        return plan_run(self.conn, site, sensed, self.by("plan"), now).batches
+        return plan_run(self.conn, site, self.look(), self.by("plan"), now).batches
+
+    def look(self) -> Sensed:
+        return sense(self.config.site("ho"), self.config, self.home, now=datetime.now(UTC))
 
     def by(self, task: str) -> RunRef:
         return RunRef("footage_ho", f"run {self.runs}", task, 0, 1, "centre")
@@ -112,6 +116,15 @@ class Site:
     def empty_staging(self) -> None:
         """As `release` leaves it."""
         shutil.rmtree(self.home.site_staging("ho"))
+
+    def settle(self) -> None:
+        """What lies there now needs no further look, and staging is empty but for the ledger that says so."""
+        seen = self.look()
+        folder = self.home.site_staging("ho")
+        Ledger(folder).settle([one.source for one in (*seen.sightings, *seen.rejections)], "known")
+        for path in folder.iterdir():
+            if not path.name.startswith(FILE):
+                path.unlink()
 
 
 def put(path: Path, seconds: float = 3) -> None:

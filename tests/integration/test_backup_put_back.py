@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from source_world import a_source_site, put
 from vms.backups import local_backups, make_backup, put_into_store
 from vms.catalogue import branches, migrate, users, whole
 from vms.catalogue.planning import plan_run
+from vms.catalogue.rows import CUSTODY
 from vms.catalogue.sessions import begin_session
 from vms.cli.app import main
 from vms.config import Config, StoreConfig
@@ -192,7 +194,8 @@ def test_a_catalogue_of_yesterday_heals_and_nothing_is_deleted(home: Home, addre
 def test_a_file_uploaded_after_the_dump_runs_to_its_end_without_doubles(
     home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The site's own ledger says that the file is done, the store holds it, and the catalogue has never heard of it."""
+    """The site's own ledger says that the file is done, the store holds it, and the catalogue never heard of it; nor
+    of another file that can't be used."""
     with opened(address) as conn:
         site = a_source_site(conn, home, tmp_path, monkeypatch)
     made = make_backup(home, address, NOW)
@@ -200,7 +203,15 @@ def test_a_file_uploaded_after_the_dump_runs_to_its_end_without_doubles(
         site = replace(site, conn=conn)
         put(tmp_path / "footage" / "lobby" / "20260131_080500.mp4", 4)
         assert site.run() == 1
-        site.empty_staging()
+        unfit = tmp_path / "footage" / "lobby" / "20260131_081000.mp4"
+        unfit.write_bytes(b"no footage" * 100)
+        os.utime(unfit, (time.time() - 3600,) * 2)
+        assert site.run() == 0
+        quarantined = ask(conn, "SELECT reason FROM quarantine")
+        assert len(quarantined) == 1
+        site.settle()
+        assert not site.look().sightings
+        assert not site.look().rejections
         rows = ask(conn, "SELECT key, encode(sha256, 'hex') FROM copy ORDER BY key")
         files = {path: path.read_bytes() for path in (tmp_path / "nas").rglob("ho/lobby/**/*.*")}
         assert len(files) == 6
@@ -211,8 +222,10 @@ def test_a_file_uploaded_after_the_dump_runs_to_its_end_without_doubles(
         assert site.run() == 1
         assert ask(conn, "SELECT key, encode(sha256, 'hex') FROM copy WHERE state = 0 ORDER BY key") == rows
         assert {path: path.read_bytes() for path in (tmp_path / "nas").rglob("ho/lobby/**/*.*")} == files
-        assert ask(conn, "SELECT custody, lost_at FROM recording ORDER BY start_at") == [(1, None), (1, None)]
-        ((number,),) = ask(conn, "SELECT max(recording_id) FROM recording")
+        custody = ask(conn, "SELECT custody, lost_at FROM recording ORDER BY start_at")
+        assert custody == [(1, None), (1, None), (CUSTODY["quarantined"], None)]
+        assert ask(conn, "SELECT reason FROM quarantine") == quarantined
+        ((number,),) = ask(conn, "SELECT max(recording_id) FROM recording WHERE custody = 1")
         assert events(conn, number) == ["planned", "copied", "copied", "copied", "compressed", "archived"]
         assert ask(conn, "SELECT DISTINCT (detail->>'bytes_sent')::int FROM lineage WHERE event = 'copied'"
                          " AND recording_id = %s", number) == [(0,)]  # fmt: skip

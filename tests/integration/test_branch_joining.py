@@ -145,10 +145,16 @@ def branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def test_a_machine_joins_renews_follows_sites_yaml_and_is_shut_out(
-    centre: Centre, branch: Home, capsys: pytest.CaptureFixture[str]
+    centre: Centre, branch: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # would let nobody through
+    monkeypatch.setenv("NO_PROXY", "localhost")
     assert main(["branch", "join", f"{centre.url}/", centre.invite()]) == 0
-    assert f"This machine is the branch jkt of {centre.url}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"This machine is the branch jkt of {centre.url}" in said
+    assert "sudo --preserve-env=HTTPS_PROXY,NO_PROXY ./vms branch install" in said
     own = membership.folder(branch)
     assert {path.name: path.stat().st_mode & 0o777 for path in own.iterdir()} == dict.fromkeys(
         ("key.pem", "certificate.pem", "authority.pem", "branch.json", "sites.yaml"), 0o600

@@ -21,7 +21,7 @@ from vms.cli import status
 from vms.cli.app import main
 from vms.cli.doctor_checks import examine
 from vms.config import load_config
-from vms.errors import BranchRefused, StackError
+from vms.errors import BranchRefused, BranchUnreachable, StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.ledger import Ledger
 from vms.model import ReleaseOrder, load
@@ -220,6 +220,19 @@ def test_a_line_that_is_down_is_no_refusal(home: Home) -> None:
     assert not word.refused
     assert agent.last_word(home) == agent.Word()
     assert not turn.is_running(home)
+
+
+def test_what_keeps_the_centre_from_telling_does_not_cost_the_certificate(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(_home: Home) -> bool:
+        raise BranchUnreachable("There is a mistake in the centre's sites.yaml.")
+
+    renewed: list[datetime] = []
+    monkeypatch.setattr(membership, "fetch_sites", fetch)
+    monkeypatch.setattr(membership, "renew_if_due", lambda _home, now: renewed.append(now))
+    word = agent.have_a_word(home, NOW)
+    assert (renewed, word.problem) == ([NOW], "There is a mistake in the centre's sites.yaml.")
 
 
 def test_the_agent_clears_what_tasks_logged_long_ago(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

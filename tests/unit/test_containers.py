@@ -24,7 +24,7 @@ from vms import backups, pulse
 from vms.airflow_api import AirflowApi
 from vms.branches import authority, turn
 from vms.catalogue.connection import url
-from vms.cli import doctor_containers, status
+from vms.cli import doctor_airflow, doctor_containers, status
 from vms.cli.doctor_checks import examine
 from vms.errors import BranchError, ConfigError, StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
@@ -212,6 +212,43 @@ def test_airflow_reads_less_often_and_starts_more_at_once_the_more_sites_there_a
             assert int(few[f"AIRFLOW__{name}"]) < int(many[f"AIRFLOW__{name}"]) == int(at_most)
     home.sites_file.write_text("sites: [")
     assert airflow_environment(home) == few  # what can't be read must not keep Airflow from starting and saying so
+
+
+def test_the_doctor_says_when_the_fleet_has_outgrown_what_airflow_was_started_with(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[tuple[str, str]]:
+        return [(one.what, one.remedy) for one in doctor_airflow.fleet("Nothing appears", home)]
+
+    def grow(first: int, last: int) -> None:
+        more = [f"  - {{ id: b{number}, footage: {tmp_path}/b{number} }}\n" for number in range(first, last)]
+        home.sites_file.write_text(home.sites_file.read_text() + "".join(more))
+
+    def start(part: str) -> None:
+        container.run_airflow(home, part)
+
+    home.prepare()
+    for one in ("wait_prepared", "_become", "part_environment"):
+        monkeypatch.setattr(container, one, lambda *_words: airflow_environment(home))
+    monkeypatch.setattr(container.airflow_tables, "are_old", lambda _home: False)
+    assert told() == [], "who has not said what it was started with is not guessed at"
+    for part in container.AIRFLOW:
+        start(part)
+    grow(0, 95)
+    assert told() == [], "up to a hundred nothing changes"
+    grow(95, 298)
+    ((what, remedy),) = told()
+    assert "(scheduler, dag-processor)" in what
+    assert "docker compose restart scheduler dag-processor;" in remedy
+    grow(298, 398)
+    start("scheduler")
+    assert "docker compose restart api-server dag-processor;" in told()[0][1]
+    on_one_machine = services.airflow_services(home)
+    for service in on_one_machine:
+        service.prepare()
+    assert told() == []
+    grow(398, 450)
+    assert told() == [], "a few more make no difference"
 
 
 def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -112,15 +113,20 @@ def run(home: Home) -> int:
 def have_a_word(home: Home, now: datetime) -> Word:
     """Take what is new from the centre, renew the certificate when it is time. Never raises: whoever speaks for the
     branch goes on, whatever came in the way this time."""
-    try:
-        membership.fetch_sites(home)
-        membership.renew_if_due(home, now)
-    except BranchError as error:
-        return Word(now.isoformat(), str(error), isinstance(error, BranchRefused))
-    except Exception as error:  # nobody has thought of it, so its trace is worth a place in the log each time
-        log.exception("The word with the centre failed.")
-        return Word(now.isoformat(), f"The word with the centre failed ({type(error).__name__}: {error}).")
-    return Word(now.isoformat())
+    problems: list[str] = []
+    for ask in (partial(membership.fetch_sites, home), partial(membership.renew_if_due, home, now)):
+        try:
+            ask()
+        except BranchRefused as error:
+            return Word(now.isoformat(), str(error), refused=True)
+        except (
+            BranchError
+        ) as error:  # such as a mistake in the centre's sites.yaml, which must not cost the certificate
+            problems.append(str(error))
+        except Exception as error:  # nobody has thought of it, so its trace is worth a place in the log each time
+            log.exception("The word with the centre failed.")
+            problems.append(f"The word with the centre failed ({type(error).__name__}: {error}).")
+    return Word(now.isoformat(), " ".join(dict.fromkeys(problems)))
 
 
 def clear_logs(home: Home, now: datetime) -> None:

@@ -13,7 +13,8 @@ from vms.home import PROJECT_ROOT, Home
 NAME = "vms-branch.service"
 
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
-_TAKEN_OVER = (*_PROXIES, "NO_PROXY", "no_proxy", "VMS_LOG_FORMAT", "VMS_FFMPEG", "VMS_FFPROBE", "VMS_VENV")
+_NO_PROXIES = ("NO_PROXY", "no_proxy")
+_TAKEN_OVER = (*_PROXIES, *_NO_PROXIES, "VMS_LOG_FORMAT", "VMS_FFMPEG", "VMS_FFPROBE", "VMS_VENV")
 """What the service needs as the commands do, and what is no secret. `vms.home` knows the rest."""
 
 _TEXT = """\
@@ -81,6 +82,12 @@ def taken_over(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
             f"Write {secret[0]}=... into {place} (mode 0600), which the service reads, and give this again.",
         )
     return {name: value for name, value in found.items() if name not in secret}
+
+
+def proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that say by which proxy the centre is reached; none where it is reached without."""
+    found = tuple(name for name in (*_PROXIES, *_NO_PROXIES) if environ.get(name))
+    return found if any(name in _PROXIES for name in found) else ()
 
 
 def path(*, system: bool) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import closing
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import typer
 from rich.table import Table
 
 from vms import __version__
-from vms.branches import invitation
+from vms.branches import invitation, unit
 from vms.catalogue import branches
 from vms.catalogue.connection import Connection, connect, url
 from vms.cli import branch_policy, branch_run
@@ -74,6 +75,11 @@ def join(
     console.print(f"Its certificate counts until {until:%Y-%m-%d} and is renewed by itself.")
     console.print(f"Its part of sites.yaml: {plain(str(membership.folder(home) / 'sites.yaml'))}")
     console.print(f"The keys of its buckets go into {plain(str(home.connections))}.")
+    if by := unit.proxies(os.environ):
+        names = ",".join(by)
+        console.print(
+            f"Its service goes by the same proxy if told: sudo --preserve-env={names} ./vms branch install ..."
+        )
     if made.version != __version__:
         console.print(f"[yellow]The centre has version {plain(made.version)}, this {__version__}: bring them together.")
     if made.clock_warning:

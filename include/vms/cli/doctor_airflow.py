@@ -13,6 +13,7 @@ from vms.catalogue.connection import connect, url
 from vms.cli.doctor_finding import Finding
 from vms.errors import VmsError
 from vms.home import Home
+from vms.stack.fleet_settings import outgrown
 from vms.stack.health import AirflowHealth
 
 _RUNS = 100
@@ -40,6 +41,14 @@ def airflow(group: str, home: Home) -> Iterator[Finding]:
             yield Finding(group, False, f"The last run of {dag} failed ({run.run_id}).", remedy)
     if last and all(run.state != "failed" for run in last.values()):
         yield Finding(group, True, f"The last runs of {len(last)} DAGs ended well.")
+
+
+def fleet(group: str, home: Home) -> Iterator[Finding]:
+    """Whether the parts were started for about as many sites as there are. Only while the system runs."""
+    if parts := outgrown(home):
+        how = f"Outside: docker compose restart {' '.join(parts)}" if home.parts else "./vms down, then ./vms up"
+        words = f"There are far more sites than when Airflow was started ({', '.join(parts)}), which goes by fewer."
+        yield Finding(group, False, words, f"{how}; all works until then, only slower.")
 
 
 def schema(group: str, home: Home) -> Iterator[Finding]:

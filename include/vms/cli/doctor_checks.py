@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vms import queues
-from vms.cli.doctor_airflow import airflow, schema
+from vms.cli.doctor_airflow import airflow, fleet, schema
 from vms.cli.doctor_finding import Finding
 from vms.cli.doctor_stores import backup, storage, upload
 from vms.cli.status import Overview
@@ -135,6 +135,7 @@ def _nothing_appears(home: Home, seen: Overview, config: Config | None, problem:
             yield from _sensed(group, site, seen)
     if seen.usable or any((one.name, one.state) == ("api-server", "ready") for one in _services(seen)):
         yield from airflow(group, home)
+        yield from fleet(group, home)
     for text in seen.problems:
         yield Finding(group, False, text, "See above.")
 

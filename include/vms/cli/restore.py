@@ -34,8 +34,8 @@ def restore_catalogue(
 ) -> None:
     """Put a backup in the place of the catalogue. The system has to be stopped (./vms down).
 
-    What was archived since the backup comes back by itself: the next runs and `vms verify` take in what the stores
-    hold. Nothing in the stores is changed.
+    What was archived since the backup comes back by itself once it is a day old, and at once by `vms rebuild --store
+    NAME`, out of what the stores hold. Nothing in the stores is changed.
     """
     home = from_environment()
     refuse_while_running(home)
@@ -65,7 +65,10 @@ def restore_catalogue(
         console.print(f"  Its schema ({done.migrated}) was brought up to date.")
     if done.before:
         console.print(f"  What was there before: {plain(str(home.backups / done.before.dump_name))}")
-    console.print("Start the system with [bold]./vms up[/]; then `vms verify` takes in what was archived since.")
+    start = "docker compose up -d" if home.parts else "./vms up"
+    console.print(
+        f"Start the system with [bold]{start}[/]; `vms rebuild --store NAME` takes in what was archived since."
+    )
 
 
 def newest(home: Home) -> Manifest:

@@ -64,7 +64,7 @@ def upgrade(
     if home.parts:
         raise StackError(
             "Containers are upgraded from outside.",
-            'docs/operations.md, "Containers": git pull && ./vms compose init && docker compose up --build -d',
+            'docs/operations.md, "Containers", "Upgrade".',
         )
     if home.branch:
         raise StackError(
@@ -191,7 +191,7 @@ def _go_back(home: Home, program: Program, console: Console, *, yes: bool, start
     console.print(f"The program goes back to {journal.commit[:10]}." if moves else "The program's files stay.")
     if put_back:
         console.print(f"The catalogue becomes what it was in {plain(put_back)}; what it is now is backed up first.")
-        console.print("Footage archived since stays in the stores; ./vms verify takes it in again.")
+        console.print("Footage archived since stays in the stores; ./vms rebuild --store NAME takes it in again.")
     if not yes and not (sys.stdin.isatty() and typer.confirm("Go back?")):
         raise StackError("Nothing was done.", "To do it: ./vms upgrade --back --yes")
     launch.stop(home)

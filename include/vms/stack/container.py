@@ -24,6 +24,7 @@ from vms.errors import CatalogueError, EncodeFailed, StackError, VmsError
 from vms.home import PROJECT_ROOT, Home, Parts, from_environment
 from vms.stack import airflow_tables, container_worker, demo_s3, postgres, signing
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
+from vms.stack.fleet_settings import note_start
 from vms.stack.migrating import bring_forward
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,9 @@ def run_airflow(home: Home, part: str) -> None:
     wait_prepared(home, "owner")
     while airflow_tables.are_old(home):
         time.sleep(ASK_S)
-    _become(("airflow", *AIRFLOW[part]), part_environment(home, part))
+    environment = part_environment(home, part)
+    note_start(home, part, environment)
+    _become(("airflow", *AIRFLOW[part]), environment)
 
 
 def part_environment(home: Home, part: str) -> dict[str, str]:

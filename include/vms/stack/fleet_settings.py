@@ -1,10 +1,16 @@
 """What Airflow is told differently the more sites there are: a pure function of their number.
 
 The figures behind it are in docs/benchmarks.md, "The fleet". Airflow's parts read it when they start: after a fleet has
-grown from a few sites to hundreds they want a restart.
+grown from a few sites to hundreds they want a restart. What each was started with it leaves in a file, so that
+`vms doctor` can tell.
 """
 
 from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from vms.config import load_config
 from vms.errors import ConfigError
@@ -13,6 +19,13 @@ from vms.home import Home
 SECONDS_A_SITE = 0.3
 """Between two readings of the DAG files: a reading takes some 30 ms a site, and so about a tenth of a core at most.
 Tasks read sites.yaml themselves; this is how long a new site, or a site's new period, may take to be seen."""
+
+PARTS = {
+    "api-server": ("API__",),
+    "scheduler": ("SCHEDULER__", "CORE__"),
+    "dag-processor": ("DAG_PROCESSOR__", "CORE__"),
+}
+"""Those that go by these settings, and by which."""
 
 
 def settings_for(sites: int) -> dict[str, str]:
@@ -31,6 +44,32 @@ def settings_for(sites: int) -> dict[str, str]:
         "SCHEDULER__MAX_TIS_PER_QUERY": min(128, max(16, sites // 5)),
     }
     return {name: str(value) for name, value in wanted.items()}
+
+
+def note_start(home: Home, part: str, environment: Mapping[str, str]) -> None:
+    """Keep what this part of Airflow is started with, until it is started again."""
+    told = {name: environment[f"AIRFLOW__{name}"] for name in settings_for(0)}
+    with contextlib.suppress(OSError):  # a disk that takes nothing must not keep a part from starting
+        _file(home, part).write_text(json.dumps(told))
+
+
+def outgrown(home: Home) -> list[str]:
+    """The parts that were started for so many fewer sites that they lack a quarter of what they would be told now."""
+    wanted = settings_for(count_sites(home))
+    return [part for part in PARTS if any(1.33 * had < int(wanted[name]) for name, had in _had(home, part).items())]
+
+
+def _had(home: Home, part: str) -> dict[str, int]:
+    """Nothing of a part that has not said so."""
+    try:
+        told = json.loads(_file(home, part).read_text())
+        return {name: int(told[name]) for name in settings_for(0) if name.startswith(PARTS[part]) and name in told}
+    except (OSError, ValueError):
+        return {}
+
+
+def _file(home: Home, part: str) -> Path:
+    return home.run / f"{part}.fleet.json"
 
 
 def count_sites(home: Home) -> int:

@@ -12,6 +12,7 @@ from vms.pulse import EXPORTS, beats
 from vms.stack.addresses import viewer_url
 from vms.stack.airflow_env import airflow_environment, base_environment, owner_url, viewer_environment
 from vms.stack.container_worker import some_answer
+from vms.stack.fleet_settings import note_start
 from vms.stack.health import AirflowHealth, answer, viewer_answers
 from vms.stack.postgres import is_ready, prepare_server
 from vms.stack.state import ServiceState, StackState
@@ -62,7 +63,9 @@ def airflow_services(home: Home) -> tuple[Service, Service, Service]:
     def service(name: str, *arguments: str, module: str = "airflow", stop_rank: int = 0) -> Service:
         def prepare() -> Command:
             argv = (sys.executable, "-m", module, *arguments)
-            return Command(argv, airflow_environment(home), PROJECT_ROOT)
+            environment = airflow_environment(home)
+            note_start(home, arguments[0], environment)
+            return Command(argv, environment, PROJECT_ROOT)
 
         part = arguments[0].replace("-", "_")
         return Service(name, prepare, lambda: health.is_well(part), stop_rank=stop_rank)
