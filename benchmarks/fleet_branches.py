@@ -49,8 +49,8 @@ proxy_temp_path {folder};
 
 
 def measure_branches(world: World, branches: int, pace_s: float) -> dict[str, Any]:
-    """So many branches, a run each, one every pace_s seconds. The world hands out by Celery what is not for a branch, and
-    its sites of the first numbers run at the edge."""
+    """So many branches, a run each, one every pace_s seconds. The world hands out by Celery what is not for a branch,
+    and its sites of the first numbers run at the edge."""
     word = enrol(world, branches)
     ports = _proxy(world, branches, word)
     begin(world)
