@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from vms.backups import Manifest, Moved, count_dump, dump_revision, hashed, make_backup, read_manifest, steps
+from vms.backups import Manifest, Moved, count_dump, dump_revision, hashed, make_backup, read_manifest, stays, steps
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect, url
 from vms.catalogue.users import end_all_sessions
@@ -125,6 +125,8 @@ def restore(home: Home, file: Path, now: datetime, moved: Moved, *, replace: boo
                 raise CatalogueError("Not every row of the dump arrived.", "The former catalogue stays; try again.")
         finally:
             whole.settle(conn, kept=kept)
+            if before is not None and not kept:
+                stays(home, before)
     moved("bringing it to the newest schema", 1.0)
     migrate.upgrade(address)
     with closing(connect(address)) as conn:
