@@ -6,7 +6,8 @@
 the DAG files (each shard in a process of its own), storing them several times (DAG versions must not grow), a task's
 own reading, runs of some sites with so many batches of no files (fleet_fakes.py says what is fake), what they cost by
 part with each executor, and what stays of them in the database. At the last size also other numbers of shards, one
-scheduler and two, `airflow db clean` of many copied runs, and the API server under so many simulated edge workers.
+scheduler and two, `airflow db clean` of many copied runs, the API server under so many simulated edge workers, and what
+a start costs the centre when it is a branch's (fleet_branches.py).
 CPU seconds are what counts: times are those of a machine that may have other work. Everything runs in a temporary
 folder on free ports and is removed again; it takes 2 GB of memory and disk at a thousand sites, and ends where less
 than 15 GB of the disk are free.
@@ -25,14 +26,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fleet_branches import measure_branches
 from fleet_edge import measure_edge
 from fleet_runs import measure_cleaning, measure_runs
 from fleet_table import table
-from fleet_world import LOCAL, World, copy_dags, difference, site_id, wait, world
+from fleet_world import CELERY, LOCAL, World, copy_dags, difference, site_id, wait, world
 
 from vms.stack.fleet_settings import settings_for
 
-PARTS = ("read", "store", "runs", "shards", "schedulers", "clean", "edge")
+PARTS = ("read", "store", "runs", "shards", "schedulers", "clean", "edge", "branches")
 PERIOD = "24h"
 """So that no run becomes due by itself while something is measured; what it costs at another period is reckoned."""
 
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=10_000, help="copied runs for `airflow db clean`; 0 for none")
     parser.add_argument("--edge-workers", type=int, default=1000, help="0 for none")
     parser.add_argument("--edge-seconds", type=float, default=30.0)
+    parser.add_argument("--branches", type=int, default=8, help="with an edge worker each; 0 for none; needs nginx")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
@@ -83,6 +86,11 @@ def main() -> None:
             found["clean"] = _said(measure_cleaning(place, options.history))
         if "edge" in parts and options.edge_workers:
             found["edge"] = _said(measure_edge(place, options.edge_workers, options.edge_seconds))
+        if "branches" in parts and options.branches:
+            place.use(CELERY)
+            place.write_sites(max(sizes[-1], options.branches), PERIOD, options.branches)
+            store(place)
+            found["branches"] = _said(measure_branches(place, options.branches, options.pace))
         found["load"].append(os.getloadavg()[0])
     print(json.dumps(found, indent=1) if options.json else table(found))
 

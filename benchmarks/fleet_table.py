@@ -145,7 +145,27 @@ def _once(found: dict[str, Any]) -> list[str]:
                 f"| {kind} | {one['requests']} | {one.get('per_s', 0):.0f} | {one.get('p50_ms', 0):.0f} | "
                 f"{one.get('p95_ms', 0):.0f} | {one['api_cpu_ms']:.1f} | {one['postgres_cpu_ms']:.1f} |"
             )
+    if branches := found.get("branches"):
+        lines += _branches(branches)
     return lines
+
+
+def _branches(found: dict[str, Any]) -> list[str]:
+    each, idle = found["cpu_s_per_start"], found["idle_cores"]
+    here = {part: value for part, value in each.items() if part != "branch"}
+    return [
+        "",
+        f"A run of each of {found['branches']} branches: {found['starts']} starts, {found['near']} of them at "
+        f"the branches; {found['failed']} failed or tried again; scheduled to running, p50 and p95: "
+        f"{', '.join(str(one) for one in found['start_lag_s'])} s. Memory of a branch's worker: "
+        f"{found['memory_mb']['branch-0']:.0f} MB.",
+        "",
+        "| a start, of all | CPU s | nothing due (cores) |",
+        "|---|---|---|",
+        *(f"| {_PARTS.get(part, part)} | {value:.3f} | {idle[part]:.3f} |" for part, value in sorted(here.items())),
+        f"| the centre, all of it | {sum(here.values()):.2f} | {sum(idle[part] for part in here):.3f} |",
+        f"| the branches | {each['branch']:.3f} | {idle['branch']:.3f} |",
+    ]
 
 
 def _schedulers(found: dict[str, Any]) -> list[str]:

@@ -95,13 +95,15 @@ class World:
             self.spawn("redis", (program, *words, "--dir", str(self.folder / "redis")), os.environ)
         return int(port_file.read_text())
 
-    def write_sites(self, count: int, every: str) -> None:
-        """sites.yaml of so many sites of 16 cameras; their footage folders are there, and empty."""
+    def write_sites(self, count: int, every: str, branches: int = 0) -> None:
+        """sites.yaml of so many sites of 16 cameras; their footage folders are there, and empty. branches: how many,
+        the first ones, have a machine of their own."""
         lines = ["company: Fleet", "stores:", "  nas:", f"    url: file://{self.folder}/nas", "sites:"]
         for number in range(count):
             footage = self.folder / "footage" / site_id(number)
             footage.mkdir(parents=True, exist_ok=True)
             lines += [f"  - id: {site_id(number)}", f"    name: Branch {number}", "    time_zone: WIB"]
+            lines += [f"    runs_on: {'edge' if number < branches else 'centre'}"]
             lines += [f"    footage: {footage}", f"    every: {every}", "    cameras:"]
             for camera in range(1, CAMERAS + 1):
                 lines += [f"      - id: cam-{camera:02d}", f"        name: Camera {camera}"]
