@@ -169,6 +169,17 @@ def test_somebody_else_in_the_catalogue_is_named_and_nothing_done(home: Home, ad
         restore(home, home.backups / made.dump_name, NOW, still, replace=True)
 
 
+def test_who_has_just_hung_up_is_not_in_the_way(
+    home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(address, home, tmp_path)
+    made = make_backup(home, address, NOW)
+    listed = iter([["vms"], ["vms"]])
+    monkeypatch.setattr(whole, "others_connected", lambda _conn: next(listed, []))
+    restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+    assert list(listed) == []
+
+
 def test_a_catalogue_of_yesterday_heals_and_nothing_is_deleted(home: Home, address: str, tmp_path: Path) -> None:
     build(address, home, tmp_path, 3)
     made = make_backup(home, address, NOW)
