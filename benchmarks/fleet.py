@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("--edge-workers", type=int, default=1000, help="0 for none")
     parser.add_argument("--edge-seconds", type=float, default=30.0)
     parser.add_argument("--branches", type=int, default=8, help="with an edge worker each; 0 for none; needs nginx")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated")
+    by_default = ",".join(part for part in PARTS if part != "branches")  # that needs what one machine does not
+    parser.add_argument("--only", default=by_default, help=f"of {', '.join(PARTS)}, comma-separated")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # ends all that was started, as at Ctrl-C
