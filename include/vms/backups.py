@@ -113,6 +113,11 @@ def was_replaced(home: Home, made: Manifest) -> bool:
     return _replaced(home, made).exists()
 
 
+def stays(home: Home, made: Manifest) -> None:
+    """The restore did not come about: what it was about to put aside is what the catalogue is."""
+    _replaced(home, made).unlink(missing_ok=True)
+
+
 def _replaced(home: Home, made: Manifest) -> Path:
     """Beside the manifest and not in it: programs of other versions read that, too."""
     return home.backups / f"{made.name}.replaced"

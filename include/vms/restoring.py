@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from vms.backups import Manifest, Moved, count_dump, dump_revision, hashed, make_backup, read_manifest, steps
+from vms.backups import Manifest, Moved, count_dump, dump_revision, hashed, make_backup, read_manifest, stays, steps
 from vms.catalogue import migrate, whole
-from vms.catalogue.connection import connect, url
+from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.users import end_all_sessions
 from vms.config import load_config
 from vms.errors import CatalogueError, StackError, VmsError
@@ -26,6 +27,8 @@ from vms.stack import postgres
 from vms.stack.alone import require_alone
 from vms.stack.postgres_tools import Tools, find_tools, run_tool
 from vms.stack.state import as_seen_now, read_state
+
+LEAVING_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,7 @@ def restore(home: Home, file: Path, now: datetime, moved: Moved, *, replace: boo
     address = url(home, "owner")
     with closing(connect(address)) as conn:
         whole.check_rights(conn)
-        if others := whole.others_connected(conn):
-            raise StackError(
-                f"Others use the catalogue: {', '.join(others)}.",
-                "Stop every part of the system that is connected to it (also on other machines), then try again.",
-            )
+        _require_left(conn)
         tools = find_tools(whole.server_major(conn))
         moved("looking at the dump", 0.0)
         revision = _checked(tools, file)
@@ -125,12 +124,26 @@ def restore(home: Home, file: Path, now: datetime, moved: Moved, *, replace: boo
                 raise CatalogueError("Not every row of the dump arrived.", "The former catalogue stays; try again.")
         finally:
             whole.settle(conn, kept=kept)
+            if before is not None and not kept:
+                stays(home, before)
     moved("bringing it to the newest schema", 1.0)
     migrate.upgrade(address)
     with closing(connect(address)) as conn:
         end_all_sessions(conn)  # those of the dump may have been ended since for good reason
     _look_again(home)
     return Restored(file, before, "" if revision == migrate.newest() else revision, sum(expected.values()))
+
+
+def _require_left(conn: Connection) -> None:
+    """Raises StackError while others use the catalogue; who has just hung up is still listed for a moment."""
+    give_up = time.monotonic() + LEAVING_S
+    while others := whole.others_connected(conn):
+        if time.monotonic() > give_up:
+            raise StackError(
+                f"Others use the catalogue: {', '.join(others)}.",
+                "Stop every part of the system that is connected to it (also on other machines), then try again.",
+            )
+        time.sleep(0.1)
 
 
 def _look_again(home: Home) -> None:

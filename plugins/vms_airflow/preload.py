@@ -65,7 +65,10 @@ OF_STORES = {
 def preload(kinds: Iterable[str]) -> None:
     """kinds: of stores, as in OF_STORES."""
     for name in (*MODULES, *(name for kind in kinds for name in OF_STORES[kind])):
-        import_module(name)
+        try:
+            import_module(name)
+        except ImportError:  # it is for the tasks that need it to fail
+            log.warning("Not read in before tasks are forked: %s", name, exc_info=True)
     from airflow.sdk.plugins_manager import integrate_macros_plugins
 
     integrate_macros_plugins()  # every task asks for it, and it reads in the plugins of all providers

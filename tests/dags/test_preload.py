@@ -48,9 +48,20 @@ def test_a_task_reads_in_nothing_but_its_dag(configure: Callable[..., Path]) -> 
     lines = dict(line.split(" ", 1) for line in said.stdout.splitlines() if line.startswith(("THREADS", "FRO", "READ")))
     assert lines.keys() == {"THREADS", "FROZEN", "READ"}, said.stderr[-3000:]
     assert lines["THREADS"] == "1", "a thread would be missing in what is forked"
+    assert "Not read in" not in said.stderr
     assert int(lines["FROZEN"]) > 100_000, "a task's collection of garbage would copy all memory"
     own = ("footage", "unusual_prefix_", "encodings.")
     assert [name for name in json.loads(lines["READ"]) if not name.startswith(own)] == [], "name them in MODULES"
+
+
+def test_what_can_not_be_read_in_keeps_nothing_from_starting(configure: Callable[..., Path]) -> None:
+    configure("jakarta")
+    broken = (
+        "from vms_airflow import preload\npreload.MODULES = ('no.such.module', *preload.MODULES)\npreload.preload([])"
+    )
+    said = run("-c", f"{broken}\nprint('begun')")
+    assert said.stdout.splitlines()[-1:] == ["begun"], said.stderr[-3000:]
+    assert "no.such.module" in said.stderr
 
 
 def test_the_kinds_of_stores_are_those_of_sites_yaml(configure: Callable[..., Path]) -> None:

@@ -19,6 +19,7 @@ from backup_world import no_urls as no_urls
 from catalogue_world import START, a_run, ask, events, five_minute_files, opened, sensed
 from integrity_world import RUN, age, an_archive
 from source_world import a_source_site, put
+from vms import restoring
 from vms.backups import local_backups, make_backup, put_into_store
 from vms.catalogue import branches, migrate, users, whole
 from vms.catalogue.planning import plan_run
@@ -132,10 +133,12 @@ def test_a_restore_that_fails_in_the_middle_leaves_the_catalogue_as_it_was(
     before = facts(address)
     dump = home.backups / made.dump_name
     with monkeypatch.context() as broken:
-        broken.setattr(whole, "count_rows", lambda _conn: {})
-        with pytest.raises(CatalogueError):
+        broken.setattr(restoring, "count_dump", lambda *_: {"recording": 10_000})
+        with pytest.raises(CatalogueError, match="Not every row"):
             restore(home, dump, NOW, still, replace=True)
     assert facts(address) == before
+    assert len(local_backups(home)) == 2, "what is in use was backed up"
+    assert not list(home.backups.glob("*.replaced")), "and is not put aside"
     with opened(address) as conn:  # killed between the two: the former one is put back by the next call
         whole.set_aside(conn)
     restore(home, dump, NOW + timedelta(hours=1), still, replace=True)
@@ -164,6 +167,17 @@ def test_somebody_else_in_the_catalogue_is_named_and_nothing_done(home: Home, ad
     made = make_backup(home, address, NOW)
     with opened(address), pytest.raises(StackError, match="Others use the catalogue: vms"):
         restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+
+
+def test_who_has_just_hung_up_is_not_in_the_way(
+    home: Home, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(address, home, tmp_path)
+    made = make_backup(home, address, NOW)
+    listed = iter([["vms"], ["vms"]])
+    monkeypatch.setattr(whole, "others_connected", lambda _conn: next(listed, []))
+    restore(home, home.backups / made.dump_name, NOW, still, replace=True)
+    assert list(listed) == []
 
 
 def test_a_catalogue_of_yesterday_heals_and_nothing_is_deleted(home: Home, address: str, tmp_path: Path) -> None:

@@ -186,6 +186,26 @@ def test_compose_init_adds_what_is_asked_for_later_and_keeps_the_rest(checkout: 
     assert file.read_text() == whole
 
 
+@pytest.mark.parametrize(
+    ("line", "profiles"),
+    [
+        ('COMPOSE_PROFILES="monitoring"', "monitoring,tls"),
+        ("COMPOSE_PROFILES=demo\r", "demo,tls"),
+        ("COMPOSE_PROFILES=old\nCOMPOSE_PROFILES=demo", "demo,tls"),
+        ("COMPOSE_PROFILES='s3,tls'", "'s3,tls'"),
+    ],
+)
+def test_compose_init_adds_to_profiles_as_a_person_may_write_them(
+    checkout: Path, tools: Path, line: str, profiles: str
+) -> None:
+    _for_compose(checkout, tools)
+    (checkout / ".env").write_text(f"{line}\n", newline="")
+    done = _run(checkout / "vms", tools, "compose", "init", "--tls")
+    assert done.returncode == 0, done.stderr
+    assert _settings(checkout / ".env")["COMPOSE_PROFILES"] == profiles
+    assert not (checkout / ".env.new").exists()
+
+
 def test_compose_init_never_puts_the_demonstration_in_the_place_of_real_sites(checkout: Path, tools: Path) -> None:
     _for_compose(checkout, tools)
     assert _run(checkout / "vms", tools, "compose", "init").returncode == 0
@@ -210,7 +230,7 @@ def test_compose_init_refuses_what_it_does_not_know(checkout: Path, tools: Path)
 
 
 def _for_compose(checkout: Path, tools: Path) -> None:
-    for name in ("od", "head", "base64", "id", "chmod", "cp"):
+    for name in ("od", "head", "base64", "id", "chmod", "cp", "mv"):
         (tools / name).symlink_to(str(shutil.which(name)))
     (checkout / "include").mkdir()
     shutil.copy(PROJECT_ROOT / "include" / "sites.example.yaml", checkout / "include")

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import psutil
@@ -57,8 +58,7 @@ def work(home: Home, environment: Mapping[str, str]) -> int:
             break
         if home.parts and time.monotonic() > look_next and not _asked():
             look_next = time.monotonic() + LOOK_S
-            if wanted := every_queue(home):
-                served[REST] = follow(served[REST], wanted, home.parts.broker, stop)
+            follow(home, home.parts.broker, stop)
     _end(running.values())
     return status
 
@@ -134,29 +134,37 @@ def every_queue(home: Home) -> tuple[str, ...]:
         return ()
 
 
-def follow(served: tuple[str, ...], wanted: tuple[str, ...], broker: str, stop: threading.Event) -> tuple[str, ...]:
+def follow(home: Home, broker: str, stop: threading.Event) -> None:
     """Tell the running worker of sites that are new, gone, or have a machine of their own now, whose tasks it would do
-    where their folders are not. Returns the queues that it serves then; what it did not hear it is told again."""
-    from celery import Celery
+    where their folders are not. It is asked each time what it serves, as it may have lost that with its line to the
+    broker; what it did not hear it is told at the next look. A slip in a site's part of the file changes nothing."""
+    from vms.config import load_config
 
-    control = Celery(broker=broker).control
-    serves = set(served)
-    for queue in sorted(serves.symmetric_difference(wanted)):
-        if stop.is_set():
-            break
-        new = queue in wanted
-        tell = control.add_consumer if new else control.cancel_consumer
-        try:
-            said = tell(queue, destination=[_name(REST)], reply=True, timeout=PING_S)
-        except Exception:  # the broker's client has errors of its own, and more beneath it
-            log.warning("The broker does not answer; which sites this worker serves stays as it was.")
-            log.debug("It said", exc_info=True)
-            break
-        if not any("ok" in answer for one in said or () for answer in one.values()):
-            break
-        log.info("From now on %s is %s.", queue, "served, too" if new else "left to others")
-        serves ^= {queue}
-    return tuple(sorted(serves))
+    try:
+        config = load_config(home.sites_file)
+    except ConfigError as error:
+        log.warning("%s", error)
+        return
+    name = _name(REST)
+    said = _over(broker, partial(_asked_one, name=name))
+    serves = {str(queue["name"]) for queue in ((said and said[0]) or {}).get(name, ())}
+    unclear = {queues.site_queue(error.id) for error in config.errors if error.id}
+    for queue in sorted(serves.symmetric_difference(queues.all_queues(config.sites)) - unclear if serves else ()):
+        verb = "cancel_consumer" if queue in serves else "add_consumer"
+        heard = _over(broker, partial(_told_one, name=name, verb=verb, queue=queue))
+        if stop.is_set() or not (heard and heard[0]):
+            return
+        log.info("From now on %s is %s.", queue, "left to others" if queue in serves else "served, too")
+
+
+def _asked_one(app: Any, line: Any, name: str) -> Any:
+    return app.control.inspect(destination=[name], timeout=PING_S, connection=line).active_queues()
+
+
+def _told_one(app: Any, line: Any, name: str, verb: str, queue: str) -> bool:
+    """Whether the worker of this name has done so."""
+    said = getattr(app.control, verb)(queue, destination=[name], reply=True, timeout=PING_S, connection=line)
+    return any("ok" in answer for one in said or () for answer in one.values())
 
 
 def _start(half: str, served: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
