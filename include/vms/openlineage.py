@@ -6,6 +6,7 @@ its datasets are hours of a camera, on site and in each store. What is sent a se
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -32,7 +33,7 @@ from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, H
 from requests import RequestException
 
 from vms.catalogue.connection import Connection
-from vms.catalogue.telling_lineage import ToldBatch, ToldEvent, next_batches, note_told, told_so_far
+from vms.catalogue.telling_lineage import Cursor, ToldBatch, ToldEvent, next_batches, note_told, told_so_far
 from vms.config_openlineage import OpenLineagePolicy
 from vms.errors import ConfigError, VmsError
 from vms.stores.connections import connection
@@ -124,31 +125,39 @@ def tell(conn: Connection, target: Target, now: datetime, told: Callable[[ToldBa
     goes, so that a kill or a service that is away costs nothing but time.
 
     A batch that is refused is passed over once a later one is taken, which shows that it is the batch and not the
-    service. Raises LineageServiceError, for batches passed over when all others are told.
+    service. After a hundred a newer one is tried for that. Raises LineageServiceError, for batches passed over when all
+    others are told.
     """
     client = _client(target)
     count, passed_over = 0, 0
     refused: list[BatchRefusedError] = []  # since the last one that was taken
+    sites: set[str] = set()  # whose batches these are
     first: BatchRefusedError | None = None
     after = told_so_far(conn, now)
     while batches := next_batches(conn, after, now - SETTLED, AT_ONCE):
         for batch in batches:
             after = batch.cursor
+            is_taken = True
             try:
                 _send(client, target, batch)
             except BatchRefusedError as error:
+                is_taken = False
                 first = first or error
                 refused.append(error)
-                if len(refused) == AT_ONCE:  # it takes nothing at all
+                sites.add(batch.site)
+                if len(refused) < AT_ONCE:
+                    continue
+                if not _takes_a_newer(conn, client, target, now, sites):
                     raise
-                continue
             for one in refused:
                 log.warning("Passed over, as a later one was taken: %s", one.message)
             passed_over += len(refused)
             refused.clear()
+            sites.clear()
             note_told(conn, batch.cursor)
-            told(batch)
-            count += 1
+            if is_taken:
+                told(batch)
+                count += 1
     if passed_over and first:
         raise LineageServiceError(
             f"{passed_over} refused by the lineage service and passed over; the first: {first.message}",
@@ -157,6 +166,17 @@ def tell(conn: Connection, target: Target, now: datetime, told: Callable[[ToldBa
     if refused:
         raise refused[0]
     return count
+
+
+def _takes_a_newer(conn: Connection, client: OpenLineageClient, target: Target, now: datetime, sites: set[str]) -> bool:
+    """Whether it takes a batch of the last hour, of none of these sites when there is one. It is told again in its
+    turn, which changes nothing: it has the same identity."""
+    newer = next_batches(conn, Cursor(now - SETTLED - timedelta(hours=1), 0), now - SETTLED, AT_ONCE)
+    for batch in [*(one for one in newer if one.site not in sites), *newer[-1:]][:1]:
+        with contextlib.suppress(BatchRefusedError):
+            _send(client, target, batch)
+            return True
+    return False
 
 
 def event_of(batch: ToldBatch, namespace: str) -> RunEvent:

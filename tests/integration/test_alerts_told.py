@@ -133,6 +133,12 @@ def test_a_site_that_was_never_looked_at_is_told_of_from_the_first_round_that_kn
     assert world.round(minutes(1)).open == 0, "it is new"
     assert awaited() == {"ho": None, "mks": minutes(1)}
     assert world.round(minutes(31)).open == 0
+    right = {"name": "Makassar Port", "time_zone": "Asia/Makassar", "every": timedelta(hours=1)}
+    world.site = replace(world.site, **right)
+    world.round(minutes(31))
+    (row,) = (one for one in site_overviews(world.conn) if one.site == "mks")
+    assert (row.name, row.time_zone, row.every_s) == ("Makassar Port", "Asia/Makassar", 3600), "as it was corrected"
+    world.site = replace(looked_at, id="mks", name="Makassar")
     world.site = replace(world.site, enabled=False)
     world.round(minutes(32))
     assert awaited()["mks"] is None, "nobody waits for it"

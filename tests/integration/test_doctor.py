@@ -143,6 +143,7 @@ def test_a_clock_that_nothing_keeps_right_is_a_fault_of_a_host(
     found = doctor_checks._clock("This machine", kept, is_host=is_host)
     assert (found.ok, said in found.what) == (ok, True)
     assert ("timedatectl set-ntp true" in found.remedy) is not ok
+    assert ("rtcsync" in found.remedy) is not ok, "chrony alone does not tell the kernel"
 
 
 def test_whether_the_clock_is_kept_is_asked_of_the_kernel_and_whether_it_is_a_host_of_systemd(

@@ -18,6 +18,7 @@ import pytest
 
 from catalogue_world import ask, opened
 from integrity_world import an_archive
+from vms import openlineage
 from vms.catalogue.telling_lineage import told_so_far
 from vms.config import load_config
 from vms.config_openlineage import OpenLineagePolicy
@@ -156,6 +157,47 @@ def test_a_batch_that_is_refused_is_named_and_holds_up_no_other(
         assert told() == 1
         assert told() == 0
     assert len(service.events) == 3
+
+
+def test_a_long_stretch_that_is_refused_is_passed_over_when_a_newer_batch_is_taken(
+    catalogue: tuple[Home, str], tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openlineage, "AT_ONCE", 2)
+    home, address = catalogue
+    target = Target(service.url, "api/v1/lineage", "", "company")
+    now = datetime.now(UTC)
+    with opened(address) as conn:
+        told_so_far(conn, LONG_AGO)
+        an_archive(conn, home, tmp_path, 1)
+        ask(
+            conn,
+            "INSERT INTO batch (run_no, position, camera_id, title, store_ids, min_copies, kind, made_at, recorded_at)"
+            " SELECT run_no, n, camera_id, title, store_ids, min_copies, kind, made_at, %s - n * interval '10 minutes'"
+            " FROM batch, generate_series(1, 9) n RETURNING 1",
+            now,
+        )
+        ask(conn, "UPDATE batch SET recorded_at = %s - interval '5 minutes' WHERE position = 0 RETURNING 1", now)
+        ask(
+            conn,
+            "WITH mks AS (INSERT INTO site (slug, name, tz) VALUES ('mks', 'mks', 'UTC') RETURNING site_id),"
+            " gate AS (INSERT INTO camera (site_id, slug, name) SELECT site_id, 'g', 'g' FROM mks RETURNING camera_id)"
+            " UPDATE batch SET camera_id = gate.camera_id FROM gate WHERE position = 6 RETURNING 1",
+        )
+        begin, told = told_so_far(conn, now), list[int]()
+
+        def tell_now() -> None:
+            tell(conn, target, now, lambda batch: told.append(batch.position))
+
+        service.refuses = lambda _event: True
+        with pytest.raises(BatchRefusedError, match="batch 8"):
+            tell_now()
+        assert told_so_far(conn, now) == begin, "it takes nothing at all"
+        service.refuses = lambda event: event["run"]["facets"]["vms_custody"]["batch"] not in (0, 6)
+        with pytest.raises(LineageServiceError, match="8 refused by the lineage service and passed over"):
+            tell_now()
+        tell_now()
+    assert told == [6, 0]
+    assert len({event["run"]["runId"] for event in service.events}) == 2, "the one that was tried is the same run"
 
 
 def _is_an_event(event: dict[str, Any]) -> None:

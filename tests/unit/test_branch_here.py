@@ -374,12 +374,20 @@ Environment="VMS_LOG_FORMAT=json"
     kept = home.secrets / "branch.env"
     assert f"EnvironmentFile=-{kept}\n" in text
 
-    for proxy in ("http://ani:secret-3@proxy:3128", "ani:secret-3@proxy:3128"):
+    for proxy in (
+        "http://ani:secret-3@proxy:3128",
+        "ani:secret-3@proxy:3128",
+        "http://ani:#secret-3@proxy:3128",
+        "http://ani:[secret-3@proxy:3128",
+        "http://secret-3@proxy:3128",
+    ):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
-        assert main(["branch", "install", "--print"]) == 1
-        said = capsys.readouterr()
-        assert "secret-3" not in said.out + said.err
-        assert "branch.env" in said.err
+        for of_another in ("", "# HTTPS_PROXY=one\nHTTP_PROXY=http://proxy\nHTTPS_PROXY=\n"):
+            kept.write_text(of_another)
+            assert main(["branch", "install", "--print"]) == 1
+            said = capsys.readouterr()
+            assert "secret-3" not in said.out + said.err
+            assert "branch.env" in said.err
     kept.write_text("HTTPS_PROXY=http://ani:secret-3@proxy:3128\n")
     assert main(["branch", "install", "--print"]) == 0
     text = capsys.readouterr().out
@@ -390,6 +398,44 @@ Environment="VMS_LOG_FORMAT=json"
     text = unit.text(home, "", {})
     assert f"WorkingDirectory={tmp_path}/a b%%c\n" in text, "a path to the line's end is read as it is"
     assert f"ExecStart={tmp_path}/a\\x20b%%c/vms branch run\n" in text
+
+
+def test_given_again_it_takes_nothing_from_the_service_that_it_was_told(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / unit.NAME
+    monkeypatch.setattr(unit, "path", lambda **_: path)
+    monkeypatch.setattr(unit, "commands", lambda **_: ())
+    for name in (*unit._PROXIES, *unit._NO_PROXIES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.1")
+    assert main(["branch", "install"]) == 0
+    told = path.read_text()
+    assert main(["branch", "install"]) == 0, "nothing differs"
+    monkeypatch.delenv("HTTPS_PROXY")
+    monkeypatch.delenv("NO_PROXY")
+    capsys.readouterr()
+    assert main(["branch", "install"]) == 1, "as under sudo"
+    said = capsys.readouterr().err
+    assert "has HTTPS_PROXY and NO_PROXY, which are not set here" in said
+    assert "--preserve-env=HTTPS_PROXY,NO_PROXY" in said
+    assert path.read_text() == told
+    (home.secrets / "branch.env").write_text("HTTPS_PROXY=http://ani:secret@proxy:3128\n")
+    monkeypatch.setenv("no_proxy", "10.0.0.1")
+    assert main(["branch", "install"]) == 0, "the one is in the service's own file, the other is spelt otherwise"
+    assert "HTTPS_PROXY" not in path.read_text()
+    monkeypatch.delenv("no_proxy")
+    path.unlink()
+    assert main(["branch", "install"]) == 0, "to do without"
+
+
+def test_a_value_that_only_a_newer_centre_knows_is_in_the_log(home: Home) -> None:
+    text = home.sites_file.read_text()
+    home.sites_file.write_text(text.replace("runs_on: edge", "runs_on: edge, keep_source: in_the_cloud"))
+    (error,) = load_config(home.sites_file).errors
+    assert "in_the_cloud" in error.message
+    assert error.message in agent._warnings(home)
 
 
 def test_the_centres_own_settings_are_not_a_branchs(home: Home) -> None:

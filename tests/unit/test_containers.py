@@ -249,6 +249,13 @@ def test_the_doctor_says_when_the_fleet_has_outgrown_what_airflow_was_started_wi
     assert told() == []
     grow(398, 450)
     assert told() == [], "a few more make no difference"
+    for before in (399, 799):
+        home.sites_file.write_text("sites:\n")
+        grow(0, before)
+        for service in on_one_machine:
+            service.prepare()
+        grow(before, before + 1)
+        assert told() == [], "one more is not far more, whatever goes by it"
 
 
 def test_a_worker_encodes_in_one_half_and_does_the_rest_in_the_other(

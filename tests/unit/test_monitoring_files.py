@@ -52,6 +52,14 @@ def test_every_figure_is_shown_or_watched() -> None:
     assert {name for _, query in queries() for name in re.findall(r"vms_\w+", query)} == NAMES.keys()
 
 
+def test_that_the_products_alerts_stand_still_is_not_told_as_if_nothing_ran_at_all() -> None:
+    """They do so, too, by a mistake in their part of sites.yaml and by a DAG that is paused."""
+    (rule,) = (one for one in rules() if one["alert"] == "VmsNothingRuns")
+    action = rule["annotations"]["action"]
+    assert "sites.yaml" in action
+    assert "paused" in action
+
+
 def test_alerts_say_what_to_do_with_commands_that_exist_and_labels_that_their_figure_has() -> None:
     assert len({rule["alert"] for rule in rules()}) == len(rules())
     for rule in rules():

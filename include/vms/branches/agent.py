@@ -205,10 +205,12 @@ def _warnings(home: Home) -> tuple[str, ...]:
     except BranchError as error:
         return (str(error),)
     try:
-        unknown = unknown_keys(load_config(home.sites_file))
+        config = load_config(home.sites_file)
     except ConfigError as error:
-        unknown = str(error)
-    return joined.clock_warning, other_version(joined), unknown
+        of_sites: tuple[str, ...] = (str(error),)
+    else:  # a value that only a newer version knows leaves the site out
+        of_sites = (unknown_keys(config), *(error.message for error in config.errors))
+    return joined.clock_warning, other_version(joined), *of_sites
 
 
 def _clear_logs_or_say(home: Home) -> None:

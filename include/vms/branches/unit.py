@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home
@@ -16,6 +16,8 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _NO_PROXIES = ("NO_PROXY", "no_proxy")
 _TAKEN_OVER = (*_PROXIES, *_NO_PROXIES, "VMS_LOG_FORMAT", "VMS_FFMPEG", "VMS_FFPROBE", "VMS_VENV")
 """What the service needs as the commands do, and what is no secret. `vms.home` knows the rest."""
+
+_ASSIGNED = re.compile(r'^Environment="?(\w+)=', re.MULTILINE)
 
 _TEXT = """\
 [Unit]
@@ -74,14 +76,34 @@ def secret_environment(home: Home) -> Path:
 def taken_over(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
     """What the service gets of these variables. Raises StackError like `text`."""
     found = {name: environ[name] for name in _TAKEN_OVER if environ.get(name)}
-    secret = [name for name in _PROXIES if name in found and urlsplit(_url(found[name])).password is not None]
+    secret = [name for name in _PROXIES if "@" in found.get(name, "")]  # a name alone may be a token, too
     place = secret_environment(home)
-    if secret and not place.exists():
+    if missing := [name for name in secret if name not in _kept(place)]:
         raise StackError(
-            f"{' and '.join(secret)} would tell a password to everybody on this machine, as all may read a unit.",
-            f"Write {secret[0]}=... into {place} (mode 0600), which the service reads, and give this again.",
+            f"{' and '.join(missing)} would tell a secret to everybody on this machine, as all may read a unit.",
+            f"Write {' and '.join(f'{name}=...' for name in missing)} into {place} (mode 0600), a line each, which"
+            " the service reads. Then give this again.",
         )
     return {name: value for name, value in found.items() if name not in secret}
+
+
+def lost(home: Home, there: str, new: str) -> list[str]:
+    """The variables that the unit that is there tells the service, and of which it would hear no more by the new one.
+
+    Of a proxy's name either spelling does.
+    """
+    stay = {name.lower() for name in (*_ASSIGNED.findall(new), *_kept(secret_environment(home)))}
+    return [name for name in _ASSIGNED.findall(there) if name.lower() not in stay]
+
+
+def _kept(place: Path) -> set[str]:
+    """The variables to which the service's own file gives a value."""
+    try:
+        lines = place.read_text(errors="replace").splitlines()
+    except OSError:
+        return set()
+    named = (line.partition("=") for line in lines if not line.lstrip().startswith(("#", ";")))
+    return {name.strip() for name, _, value in named if value.strip(" \t\"'")}
 
 
 def proxies(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -105,10 +127,6 @@ def commands(*, system: bool) -> tuple[tuple[str, ...], ...]:
 
 def log_command(*, system: bool) -> str:
     return f"journalctl {'' if system else '--user '}-u {NAME} -f"
-
-
-def _url(proxy: str) -> str:
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _plain(path: Path) -> str:

@@ -225,14 +225,16 @@ def note_done(conn: Connection, what: str, now: datetime) -> None:
 def keep_awaited(conn: Connection, sites: Sequence[Site], wanted: Collection[str], now: datetime) -> None:
     """Note since when the first look at a site is waited for: since the first round that found it in sites.yaml.
 
-    sites: those that are enabled; each gets its row here, so that whoever asks for sites hears of it. wanted: their
-    ids, and of those whose part of sites.yaml is wrong just now.
+    sites: those that are enabled; the row of each is made and kept as sites.yaml says, also while nobody gets to look
+    at it, as whoever asks for sites goes by it. wanted: their ids, and of those whose part of sites.yaml is wrong just
+    now.
     """
     with conn, conn.cursor() as cursor:
-        cursor.execute("SELECT slug FROM site")
-        known = {slug for (slug,) in cursor.fetchall()}
+        cursor.execute("SELECT slug, name, tz, every_s, gap_tolerance_s FROM site")
+        known = {slug: row for slug, *row in cursor.fetchall()}
         for site in sites:
-            if site.id not in known:
+            told = [site.name, site.time_zone, site.every.total_seconds(), site.gap_tolerance.total_seconds()]
+            if known.get(site.id) != told:
                 keep_site(cursor, site)
         values = {"wanted": list(wanted), "now": now}
         cursor.execute(

@@ -9,6 +9,7 @@ import pwd
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +56,7 @@ def install(
         sys.stdout.write(text)
         return
     path = unit.path(system=system)
+    _lose_nothing(home, path, text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -76,6 +78,22 @@ def install(
         console.print(f"It goes by what is set here of {plain(', '.join(taken))}.")
     if not system:
         console.print("So that it starts without anybody signing in: sudo loginctl enable-linger $USER")
+
+
+def _lose_nothing(home: Home, path: Path, text: str) -> None:
+    """Raises StackError when the unit that is there tells the service more: sudo, for one, drops most variables, and
+    without its proxy a branch reaches nobody."""
+    try:
+        there = path.read_text(errors="replace")
+    except OSError:
+        return
+    if lost := unit.lost(home, there, text):
+        names = " and ".join(lost)
+        raise StackError(
+            f"{path} has {names}, which {'is' if len(lost) == 1 else 'are'} not set here: the service would lose it.",
+            f"Set it here as well, with sudo by: sudo --preserve-env={','.join(lost)} ./vms branch install ..., or"
+            f" write it into {unit.secret_environment(home)}. To do without it, delete {path} first.",
+        )
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object, times UTC.")] = False) -> None:

@@ -243,8 +243,8 @@ def _clock(group: str, kept: bool | None, *, is_host: bool) -> Finding:
     if not is_host:
         return Finding(group, True, f"{words}; what keeps it right is outside of this container: look there.")
     remedy = (
-        "timedatectl set-ntp true, or chrony; where no time server outside is reached, name one of your own"
-        " (/etc/systemd/timesyncd.conf)."
+        "timedatectl set-ntp true, or chrony, which tells the kernel only with `rtcsync` in its chrony.conf; where no"
+        " time server outside is reached, name one of your own (/etc/systemd/timesyncd.conf)."
     )
     return Finding(group, False, f"{words}; nothing on this machine keeps it right.", remedy)
 

@@ -27,6 +27,8 @@ PARTS = {
 }
 """Those that go by these settings, and by which."""
 
+_SITES = "sites"  # beside the settings in what a part notes of its start
+
 
 def settings_for(sites: int) -> dict[str, str]:
     """By the names of Airflow's settings. Up to a hundred sites they are what any small installation has."""
@@ -48,22 +50,32 @@ def settings_for(sites: int) -> dict[str, str]:
 
 def note_start(home: Home, part: str, environment: Mapping[str, str]) -> None:
     """Keep what this part of Airflow is started with, until it is started again."""
-    told = {name: environment[f"AIRFLOW__{name}"] for name in settings_for(0)}
+    told = {name: environment[f"AIRFLOW__{name}"] for name in settings_for(0)} | {_SITES: str(count_sites(home))}
     with contextlib.suppress(OSError):  # a disk that takes nothing must not keep a part from starting
         _file(home, part).write_text(json.dumps(told))
 
 
 def outgrown(home: Home) -> list[str]:
-    """The parts that were started for so many fewer sites that they lack a quarter of what they would be told now."""
-    wanted = settings_for(count_sites(home))
-    return [part for part in PARTS if any(1.33 * had < int(wanted[name]) for name, had in _had(home, part).items())]
+    """The parts that were started for so many fewer sites that they lack a quarter of what they would be told now.
+
+    The sites, too, must be a quarter more: small numbers go in steps, and no step is as far as that.
+    """
+    now = count_sites(home)
+    wanted = settings_for(now) | {_SITES: str(now)}
+    parts = []
+    for part in PARTS:
+        lacking = {name for name, had in _had(home, part).items() if 1.33 * had < int(wanted[name])}
+        if _SITES in lacking and len(lacking) > 1:
+            parts.append(part)
+    return parts
 
 
 def _had(home: Home, part: str) -> dict[str, int]:
     """Nothing of a part that has not said so."""
     try:
         told = json.loads(_file(home, part).read_text())
-        return {name: int(told[name]) for name in settings_for(0) if name.startswith(PARTS[part]) and name in told}
+        named = [name for name in (*settings_for(0), _SITES) if name.startswith((*PARTS[part], _SITES))]
+        return {name: int(told[name]) for name in named if name in told}
     except (OSError, ValueError):
         return {}
 
