@@ -77,7 +77,7 @@ def test_what_the_centre_signs_it_takes_itself() -> None:
 
 @pytest.mark.usefixtures("centre")
 def test_a_right_to_begin_that_was_over_a_minute_ago_is_still_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the leeway that the centre sets (test_containers.py): a waiting task is not asked for anew at once."""
+    """By the leeway that the centre sets (test_container_workers.py): a waiting task is not asked for anew at once."""
     over = execution_api._jwt_generator().generate({"sub": "ti", "scope": "workload"}, valid_for=-60)
     with pytest.raises(jwt.ExpiredSignatureError):
         tasks().validated_claims(over)
