@@ -119,9 +119,8 @@ def have_a_word(home: Home, now: datetime) -> Word:
             ask()
         except BranchRefused as error:
             return Word(now.isoformat(), str(error), refused=True)
-        except (
-            BranchError
-        ) as error:  # such as a mistake in the centre's sites.yaml, which must not cost the certificate
+        except BranchError as error:
+            # Such as a mistake in the centre's sites.yaml, which must not cost the certificate.
             problems.append(str(error))
         except Exception as error:  # nobody has thought of it, so its trace is worth a place in the log each time
             log.exception("The word with the centre failed.")
@@ -279,10 +278,8 @@ def _note(home: Home, word: Word) -> str:
         fresh.write_text(text)
         fresh.replace(path)
     except OSError as error:
-        with (
-            contextlib.suppress(OSError),
-            path.open("r+") as there,
-        ):  # a full disk still takes it in the old one's place
+        # A full disk still takes it in the old one's place.
+        with contextlib.suppress(OSError), path.open("r+") as there:
             there.write(text)
             there.truncate()
         return f"{path} can't be written ({error.strerror}): ./vms branch status may tell of an earlier word."
