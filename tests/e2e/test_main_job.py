@@ -272,12 +272,18 @@ def test_a_task_killed_while_it_uploads_loses_and_doubles_nothing(stack: Stack, 
 
     title = f"airflow worker -- {wait_for('the upload task of the batch', coming, 120, every_s=0.5)}"
 
-    def writer() -> int | None:
-        """A process that gives itself a title writes over its environment, so it is looked for by the title alone."""
-        everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-        return next((pid for pid in everybody if command_line(pid).strip() == title), None)
+    everybody = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    supervisors = [pid for pid in everybody if command_line(pid).startswith("airflow worker -- LocalExecutor")]
+    assert supervisors
 
-    pid = wait_for("the process of the upload task", writer, 120, every_s=0.02)
+    def writer() -> int | None:
+        """It lives for a tenth of a second, so only those that its parents have begun are looked at."""
+        begun = (
+            int(pid) for one in supervisors for pid in Path(f"/proc/{one}/task/{one}/children").read_text().split()
+        )
+        return next((pid for pid in begun if command_line(pid).strip() == title), None)
+
+    pid = wait_for("the process of the upload task", writer, 300, every_s=0.001)
     unfinished = str(stack.home / "nas" / ".tmp")
     wait_for("a file that it writes to the store", lambda: is_open(pid, unfinished), 60, every_s=0.0005)
     os.kill(pid, signal.SIGKILL)

@@ -135,7 +135,7 @@ def test_a_restore_that_fails_in_the_middle_leaves_the_catalogue_as_it_was(
     with monkeypatch.context() as broken:
         broken.setattr(restoring, "count_dump", lambda *_: {"recording": 10_000})
         with pytest.raises(CatalogueError, match="Not every row"):
-            restore(home, dump, NOW, still, replace=True)
+            restore(home, dump, NOW + timedelta(minutes=1), still, replace=True)
     assert facts(address) == before
     assert len(local_backups(home)) == 2, "what is in use was backed up"
     assert not list(home.backups.glob("*.replaced")), "and is not put aside"

@@ -24,6 +24,7 @@ from viewer.gate import Gate
 from viewer.pages import holds as holds_page
 from viewer_world import ATTACK, NOW, SignedIn, World, owner, sign_in
 from vms.catalogue import alerts, audit, holds, reads, retries
+from vms.catalogue.partitions import following, month_of
 
 SCRIPT = Path(__file__).resolve().parents[2] / "viewer" / "entry" / "script.py"
 BEGIN, END = datetime(2026, 1, 30, 17, tzinfo=UTC), datetime(2026, 1, 31, 17, tzinfo=UTC)
@@ -173,6 +174,9 @@ def test_the_database_lets_nobody_ask_for_a_retry_beyond_their_grants(world: Wor
             return allowed + 2 * retries.ask_retry(conn, "ho", None, None, name, now)
 
     assert ask([("ho", "gate"), ("makassar", "")], "budi") == 0
+    turn = datetime(*following(month_of(datetime.now(UTC))), 1, tzinfo=UTC)
+    with pool.connection(database.NOBODY) as conn:
+        assert retries.ask_retry(conn, "ho", None, None, "budi", turn) == 0, "the month's first minute"
     assert ask([("ho", "lobby")], "rina") == 1
     with closing(owner(world.home)) as conn:
         events = [row for row in reads.lineage_of(conn, bad.id, bad.start_utc) if row.event == "retry_asked"]

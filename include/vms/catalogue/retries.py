@@ -9,7 +9,7 @@ from datetime import datetime
 
 from vms.catalogue.connection import Connection, Params, fetch_all
 from vms.catalogue.orders import Place
-from vms.catalogue.partitions import ensure_partitions, months_ahead
+from vms.catalogue.partitions import ensure_partitions, month_of
 from vms.catalogue.places import hold_site
 
 _CHOSEN = (
@@ -32,7 +32,8 @@ def ask_retry(
 
     Returns how many were not asked for before. who: the person, for lineage; now: UTC.
     """
-    ensure_partitions(conn, months_ahead(now))
+    # Only this month's, which runs have made since last month: the next one's the viewer's role could not make.
+    ensure_partitions(conn, {month_of(now)})
     with conn, conn.cursor() as cursor:
         hold_site(cursor, site)
         cursor.execute("SELECT r.recording_id, r.start_at" + _CHOSEN, _params(site, camera, recording_id))
