@@ -48,9 +48,9 @@ class Condition:
 @dataclass(frozen=True)
 class SiteFacts:
     """Of one site that sites.yaml has. last_sensed: None when it was never looked at; then awaited_since is since when
-    that is waited for, None for a site that is new. waiting_since: since when the
-    oldest of `waiting` files and missing copies waits. stores: those that the site uses. patience: how long it may go
-    without a look. lost: archived recordings without a good copy."""
+    that is waited for, None for a site that is new. waiting_since: since when the oldest of `waiting` files and missing
+    copies waits. stores: those that the site uses. patience: how long it may go without a look. lost: archived
+    recordings without a good copy."""
 
     site: str
     zone: ZoneInfo
