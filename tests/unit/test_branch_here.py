@@ -283,6 +283,37 @@ def test_whatever_comes_in_the_way_the_word_with_the_centre_is_tried_again(
     assert [one for one in said if "branch-word.json can't be written" in one]
 
 
+def test_the_number_of_a_worker_that_is_no_more_keeps_no_other_from_beginning(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a cut of power the number may be anybody's: here it is this very test's."""
+    monkeypatch.setattr(agent, "_started", lambda words, _environment: words)
+    kept = home.airflow / agent.PID_FILE
+    home.airflow.mkdir()
+    for text in (str(os.getpid()), "4194999", "no number", ""):
+        kept.write_text(text)
+        agent.start_worker(home)
+        assert not kept.exists(), text
+    title = "import time; time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", title, "airflow edge worker: branch-mks"]) as living:
+        try:
+            kept.write_text(str(living.pid))
+            agent.start_worker(home)
+            assert kept.exists(), "of a worker that lives Airflow itself says what is to be said"
+        finally:
+            living.kill()
+
+
+def test_an_agent_that_has_lost_its_word_with_the_centre_ends_so_that_it_is_started_anew(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "_keep_in_touch", lambda *_: None)
+    monkeypatch.setattr(agent, "start_worker", lambda _home: pytest.fail("it would work on until its certificate ends"))
+    monkeypatch.setattr(agent.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(agent.processes, "adopt_orphans", lambda: None)
+    assert agent.run(home) == 1
+
+
 def test_nothing_of_the_centre_is_started_at_a_branch(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
