@@ -179,7 +179,6 @@ WORKS: tuple[Question, ...] = (
     Question(
         "recordings", "one by its number alone", of_recording(lambda conn, row: reads.get_recording(conn, row.id))
     ),
-    Question("recordings", "oldest and newest footage", lambda _, conn: reads.first_and_last(conn)),
     Question(
         "recordings",
         "sums by day, one site, 31 days",

@@ -147,20 +147,6 @@ def along(
     return _rows(conn, chosen, [*params], footage=False)
 
 
-def tags_of(conn: Connection, user_id: int, most: int = 200) -> list[str]:
-    """The tags that this user gave to their newest bookmarks, the most frequent first."""
-    found = fetch_all(
-        conn,
-        """
-        SELECT tag FROM (
-            SELECT tags FROM bookmark WHERE user_id = %s ORDER BY from_at DESC, bookmark_id DESC LIMIT %s
-        ) AS own, unnest(own.tags) AS tag GROUP BY tag ORDER BY count(*) DESC, tag LIMIT 30
-        """,
-        [user_id, most],
-    )
-    return [tag for (tag,) in found]
-
-
 def _said(wanted: BookmarkFilter) -> list[tuple[str, str, object]]:
     """For the words and the tag: how bookmarks that say it are found, how one is asked, and the value of both."""
     asked: list[tuple[str, str, object]] = []

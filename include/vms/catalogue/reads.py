@@ -18,7 +18,7 @@ from psycopg2.extras import Json
 
 from vms.catalogue.batching import local
 from vms.catalogue.connection import AMONG, Connection, Params, fetch_all, fetch_one, pairs_of
-from vms.catalogue.reads_sites import camera_days, first_and_last, list_sites, site_overviews
+from vms.catalogue.reads_sites import camera_days, list_sites, site_overviews
 from vms.catalogue.rows import (
     CUSTODY,
     PARTS,
@@ -52,7 +52,6 @@ __all__ = [
     "camera_days",
     "count_recordings",
     "find_recordings",
-    "first_and_last",
     "get_recording",
     "lineage_of",
     "list_sites",
