@@ -20,7 +20,7 @@ from viewer.security import Guard
 from viewer.watch import routes, spans
 from viewer_world import ATTACK, START, SignedIn, World, owner, sign_in
 from vms.catalogue import bookmarks
-from vms.catalogue.bookmarks import BookmarkFilter
+from vms.catalogue.bookmark_search import BookmarkFilter
 
 AT = spans.milliseconds(START)
 OWN = {"X-Vms-Page": "watch"}

@@ -29,7 +29,7 @@ from viewer.watch import asked, bookmarking, playlist, spans, stand_in_links
 from viewer.watch.heads import Heads
 from viewer.watch.stand_ins import MISSING, StandIns, lengths_of
 from viewer.watch.visit import PREFIX, Visit
-from vms.catalogue import bookmarks, coverage, reads
+from vms.catalogue import bookmarks, coverage, playables, reads
 from vms.catalogue import timeline as catalogue
 from vms.catalogue.rows import RecordingFilter, RecordingRow
 from vms.catalogue.timeline import CameraKey
@@ -187,10 +187,10 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
     can = asked.codecs(visit.params)
     at = asked.moment(visit.params, "at") if "at" in visit.params else wanted.begin
     with visit.connection() as conn:
-        found = catalogue.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
+        found = playables.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
         if len(found) == _MOST_PIECES and 2 * sum(one.end_utc > at for one in found) <= _MOST_PIECES:
             wanted = replace(wanted, begin=at)  # too many for both sides: those to come are what is played
-            found = catalogue.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
+            found = playables.playable(conn, camera, wanted.begin, wanted.end, _MOST_PIECES)
         if found:
             reach = {
                 "reach_from": wanted.begin.isoformat(),
@@ -240,29 +240,29 @@ def _playlist(heads: Heads, visit: Visit) -> dict[str, Any]:
     }
 
 
-def _known_until(found: Sequence[catalogue.Playable], at: datetime, end: datetime) -> datetime:
+def _known_until(found: Sequence[playables.Playable], at: datetime, end: datetime) -> datetime:
     """Until when an answer with these says all there is: a full one ends with its last, and nobody knows what comes."""
     if len(found) == _MOST_PIECES:
         return found[-1].end_utc
     return min(end, max(datetime.now(UTC), at + _AHEAD, *(one.end_utc + _AHEAD for one in found)))
 
 
-def _piece_of(pool: Pool, grant: stand_in_links.Grant, person: Visitor) -> catalogue.Playable:
+def _piece_of(pool: Pool, grant: stand_in_links.Grant, person: Visitor) -> playables.Playable:
     """The recording of a link. Raises Refusal: not for this person, or not there any more."""
     if grant.mark != person.mark or not person.may("view"):
         raise Refusal(403, "media.forged")
     with pool.connection(person.scope) as conn:
-        one = catalogue.playable_recording(conn, grant.recording_id, grant.start_utc)
+        one = playables.playable_recording(conn, grant.recording_id, grant.start_utc)
     if one is None:
         raise Refusal(404, "media.missing")
     return one
 
 
-def _name(one: catalogue.Playable) -> str:
+def _name(one: playables.Playable) -> str:
     return query.recording_text(one.recording_id, one.start_utc)
 
 
-def _left_out(words: Words, one: catalogue.Playable, why: str) -> dict[str, Any]:
+def _left_out(words: Words, one: playables.Playable, why: str) -> dict[str, Any]:
     return {
         "id": _name(one),
         "from": spans.milliseconds(one.start_utc),
@@ -328,7 +328,7 @@ def _played(visit: Visit) -> dict[str, Any]:
     when = {"from": wanted.begin.isoformat(), "to": wanted.end.isoformat()}
     with visit.connection() as conn:
         for camera in wanted.cameras:
-            if catalogue.playable(conn, camera, wanted.begin, wanted.end, 1):
+            if playables.playable(conn, camera, wanted.begin, wanted.end, 1):
                 visit.note(conn, "watched", {"camera": "/".join(camera), **when})
     return {}
 
@@ -340,7 +340,7 @@ def _snapshot(visit: Visit) -> dict[str, Any]:
     if not visit.person.may("export"):
         raise Refusal(403, "app.not_allowed.text")
     with visit.connection() as conn:
-        found = catalogue.playable(conn, camera, at, at + timedelta(milliseconds=1), 1)
+        found = playables.playable(conn, camera, at, at + timedelta(milliseconds=1), 1)
         if found:
             visit.note(conn, "snapshot", {"camera": "/".join(camera), "at": at.isoformat()})
     if not found:

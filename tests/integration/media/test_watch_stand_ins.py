@@ -20,8 +20,8 @@ from viewer.watch import routes, spans
 from viewer.watch.heads import Heads
 from viewer.watch.stand_ins import StandIns
 from viewer_world import START, SignedIn, World, eventually, owner, sign_in
-from vms.catalogue import timeline
-from vms.catalogue.timeline import Playable
+from vms.catalogue import playables
+from vms.catalogue.playables import Playable
 from vms.video import ffmpeg
 from vms.video.binaries import binaries
 
@@ -38,7 +38,7 @@ def client(world: World, person: SignedIn) -> Iterator[TestClient]:
 @pytest.fixture
 def lobby(world: World) -> Playable:
     with closing(owner(world.home)) as conn:
-        return timeline.playable(conn, ("ho", "lobby"), START, START.replace(hour=2), 9)[0]
+        return playables.playable(conn, ("ho", "lobby"), START, START.replace(hour=2), 9)[0]
 
 
 def _links(client: TestClient, **more: Any) -> list[str]:
