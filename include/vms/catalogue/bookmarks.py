@@ -15,7 +15,7 @@ from datetime import datetime
 from vms.catalogue import bookmark_search
 from vms.catalogue.bookmark_search import BookmarkFilter
 from vms.catalogue.connection import AMONG, Connection, fetch_all, pairs_of
-from vms.catalogue.reads import LONGEST
+from vms.catalogue.recording_search import LONGEST
 from vms.catalogue.timeline import CameraKey
 from vms.errors import CatalogueError
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from vms.catalogue.connection import Connection, Params, fetch_all
-from vms.catalogue.reads import LONGEST
+from vms.catalogue.recording_search import LONGEST
 from vms.catalogue.rows import PARTS
 from vms.catalogue.timeline import CameraKey
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from vms.catalogue.connection import AMONG, Connection, fetch_all, fetch_one, pairs_of
-from vms.catalogue.reads import LONGEST
+from vms.catalogue.recording_search import LONGEST
 from vms.stores.cold import COLD_CLASSES
 
 CameraKey = tuple[str, str]
