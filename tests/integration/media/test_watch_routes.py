@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from media_world import gated
 from viewer import media, query, visitor
 from viewer.database import Pool
-from viewer.watch import routes, spans, stand_in_links
+from viewer.watch import playing, routes, spans, stand_in_links
 from viewer_world import LENGTH_S, NOW, START, SignedIn, World, owner, sign_in
 from vms.catalogue import connection, holds
 from vms.home import Home
@@ -178,7 +178,7 @@ def test_an_answer_covers_no_more_than_is_in_it(client: TestClient, monkeypatch:
         return [(one["from"] - BEGIN) // 1000 for one in made["pieces"]], (made["to"] - BEGIN) // 1000
 
     assert covered(1) == ([0, 300, 600], 4 * 3600)
-    monkeypatch.setattr(routes, "_MOST_PIECES", 2)
+    monkeypatch.setattr(playing, "_MOST_PIECES", 2)
     assert covered(1) == ([0, 300], 304)
     assert covered(301) == ([300, 600], 604)
     assert covered(601) == ([600], 4 * 3600)
