@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from viewer import cards, formats, query, tokens
+from viewer import cards, formats, forms, query, tokens
 from viewer.database import AWAY, Connection, Pool
 from viewer.i18n import Words, choose_language
 from viewer.media import Refusal
@@ -159,13 +159,10 @@ async def _told(request: Request) -> dict[str, Any]:
     """What a request that changes something has sent: JSON of some kilobytes."""
     if request.method != "POST":
         return {}
-    text = b""
-    async for piece in request.stream():
-        text += piece
-        if len(text) > _MOST_TOLD:
-            raise Refusal(413, "watch.bad_request")
     try:
-        told = json.loads(text or b"{}")
+        told = json.loads(await forms.body(request, _MOST_TOLD) or b"{}")
+    except forms.BadForm as bad:
+        raise Refusal(bad.status, "watch.bad_request") from None
     except ValueError:
         raise Refusal(400, "watch.bad_request") from None
     if not isinstance(told, dict):
