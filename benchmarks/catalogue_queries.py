@@ -14,7 +14,7 @@ from catalogue_works import WORKS
 QUESTIONS: Final = (*PAGES, *WORKS)
 
 WRITES = {
-    "planning": {"plan_run"},
+    "planning": {"plan_run", "make_room"},
     "backfills": {"begin_backfill", "set_state", "next_round"},
     "backfill_planning": {"plan_backfill", "choose_to_look", "broken_left"},
     "backfill_items": {"record_items", "forget_bad"},
@@ -41,7 +41,7 @@ WRITES = {
     "purging": {"mark", "close", "close_leftover", "unmark", "restore"},
     "reads": {"log_view"},
     "dead_months": {"drop_dead_months"},
-    "partitions": {"ensure_partitions"},
+    "partitions": {"ensure_partitions", "ensure_months_of"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
     "users": {
         "add_user",

@@ -28,7 +28,7 @@ from catalogue_world import (
     seen,
     sensed,
 )
-from vms.catalogue import planning
+from vms.catalogue import partitions, planning
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import close_run, record_receipts, record_releases
 from vms.catalogue.partitions import ensure_partitions
@@ -332,6 +332,40 @@ def test_a_file_that_the_catalogue_can_not_take_stops_no_other_and_has_an_outcom
     (told,) = ask(conn, "SELECT path, reason FROM quarantine")
     assert told == ("lobby/odd.mp4", "not_recordable")
     assert [source.path for source in plan.settled] == ["lobby/odd.mp4"]
+
+
+def test_a_look_that_no_program_of_ours_takes_is_refused_whole(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a branch others may have the machine; names of cameras become names of files and keys at the centre."""
+    for camera in ("../../secrets", "a/b", "", "Lobby", "-x", "x" * 41):
+        with pytest.raises(CatalogueError, match="tells of a camera"):
+            planned(conn, seen("a.mp4"), seen("b.mp4", camera=camera))
+        with pytest.raises(CatalogueError, match="tells of a camera"):
+            planned(conn, refused("b.mp4", camera=camera))
+    monkeypatch.setattr(planning, "MOST_FILES", 3)
+    with pytest.raises(CatalogueError, match="4 files at once"):
+        planned(conn, *five_minute_files(2), *(refused(f"{number}.mp4") for number in range(2)))
+    assert ask(conn, "SELECT count(*) FROM recording, camera, run") == [(0,)]
+    assert len(names(planned(conn, *five_minute_files(3)))) == 1
+
+
+def test_who_says_when_footage_begins_does_not_say_how_many_tables_there_are(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(conn)
+    ((there,),) = ask(conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'recording'::regclass")
+    monkeypatch.setattr(partitions, "MOST_MONTHS", there + 2)
+    near = [seen("lobby/near.mp4", start=START), refused("lobby/last.mp4", start=START - timedelta(days=40))]
+    far = [seen(f"lobby/{year}.mp4", start=datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 1871, 4000, 9999)]
+    far += [refused("lobby/refused.mp4", start=datetime(2999, 1, 1, tzinfo=UTC))]  # type: ignore[list-item]
+    plan = planned(conn, *far, *near, run=2)
+    assert names(plan) == [["lobby/near.mp4"]]
+    assert [one.path for one in plan.settled] == ["lobby/last.mp4"]
+    assert ask(conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'recording'::regclass")[0][0] <= there + 2
+    later = NOW + timedelta(days=400)  # the calendar's own months are made all the same
+    planned(conn, seen("lobby/new.mp4", start=later), run=3, now=later)
+    assert ask(conn, "SELECT count(*) FROM recording WHERE source_name = 'lobby/new.mp4'") == [(1,)]
 
 
 def test_a_run_planned_again_after_its_sources_were_released_still_names_them(conn: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from catalogue_world import (
     LATER,
     NOW,
     a_run,
+    a_site,
     archived,
     ask,
     events,
@@ -17,10 +19,12 @@ from catalogue_world import (
     planned,
     receipts_for,
     seen,
+    sensed,
     the_recording,
 )
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts, record_releases
+from vms.catalogue.planning import plan_run
 from vms.errors import CatalogueError
 from vms.receipts import ReleaseReceipt
 
@@ -40,6 +44,20 @@ def test_sources_are_due_after_the_keep_time_and_released_once(conn: Connection)
     assert the_recording(conn, batch).state == "released"
     assert events(conn, order.recording_id)[-1] == "released"
     assert planned(conn, run=5, now=LATER + timedelta(days=1)).due == ()
+
+
+def test_a_site_tells_of_no_release_but_its_own(conn: Connection) -> None:
+    """A stolen branch would have another site's sources taken for released, which then nobody removes any more."""
+    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
+    archived(conn, batch)
+    item = batch.items[0]
+    lie = ReleaseReceipt(item.recording_id, item.start_utc, ("lobby/a.mp4",), {}, done=True)
+    thief = replace(a_run(7), dag_id="footage_mks")
+    plan_run(conn, a_site(id="mks", name="Makassar"), sensed(site="mks"), thief, NOW)
+    before = picture(conn)
+    with pytest.raises(CatalogueError, match="footage_mks has no recording"):
+        record_releases(conn, [lie], thief, LATER)
+    assert picture(conn) == before
 
 
 def test_a_source_that_stays_is_tried_again_later_and_told_once(conn: Connection) -> None:

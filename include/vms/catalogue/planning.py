@@ -8,6 +8,7 @@ next run's. So batch 3 of a run always means the same files.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +26,13 @@ from vms.catalogue.lost import rebuild_days_of
 from vms.catalogue.missing import choose_copies, copy_orders, forget_stores, out_since, with_fallback
 from vms.catalogue.orders import Place, load_items, load_orders, select_due
 from vms.catalogue.pace import pace_of
-from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
+from vms.catalogue.partitions import ensure_months_of
 from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores, note_look
 from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
 from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
+from vms.errors import CatalogueError
 from vms.model import Batch, Plan, RunRef
 from vms.sightings import Fault, Rejection, Sensed, Sighting, SourceSeen
 
@@ -39,19 +41,26 @@ logger = logging.getLogger(__name__)
 FILES_PER_RUN = 500
 """Most recordings that one run takes on; the rest is next run's."""
 
+MOST_FILES = 2000
+"""Most files that one look may tell of; ours stop at 500, and at 1500 when they look back."""
+
 RUN_S = 1800.0
 """About how long a run may take, as far as the site's pace is known."""
 
 LEAST_VIDEO_S = 3600.0
+
+_CAMERA = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+"""As `vms.names.slug` makes it and sites.yaml asks for it; keys and names of files are made of it."""
 
 
 def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: datetime) -> Plan:
     """Register what was seen, cut everything that waits into batches, and say what is due for release.
 
     One transaction; now: UTC. The work of earlier runs that failed is taken on again, and so is what somebody asked to
-    retry. Raises CatalogueError when the catalogue contradicts itself, psycopg2.Error when it is away.
+    retry. Raises CatalogueError when the catalogue contradicts itself, or the look is none that this program takes;
+    psycopg2.Error when it is away.
     """
-    ensure_partitions(conn, months_ahead(now) | {month_of(each.start_utc) for each in files_of(sensed)})
+    make_room(conn, site, sensed, now)
     actor = Actor(run, now)
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)
@@ -74,6 +83,20 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
             due=load_orders(cursor, due, site.keep_source),
             settled=settled,
         )
+
+
+def make_room(conn: Connection, site: Site, sensed: Sensed, now: datetime) -> None:
+    """Make the months of what was seen. At a branch others may have the machine: what no program of ours tells gets no
+    further. Raises CatalogueError."""
+    files = tuple(files_of(sensed))
+    odd = next((each.camera for each in files if not _CAMERA.fullmatch(each.camera)), None)
+    if odd is not None or len(files) > MOST_FILES:
+        what = f"{len(files)} files at once" if odd is None else f"a camera {odd[:60]!r}"
+        raise CatalogueError(
+            f"{site.id}: the look at its footage folder tells of {what}; nothing of it is taken.",
+            "Is its machine of the centre's version? If so, somebody else may work there: `vms branch revoke`.",
+        )
+    ensure_months_of(conn, (each.start_utc for each in files), now)
 
 
 def load_batches(cursor: Cursor, run_no: int) -> tuple[Batch, ...]:
@@ -126,7 +149,9 @@ def register_files(cursor: Cursor, actor: Actor, site: Site, site_id: int, sense
         if refusal:
             logger.error("%s/%s: %s: %s", site.id, sighting.camera, sighting.source.path, refusal)
             aside = _not_recordable(site, sighting, refusal)
-            register_rejection(cursor, actor, site_id, camera_id, aside)
+            again = _alone(cursor, partial(register_rejection, cursor, actor, site_id, camera_id, aside))
+            if again:  # nor that it can't
+                logger.error("%s/%s: %s: %s", site.id, sighting.camera, sighting.source.path, again)
     for rejection in sensed.rejections:
         camera_id = cameras[rejection.camera]
         refusal = _alone(cursor, partial(register_rejection, cursor, actor, site_id, camera_id, rejection))
@@ -142,7 +167,7 @@ def _alone(cursor: Cursor, write: Callable[[], None]) -> str:
     cursor.execute("SAVEPOINT one_file")
     try:
         write()
-    except (psycopg2.DataError, psycopg2.IntegrityError, ValueError) as error:
+    except (psycopg2.DataError, psycopg2.IntegrityError, ValueError, OverflowError) as error:
         cursor.execute("ROLLBACK TO SAVEPOINT one_file")
         return str(error).strip().splitlines()[0]
     cursor.execute("RELEASE SAVEPOINT one_file")

@@ -229,6 +229,43 @@ def test_what_lies_in_the_way_stays_and_the_recording_goes_beside_it(branch: Bra
     assert [events.count(one) for one in ("copy_damaged", "repaired", "archived")] == [1, 1, 1]
 
 
+def test_a_stolen_branch_writes_nothing_at_the_centre_and_looks_at_nothing_of_others(branch: Branch) -> None:
+    """What it has put in place of a rendition is taken over where it says: into the file of the stores' keys, say."""
+    batch = branch.plan()
+    (made,) = branch.compress(batch)
+    key = f"{batch.items[0].key_stem}.mp4"
+    evil = b'{"cloud": {"conn_type": "aws", "extra": {"endpoint_url": "https://thief.example"}}}'
+    branch.lay(key, evil)
+    (sent,) = branch.send(batch, (made,))
+    assert sent.rendition is not None
+    branch.at_centre()
+    secret = branch.ground.home.connections
+    before = secret.read_bytes()
+    branch.ground.home.staging.mkdir(parents=True, exist_ok=True)
+    for there in (str(secret), "../../secrets/connections.json", "..", "sub/taken.mp4", ""):
+        forged = replace(
+            sent,
+            source_sha256=hashlib.sha256(evil).hexdigest(),
+            rendition=replace(sent.rendition, file=there),
+        )
+        (told,) = branch.prove(batch, (forged,)).receipts
+        assert (told.copies, told.store_faults["cloud"].reason) == ((), "store_conflict")
+        assert "outside" in told.store_faults["cloud"].message
+        assert secret.read_bytes() == before
+
+    branch.server.client().delete_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/{key}")
+    large = bytes(batch.items[0].sources[0].size_bytes + (2 << 20))
+    branch.lay(key, large)
+    (told,) = branch.prove(batch, (replace(sent, source_sha256=hashlib.sha256(large).hexdigest()),)).receipts
+    assert "larger than its source" in told.store_faults["cloud"].message
+
+    other = key.replace("ho/lobby/", "mks/gate/")
+    branch.lay(other, evil)
+    (told,) = branch.prove(batch, (replace(sent, unproven=(replace(sent.unproven[0], key=other),)),)).receipts
+    assert (told.copies, told.in_the_way, told.store_faults) == ((), (), {})
+    assert branch.record(batch, (told,)).archived == ()
+
+
 def test_another_preview_under_its_key_is_kept(branch: Branch) -> None:
     batch = branch.plan()
     branch.lay(f"{batch.items[0].key_stem}.poster.jpg", b"of an earlier try")
