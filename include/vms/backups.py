@@ -57,7 +57,7 @@ def make_backup(
             if replaced:
                 _replaced(home, made).touch()
             _write(folder / made.manifest_name, dumps.manifest_text(made).encode())
-            note_last(home)
+            note_last(home, now)
     except OSError as error:
         raise CatalogueError(
             f"The backup can't be written into {folder} ({error.strerror}).",
@@ -97,17 +97,23 @@ def last_made_at(home: Home) -> datetime | None:
     made = next(iter(local_backups(home)), None)
     if made is not None or not home.parts:
         return made.made_at if made else None
-    try:
-        return datetime.fromisoformat(json.loads(_stamp(home).read_text())["made_at"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return _stamped(home, "made_at")
 
 
-def note_last(home: Home) -> None:
-    """Tell the parts that can't see backups of the newest one."""
+def note_last(home: Home, now: datetime) -> None:
+    """Tell the parts that can't see backups of the newest one, or since when (`now`) the first one is awaited."""
     made = next(iter(local_backups(home)), None)
     if home.parts and made is not None:
         _write(_stamp(home), json.dumps({"made_at": made.made_at.isoformat()}).encode())
+    elif home.parts and not _stamp(home).exists():
+        _write(_stamp(home), json.dumps({"awaited_since": now.isoformat()}).encode())
+
+
+def _stamped(home: Home, what: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(json.loads(_stamp(home).read_text())[what])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _stamp(home: Home) -> Path:
@@ -137,9 +143,11 @@ def overdue_after(policy: BackupPolicy) -> timedelta:
 
 def not_backed_up_since(home: Home) -> datetime | None:
     """When the last good backup was made (UTC), or since when there is a catalogue without one; None without either."""
-    last = next(iter(local_backups(home)), None)
-    if last is not None:
-        return last.made_at
+    made_at = last_made_at(home)
+    if made_at is not None:
+        return made_at
+    if home.parts:  # whose secrets are no files
+        return _stamped(home, "awaited_since")
     try:
         return datetime.fromtimestamp((home.secrets / "catalogue_owner").stat().st_mtime, UTC)
     except OSError:
@@ -151,7 +159,7 @@ def overdue(home: Home, now: datetime, after: timedelta = OVERDUE) -> str:
     since = not_backed_up_since(home)
     if since is None or now - since <= after:
         return ""
-    if not local_backups(home):
+    if last_made_at(home) is None:
         return "The catalogue was never backed up."
     return f"The last good backup of the catalogue is of {since:%Y-%m-%d %H:%M} UTC."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -94,7 +95,10 @@ def test_given_again_it_takes_nothing_from_the_service_that_it_was_told(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     monkeypatch.setenv("NO_PROXY", "10.0.0.1")
-    assert main(["branch", "install"]) == 0
+    capsys.readouterr()
+    assert main(["branch", "install", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["unit"], told["settings"]) == (str(path), ["HTTPS_PROXY", "NO_PROXY"])
     told = path.read_text()
     assert main(["branch", "install"]) == 0, "nothing differs"
     monkeypatch.delenv("HTTPS_PROXY")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -257,7 +257,7 @@ def test_backups_of_an_older_version_are_taken_over_once_and_their_age_is_told(h
     kept = replace(home, backups_folder=tmp_path / "volume")
     assert backups.last_made_at(replace(home, backups_folder=tmp_path / "none")) is None
     assert backups.take_over(kept) == 2
-    backups.note_last(kept)
+    backups.note_last(kept, datetime(2026, 5, 3, tzinfo=UTC))
     assert [one.made_at.day for one in backups.local_backups(kept)] == [2, 1]
     assert backups.local_backups(home) == []
     assert backups.last_made_at(home) == datetime(2026, 5, 2, tzinfo=UTC), "the viewer knows when, and sees none"
@@ -265,6 +265,17 @@ def test_backups_of_an_older_version_are_taken_over_once_and_their_age_is_told(h
     assert backups.take_over(kept) == 0
     assert [one.made_at.day for one in backups.local_backups(kept)] == [2, 1]
     assert backups.take_over(replace(home, parts=None)) == 0, "on one machine they are where they belong"
+
+
+def test_that_no_backup_was_ever_made_is_told_in_containers_too(home: Home) -> None:
+    """Whose secrets are no files, and whose viewer sees no backups."""
+    began = datetime(2026, 5, 1, tzinfo=UTC)
+    assert backups.overdue(home, began) == ""
+    backups.note_last(home, began)
+    backups.note_last(home, began + timedelta(days=3))  # init has run again
+    assert backups.not_backed_up_since(home) == began
+    assert backups.overdue(home, began + timedelta(days=1)) == ""
+    assert "never backed up" in backups.overdue(home, began + timedelta(days=4))
 
 
 def test_only_the_centre_itself_vouches_for_branches(compose: dict[str, Any], home: Home) -> None:
