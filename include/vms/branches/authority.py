@@ -40,8 +40,6 @@ _CURVE = ec.SECP256R1()
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of that curve
 _NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Video backup: branches")])
 
-CertificateKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
-
 
 @dataclass(frozen=True)
 class Authority:

@@ -46,6 +46,7 @@ def install(
     ] = False,
     user: Annotated[str, typer.Option(help="With --system: as whom it runs.", show_default=False)] = "",
     print_only: Annotated[bool, typer.Option("--print", help="Show the unit, install nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object: unit, log_command, settings.")] = False,
 ) -> None:
     """At the branch: let systemd run it, from now on and after each start of the machine."""
     home = from_environment()
@@ -73,6 +74,11 @@ def install(
                 f"{path} is written, but `{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}",
                 "Is systemd there, and is this user signed in? Run it by hand, or `./vms branch run` in another way.",
             )
+    if as_json:
+        settings = sorted(unit.taken_over(home, os.environ))
+        told = {"unit": str(path), "log_command": unit.log_command(system=system), "settings": settings}
+        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return
     console.print(f"[green]✓[/] {plain(str(path))} runs. Its log: {plain(unit.log_command(system=system))}")
     if taken := unit.taken_over(home, os.environ):
         console.print(f"It goes by what is set here of {plain(', '.join(taken))}.")
