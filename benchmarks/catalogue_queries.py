@@ -80,6 +80,8 @@ WRITES = {
     "branches": {"invite", "join", "renew", "revoke", "note_seen", "log_refused"},
     "shares": {"add_share", "revoke_share", "count_share"},
     "restores": ("note_cold", "note_readable", "ask", "note_ready", "note_told"),
+    "gap_causes": {"of_cameras", "not_looked_at"},
+    "bookmark_search": {"chosen"},
 }
-"""Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
-(a backup counts every row). By module."""
+"""Functions of the catalogue that are no questions: they write, read all there is because that is what they are for
+(a backup counts every row), or are a part of an answer that is asked for. By module."""

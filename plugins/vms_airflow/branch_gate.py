@@ -16,11 +16,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 from vms_airflow.branch_rules import (
     GUARDED,
+    MB,
     OPEN,
     PAGES,
     Branch,
@@ -51,6 +53,13 @@ LOGGED_S = 60.0
 JOINING = 64 * 1024
 """The largest body of who has no certificate yet."""
 
+SMALL = 1024 * 1024
+"""Of a larger body a branch has one at a time here: read as JSON it takes twenty times its size."""
+
+MOST_SPENT = 512 * MB
+SPENT_S = 3600.0
+"""What a branch may send within it: ten times what a day's backlog makes of logs and of what tasks hand on."""
+
 MOST_TASKS = 20_000
 MOST_REFUSALS = 1_000
 _MAP_INDEX = re.compile(r"-1|0|[1-9]\d{0,5}")
@@ -65,23 +74,26 @@ class BranchGate:
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], known: Known | None = None) -> None:
         self._app = app
         self._known = known or Known()
+        self._room: dict[str, asyncio.Semaphore] = {}
+        self._sent: dict[str, tuple[float, int]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        try:
-            receive = await self._let_in(scope, receive)
-        except Refused as refused:
-            await _answer(scope, send, refused)
-            return
-        except Exception:
-            log.exception("The gate could not look up who asks.")
-            await _answer(scope, send, Refused("Who asks can't be looked up now. Try again.", 503))
-            return
-        await self._app(scope, receive, send)
+        async with AsyncExitStack() as held:
+            try:
+                receive = await self._let_in(scope, receive, held)
+            except Refused as refused:
+                await _answer(scope, send, refused)
+                return
+            except Exception:
+                log.exception("The gate could not look up who asks.")
+                await _answer(scope, send, Refused("Who asks can't be looked up now. Try again.", 503))
+                return
+            await self._app(scope, receive, send)
 
-    async def _let_in(self, scope: Scope, receive: Receive) -> Receive:
+    async def _let_in(self, scope: Scope, receive: Receive, held: AsyncExitStack) -> Receive:
         said = _said(scope)
         path = _routed(scope)
         scope.pop(BRANCH, None)
@@ -93,15 +105,16 @@ class BranchGate:
         try:
             await self._known.require_proxy(said)
             name = said.get("name", "")
-            return await self._of_branch(scope, receive, said, path, address)
+            return await self._of_branch(scope, receive, said, path, address, held)
         except Refused as refused:
             log.warning("Refused to %s at %s: %s %s: %s", name or "somebody", address, *_what(scope), refused)
             await self._known.note_refused(name, str(refused), address)
             raise
 
     async def _of_branch(
-        self, scope: Scope, receive: Receive, said: dict[str, str], path: str, address: str
+        self, scope: Scope, receive: Receive, said: dict[str, str], path: str, address: str, held: AsyncExitStack
     ) -> Receive:
+        """held: what the request keeps until it is answered."""
         if scope["type"] != "http":
             raise Refused("A branch asks by plain requests.")
         parts = parts_of(path)
@@ -112,7 +125,10 @@ class BranchGate:
         branch = await self._known.branch(said, address)
         rule, values = rule_for(method, parts)
         query = read_query(rule, scope.get("query_string", b""))
+        if rule.largest > SMALL and _length(scope) > SMALL:
+            await held.enter_async_context(self._room.setdefault(branch.site, asyncio.Semaphore()))
         raw = await _read(scope, receive, rule.largest)
+        self._spend(branch.site, len(raw))
         body = read_body(raw)
         named = [await self._known.task(one) for one in task_ids(rule, values, query, body)]
         if not named and "job" in rule.checks:  # an Airflow that gives its jobs no ids; their path says which
@@ -121,6 +137,16 @@ class BranchGate:
         check(branch, rule, values, query, body, named, token)
         scope[BRANCH] = branch
         return _again(raw, receive)
+
+    def _spend(self, site: str, size: int) -> None:
+        """Raises Refused for a branch that sends far more than one has to tell: all of it is kept at the centre."""
+        now = time.monotonic()
+        began, before = self._sent.get(site, (now, 0))
+        if now - began > SPENT_S:
+            began, before = now, 0
+        self._sent[site] = (began, before + size)
+        if before + size > MOST_SPENT:
+            raise Refused(f"The branch {site} has sent more than {MOST_SPENT // MB} MB within the hour.", 429)
 
 
 class Known:
@@ -317,6 +343,12 @@ def _require_not_for_branches(path: str) -> None:
     raise Refused("This is for branches alone, by their own port.")
 
 
+def _length(scope: Scope) -> float:
+    """Of the body, as it is announced."""
+    said = [value for name, value in scope.get("headers", []) if name.lower() == b"content-length"]
+    return int(said[0]) if said and said[0].isdigit() else float("inf")
+
+
 async def _read(scope: Scope, receive: Receive, largest: int) -> bytes:
     for name, value in scope.get("headers", []):
         if name.lower() == b"content-length" and value.isdigit() and int(value) > largest:
@@ -371,7 +403,7 @@ async def _answer(scope: Scope, send: Send, refused: Refused) -> None:
         return
     body = json.dumps({"detail": str(refused)}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if refused.status == 503:
-        headers.append((b"retry-after", b"10"))
+    if refused.status in (429, 503):
+        headers.append((b"retry-after", b"10" if refused.status == 503 else b"600"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from catalogue_world import (
+    KEEP,
     NOW,
     START,
     a_run,
@@ -20,6 +21,7 @@ from catalogue_world import (
     five_minute_files,
     opened,
     picture,
+    planned,
     receipt_for,
     receipts_for,
     refused,
@@ -36,14 +38,9 @@ from vms.errors import CatalogueError
 from vms.home import Home
 from vms.model import Plan, StoreOptions, dump, load
 from vms.receipts import ReleaseReceipt
-from vms.sightings import Fault, Rejection, Sighting
+from vms.sightings import Fault, Sighting
 
-KEEP = timedelta(days=1)
 HOUR = timedelta(hours=1)
-
-
-def planned(conn: Connection, *files: Sighting | Rejection, run: int = 1, now: datetime = NOW, **site: Any) -> Plan:
-    return plan_run(conn, a_site(**site), sensed(*files), a_run(run), now)
 
 
 def recordings(conn: Connection) -> int:

@@ -16,7 +16,7 @@ from container_world import compose as compose  # fixtures
 from container_world import home as home
 from cryptography import x509
 
-from vms import backups
+from vms import backups, dumps
 from vms.airflow_api import AirflowApi
 from vms.branches import authority
 from vms.catalogue.connection import url
@@ -245,10 +245,10 @@ def test_what_all_parts_can_write_holds_no_code_no_backups_and_no_servers_addres
 def test_backups_of_an_older_version_are_taken_over_once_and_their_age_is_told(home: Home, tmp_path: Path) -> None:
     def lay(folder: Path, day: int) -> None:
         at = datetime(2026, 5, day, tzinfo=UTC)
-        one = backups.Manifest(f"{at:%Y%m%dT%H%M%SZ}_0123456789ab", at, 4, "0" * 64, "0001", 18, {}, "")
+        one = dumps.Manifest(f"{at:%Y%m%dT%H%M%SZ}_0123456789ab", at, 4, "0" * 64, "0001", 18, {}, "")
         folder.mkdir(exist_ok=True)
         (folder / one.dump_name).write_bytes(b"dump")
-        (folder / one.manifest_name).write_text(backups.manifest_text(one))
+        (folder / one.manifest_name).write_text(dumps.manifest_text(one))
 
     viewers = home.root / "backups"
     lay(viewers, 1)

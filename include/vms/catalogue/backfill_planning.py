@@ -16,7 +16,8 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 
 from vms.backfill import Order, Subject, reason_of
 from vms.catalogue.backfill_items import forget_bad, looked_at
-from vms.catalogue.backfills import site_stores, subjects
+from vms.catalogue.backfill_period import subjects
+from vms.catalogue.backfills import site_stores
 from vms.catalogue.batching import BATCH_BYTES, Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor

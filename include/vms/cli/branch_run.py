@@ -112,7 +112,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     config = load_config(home.sites_file)
     site = config.site(joined.site)
     seen, runs = view.look(home, site), _agent_text(home)
-    warnings = (agent.other_version(joined), agent.unknown_keys(config), joined.clock_warning)
+    warnings = (agent.other_version(joined), agent.unknown_keys(config), joined.clock_warning, joined.move_note)
     _show(joined, site.name, runs, agent.last_word(home), warnings, seen, _certificate_until(home), datetime.now(UTC))
 
 
@@ -124,6 +124,7 @@ def as_object(home: Home) -> dict[str, Any]:
     told: dict[str, Any] = {
         "site": joined.site,
         "centre": joined.url,
+        "moves_to": joined.moves_to or None,
         "running": turn.is_running(home),
         "at_work": turn.is_at_work(home),
         "answered_at": joined.asked_at or None,

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vms.backups import OVERDUE, Manifest, local_backups, overdue, overdue_after
+from vms.backups import OVERDUE, local_backups, overdue, overdue_after
 from vms.catalogue.alerts import unsent, waiting_messages
 from vms.catalogue.connection import connect, misfit, url
 from vms.catalogue.exports import open_counts
@@ -25,6 +25,7 @@ from vms.catalogue.reads_stores import store_states
 from vms.catalogue.rows import SiteOverview, StoreStateRow
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
+from vms.dumps import Manifest
 from vms.errors import VmsError
 from vms.home import Home, from_environment
 from vms.model import State
