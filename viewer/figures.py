@@ -8,6 +8,7 @@ state folder, whatever address the question comes from: behind a proxy or a tunn
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import logging
 import platform
@@ -95,6 +96,8 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
 def routes(home: Home, pool: Pool) -> list[Route]:
     """The three questions."""
     figures = Figures(home, pool)
+    with contextlib.suppress(VmsError, OSError):  # else at the first question
+        home.secret(TOKEN)  # there to be copied before anybody asks
 
     async def metrics(request: Request) -> Response:
         if not _has_token(home, request):

@@ -65,6 +65,7 @@ def ask(client: TestClient, world: World) -> Figures:
 
 
 def test_the_figures_are_for_who_has_the_token(client: TestClient, world: World) -> None:
+    assert (world.home.secrets / figures.TOKEN).exists(), "before anybody has asked"
     assert client.get("/metrics").status_code == 401
     secret = world.home.secret(figures.TOKEN)
     for given in ("Bearer", "Bearer wrong", f"Basic {secret}", secret, f"Bearer {secret}x"):
