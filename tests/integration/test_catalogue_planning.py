@@ -350,6 +350,26 @@ def test_a_look_that_no_program_of_ours_takes_is_refused_whole(
     assert len(names(planned(conn, *five_minute_files(3)))) == 1
 
 
+def test_what_a_look_says_of_lengths_and_why_is_what_pages_can_show(conn: Connection) -> None:
+    """Sums over it stand on everybody's pages."""
+    endless = replace(seen("lobby/endless.mp4"), duration_s=float("inf"), fps=float("nan"))
+    huge = replace(seen("lobby/huge.mp4", start=START + HOUR), duration_s=1e30, fps=1e30)
+    none = replace(seen("lobby/none.mp4", start=START + 2 * HOUR), duration_s=float("nan"))
+    wordy = refused("lobby/wordy.mp4", start=START + 3 * HOUR)
+    wordy = replace(wordy, fault=load(Fault, dump(replace(wordy.fault, message="x" * 100_000, remedy="y" * 100_000))))
+    planned(conn, endless, huge, none, wordy)
+    year = 366 * 86_400.0
+    assert ask(conn, "SELECT source_name, duration_s, fps FROM recording ORDER BY start_at") == [
+        ("lobby/endless.mp4", year, None),
+        ("lobby/huge.mp4", year, None),
+        ("lobby/none.mp4", 0.0, None),
+        ("lobby/wordy.mp4", 0.0, None),
+    ]
+    assert max(ask(conn, "SELECT length(message), length(remedy) FROM quarantine")) <= (4000, 4000)
+    with pytest.raises(CatalogueError, match="longer than one can be"):
+        planned(conn, seen("x" * 20_001), run=2)
+
+
 def test_who_says_when_footage_begins_does_not_say_how_many_tables_there_are(
     conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

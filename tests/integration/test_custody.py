@@ -292,3 +292,14 @@ def test_two_tasks_that_record_one_day_at_once_leave_nothing_out_of_it(catalogue
             slow.result()
             quick.result()
         assert ask(watching, "SELECT archived FROM camera_day") == [(3,)]
+
+
+def test_a_rendition_without_a_length_is_not_archived(conn: Connection) -> None:
+    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
+    (honest,) = receipts_for(batch)
+    assert honest.rendition is not None
+    for length in ("nan", "inf", "-1", "1e30"):
+        lie = replace(honest, rendition=replace(honest.rendition, duration_s=float(length)))
+        with pytest.raises(CatalogueError, match="is no length"):
+            record_receipts(conn, batch, [lie], a_run(), NOW, timedelta(days=1))
+    assert the_recording(conn, batch).state == "planned"

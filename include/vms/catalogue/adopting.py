@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2.extras import Json
 
 from vms.catalogue.archiving import keep_copies
-from vms.catalogue.batching import end_of, side
+from vms.catalogue.batching import end_of, length_of, rate_of, side
 from vms.catalogue.connection import Connection, fetch_one
 from vms.catalogue.events import KNOWN, Actor, Known, note
 from vms.catalogue.partitions import ensure_months_of
@@ -183,7 +183,7 @@ def _add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyRecei
             "camera_id": camera_id,
             "start_at": found.start_utc,
             "end_at": end,
-            "duration_s": found.duration_s,
+            "duration_s": length_of(found.duration_s),
             "fingerprint": found.fingerprint,
             "custody": 2,
             "archived_at": found.archived_at or actor.now,
@@ -200,7 +200,7 @@ def _add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyRecei
             "audio_codec": found.audio_codec,
             "width": side(found.width),
             "height": side(found.height),
-            "fps": found.fps,
+            "fps": rate_of(found.fps),
             "damaged": found.damaged,
         }
         cursor.execute(

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 from psycopg2.extras import Json
 
-from vms.catalogue.batching import end_of, side
+from vms.catalogue.batching import LONGEST_S, end_of, rate_of, side
 from vms.catalogue.events import Actor, Known, note
 from vms.catalogue.losing import found_again
 from vms.catalogue.lost import note_stray_object
@@ -233,6 +233,8 @@ def _check(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, k
         set_store_identity(cursor, int(store_id), identity)
     if len(receipt.source_sha256) != 64 or len(rendition.sha256) != 64:
         raise contradiction(work, receipt, "its receipt lacks a SHA-256")
+    if not 0 <= rendition.duration_s <= LONGEST_S:
+        raise contradiction(work, receipt, f"{rendition.duration_s} s is no length of a rendition")
     (item,) = load_items(cursor, [(known.recording_id, known.start_utc)])
     places: tuple[CopyReceipt | InTheWay, ...] = (*receipt.copies, *receipt.in_the_way)
     for place in places:
@@ -288,7 +290,7 @@ def _write(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, k
             *(
                 side(rendition.width),
                 side(rendition.height),
-                rendition.fps,
+                rate_of(rendition.fps),
                 rendition.kind,
                 rendition.profile,
                 rendition.damaged,

@@ -44,6 +44,9 @@ FILES_PER_RUN = 500
 MOST_FILES = 2000
 """Most files that one look may tell of; ours stop at 500, and at 1500 when they look back."""
 
+LONGEST_PATH = 20_000
+"""Of a file, as text; a disk's longest has 4096 bytes, and what is no letter takes more than one."""
+
 RUN_S = 1800.0
 """About how long a run may take, as far as the site's pace is known."""
 
@@ -89,9 +92,11 @@ def make_room(conn: Connection, site: Site, sensed: Sensed, now: datetime) -> No
     """Make the months of what was seen. At a branch others may have the machine: what no program of ours tells gets no
     further. Raises CatalogueError."""
     files = tuple(files_of(sensed))
-    odd = next((each.camera for each in files if not _CAMERA.fullmatch(each.camera)), None)
-    if odd is not None or len(files) > MOST_FILES:
-        what = f"{len(files)} files at once" if odd is None else f"a camera {odd[:60]!r}"
+    odd = next((f"a camera {one.camera[:60]!r}" for one in files if not _CAMERA.fullmatch(one.camera)), "")
+    if any(len(each.source.path) > LONGEST_PATH for each in files):
+        odd = odd or "a path longer than one can be"
+    if odd or len(files) > MOST_FILES:
+        what = odd or f"{len(files)} files at once"
         raise CatalogueError(
             f"{site.id}: the look at its footage folder tells of {what}; nothing of it is taken.",
             "Is its machine of the centre's version? If so, somebody else may work there: `vms branch revoke`.",
