@@ -152,7 +152,10 @@ def test_a_machine_joins_renews_follows_sites_yaml_and_is_shut_out(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # would let nobody through
     monkeypatch.setenv("NO_PROXY", "localhost")
-    assert main(["branch", "join", f"{centre.url}/", centre.invite()]) == 0
+    assert main(["branch", "join", centre.url, centre.invite(), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["site"], told["centre"], told["connections_file"]) == ("jkt", centre.url, str(branch.connections))
+    assert main(["branch", "join", f"{centre.url}/", centre.invite()]) == 0, "once more, by another invitation"
     said = capsys.readouterr().out
     assert f"This machine is the branch jkt of {centre.url}" in said
     assert "sudo --preserve-env=HTTPS_PROXY,NO_PROXY ./vms branch install" in said

@@ -204,9 +204,11 @@ def test_compose_init_adds_to_profiles_as_a_person_may_write_them(
     checkout: Path, tools: Path, line: str, profiles: str
 ) -> None:
     _for_compose(checkout, tools)
-    (checkout / ".env").write_text(f"{line}\n", newline="")
+    (checkout / ".env").write_text(f"{line}\nVMS_VIEWER_PORT=5005\n", newline="")
     done = _run(checkout / "vms", tools, "compose", "init", "--tls")
     assert done.returncode == 0, done.stderr
+    assert "http://localhost:5005 " in done.stderr
+    assert "http://localhost:8080 " in done.stderr
     assert _settings(checkout / ".env")["COMPOSE_PROFILES"] == profiles
     assert not (checkout / ".env.new").exists()
 
