@@ -283,6 +283,9 @@ def test_what_a_look_says_of_lengths_and_why_is_what_pages_can_show(conn: Connec
     assert max(ask(conn, "SELECT length(message), length(remedy) FROM quarantine")) <= (4000, 4000)
     with pytest.raises(CatalogueError, match="longer than one can be"):
         planned(conn, seen("x" * 20_001), run=2)
+    for words in ({"codec": "x" * 201}, {"audio_codec": "x" * 201}, {"pattern": "x" * 201}):
+        with pytest.raises(CatalogueError, match="a codec or pattern longer"):
+            planned(conn, replace(seen("lobby/words.mp4"), **words), run=2)  # type: ignore[arg-type]
 
 
 def test_who_says_when_footage_begins_does_not_say_how_many_tables_there_are(
