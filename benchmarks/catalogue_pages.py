@@ -13,7 +13,6 @@ from catalogue_asking import (
     Question,
     World,
     a_day,
-    a_user,
     dense_site,
     filter_of,
     find,
@@ -29,6 +28,7 @@ from vms.catalogue import (
     exports,
     holds,
     pace,
+    playables,
     reads,
     reads_figures,
     reads_sites,
@@ -38,6 +38,7 @@ from vms.catalogue import (
     shares,
     timeline,
 )
+from vms.catalogue.bookmark_search import BookmarkFilter
 from vms.catalogue.connection import Connection
 from vms.catalogue.reads import RecordingFilter
 
@@ -103,7 +104,7 @@ def _months(world: World, conn: Connection) -> object:
 
 def _to_play(world: World, conn: Connection) -> object:
     begin, _ = world.day()
-    return timeline.playable(conn, world.camera(world.dense), begin, begin + timedelta(hours=2), 400)
+    return playables.playable(conn, world.camera(world.dense), begin, begin + timedelta(hours=2), 400)
 
 
 def _seconds(world: World, conn: Connection) -> object:
@@ -157,7 +158,7 @@ def _bookmarks(**wanted: Any) -> Callable[[World, Connection], object]:
         made = {name: value(world) if callable(value) else value for name, value in wanted.items()}
         if world.granted:
             made.setdefault("cameras", _named_cameras(world))
-        return bookmarks.list_bookmarks(conn, bookmarks.BookmarkFilter(**made), limit=PAGE)
+        return bookmarks.list_bookmarks(conn, BookmarkFilter(**made), limit=PAGE)
 
     return ask
 
@@ -194,12 +195,11 @@ PAGES: tuple[Question, ...] = (
         "page Bookmarks",
         "a day",
         lambda world, conn: bookmarks.list_bookmarks(
-            conn, bookmarks.BookmarkFilter(None, *world.day()), limit=PAGE, after=(world.now, 1 << 40)
+            conn, BookmarkFilter(None, *world.day()), limit=PAGE, after=(world.now, 1 << 40)
         ),
     ),
     Question("page Watch", "bookmarks of 16 cameras, a day", _pins(1)),
     Question("page Watch", "bookmarks of 16 cameras, a month", _pins(31)),
-    Question("page Watch", "tags that a person uses", lambda world, conn: bookmarks.tags_of(conn, a_user(world))),
     Question("page Find", "sites and cameras", lambda _, conn: reads.list_sites(conn)),
     Question("page Find", "when was a day purged?", _purged_at),
     Question("page Find", "sites that are seen whole", lambda _, conn: reads_sites.wholly_granted(conn)),
@@ -277,7 +277,7 @@ PAGES: tuple[Question, ...] = (
     Question(
         "page Watch",
         "what to play: one recording",
-        of_recording(lambda conn, row: timeline.playable_recording(conn, row.id, row.start_utc)),
+        of_recording(lambda conn, row: playables.playable_recording(conn, row.id, row.start_utc)),
     ),
     Question(
         "page Recording",

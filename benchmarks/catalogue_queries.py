@@ -14,7 +14,7 @@ from catalogue_works import WORKS
 QUESTIONS: Final = (*PAGES, *WORKS)
 
 WRITES = {
-    "planning": {"plan_run"},
+    "planning": {"plan_run", "make_room"},
     "backfills": {"begin_backfill", "set_state", "next_round"},
     "backfill_planning": {"plan_backfill", "choose_to_look", "broken_left"},
     "backfill_items": {"record_items", "forget_bad"},
@@ -41,7 +41,7 @@ WRITES = {
     "purging": {"mark", "close", "close_leftover", "unmark", "restore"},
     "reads": {"log_view"},
     "dead_months": {"drop_dead_months"},
-    "partitions": {"ensure_partitions"},
+    "partitions": {"ensure_partitions", "ensure_months_of"},
     "whole": {"set_aside", "settle", "check_rights", "server_major", "count_rows", "others_connected"},
     "users": {
         "add_user",
@@ -80,6 +80,8 @@ WRITES = {
     "branches": {"invite", "join", "renew", "revoke", "note_seen", "log_refused"},
     "shares": {"add_share", "revoke_share", "count_share"},
     "restores": ("note_cold", "note_readable", "ask", "note_ready", "note_told"),
+    "gap_causes": {"of_cameras", "not_looked_at"},
+    "bookmark_search": {"chosen"},
 }
-"""Functions of the catalogue that are no questions: they write, or read all there is because that is what they are for
-(a backup counts every row). By module."""
+"""Functions of the catalogue that are no questions: they write, read all there is because that is what they are for
+(a backup counts every row), or are a part of an answer that is asked for. By module."""

@@ -27,6 +27,7 @@ from vms.catalogue import (
     adopting,
     alerts,
     backfill_items,
+    backfill_period,
     backfills,
     branches,
     copying,
@@ -114,9 +115,9 @@ def _backfill(world: World, conn: Connection) -> object:
     order = Order(number, world.dense.id, "missing", begin, end)
     files = [(f"lobby/{minute}.mp4", 1, 1) for minute in range(500)]
     return (
-        list(backfills.subjects(conn, order, world.now)),
-        backfills.unknown_sources(conn, order.site, files),
-        backfills.rates_of(conn, order.site, order.mode, world.now),
+        list(backfill_period.subjects(conn, order, world.now)),
+        backfill_period.unknown_sources(conn, order.site, files),
+        backfill_period.rates_of(conn, order.site, order.mode, world.now),
         backfills.overlapping(conn, order),
         backfills.site_stores(conn, STORES),
         backfills.unfinished(conn, number, order.site),
@@ -178,7 +179,6 @@ WORKS: tuple[Question, ...] = (
     Question(
         "recordings", "one by its number alone", of_recording(lambda conn, row: reads.get_recording(conn, row.id))
     ),
-    Question("recordings", "oldest and newest footage", lambda _, conn: reads.first_and_last(conn)),
     Question(
         "recordings",
         "sums by day, one site, 31 days",

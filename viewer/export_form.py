@@ -10,7 +10,7 @@ from typing import get_args
 import psycopg2.errors
 import streamlit as st
 
-from viewer import camera_tree, components, database, formats, frame, orders, query, search_bar
+from viewer import camera_tree, database, formats, frame, orders, query, search_bar
 from viewer.i18n import Words
 from viewer.places import Places
 from viewer.visitor import Visitor
@@ -40,7 +40,7 @@ def draw(words: Words, there: Places, person: Visitor) -> None:
         icon=":material/videocam:",
         key="x.cameras",
     ):
-        _tree(words, there, find)
+        search_bar.tree(words, there, find)
     begin, end = _times(words, find, zone)
     zone_name = formats.zone_name(datetime.now(formats.zone(zone)))
     st.caption(words("exports.clocks" if len(zones) > 1 else "exports.clock", zone=zone_name))
@@ -106,15 +106,6 @@ def _cut(words: Words) -> tuple[Cut, Gaps, bool]:
         or "short"
     )
     return cut, gaps, st.checkbox(words("exports.burn_in"), key="x.burn_in")
-
-
-def _tree(words: Words, there: Places, find: query.Find) -> None:
-    def chosen() -> None:
-        told = st.session_state["tree"].chosen
-        if told:
-            frame.go(camera_tree.choose(frame.current_find(), there, told))
-
-    components.camera_tree(camera_tree.page(words, there, find), "tree", chosen)
 
 
 def _times(words: Words, find: query.Find, zone: str) -> tuple[datetime | None, datetime | None]:

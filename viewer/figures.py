@@ -8,6 +8,7 @@ state folder, whatever address the question comes from: behind a proxy or a tunn
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import logging
 import platform
@@ -29,7 +30,7 @@ from starlette.routing import Route
 
 import vms
 from viewer.database import AWAY, Pool
-from vms.backups import last_made_at
+from vms.backups import not_backed_up_since
 from vms.catalogue import alerts, reads_figures, reads_sites, reads_stores, whole
 from vms.catalogue.connection import Connection
 from vms.catalogue.rows import StoreOverview
@@ -63,7 +64,7 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vms_service_up": ("1 while a service of this machine, or a part in containers, runs.", ("service",)),
     "vms_service_restarts": ("How often a service was started again after it had ended by itself.", ("service",)),
     "vms_disk_free_bytes": ("Free space where the state folder lies.", ()),
-    "vms_backup_timestamp_seconds": ("When the catalogue was last backed up on this machine.", ()),
+    "vms_backup_timestamp_seconds": ("When the catalogue was last backed up, or since when that is awaited.", ()),
     "vms_backup_period_seconds": ("How often the catalogue is backed up.", ()),
     "vms_alerts_looked_age_seconds": ("How long ago the product's own alerts last looked, by a task of its own.", ()),
     "vms_alerts_open": ("Alerts that are open, by kind.", ("kind",)),
@@ -76,6 +77,7 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vms_site_source_bytes": ("Bytes of the source files that they were made from.", _BY_SITE),
     "vms_site_cameras": ("Cameras that are known.", _BY_SITE),
     "vms_site_proven_minutes": ("Minutes of footage that are kept and proven, over all cameras.", ("site", "day")),
+    "vms_site_expected_minutes": ("Minutes in which cameras should have recorded, all together.", ("site", "day")),
     "vms_site_newest_archived_age_seconds": ("Age of the end of the newest archived footage.", _BY_SITE),
     "vms_site_newest_footage_age_seconds": ("Age of the end of the newest footage known, archived or not.", _BY_SITE),
     "vms_site_sensed_age_seconds": ("How long ago its folder was looked at, or how long that is awaited.", _BY_SITE),
@@ -94,6 +96,8 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
 def routes(home: Home, pool: Pool) -> list[Route]:
     """The three questions."""
     figures = Figures(home, pool)
+    with contextlib.suppress(VmsError, OSError):  # else at the first question
+        home.secret(TOKEN)  # there to be copied before anybody asks
 
     async def metrics(request: Request) -> Response:
         if not _has_token(home, request):
@@ -194,7 +198,7 @@ class Figures:
                 all_of["vms_service_restarts"].add_metric([service.name], service.restarts)
         all_of["vms_disk_free_bytes"].add_metric([], shutil.disk_usage(self._home.root).free)
         all_of["vms_backup_period_seconds"].add_metric([], self._backup_every.total_seconds())
-        backed_up_at = last_made_at(self._home)
+        backed_up_at = not_backed_up_since(self._home)
         if backed_up_at is not None:
             all_of["vms_backup_timestamp_seconds"].add_metric([], backed_up_at.timestamp())
 
@@ -294,6 +298,7 @@ def _add_sites(all_of: dict[str, Gauge], conn: Connection, now: datetime, in_use
         if in_use(work.site):
             all_of["vms_site_proven_minutes"].add_metric([work.site, "today"], work.today_s / 60)
             all_of["vms_site_proven_minutes"].add_metric([work.site, "yesterday"], work.yesterday_s / 60)
+            all_of["vms_site_expected_minutes"].add_metric([work.site, "yesterday"], work.expected_s / 60)
     for took in reads_figures.stage_times(conn):
         for stage, value in (("wait", took.wait_s), ("compress", took.compress_s), ("store", took.store_s)):
             all_of["vms_site_stage_seconds"].add_metric([took.site, stage], value)

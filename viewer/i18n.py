@@ -1,7 +1,7 @@
 """The viewer's languages: which one a person gets, and the text of a key in it.
 
-Flat dictionaries, one per language (words_id, words_en). A key that is missing in one of them, or used nowhere, fails a
-test, so neither language can fall behind.
+Flat dictionaries, one per language (words_id, words_en, each in parts by page). A key that is missing in one of them,
+or used nowhere, fails a test, so neither language can fall behind.
 """
 
 from __future__ import annotations

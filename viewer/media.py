@@ -14,7 +14,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,26 +57,37 @@ def routes(home: Home, pool: Pool, direct: Direct | None = None) -> list[Route]:
     """The routes that deliver media of this installation. direct: to which stores browsers may be sent."""
     direct = direct or Direct(home)
 
+    @refusing
     async def media(request: Request) -> Response:
-        try:
-            grant = tokens.check(home, request.path_params["token"])
-            person: Visitor = request.state.visitor
-            right: Right = "export" if grant.disposition == "attachment" else "view"
-            if grant.mark != person.mark or not person.may(right):
-                raise tokens.Forged  # noqa: TRY301
-            answer = of_recording(grant.recording_id, _answer)
-            return await run_in_threadpool(answer, pool, direct, grant, request)
-        except tokens.Forged:
-            return refuse(request, Refusal(403, "media.forged"))
-        except tokens.Expired:
-            return refuse(request, Refusal(410, "media.expired"))
-        except Refusal as refusal:
-            return refuse(request, refusal)
-        except (*AWAY, psycopg2.Error) as error:
-            log.warning("The catalogue does not answer: %s", error)
-            return refuse(request, Refusal(503, "media.catalogue_away"))
+        grant = tokens.check(home, request.path_params["token"])
+        person: Visitor = request.state.visitor
+        right: Right = "export" if grant.disposition == "attachment" else "view"
+        if grant.mark != person.mark or not person.may(right):
+            raise tokens.Forged
+        answer = of_recording(grant.recording_id, _answer)
+        return await run_in_threadpool(answer, pool, direct, grant, request)
 
     return [Route("/m/{token}", media, methods=["GET", "HEAD"])]
+
+
+def refusing(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """The answer, or why there is none: a link that is not good, a Refusal, or a catalogue that is away."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except tokens.Forged:
+            refusal = Refusal(403, "media.forged")
+        except tokens.Expired:
+            refusal = Refusal(410, "media.expired")
+        except Refusal as refused:
+            refusal = refused
+        except (*AWAY, psycopg2.Error) as error:
+            log.warning("The catalogue does not answer: %s", error)
+            refusal = Refusal(503, "media.catalogue_away")
+        return refuse(request, refusal)
+
+    return answered
 
 
 def refuse(request: Request, refusal: Refusal) -> Response:

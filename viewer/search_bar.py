@@ -40,7 +40,7 @@ def draw(words: Words, there: Places, find: query.Find, shown: query.Find, zone:
                 icon=":material/videocam:",
                 key="w.cameras",
             ):
-                _tree(words, there, find)
+                tree(words, there, find)
             _state(words, find)
             _view(words, find)
 
@@ -140,7 +140,9 @@ def _shares(scope: str, pairs: tuple[tuple[str, str], ...], first: date, last: d
     return {day: DayShare(len(pairs) * _DAY_S, seconds) for day, seconds in kept.items()}
 
 
-def _tree(words: Words, there: Places, find: query.Find) -> None:
+def tree(words: Words, there: Places, find: query.Find) -> None:
+    """Sites and cameras to choose from; what is chosen stands in the address."""
+
     def chosen() -> None:
         told = st.session_state["tree"].chosen
         if told:

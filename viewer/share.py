@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import logging
 import re
-from urllib.parse import parse_qs
 
 import psycopg2
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from viewer import formats, taking
+from viewer import formats, forms, taking
 from viewer.database import AWAY, Pool
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
 from viewer.media import Refusal
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 
 PATH = re.compile(r"/share/[A-Za-z0-9_-]{43}")
 SHORTEST_PIN, LONGEST_PIN = 6, 64
-_LARGEST_FORM = 1024
 _ALL = "*"
 """The scope of who has a link: the catalogue is asked for that one export only."""
 
@@ -82,15 +80,10 @@ def _find(pool: Pool, request: Request, counted: str) -> Shared | None:
 
 async def _pin(request: Request) -> str:
     """The PIN of the form, "" when there is none. Raises _Wrong when that is no form of ours."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_FORM:
-            raise _Wrong(413, "share.wrong")
     try:
-        return parse_qs(body.decode(), max_num_fields=5).get("pin", [""])[0].strip()[:LONGEST_PIN]
-    except ValueError:
-        raise _Wrong(400, "share.wrong") from None
+        return (await forms.fields(request)).get("pin", "").strip()[:LONGEST_PIN]
+    except forms.BadForm as bad:
+        raise _Wrong(bad.status, "share.wrong") from None
 
 
 def _take(home: Home, pool: Pool, request: Request, shared: Shared, pin: str) -> Response:

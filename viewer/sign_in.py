@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 import psycopg2
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from viewer import assets, formats, provider_sign_in, visitor
+from viewer import assets, formats, forms, provider_sign_in, visitor
 from viewer.database import AWAY, NOBODY, Pool
 from viewer.i18n import LANGUAGE_NAMES, Words, choose_language
 from viewer.plain_page import FRAME, HEADERS
@@ -46,7 +46,6 @@ AHEAD = assets.ahead()
 
 _HINTS = "".join(f'<link rel="prefetch" href="{path}">' for path in AHEAD)
 
-_LARGEST_FORM = 4096
 _FORM_S = 3600
 
 
@@ -153,15 +152,10 @@ def _admit(pool: Pool, form: dict[str, str], address: str, device: str) -> str:
 
 async def _form(home: Home, request: Request) -> dict[str, str]:
     """The fields of a form that this viewer handed to this browser. Raises Refused."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_FORM:
-            raise Refused(413, "sign_in.stale")
     try:
-        fields = {key: values[0] for key, values in parse_qs(body.decode(), max_num_fields=10).items()}
-    except ValueError:
-        raise Refused(400, "sign_in.stale") from None
+        fields = await forms.fields(request)
+    except forms.BadForm as bad:
+        raise Refused(bad.status, "sign_in.stale") from None
     nonce = request.cookies.get(_form_cookie(home), "")
     if not nonce or not hmac.compare_digest(_seal(home, nonce), fields.get("form", "")) or not is_own(request):
         raise Refused(403, "sign_in.stale")

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from urllib.parse import parse_qs
 
 import psycopg2
 from starlette.concurrency import run_in_threadpool
@@ -20,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from viewer import formats, sign_in, tokens, visitor
+from viewer import formats, forms, sign_in, tokens, visitor
 from viewer.database import AWAY, Pool
 from viewer.i18n import Words, choose_language
-from viewer.media import Refusal, refuse
+from viewer.media import Refusal, refusing
 from viewer.plain_page import FRAME, HEADERS
 from viewer.visitor import Visitor
 from vms.catalogue import exports, reads
@@ -36,21 +35,23 @@ from vms.home import Home
 log = logging.getLogger(__name__)
 
 LONGEST_PASSWORD = 200
-_LARGEST_FORM = 4096
 
 
 def routes(home: Home, pool: Pool) -> list[Route]:
     """The route of the ZIP, and of the page that asks for its password."""
 
+    @refusing
     async def export(request: Request) -> Response:
-        return await _guarded(request, lambda person, number: _answer(home, pool, person, number, request.method))
+        return await _checked(request, lambda person, number: _answer(home, pool, person, number, request.method))
 
+    @refusing
     async def page(request: Request) -> Response:
-        return await _guarded(request, lambda person, number: _page(pool, request, person, number, ""))
+        return await _checked(request, lambda person, number: _page(pool, request, person, number, ""))
 
+    @refusing
     async def locked(request: Request) -> Response:
         if not sign_in.is_own(request):
-            return refuse(request, Refusal(403, "media.forged"))
+            raise tokens.Forged
         password, again = await _passwords(request)
         problem = "exports.lock.short" if len(password) < SHORTEST_PASSWORD else ""
         problem = problem or ("exports.lock.differ" if password != again else "")
@@ -60,22 +61,12 @@ def routes(home: Home, pool: Pool) -> list[Route]:
                 return _page(pool, request, person, number, problem)
             return _answer(home, pool, person, number, "GET", password)
 
-        return await _guarded(request, answer)
+        return await _checked(request, answer)
 
-    async def _guarded(request: Request, answer: Callable[[Visitor, int], Response]) -> Response:
+    async def _checked(request: Request, answer: Callable[[Visitor, int], Response]) -> Response:
         person: Visitor = request.state.visitor
-        try:
-            export_id = tokens.check_export(home, request.path_params["token"], person.mark)
-            return await run_in_threadpool(answer, person, export_id)
-        except tokens.Forged:
-            return refuse(request, Refusal(403, "media.forged"))
-        except tokens.Expired:
-            return refuse(request, Refusal(410, "media.expired"))
-        except Refusal as refusal:
-            return refuse(request, refusal)
-        except (*AWAY, psycopg2.Error) as error:
-            log.warning("The catalogue does not answer: %s", error)
-            return refuse(request, Refusal(503, "media.catalogue_away"))
+        export_id = tokens.check_export(home, request.path_params["token"], person.mark)
+        return await run_in_threadpool(answer, person, export_id)
 
     return [
         Route("/m/export/{token}", export, methods=["GET", "HEAD"]),
@@ -173,17 +164,11 @@ def _told(words: Words, key: str) -> str:
 
 async def _passwords(request: Request) -> tuple[str, str]:
     """What the form holds; nothing of it is kept or logged."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_FORM:
-            return "", ""
     try:
-        fields = parse_qs(body.decode(), max_num_fields=5)
-    except ValueError:
+        fields = await forms.fields(request)
+    except forms.BadForm:
         return "", ""
-    password, again = (fields.get(name, [""])[0][:LONGEST_PASSWORD] for name in ("password", "again"))
-    return password, again
+    return fields.get("password", "")[:LONGEST_PASSWORD], fields.get("again", "")[:LONGEST_PASSWORD]
 
 
 def _answer(home: Home, pool: Pool, person: Visitor, export_id: int, method: str, password: str = "") -> Response:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from vms import footage
 from vms.backfill import Order, Reason, Subject, is_work, reason_of
-from vms.catalogue.backfills import Rates, rates_of, site_stores, subjects, unknown_sources
+from vms.catalogue.backfill_period import Rates, rates_of, subjects, unknown_sources
+from vms.catalogue.backfills import site_stores
 from vms.catalogue.connection import Connection
 from vms.config import Config, Site
 from vms.errors import FootageUnreachable

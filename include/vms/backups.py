@@ -1,30 +1,27 @@
-"""Backups of the catalogue: dumped, proven readable row by row, kept here and in every store, cleared when old.
+"""Backups of the catalogue: made and proven readable (`dumps`), kept here and in every store, cleared when old.
 
-A backup is two files of one name: the dump (pg_dump's custom format) and its manifest (JSON), which is written last; so
-what has a manifest is whole. In a store they lie under `catalogue-backups/`, which no key of footage can look like.
+A backup is two files of one name: the dump and its manifest, which is written last; so what has a manifest is whole. In
+a store they lie under `catalogue-backups/`, which no key of footage can look like.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from vms.catalogue.whole import held_still
+from vms import dumps
 from vms.config import BackupPolicy, Config, StoreConfig
+from vms.dumps import Manifest, Moved
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import Home
-from vms.stack.postgres_tools import Tools, find_tools, read_dump, run_tool
 from vms.stores import Store, open_store
-from vms.stores.base import CHUNK_BYTES
 
 PREFIX = "catalogue-backups/"
 OVERDUE = timedelta(days=2)
@@ -32,35 +29,7 @@ OVERDUE = timedelta(days=2)
 ALWAYS_KEPT = 3
 """The newest so many stay however old they are: a clock that jumps or a DAG that stands still takes none of them."""
 
-_NAME = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{12}")
-_KEY = re.compile(re.escape(PREFIX) + _NAME.pattern + r"\.(dump|json)\Z")
-_COPY = re.compile(rb"COPY public\.\"?([^\" ]+)\"? ")
-_VERBOSE = re.compile(r'(?:dumping contents of table|processing data for table) "(.+)"')
-
-Moved = Callable[[str, float], None]
-"""Told what is being done, and how far it is, from 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a dump is. rows: of each table; revision: of the schema; sites_yaml: the file as it was, "" without one."""
-
-    name: str
-    made_at: datetime
-    size_bytes: int
-    sha256: str
-    revision: str
-    server_major: int
-    rows: dict[str, int]
-    sites_yaml: str
-
-    @property
-    def dump_name(self) -> str:
-        return f"{self.name}.dump"
-
-    @property
-    def manifest_name(self) -> str:
-        return f"{self.name}.json"
+_KEY = re.compile(re.escape(PREFIX) + dumps.NAME.pattern + r"\.(dump|json)\Z")
 
 
 def is_backup_key(key: str) -> bool:
@@ -83,12 +52,12 @@ def make_backup(
             for left in folder.glob(".*.new"):
                 left.unlink()
             fresh = folder / ".dump.new"
-            made = _dump(home, address, fresh, now, moved)
+            made = dumps.dump(home, address, fresh, now, moved)
             fresh.rename(folder / made.dump_name)
             if replaced:
                 _replaced(home, made).touch()
-            _write(folder / made.manifest_name, manifest_text(made).encode())
-            note_last(home)
+            _write(folder / made.manifest_name, dumps.manifest_text(made).encode())
+            note_last(home, now)
     except OSError as error:
         raise CatalogueError(
             f"The backup can't be written into {folder} ({error.strerror}).",
@@ -102,7 +71,7 @@ def local_backups(home: Home) -> list[Manifest]:
     found = []
     for path in home.backups.glob("*.json"):
         with contextlib.suppress(OSError, CatalogueError):
-            made = read_manifest(path.read_bytes())
+            made = dumps.read_manifest(path.read_bytes())
             if (home.backups / made.dump_name).stat().st_size == made.size_bytes:
                 found.append(made)
     return sorted(found, key=lambda one: one.name, reverse=True)
@@ -128,17 +97,23 @@ def last_made_at(home: Home) -> datetime | None:
     made = next(iter(local_backups(home)), None)
     if made is not None or not home.parts:
         return made.made_at if made else None
-    try:
-        return datetime.fromisoformat(json.loads(_stamp(home).read_text())["made_at"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return _stamped(home, "made_at")
 
 
-def note_last(home: Home) -> None:
-    """Tell the parts that can't see backups of the newest one."""
+def note_last(home: Home, now: datetime) -> None:
+    """Tell the parts that can't see backups of the newest one, or since when (`now`) the first one is awaited."""
     made = next(iter(local_backups(home)), None)
     if home.parts and made is not None:
         _write(_stamp(home), json.dumps({"made_at": made.made_at.isoformat()}).encode())
+    elif home.parts and not _stamp(home).exists():
+        _write(_stamp(home), json.dumps({"awaited_since": now.isoformat()}).encode())
+
+
+def _stamped(home: Home, what: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(json.loads(_stamp(home).read_text())[what])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _stamp(home: Home) -> Path:
@@ -168,9 +143,11 @@ def overdue_after(policy: BackupPolicy) -> timedelta:
 
 def not_backed_up_since(home: Home) -> datetime | None:
     """When the last good backup was made (UTC), or since when there is a catalogue without one; None without either."""
-    last = next(iter(local_backups(home)), None)
-    if last is not None:
-        return last.made_at
+    made_at = last_made_at(home)
+    if made_at is not None:
+        return made_at
+    if home.parts:  # whose secrets are no files
+        return _stamped(home, "awaited_since")
     try:
         return datetime.fromtimestamp((home.secrets / "catalogue_owner").stat().st_mtime, UTC)
     except OSError:
@@ -182,7 +159,7 @@ def overdue(home: Home, now: datetime, after: timedelta = OVERDUE) -> str:
     since = not_backed_up_since(home)
     if since is None or now - since <= after:
         return ""
-    if not local_backups(home):
+    if last_made_at(home) is None:
         return "The catalogue was never backed up."
     return f"The last good backup of the catalogue is of {since:%Y-%m-%d %H:%M} UTC."
 
@@ -193,7 +170,7 @@ def put_into_store(home: Home, made: Manifest, config: StoreConfig, identity: st
     store.identify(identity)
     for name in (made.dump_name, made.manifest_name):
         path = home.backups / name
-        digest, size = _hashed(path)
+        digest, size = dumps.hashed(path)
         store.put(path, PREFIX + name, sha256=digest, size_bytes=size, preview=True)
 
 
@@ -204,7 +181,7 @@ def list_store(store: Store) -> list[Manifest]:
     for key in sorted(keys, reverse=True):
         if key.endswith(".json") and key.removesuffix(".json") + ".dump" in keys:
             with contextlib.suppress(CatalogueError):
-                found.append(read_manifest(b"".join(store.open_range(key))))
+                found.append(dumps.read_manifest(b"".join(store.open_range(key))))
     return found
 
 
@@ -212,7 +189,7 @@ def fetch(store: Store, made: Manifest, home: Home, moved: Moved) -> Path:
     """Bring a store's backup into the home's. Raises StoreError, and CatalogueError when its bytes are others."""
     home.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
     path, fresh = home.backups / made.dump_name, home.backups / f".{made.name}.fetched"
-    if path.exists() and _hashed(path) == (made.sha256, made.size_bytes):
+    if path.exists() and dumps.hashed(path) == (made.sha256, made.size_bytes):
         return path
     got = 0
     with fresh.open("wb") as file:
@@ -220,13 +197,13 @@ def fetch(store: Store, made: Manifest, home: Home, moved: Moved) -> Path:
             got += file.write(chunk)
             moved(f"fetching {made.dump_name}", got / max(made.size_bytes, 1))
         os.fsync(file.fileno())
-    if _hashed(fresh) != (made.sha256, made.size_bytes):
+    if dumps.hashed(fresh) != (made.sha256, made.size_bytes):
         fresh.unlink()
         raise CatalogueError(
             f"Store {store.name}: {made.dump_name} has other bytes than when it was made.", "Take an older one."
         )
     fresh.rename(path)
-    _write(home.backups / made.manifest_name, manifest_text(made).encode())
+    _write(home.backups / made.manifest_name, dumps.manifest_text(made).encode())
     return path
 
 
@@ -260,111 +237,9 @@ def outlived(backups: Sequence[Manifest], before: datetime) -> list[Manifest]:
     return [one for one in newest_first[ALWAYS_KEPT:] if one.made_at < before]
 
 
-def count_dump(tools: Tools, file: Path, moved: Callable[[str], None] = lambda _: None) -> dict[str, int]:
-    """Rows of each table in a dump, every one read. Raises CatalogueError when it can't be read to its end."""
-    counts: dict[str, int] = {}
-    table = ""
-    with read_dump(tools, file, "--data-only") as lines:
-        for line in lines:
-            if table and line == b"\\.\n":
-                table = ""
-            elif table:
-                counts[table] += 1
-            elif found := _COPY.match(line):
-                table = found[1].decode()
-                counts[table] = 0
-                moved(table)
-    return counts
-
-
-def dump_revision(tools: Tools, file: Path) -> str:
-    """The revision of the schema in a dump; "" when it holds no catalogue. Raises CatalogueError for no dump at all."""
-    with read_dump(tools, file, "--data-only", "--table=alembic_version") as lines:
-        rows = iter(lines)
-        for line in rows:
-            if _COPY.match(line):
-                return next(rows, b"").decode().strip()
-    return ""
-
-
-def read_manifest(data: bytes) -> Manifest:
-    """Raises CatalogueError when it is none."""
-    try:
-        told = json.loads(data)
-        made = Manifest(**{**told, "made_at": datetime.fromisoformat(told["made_at"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise CatalogueError("This is no manifest of a backup.", "Take another backup.") from error
-    if not _NAME.fullmatch(made.name):
-        raise CatalogueError("This manifest names no backup of ours.", "Take another backup.")
-    return made
-
-
-def manifest_text(made: Manifest) -> str:
-    return json.dumps({**asdict(made), "made_at": made.made_at.isoformat()}, indent=1)
-
-
-def hashed(path: Path) -> str:
-    """The SHA-256 of a file."""
-    return _hashed(path)[0]
-
-
-def steps(total: int, what: str, moved: Moved) -> Callable[[str], None]:
-    """Turns what pg_dump and pg_restore say on the way into progress over so many tables."""
-    seen: set[str] = set()
-
-    def line(text: str) -> None:
-        if found := _VERBOSE.search(text):
-            seen.add(found[1])
-            moved(what, min(1.0, len(seen) / max(total, 1)))
-
-    return line
-
-
-def _dump(home: Home, address: str, fresh: Path, now: datetime, moved: Moved) -> Manifest:
-    moved("counting", 0.0)
-    with held_still(address) as still:
-        tools = find_tools(still.server_major)
-        if not still.revision:
-            raise CatalogueError("There is no catalogue to back up.", "Start the system once: ./vms up")
-        fresh.touch(mode=0o600)
-        words = ("--format=custom", "--no-owner", "--no-privileges", "--schema=public", f"--snapshot={still.name}")
-        listener = steps(len(still.rows), "dumping", moved)
-        run_tool(tools, "pg_dump", [*words, "--verbose", f"--file={fresh}"], address, listener)
-    done: list[str] = []
-
-    def read(table: str) -> None:
-        done.append(table)
-        moved("reading it back", len(done) / max(len(still.rows), 1))
-
-    counts = count_dump(tools, fresh, read)
-    if counts != still.rows:
-        odd = sorted(name for name in counts.keys() | still.rows if counts.get(name) != still.rows.get(name))
-        raise CatalogueError(
-            f"The dump has not the rows that the catalogue had: {', '.join(odd[:5])}.", "Try again; check the disk."
-        )
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
-    digest, size = _hashed(fresh)
-    try:
-        sites = home.sites_file.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        sites = ""
-    name = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}_{digest[:12]}"
-    return Manifest(name, now.astimezone(UTC), size, digest, still.revision, still.server_major, still.rows, sites)
-
-
 def _names(made: Manifest) -> tuple[str, str]:
     """The manifest goes last when they are put, and first when they are deleted."""
     return made.manifest_name, made.dump_name
-
-
-def _hashed(path: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size
 
 
 def _write(path: Path, data: bytes) -> None:

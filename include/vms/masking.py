@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from vms.home import Home
 
@@ -23,6 +23,8 @@ _PUBLIC = frozenset(
     | {"signature_version", "addressing_style", "is_anonymous"}
 )
 """What a connection says of where and how, and not of who."""
+
+_OPERATORS = ("AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 _TELLING = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|CONN_|_URL\Z|AUTH", re.IGNORECASE)
 _NO_SECRET = re.compile(r"(?:true|false|yes|no|\d{1,5}|/[\w./ -]*)\Z", re.IGNORECASE)
@@ -54,6 +56,12 @@ class Masker:
             text = self._known.sub(MASK, text)
         text = _IN_URL.sub(rf"\1{MASK}@", text)
         return _SAID.sub(rf"\1\2{MASK}", _HEADER.sub(rf"\1\2{MASK}", text))
+
+
+def settings(environ: Mapping[str, str], telling: tuple[str, ...]) -> dict[str, str]:
+    """The settings whose names begin so. Of connections and variables of Airflow no more than that they are there."""
+    chosen = {name: value for name, value in sorted(environ.items()) if name.startswith(telling)}
+    return {name: MASK if name.startswith(_OPERATORS) else value for name, value in chosen.items()}
 
 
 def shape(data: Any) -> Any:
@@ -110,10 +118,22 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[str]:
         if _nested(data):
             yield from _leaves(data)
         elif "://" in value:
-            password = urlsplit(value).password
-            yield from (password, unquote(password)) if password else ()
+            yield from _of_url(value)
         elif not _NO_SECRET.match(value):
             yield value
+
+
+def _of_url(text: str) -> Iterator[str]:
+    """Its password, and what is secret in its query, where connections keep whole keys."""
+    try:
+        parts = urlsplit(text)
+        password = parts.password
+    except ValueError:
+        yield text
+        return
+    yield from (password, unquote(password)) if password else ()
+    for name, value in parse_qsl(parts.query):
+        yield from _leaves(value, name)
 
 
 def _leaves(data: Any, key: str = "") -> Iterator[str]:
@@ -132,7 +152,10 @@ def _leaves(data: Any, key: str = "") -> Iterator[str]:
             yield data
             yield from _leaves(inner)
         elif not _NO_SECRET.match(data):
-            yield from (data, *(part for part in data.split() if len(part) >= 2 * _LEAST))
+            for part in data.split():
+                yield from (part,) if len(part) >= 2 * _LEAST else ()
+                yield from _of_url(part) if "://" in part else ()
+            yield data
 
 
 def _spellings(secret: str) -> Iterator[str]:

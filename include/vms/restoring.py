@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from vms.backups import Manifest, Moved, count_dump, dump_revision, hashed, make_backup, read_manifest, stays, steps
+from vms.backups import make_backup, stays
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import Connection, connect, url
 from vms.catalogue.users import end_all_sessions
 from vms.config import load_config
+from vms.dumps import Manifest, Moved, count_dump, dump_revision, hashed, read_manifest, steps
 from vms.errors import CatalogueError, StackError, VmsError
 from vms.home import Home
 from vms.ledger import FILE, Ledger
@@ -162,7 +163,7 @@ def _checked(tools: Tools, file: Path) -> str:
     if not file.is_file():
         raise CatalogueError(f"There is no file {file}.", "`vms backup list` shows the backups.")
     manifest = file.with_suffix(".json")
-    if manifest.exists() and read_manifest(manifest.read_bytes()).sha256 != hashed(file):
+    if manifest.exists() and read_manifest(manifest.read_bytes()).sha256 != hashed(file)[0]:
         raise CatalogueError(
             f"{file} has other bytes than when it was made.", "Take another backup, or a store's copy."
         )

@@ -15,14 +15,24 @@ TimeBasis = Literal["name", "name_end", "container", "mtime"]
 TimeMark = Literal["dst_repeated", "dst_skipped", "future", "before_2000"]
 
 
+LONGEST_TEXT = 4000
+
+
 @dataclass(frozen=True)
 class Fault:
-    """Why a file did not get further. permanent: trying again unchanged can't help (quarantine it)."""
+    """Why a file did not get further. permanent: trying again unchanged can't help (quarantine it).
+
+    What is longer than pages and messages can hold is cut off, whoever says it.
+    """
 
     reason: Reason
     message: str
     remedy: str
     permanent: bool
+
+    def __post_init__(self) -> None:
+        for name in ("message", "remedy"):
+            object.__setattr__(self, name, getattr(self, name)[:LONGEST_TEXT])
 
 
 @dataclass(frozen=True)

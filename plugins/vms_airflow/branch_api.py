@@ -36,7 +36,7 @@ WRONG_AT_MOST = 10
 """Tries to join that one address may fail with in WITHIN_S."""
 
 ASKED_AT_MOST = 120
-"""Tries to join in WITHIN_S, by all together."""
+"""Tries to join in WITHIN_S, by all together; more, and only who has not failed yet is heard."""
 
 WITHIN_S = 600.0
 _MOST_ADDRESSES = 1_000
@@ -60,7 +60,7 @@ class Limit:
         for times in (self._asked, wrong):
             while times and now - times[0] > WITHIN_S:
                 times.popleft()
-        if len(wrong) >= WRONG_AT_MOST or len(self._asked) >= ASKED_AT_MOST:
+        if len(wrong) >= WRONG_AT_MOST or (wrong and len(self._asked) >= ASKED_AT_MOST):
             raise TooMany("Too many tries to join.", "Wait ten minutes, and look at the token.")
         self._asked.append(now)
 
@@ -155,6 +155,7 @@ def _told_of(home: Home, branch: Branch, sites: str) -> dict[str, Any]:
         "queue": branch.queue,
         "edge_secret": home.secret("airflow_jwt", 64),
         "version": vms.__version__,
+        "url": home.parts.branches if home.parts else "",
         "sites": sites,
     }
 

@@ -28,7 +28,10 @@ PAGES = ("ui", "static", "res")
 
 KB, MB = 1024, 1024 * 1024
 _PART = re.compile(r"[^/\\%\x00-\x1f\x7f]+")
-_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_TRY = re.compile(r"[0-9]{1,4}", re.ASCII)
+"""Each has a log of its own at the centre."""
+_HANDED = frozenset({"return_value", "_link_RecordingsLink"})
+"""Under what words the tasks of a site hand on; each is a row at the centre, of up to 32 MB."""
 _STATES = {"success", "failed", "skipped", "up_for_retry", "up_for_reschedule", "fail_without_retry"}
 _DEEPEST = 50
 
@@ -116,7 +119,9 @@ RULES = (
     _rule(f"HEAD {_XCOM}", "dag", "run", query="map_index"),
     _rule(f"GET {_XCOM}/item/<offset>", "dag", "run"),
     _rule(f"GET {_XCOM}/slice", "dag", "run", query="start stop step include_prior_dates"),
-    _rule(f"POST {_XCOM}", "dag", "mine", "plain", query="map_index dag_result mapped_length", largest=32 * MB),
+    _rule(
+        f"POST {_XCOM}", "dag", "mine", "handed", "plain", query="map_index dag_result mapped_length", largest=16 * MB
+    ),
     _rule(f"DELETE {_XCOM}", "dag", "mine", query="map_index"),
     _rule("GET /branch/config"),
     _rule("POST /branch/renew"),
@@ -254,8 +259,8 @@ def _job(asked: _Asked) -> None:
     values, facts = asked.values, asked.named[0]
     if (values["task"], values["run"], values["map"]) != (facts.task_id, facts.run_id, str(facts.map_index)):
         raise Refused("This request names two tasks at once.")
-    if not _NUMBER.fullmatch(values["try"]):
-        raise Refused("This request names no try of the task.", 400)
+    if not _TRY.fullmatch(values["try"]):
+        raise Refused("This request names no try of the task.")
 
 
 def _own(asked: _Asked) -> None:
@@ -281,6 +286,11 @@ def _mine(asked: _Asked) -> None:
         raise Refused("A task hands on for itself alone.")
     if asked.query.get("map_index", "-1") != str(facts.map_index):
         raise Refused("A task hands on for itself alone.")
+
+
+def _handed(asked: _Asked) -> None:
+    if asked.values["key"] not in _HANDED:
+        raise Refused("A task of a branch hands on its outcome, and under no other word.")
 
 
 def _state(asked: _Asked) -> None:
@@ -318,6 +328,7 @@ _CHECKS = {
     "run": _run,
     "count": _count,
     "mine": _mine,
+    "handed": _handed,
     "state": _state,
     "plain": _plain,
 }

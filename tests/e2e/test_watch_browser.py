@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import re
-import secrets
 from contextlib import closing
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-import weed
-from browser_world import NEEDS_BROWSER, Viewer, new_page, served
-from cold_server import run_cold
-from viewer_world import ATTACK, START, archive_more, eventually, many_files, move_to_bucket, owner
-from vms.alerts.round import run_round
-from vms.config import load_config
-from vms.config_alerts import AlertPolicy
-from vms.home import Home
+from browser_world import NEEDS_BROWSER, Viewer, new_page
+from viewer_world import ATTACK, START, archive_more, eventually, many_files, owner
+from watch_page import FIRST, opened, shows
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
-FIRST = "/watch?camera=ho/lobby&at=2026-01-31T01:00:01Z"
-
-
-def _opened(browser: Any, viewer: Viewer, address: str, **options: Any) -> Any:
-    page = new_page(browser, viewer, **options)
-    page.goto(viewer.url + address)
-    page.wait_for_selector(".tile video", state="attached")  # it is hidden where there is a gap
-    return page
-
-
-def _shows(page: Any, time: str, tile: int = 0) -> bool:
-    video = page.locator(".tile video").nth(tile)
-    there = video.evaluate(
-        "video => video.readyState >= 2 && !video.seeking && video.videoWidth === 320"
-        " && getComputedStyle(video).visibility === 'visible'"  # else a word stands in its place
-    )
-    return bool(there) and time in page.locator(".stamp").nth(tile).inner_text()
-
 
 def test_played_over_files_and_gaps_by_one_player(viewer: Viewer, browser: Any) -> None:
-    page = _opened(browser, viewer, FIRST, locale="id-ID")
-    eventually(lambda: _shows(page, "31 Jan 2026 08:00:01 WIB"))
+    page = opened(browser, viewer, FIRST, locale="id-ID")
+    eventually(lambda: shows(page, "31 Jan 2026 08:00:01 WIB"))
     video = page.locator(".tile video")
     video.evaluate("video => { video.first = true; }")
     page.keyboard.press(" ")
@@ -67,14 +41,14 @@ def test_played_over_files_and_gaps_by_one_player(viewer: Viewer, browser: Any) 
 
 
 def test_a_gap_is_told_with_its_reason_and_left_by_going_on(viewer: Viewer, browser: Any) -> None:
-    page = _opened(browser, viewer, "/watch?camera=ho/lobby&at=2026-01-31T08:02:00", locale="en-GB")
+    page = opened(browser, viewer, "/watch?camera=ho/lobby&at=2026-01-31T08:02:00", locale="en-GB")
     page.locator(".note").get_by_text("camera silent").wait_for()
     page.locator(".note button").click()
-    eventually(lambda: _shows(page, "08:05:00 WIB"))
+    eventually(lambda: shows(page, "08:05:00 WIB"))
     page.keyboard.press("n")
-    eventually(lambda: _shows(page, "08:10:00 WIB"))
+    eventually(lambda: shows(page, "08:10:00 WIB"))
     page.keyboard.press("p")
-    eventually(lambda: _shows(page, "08:05:00 WIB"))
+    eventually(lambda: shows(page, "08:05:00 WIB"))
     page.keyboard.press("n")
     page.keyboard.press("n")
     page.get_by_text("There is no later recording of this camera.").wait_for()
@@ -86,7 +60,7 @@ def test_a_gap_is_told_with_its_reason_and_left_by_going_on(viewer: Viewer, brow
     ):
         moment.fill(written)
         moment.press("Enter")
-        eventually(lambda shown=shown: _shows(page, f"31 Jan 2026 {shown} WIB"))
+        eventually(lambda shown=shown: shows(page, f"31 Jan 2026 {shown} WIB"))
         assert moment.input_value() == f"31 Jan 2026 {shown}"
     moment.fill("31 Feb 2026 08:00")
     moment.press("Enter")
@@ -98,8 +72,8 @@ def test_a_gap_is_told_with_its_reason_and_left_by_going_on(viewer: Viewer, brow
 
 
 def test_the_timeline_is_zoomed_dragged_clicked_and_hovered(viewer: Viewer, browser: Any) -> None:
-    page = _opened(browser, viewer, FIRST, locale="en-GB", color_scheme="dark")
-    eventually(lambda: _shows(page, "08:00:01"))
+    page = opened(browser, viewer, FIRST, locale="en-GB", color_scheme="dark")
+    eventually(lambda: shows(page, "08:00:01"))
     line = page.locator(".line")
     assert line.get_attribute("aria-valuetext").endswith("footage, in all its stores")
     box = line.bounding_box()
@@ -121,7 +95,7 @@ def test_the_timeline_is_zoomed_dragged_clicked_and_hovered(viewer: Viewer, brow
     sheet = page.locator(".tip .picture")
     eventually(lambda: "/m/" in sheet.evaluate("node => node.style.backgroundImage"))
     page.mouse.click(at(3), box["y"] + 40)
-    eventually(lambda: _shows(page, "08:00:02") or _shows(page, "08:00:03"))
+    eventually(lambda: shows(page, "08:00:02") or shows(page, "08:00:03"))
     before = line.get_attribute("aria-valuemin")
     page.mouse.down()
     page.mouse.move(at(3) - 200, box["y"] + 40, steps=4)
@@ -134,16 +108,16 @@ def test_the_timeline_is_zoomed_dragged_clicked_and_hovered(viewer: Viewer, brow
 
 
 def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Viewer, browser: Any) -> None:
-    page = _opened(browser, viewer, f"{FIRST.replace('lobby', 'lobby,ho/gate')}", locale="en-GB")
+    page = opened(browser, viewer, f"{FIRST.replace('lobby', 'lobby,ho/gate')}", locale="en-GB")
     line, chosen = page.locator(".line"), page.locator(".pick .said")
-    eventually(lambda: _shows(page, "08:00:01"))
+    eventually(lambda: shows(page, "08:00:01"))
     page.keyboard.press("o")
     page.get_by_text("End: 08:00:01. Go to the start").wait_for()
     page.keyboard.press("i")  # not an end any more: the range would end as it begins
     page.get_by_text("Start: 08:00:01. Go to the end").wait_for()
     page.get_by_label("Date and time to show").fill("31 Jan 2026 08:10:03")
     page.keyboard.press("Enter")
-    eventually(lambda: _shows(page, "08:10:03"))
+    eventually(lambda: shows(page, "08:10:03"))
     page.get_by_role("button", name="End of the range here (O)").click()
     told = "31 Jan 08:00:01 \N{EN DASH} 08:10:03 WIB 10 min 2 s · 2 cameras"
     eventually(lambda: " ".join(chosen.inner_text().split()) == told)
@@ -154,7 +128,7 @@ def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Vi
     eventually(lambda: page.get_by_label("From (time)").input_value() == "08:00:01")
     eventually(lambda: page.get_by_label("To (time)").input_value() == "08:10:03")
     page.go_back()
-    eventually(lambda: _shows(page, "08:10:03"))
+    eventually(lambda: shows(page, "08:10:03"))
     eventually(lambda: " ".join(chosen.inner_text().split()) == told)
     page.locator(".pick").get_by_role("link", name="Hold").click()
     page.wait_for_url(
@@ -164,7 +138,7 @@ def test_a_range_is_chosen_and_taken_to_an_export_and_a_hold_and_back(viewer: Vi
 
     page.goto(link)
     eventually(lambda: " ".join(chosen.inner_text().split()) == told)
-    eventually(lambda: _shows(page, "08:10:03"))
+    eventually(lambda: shows(page, "08:10:03"))
 
     def at(name: str) -> float:
         state = page.evaluate(PICK)
@@ -215,7 +189,7 @@ def _bookmarked_and_found_again(page: Any, when: str) -> None:
     page.wait_for_url(re.compile(r"/bookmarks\?q=merah"))
     page.locator(".bookmark", has_text=ATTACK).wait_for()
     page.get_by_role("link", name="Watch", exact=True).last.click()
-    eventually(lambda: _shows(page, "08:00:01", tile=1))
+    eventually(lambda: shows(page, "08:00:01", tile=1))
     assert page.locator(".pick .said").inner_text().startswith(when)
     assert page.evaluate("window.hacked") is None
 
@@ -223,40 +197,40 @@ def _bookmarked_and_found_again(page: Any, when: str) -> None:
 def test_footage_that_comes_while_the_page_is_open_and_more_files_than_one_answer_holds(
     viewer: Viewer, browser: Any
 ) -> None:
-    page = _opened(browser, viewer, FIRST.replace("01:00:01", "01:10:02"), locale="en-GB")
-    eventually(lambda: _shows(page, "08:10:02"))
+    page = opened(browser, viewer, FIRST.replace("01:00:01", "01:10:02"), locale="en-GB")
+    eventually(lambda: shows(page, "08:10:02"))
     page.keyboard.press(" ")
     page.get_by_role("button", name="Play (space)").wait_for()
     archive_more(viewer.world, "lobby", START + timedelta(minutes=15))
     page.keyboard.press("n")
-    eventually(lambda: _shows(page, "08:15:00"))
+    eventually(lambda: shows(page, "08:15:00"))
     moment = page.get_by_label("Date and time to show")
     moment.fill("31 Jan 2026 08:20:01")
     moment.press("Enter")
     page.locator(".note").get_by_text("no footage").or_(page.locator(".note").get_by_text("camera silent")).wait_for()
     archive_more(viewer.world, "lobby", START + timedelta(minutes=20))
     page.evaluate(AN_HOUR_LATER)
-    eventually(lambda: _shows(page, "08:20:01"))  # without a hand on it
+    eventually(lambda: shows(page, "08:20:01"))  # without a hand on it
     archive_more(viewer.world, "lobby", START + timedelta(minutes=25))
     page.keyboard.press(" ")
-    eventually(lambda: _shows(page, "08:25:0"))
+    eventually(lambda: shows(page, "08:25:0"))
     page.get_by_role("button", name="Play (space)").wait_for()
 
     many_files(viewer.world, "cashier", 450)
     asked: list[str] = []
     page.on("request", lambda one: asked.append(one.url.rpartition("/watch/")[2].partition("?")[0]))
     page.goto(f"{viewer.url}/watch?camera=makassar/cashier&at=2026-01-31T01:00:01Z")
-    eventually(lambda: _shows(page, "09:00:01"))
+    eventually(lambda: shows(page, "09:00:01"))
     moment.fill("31 Jan 2026 09:26:33")
     moment.press("Enter")
-    eventually(lambda: _shows(page, "09:26:33"))
+    eventually(lambda: shows(page, "09:26:33"))
     page.keyboard.press(" ")
     behind = re.compile("09:2(6:[45]|7:)")  # the 400th file ends at 09:26:40
     eventually(lambda: behind.search(page.locator(".stamp").inner_text()))
     page.keyboard.press(" ")
     moment.fill("31 Jan 2026 09:28:01")
     moment.press("Enter")
-    eventually(lambda: _shows(page, "09:28:01"))
+    eventually(lambda: shows(page, "09:28:01"))
     assert asked.count("step") == 0
     assert asked.count("playlist") == 2
     assert page.errors == []
@@ -284,123 +258,26 @@ def test_from_a_search_and_from_a_recording_to_the_timeline(viewer: Viewer, brow
     found = page.url
     page.get_by_role("link", name="Show on the timeline").click()
     page.wait_for_selector(".tile video")
-    eventually(lambda: _shows(page, "08:10:00"))
+    eventually(lambda: shows(page, "08:10:00"))
     page.go_back()
     page.wait_for_selector(".card")
     assert page.url == found
     page.locator(".card").last.click()
     page.locator("a.watch").click()
     page.wait_for_selector(".tile video")
-    eventually(lambda: _shows(page, "08:00:00"))
+    eventually(lambda: shows(page, "08:00:00"))
     assert "camera=ho%2Flobby" in page.url
     assert page.errors == []
 
 
-def test_from_a_bucket_the_browser_plays_itself_and_through_the_viewer_when_it_may_not(
-    catalogue: tuple[Home, str],
-    tmp_path: Path,
-    s3_server: weed.S3Server,
-    browser: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The viewer's own answers carry no footage, until the bucket has no rule that lets its pages in."""
-    text = weed.connection_text(s3_server.endpoint)
-    monkeypatch.setenv("AIRFLOW_CONN_CLOUD", text)
-    bucket = f"b{secrets.token_hex(6)}"
-    s3_server.client().create_bucket(Bucket=bucket)
-
-    def let_in(origin: str) -> None:
-        rule = {"AllowedOrigins": [origin], "AllowedMethods": ["GET"], "AllowedHeaders": ["Range"]}
-        s3_server.client().put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
-
-    with served(
-        catalogue[0], tmp_path, change=lambda world: move_to_bucket(world, f"s3://{bucket}/x", "cloud")
-    ) as viewer:
-        let_in(viewer.url)
-        page = new_page(browser, viewer, locale="en-GB")
-        answers: list[tuple[str, int]] = []
-        page.on("response", lambda one: answers.append((one.url, one.status)))
-
-        def footage(base: str) -> set[int]:
-            return {status for url, status in answers if url.startswith(base) and (base != viewer.url or "/m/" in url)}
-
-        assert s3_server.endpoint in page.goto(viewer.url).all_headers()["content-security-policy"]
-        page.goto(viewer.url + FIRST)
-        page.wait_for_selector(".tile video", state="attached")
-        eventually(lambda: _shows(page, "08:00:01"))
-        page.keyboard.press(" ")
-        eventually(lambda: "08:05:0" in page.locator(".stamp").inner_text())
-        assert footage(s3_server.endpoint) == {206}
-        through = [one for one in answers if "/m/" in one[0] and one[0].startswith(viewer.url) and one[1] == 206]
-        assert through == [], "the viewer sent footage itself"
-
-        page.goto(f"{viewer.url}/?camera=ho/lobby")
-        page.locator(".card").last.click()
-        eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2 && !video.error"))
-        with page.expect_download() as download:
-            page.locator("a.download").click()
-        assert Path(download.value.path()).read_bytes() == viewer.world.clip.video.read_bytes()
-        assert download.value.suggested_filename.startswith("ho_lobby_2026-01-31_08-00-00")
-        assert [one for one in answers if one[0].startswith(viewer.url) and "/m/" in one[0] and one[1] == 206] == []
-
-        let_in("https://other.example")
-        answers.clear()
-        page.goto(viewer.url + FIRST)
-        page.wait_for_selector(".tile video", state="attached")
-        eventually(lambda: _shows(page, "08:00:01"))
-        assert 206 in footage(viewer.url)
-        assert page.errors == []
-
-
-def test_cold_storage_is_said_asked_and_waited_for(
-    catalogue: tuple[Home, str],
-    tmp_path: Path,
-    s3_server: weed.S3Server,
-    browser: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with run_cold(s3_server.port) as server:
-        monkeypatch.setenv("AIRFLOW_CONN_CLOUD", weed.connection_text(server.endpoint))
-        url = f"s3://{weed.BUCKET}/{secrets.token_hex(8)}"
-        with served(
-            catalogue[0], tmp_path, change=lambda world: move_to_bucket(world, url, "cloud", "through", "GLACIER")
-        ) as viewer:
-            page = new_page(browser, viewer, width=360, locale="id-ID")
-            page.goto(viewer.url + FIRST)
-            page.locator(".legend .cold").wait_for()
-            page.locator(".note").get_by_text("penyimpanan dingin").wait_for()
-            page.locator(".note button").click()
-            page.get_by_text("biasanya paling lama 5 jam").wait_for()
-            page.get_by_role("button", name="Minta pemulihan").click()
-            page.get_by_text("sudah diminta").wait_for()
-            assert len(server.asked) == 1
-            with closing(owner(viewer.world.home)) as conn, conn.cursor() as cursor:
-                cursor.execute("SELECT who FROM view_log WHERE action = 'restore_asked'")
-                assert cursor.fetchall() == [("sari",)]
-            server.all_ready("Fri, 21 Dec 2040 00:00:00 GMT")
-            with closing(owner(viewer.world.home)) as conn:
-                home = viewer.world.home
-                run_round(
-                    conn, home, replace(load_config(home.sites_file), alerts=AlertPolicy()), datetime.now(UTC), print
-                )
-            page.goto(f"{viewer.url}/sites")  # whatever page is opened next tells of it
-            page.locator(".restored a").click()
-            page.get_by_text("dapat diputar sampai 21 Des 2040").first.wait_for()
-            eventually(lambda: page.locator("video").evaluate("video => video.readyState >= 2"))
-            page.goto(f"{viewer.url}/sites")
-            page.locator(".site").first.wait_for()
-            assert page.locator(".restored").count() == 0, "it has been seen"
-            assert page.errors == []
-
-
 def test_a_phone_and_hostile_names(viewer: Viewer, browser: Any) -> None:
-    page = _opened(browser, viewer, FIRST, width=360, locale="id-ID", has_touch=True, is_mobile=True)
-    eventually(lambda: _shows(page, "08:00:01"))
+    page = opened(browser, viewer, FIRST, width=360, locale="id-ID", has_touch=True, is_mobile=True)
+    eventually(lambda: shows(page, "08:00:01"))
     assert page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]") == [360, 360]
     assert "<img src=x" in page.locator(".stamp b").inner_text()
     assert page.evaluate("window.hacked") is None
     page.get_by_role("button", name="Rekaman berikutnya").tap()
-    eventually(lambda: _shows(page, "08:05:00"))
+    eventually(lambda: shows(page, "08:05:00"))
     small = page.locator(".tools button").evaluate_all(
         "all => all.filter(one => one.offsetWidth && (one.offsetHeight < 44 || one.offsetWidth < 30)).length"
     )

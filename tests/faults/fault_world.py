@@ -17,8 +17,9 @@ import facts as looking
 import weed
 from facts import Facts, Objects
 from invariants import ALWAYS, check
-from lives import Ended, Life
+from lives import Ended
 from vms.home import Home
+from ways import Life
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = """

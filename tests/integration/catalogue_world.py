@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from vms.catalogue.connection import Connection, connect
+from vms.catalogue.custody import record_receipts
+from vms.catalogue.planning import plan_run
+from vms.catalogue.reads import RecordingRow, get_recording
 from vms.config import CameraConfig, Profile, Site, StoreConfig
-from vms.model import Batch, BatchItem, RunRef
+from vms.model import Batch, BatchItem, Plan, Recorded, RunRef
 from vms.receipts import CopyReceipt, Preview, Receipt, Rendition
 from vms.sightings import Fault, Rejection, Sensed, Sighting, SourceSeen, TimeBasis
 
 NOW = datetime(2026, 2, 1, 3, 0, tzinfo=UTC)
 START = datetime(2026, 1, 31, 1, 0, tzinfo=UTC)
 """08:00 in Jakarta."""
+KEEP = timedelta(days=1)
+LATER = NOW + timedelta(days=2)
 
 BROKEN = Fault("no_video_stream", "There is no picture in it.", "Export it from the recorder again.", permanent=True)
 
@@ -201,3 +206,26 @@ def events(conn: Connection, recording_id: int) -> list[str]:
         row[0]
         for row in ask(conn, "SELECT event FROM lineage WHERE recording_id = %s ORDER BY lineage_id", recording_id)
     ]
+
+
+def planned(conn: Connection, *files: Sighting | Rejection, run: int = 1, now: datetime = NOW, **site: Any) -> Plan:
+    return plan_run(conn, a_site(**site), sensed(*files), a_run(run), now)
+
+
+def archived(conn: Connection, batch: Batch, now: datetime = NOW) -> Recorded:
+    return record_receipts(conn, batch, receipts_for(batch), a_run(task_id="record"), now, KEEP)
+
+
+def the_recording(conn: Connection, batch: Batch) -> RecordingRow:
+    row = get_recording(conn, batch.items[0].recording_id, batch.items[0].start_utc)
+    assert row is not None
+    return row
+
+
+def recordings(conn: Connection) -> int:
+    return int(ask(conn, "SELECT count(*) FROM recording")[0][0])
+
+
+def archive_all(conn: Connection, plan: Plan, now: datetime = NOW) -> None:
+    for batch in plan.batches:
+        record_receipts(conn, batch, receipts_for(batch), a_run(), now, KEEP)

@@ -88,7 +88,7 @@ def an_archive(
     """stores: those that are only named are folders below root."""
     used = tuple(StoreConfig(one, f"file://{root}/{one}") if isinstance(one, str) else one for one in stores)
     site = a_site(stores=used, footage=root / "footage")
-    clip = _clip(home, root)
+    _clip(home, root)
     files = [
         seen(f"lobby/{number:03}.mp4", start=START + number * timedelta(minutes=5), duration_s=LENGTH_S)
         for number in range(count)
@@ -98,7 +98,7 @@ def an_archive(
     plan = plan_run(conn, site, sensed(*files, at=now), a_run(run), now)
     for batch in plan.batches:
         for item in batch.items:
-            rendition = _rendition(home, root, clip, site, item)
+            rendition = _rendition(home, root, site, item)
             data = rendition.read_bytes()
             digest = hashlib.sha256(data).hexdigest()
             copies, identities = [], {}
@@ -118,20 +118,24 @@ def an_archive(
     return Archive(conn, home, root, site)
 
 
-def _clip(home: Home, root: Path) -> Path:
+def _clip(home: Home, root: Path) -> None:
     path = root / "clip.mp4"
     source = ["-f", "lavfi", "-i", f"testsrc2=size=160x90:rate=5:duration={LENGTH_S}"]
     _ffmpeg(home, *source, "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p", str(path))
-    return path
 
 
-def _rendition(home: Home, root: Path, clip: Path, site: Site, item: BatchItem) -> Path:
+def _rendition(home: Home, root: Path, site: Site, item: BatchItem) -> Path:
     """The clip with this recording's identity in it: each has other bytes."""
-    path = root / "rendition.mp4"
     identity = Identity(item, item.sources[0], hashlib.sha256(item.fingerprint.encode()).hexdigest(), site.profile)
+    return rendition_that_says(home, root, identity)
+
+
+def rendition_that_says(home: Home, root: Path, identity: Identity) -> Path:
+    """The clip of the archive that was made at root, with this identity, whatever it says."""
+    path = root / "rendition.mp4"
     _ffmpeg(
         home,
-        *("-i", str(clip), "-c", "copy", "-metadata", f"vms={identity.to_json()}"),
+        *("-i", str(root / "clip.mp4"), "-c", "copy", "-metadata", f"vms={identity.to_json()}"),
         *("-movflags", commands._MOVFLAGS, str(path)),
     )
     return path

@@ -21,8 +21,9 @@ from catalogue_world import (
 )
 from vms.backfill import Order, run_id
 from vms.catalogue import backfill_planning
+from vms.catalogue.backfill_period import subjects
 from vms.catalogue.backfill_planning import Round, plan_backfill
-from vms.catalogue.backfills import begin_backfill, next_round, set_state, subjects, unfinished
+from vms.catalogue.backfills import begin_backfill, next_round, set_state, unfinished
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import record_receipts
 from vms.catalogue.planning import plan_run

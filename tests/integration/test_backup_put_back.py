@@ -293,5 +293,25 @@ def test_on_a_new_machine_a_store_and_sites_yaml_are_enough(
             assert facts(server.role_url(fresh, "vms_owner", "catalogue")) == before
         finally:
             server.stop(child)
+        _moves_to_a_server_of_ones_own_and_back(fresh, before, monkeypatch)
     finally:
         shutil.rmtree(folder)
+
+
+def _moves_to_a_server_of_ones_own_and_back(home: Home, before: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the operator's book has it, "Moving the database"."""
+    companys = from_environment({"VMS_HOME": str(home.root.with_name("company"))})
+    assert main(["backup", "--here-only"]) == 0
+    child = server.start(companys)
+    try:
+        monkeypatch.setenv("VMS_POSTGRES_URL", server.admin_url(companys))
+        assert main(["restore"]) == 0
+        assert server.read_address(home) == server.read_address(companys)
+        assert facts(server.role_url(home, "vms_owner", "catalogue")) == before
+        monkeypatch.delenv("VMS_POSTGRES_URL")
+        assert main(["backup", "--here-only"]) == 0, "while it answers nothing has to be started"
+    finally:
+        server.stop(child)
+    assert main(["backup", "--here-only"]) == 1, "nothing is begun beside it"
+    (home.run / "postgres.json").unlink()
+    assert main(["restore", "--replace"]) == 0

@@ -35,6 +35,7 @@ class Centre(ThreadingHTTPServer):
 
     daemon_threads = True
     refuses = False
+    told: dict[str, Any] | None = None
 
     def __init__(self, own: Home) -> None:
         super().__init__(("127.0.0.1", 0), Asked)
@@ -60,8 +61,11 @@ class Asked(BaseHTTPRequestHandler):
         told: dict[str, Any] = {"error": "It starts.", "detail": "It starts."}
         status = 503
         if self.path.startswith("/branch/"):
-            status = 403 if self.server.refuses else 304 if self.path.endswith("config") else 200
+            config = self.path.endswith("config")
+            status = 403 if self.server.refuses else 304 if config and self.server.told is None else 200
             told = {"time": datetime.now(UTC).isoformat()} if status == 200 else {"error": "You are out."}
+            if config and status == 200:
+                told = self.server.told or {}
         body = b"" if status == 304 else json.dumps(told).encode()
         self.send_response_only(status)
         self.send_header("Date", format_datetime(datetime.now(UTC) + AHEAD, usegmt=True))
@@ -156,6 +160,52 @@ def test_the_agent_keeps_a_worker_that_shows_the_branch_and_ends_it_with_all_tha
         assert not turn.is_running(branch)
     finally:
         running.kill()
+
+
+@pytest.mark.slow
+def test_it_is_airflows_file_in_which_the_number_of_a_worker_stays(branch: Home) -> None:
+    write = "from airflow.providers.edge3.cli import signalling as s; s.write_pid_to_pidfile(s.pid_file_path(None))"
+    known = membership.load(branch)
+
+    def written() -> int:
+        environment = agent.worker_environment(branch, known)
+        return subprocess.run(
+            (sys.executable, "-c", write), env=environment, capture_output=True, check=False
+        ).returncode
+
+    branch.airflow.mkdir()
+    (branch.airflow / agent.PID_FILE).write_text(str(os.getpid()))
+    assert written() == 1, "another program has the number: a worker would not begin"
+    agent._forget_ended(branch, known.worker)
+    assert written() == 0
+
+
+def test_a_branch_goes_along_when_the_centre_moves(centre: Centre, branch: Home) -> None:
+    """By its own word, over the old address, and not before it answers at the new one."""
+    new = "https://127.0.0.2:1"
+    known = membership.load(branch)
+    told = {"site": "mks", "worker": "branch-mks", "queue": "site-mks", "edge_secret": SECRET, "version": "0.0.9"}
+    told["sites"] = (membership.folder(branch) / "sites.yaml").read_text()
+
+    def hears(url: str) -> membership.Membership:
+        centre.told = told | {"url": url}
+        membership.fetch_sites(branch)
+        return membership.load(branch)
+
+    assert hears(new).moves_to == "", "who joined by another address was given it on purpose"
+    assert hears(centre.url).moves_to == "", "that is where it is"
+    assert hears(new).moves_to == new
+    assert membership.load(branch).move_note in agent._warnings(branch)
+    centre.told = None
+    membership.fetch_sites(branch)
+    assert membership.load(branch).url == known.url, "nobody answers there yet"
+    there = centre.url.replace("127.0.0.1", "localhost")
+    assert hears(there).moves_to == there
+    centre.told = None
+    membership.fetch_sites(branch)
+    moved = membership.load(branch)
+    assert (moved.url, moved.moves_to) == (there, "")
+    assert agent._told_to_worker(branch) == (SECRET, there), "by which its worker is started anew"
 
 
 def test_what_the_centre_refuses_is_told_apart_from_a_line_that_is_down(centre: Centre, branch: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +18,11 @@ from catalogue_world import opened
 from viewer_world import eventually
 from vms.catalogue import branches
 from vms.catalogue.connection import fetch_all
+from vms_airflow import branch_gate
+from vms_airflow.branch_gate import BRANCH, BranchGate
+from vms_airflow.branch_known import Known
+from vms_airflow.branch_rules import MB, Branch, TaskFacts
+from vms_airflow.links import RecordingsLink
 
 RUN_PART = quote(RUN, safe="")
 JOB = f"footage_jkt/batch.upload/{RUN_PART}/1/0"
@@ -62,6 +68,9 @@ def test_the_worker_and_the_tasks_of_a_branch_do_their_work(server: Server) -> N
         f"POST /execution/xcoms/footage_jkt/{RUN_PART}/batch.upload/return_value?map_index=0", body=[{"a": {"b": None}}]
     )
     assert kept.status != 403, kept
+    link = f"POST /execution/xcoms/footage_jkt/{RUN_PART}/sense/{RecordingsLink().xcom_key}"
+    linked = server.task(link, "mine-sense", body="http://viewer/")
+    assert linked.status != 403, "which Airflow hands on beside what the look has found"
 
 
 def test_whoever_comes_another_way_reaches_nothing_of_branches(server: Server) -> None:
@@ -179,6 +188,7 @@ REFUSED_WORKER: list[tuple[str, Any]] = [
         {"log_chunk_time": "x", "log_chunk_data": "y", "task_instance_id": OTHER},
     ),
     ("GET /edge_worker/v1/logs/logfile_path/footage_jkt/..%2f..%2fetc/x/1/0", None),
+    (f"POST /edge_worker/v1/logs/push/{JOB.replace('/1/', '/123456/')}", {"task_instance_id": task_id("mine")}),
     ("GET /edge_worker/ui/worker", None),
     ("GET /edge_worker/docs", None),
     ("GET /edge_worker/static/main.umd.cjs", None),
@@ -241,6 +251,7 @@ REFUSED_TASK: list[tuple[str, str, Any]] = [
     (f"POST {XCOM}/batch.upload/return_value?map_index=1", "mine", [1]),
     (f"POST {XCOM}/batch.upload/return_value", "mine", [1]),
     (f"DELETE {XCOM}/plan/return_value", "mine", None),
+    (f"POST {XCOM}/batch.upload/a-word-more?map_index=0", "mine", [1]),
     (f"POST {XCOM}/batch.upload/return_value?map_index=0", "mine", [{"a": [{"__classname__": "airflow.x"}]}]),
     (f"POST {XCOM}/batch.upload/return_value?map_index=0", "mine", {"__type": "x", "__var": 1}),
 ]
@@ -280,6 +291,72 @@ def test_bodies_mean_one_thing_and_are_bounded(server: Server) -> None:
         deep = [deep]
     kept = server.task(f"POST {XCOM}/batch.upload/return_value?map_index=0", body=deep)
     assert "nested too deeply" in kept.detail
+
+
+class Knows(Known):
+    """Without a database behind it."""
+
+    async def require_proxy(self, said: dict[str, str]) -> None:
+        pass
+
+    async def branch(self, said: dict[str, str], address: str) -> Branch:
+        return Branch(said["name"], address)
+
+    async def task(self, number: str) -> TaskFacts:  # noqa: ARG002 - there is but one
+        return TaskFacts("footage_jkt", "site-jkt", RUN, "batch.upload", 0)
+
+    async def note_refused(self, name: str, why: str, address: str) -> None:
+        pass
+
+
+def test_a_branch_has_one_large_body_at_a_time_and_so_much_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one of them fills the memory of all, or the disk."""
+    asked: list[str] = []
+    ended: list[int] = []
+    size = 2 * MB
+
+    async def many() -> None:
+        go_on = asyncio.Event()
+
+        async def app(scope: Any, _receive: Any, _send: Any) -> None:
+            asked.append(scope[BRANCH].site)
+            await go_on.wait()
+
+        gate = BranchGate(app, Knows())
+
+        async def push(site: str, padding: int) -> None:
+            said = {"x-vms-branch-proxy": "x", "x-vms-branch-name": site}
+            body = json.dumps({"task_instance_id": MINE, "log_chunk_data": "x" * padding}).encode()
+            headers = [(name.encode(), text.encode()) for name, text in said.items()]
+            headers.append((b"content-length", str(len(body)).encode()))
+            path = f"/edge_worker/v1/logs/push/footage_jkt/batch.upload/{RUN}/1/0"
+            scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            async def send(message: Any) -> None:
+                if "status" in message:
+                    ended.append(message["status"])
+
+            await gate(scope, receive, send)
+
+        large = [asyncio.create_task(push("jkt", size)) for _ in range(3)]
+        small = asyncio.create_task(push("jkt", 10))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert asked == ["jkt", "jkt"], "a large one and the small one"
+        go_on.set()
+        await asyncio.gather(*large, small)
+        assert asked == ["jkt"] * 4
+        monkeypatch.setattr(branch_gate, "MOST_SPENT", 4 * size)
+        await push("jkt", size)
+        assert ended == [429]
+        monkeypatch.setattr(branch_gate, "SPENT_S", -1.0)
+        await push("jkt", size)
+        assert (ended, len(asked)) == ([429], 5), "an hour later"
+
+    asyncio.run(many())
 
 
 def test_without_the_right_token_nothing_is_even_looked_up(server: Server) -> None:

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from vms.cli.app import main
 from vms.config import load_config
 from vms.errors import BranchError, BranchRefused, BranchUnreachable
 from vms.home import PROJECT_ROOT, Home, from_environment
+from vms_airflow.branch_api import ASKED_AT_MOST, Limit, TooMany
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 CONF = PROJECT_ROOT / "include" / "vms" / "stack" / "nginx.conf"
@@ -151,7 +152,10 @@ def test_a_machine_joins_renews_follows_sites_yaml_and_is_shut_out(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # would let nobody through
     monkeypatch.setenv("NO_PROXY", "localhost")
-    assert main(["branch", "join", f"{centre.url}/", centre.invite()]) == 0
+    assert main(["branch", "join", centre.url, centre.invite(), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["site"], told["centre"], told["connections_file"]) == ("jkt", centre.url, str(branch.connections))
+    assert main(["branch", "join", f"{centre.url}/", centre.invite()]) == 0, "once more, by another invitation"
     said = capsys.readouterr().out
     assert f"This machine is the branch jkt of {centre.url}" in said
     assert "sudo --preserve-env=HTTPS_PROXY,NO_PROXY ./vms branch install" in said
@@ -261,6 +265,13 @@ def test_a_clock_that_is_off_is_told_and_no_hindrance(centre: Centre, branch: Ho
     membership.fetch_sites(branch)
     assert membership.load(branch).clock_warning == "", "it was set since"
 
+    # When the next certificate is due is reckoned by the centre's clock: by another it would never be, or always
+    away = timedelta(days=65)
+    for by, renewed in ((away, True), (-away, False)):
+        membership._keep(branch, replace(membership.load(branch), clock_off_s=by.total_seconds()))
+        here = datetime.now(UTC) - (timedelta() if renewed else by)
+        assert membership.renew_if_due(branch, here) is renewed
+
 
 def test_tries_to_join_are_limited(centre: Centre) -> None:
     """Last of those that join: the limit holds for ten minutes."""
@@ -272,6 +283,16 @@ def test_tries_to_join_are_limited(centre: Centre) -> None:
         assert statuses[-1] == 429
         assert client.post("/branch/join", content=b"x" * 70_000).status_code in (413, 429)
         assert client.get("/branch/health").status_code == 200, "who joined is not touched by it"
+
+
+def test_whoever_tries_again_and_again_keeps_nobody_else_from_joining() -> None:
+    limit = Limit()
+    for number in range(ASKED_AT_MOST):
+        limit.ask(f"192.0.2.{number}")
+        limit.note_wrong(f"192.0.2.{number}")
+    with pytest.raises(TooMany):
+        limit.ask("192.0.2.1")
+    limit.ask("198.51.100.1")
 
 
 def test_the_ports_let_through_what_is_theirs(centre: Centre, tmp_path: Path) -> None:

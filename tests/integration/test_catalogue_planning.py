@@ -1,62 +1,46 @@
-"""Planning on a real Postgres: identity, names, reruns, batches, and many planners at once."""
+"""Planning on a real Postgres: identity, names, reruns and batches."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from catalogue_world import (
+    KEEP,
     NOW,
     START,
     a_run,
     a_site,
+    archive_all,
     ask,
     events,
     five_minute_files,
-    opened,
     picture,
+    planned,
     receipt_for,
     receipts_for,
+    recordings,
     refused,
     seen,
     sensed,
 )
-from vms.catalogue import planning
+from vms.catalogue import partitions, planning
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import close_run, record_receipts, record_releases
-from vms.catalogue.partitions import ensure_partitions
 from vms.catalogue.planning import FILES_PER_RUN, plan_run
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError
-from vms.home import Home
 from vms.model import Plan, StoreOptions, dump, load
 from vms.receipts import ReleaseReceipt
-from vms.sightings import Fault, Rejection, Sighting
+from vms.sightings import Fault
 
-KEEP = timedelta(days=1)
 HOUR = timedelta(hours=1)
-
-
-def planned(conn: Connection, *files: Sighting | Rejection, run: int = 1, now: datetime = NOW, **site: Any) -> Plan:
-    return plan_run(conn, a_site(**site), sensed(*files), a_run(run), now)
-
-
-def recordings(conn: Connection) -> int:
-    return int(ask(conn, "SELECT count(*) FROM recording")[0][0])
 
 
 def names(plan: Plan) -> list[list[str]]:
     return [[item.sources[0].path for item in batch.items] for batch in plan.batches]
-
-
-def archive_all(conn: Connection, plan: Plan, now: datetime = NOW) -> None:
-    for batch in plan.batches:
-        record_receipts(conn, batch, receipts_for(batch), a_run(), now, KEEP)
 
 
 def test_a_look_by_a_clock_that_is_ahead_was_not_later_than_now(conn: Connection) -> None:
@@ -239,78 +223,6 @@ def test_connection_and_storage_class_of_a_store_reach_the_batch_and_follow_site
     assert (target.store_id, target.conn_id, target.options.storage_class) == (1, "other", "")
 
 
-def test_many_planners_and_recorders_at_once_give_every_file_one_recording(catalogue: tuple[Home, str]) -> None:
-    _, url = catalogue
-    files = [*five_minute_files(12), *five_minute_files(12, "gate")]
-    barrier = threading.Barrier(4)
-    wrong: list[Exception] = []
-
-    def work(number: int) -> None:
-        try:
-            with opened(url) as conn:
-                barrier.wait()
-                plan = planned(conn, *files, run=number % 2)  # two tries of each of two runs
-                archive_all(conn, plan)
-        except Exception as error:  # noqa: BLE001 (told by the main thread)
-            wrong.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    with opened(url) as conn:
-        assert ask(conn, "SELECT count(*), count(*) FILTER (WHERE custody = 1) FROM recording") == [(24, 24)]
-        assert ask(conn, "SELECT count(*) FROM lineage WHERE event = 'archived'") == [(24,)]
-        assert ask(conn, "SELECT sum(archived) FROM camera_day") == [(24,)]
-
-
-def test_many_at_once_make_each_partition_once(catalogue: tuple[Home, str]) -> None:
-    _, url = catalogue
-    barrier = threading.Barrier(4)
-
-    def make() -> None:
-        with opened(url) as conn:
-            for year in range(2000, 2008):
-                barrier.wait(60)
-                ensure_partitions(conn, [(year, 1)])
-
-    with ThreadPoolExecutor(4) as pool:
-        for each in [pool.submit(make) for _ in range(4)]:
-            each.result()
-    with opened(url) as conn:
-        assert ask(conn, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'recording_200%%'") == [
-            (8,)
-        ]
-
-
-def test_a_plan_that_is_rolled_back_leaves_nothing(catalogue: tuple[Home, str]) -> None:
-    _, url = catalogue
-    with opened(url) as conn:
-        files = five_minute_files(3)
-        with pytest.raises(KeyError):  # a camera that nobody registered, after the others were
-            plan_run(conn, a_site(), replace(sensed(*files), sightings=(*files, _Nameless(files[0]))), a_run(), NOW)
-        assert recordings(conn) == 0
-        assert ask(conn, "SELECT count(*) FROM run") == [(0,)]
-
-
-class _Nameless(Sighting):
-    """Says another camera each time it is asked."""
-
-    def __init__(self, like: Sighting) -> None:
-        for name, value in vars(like).items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "asked", [])
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "camera":
-            asked = object.__getattribute__(self, "asked")
-            asked.append(1)
-            return f"camera{len(asked)}"
-        return object.__getattribute__(self, name)
-
-
 def test_receipts_of_a_killed_first_try_count_in_the_next_run(conn: Connection) -> None:
     first = planned(conn, *five_minute_files(2))
     record_receipts(
@@ -335,6 +247,63 @@ def test_a_file_that_the_catalogue_can_not_take_stops_no_other_and_has_an_outcom
     (told,) = ask(conn, "SELECT path, reason FROM quarantine")
     assert told == ("lobby/odd.mp4", "not_recordable")
     assert [source.path for source in plan.settled] == ["lobby/odd.mp4"]
+
+
+def test_a_look_that_no_program_of_ours_takes_is_refused_whole(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a branch others may have the machine; names of cameras become names of files and keys at the centre."""
+    for camera in ("../../secrets", "a/b", "", "Lobby", "-x", "x" * 41):
+        with pytest.raises(CatalogueError, match="tells of a camera"):
+            planned(conn, seen("a.mp4"), seen("b.mp4", camera=camera))
+        with pytest.raises(CatalogueError, match="tells of a camera"):
+            planned(conn, refused("b.mp4", camera=camera))
+    monkeypatch.setattr(planning, "MOST_FILES", 3)
+    with pytest.raises(CatalogueError, match="4 files at once"):
+        planned(conn, *five_minute_files(2), *(refused(f"{number}.mp4") for number in range(2)))
+    assert ask(conn, "SELECT count(*) FROM recording, camera, run") == [(0,)]
+    assert len(names(planned(conn, *five_minute_files(3)))) == 1
+
+
+def test_what_a_look_says_of_lengths_and_why_is_what_pages_can_show(conn: Connection) -> None:
+    """Sums over it stand on everybody's pages."""
+    endless = replace(seen("lobby/endless.mp4"), duration_s=float("inf"), fps=float("nan"))
+    huge = replace(seen("lobby/huge.mp4", start=START + HOUR), duration_s=1e30, fps=1e30)
+    none = replace(seen("lobby/none.mp4", start=START + 2 * HOUR), duration_s=float("nan"))
+    wordy = refused("lobby/wordy.mp4", start=START + 3 * HOUR)
+    wordy = replace(wordy, fault=load(Fault, dump(replace(wordy.fault, message="x" * 100_000, remedy="y" * 100_000))))
+    planned(conn, endless, huge, none, wordy)
+    year = 366 * 86_400.0
+    assert ask(conn, "SELECT source_name, duration_s, fps FROM recording ORDER BY start_at") == [
+        ("lobby/endless.mp4", year, None),
+        ("lobby/huge.mp4", year, None),
+        ("lobby/none.mp4", 0.0, None),
+        ("lobby/wordy.mp4", 0.0, None),
+    ]
+    assert max(ask(conn, "SELECT length(message), length(remedy) FROM quarantine")) <= (4000, 4000)
+    with pytest.raises(CatalogueError, match="longer than one can be"):
+        planned(conn, seen("x" * 20_001), run=2)
+    for words in ({"codec": "x" * 201}, {"audio_codec": "x" * 201}, {"pattern": "x" * 201}):
+        with pytest.raises(CatalogueError, match="a codec or pattern longer"):
+            planned(conn, replace(seen("lobby/words.mp4"), **words), run=2)  # type: ignore[arg-type]
+
+
+def test_who_says_when_footage_begins_does_not_say_how_many_tables_there_are(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(conn)
+    ((there,),) = ask(conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'recording'::regclass")
+    monkeypatch.setattr(partitions, "MOST_MONTHS", there + 2)
+    near = [seen("lobby/near.mp4", start=START), refused("lobby/last.mp4", start=START - timedelta(days=40))]
+    far = [seen(f"lobby/{year}.mp4", start=datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 1871, 4000, 9999)]
+    far += [refused("lobby/refused.mp4", start=datetime(2999, 1, 1, tzinfo=UTC))]  # type: ignore[list-item]
+    plan = planned(conn, *far, *near, run=2)
+    assert names(plan) == [["lobby/near.mp4"]]
+    assert [one.path for one in plan.settled] == ["lobby/last.mp4"]
+    assert ask(conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'recording'::regclass")[0][0] <= there + 2
+    later = NOW + timedelta(days=400)  # the calendar's own months are made all the same
+    planned(conn, seen("lobby/new.mp4", start=later), run=3, now=later)
+    assert ask(conn, "SELECT count(*) FROM recording WHERE source_name = 'lobby/new.mp4'") == [(1,)]
 
 
 def test_a_run_planned_again_after_its_sources_were_released_still_names_them(conn: Connection) -> None:

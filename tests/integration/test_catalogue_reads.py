@@ -151,8 +151,7 @@ def test_parts_are_located_with_a_name_that_says_the_local_time(owner: Connectio
     assert reads.locate(viewer, item.recording_id, item.start_utc + MINUTES, "poster") == ()
 
 
-def test_sites_overviews_days_and_span(owner: Connection, viewer: Connection) -> None:
-    assert reads.first_and_last(viewer) is None
+def test_sites_overviews_and_days(owner: Connection, viewer: Connection) -> None:
     fill(owner)
     ho, jayapura = reads.list_sites(viewer)
     assert ([camera.id for camera in ho.cameras], jayapura.time_zone) == (["gate", "lobby"], "Asia/Jayapura")
@@ -167,7 +166,6 @@ def test_sites_overviews_days_and_span(owner: Connection, viewer: Connection) ->
     assert (day.camera, day.day, day.recordings, day.seconds) == ("lobby", date(2026, 1, 31), 10, 2995)
     assert reads.camera_days(viewer, ("jayapura",), date(2026, 1, 1), date(2026, 1, 31)) == []
     assert reads.camera_days(viewer, (), date(2026, 1, 1), date(2026, 1, 31)) == [day]
-    assert reads.first_and_last(viewer) == (START - timedelta(hours=1), START + 45 * MINUTES + timedelta(seconds=299.5))
 
 
 def test_lineage_tells_the_whole_story_in_order(owner: Connection, viewer: Connection) -> None:
@@ -254,7 +252,6 @@ def test_no_query_of_the_viewer_reads_a_big_table_through(owner: Connection, vie
     reads.get_recording(viewer, row.id)
     reads.locate(viewer, row.id, row.start_utc, "rendition")
     reads.site_overviews(viewer)
-    reads.first_and_last(viewer)
     reads.lineage_of(viewer, row.id, row.start_utc)
     for wanted in (RecordingFilter(), RecordingFilter(cameras=(("site1", "cam1"),), from_utc=begin, to_utc=end)):
         page = copying.orders_to_copy(viewer, "nas", "cloud", wanted, None, 10)

@@ -73,6 +73,10 @@ def test_strict_fails_until_somebody_has_explained_it(conn: Connection, vms: Vms
     assert "camera [b]replaced" in vms("notes").output
     (note,) = (json.loads(line) for line in vms("notes", "ho", "--json").output.splitlines())
     assert (note["who"], note["from_utc"]) == ("Sari", "2026-01-31T03:00:00Z")
+    again = json.loads(vms("note", "ho", "lobby", "seen", *times, "--by", "Sari", "--json").output)
+    assert again in [json.loads(line) for line in vms("notes", "--json").output.splitlines()]
+    withdrawn = json.loads(vms("withdraw", str(again["id"]), "--by", "Ani", "--json").output)
+    assert withdrawn == {"id": again["id"], "withdrawn": True, "who": "Ani"}
     assert vms("withdraw", str(note["id"])).exit_code == 0
     assert vms("--strict", *DAY).exit_code == 1
 

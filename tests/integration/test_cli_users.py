@@ -75,6 +75,26 @@ def test_the_life_of_a_user(home: Home, monkeypatch: pytest.MonkeyPatch, capsys:
     assert main(["users", "passwd", "admin", "--make-up"]) == 0
     made_up = first.read_text().strip()
     told = capsys.readouterr()
+    for words, wanted in (
+        (["add", "budi", "--role", "viewer", "--provider"], {"provider": "awaited", "has_password": False}),
+        (["passwd", "budi", "--make-up"], {"has_password": True}),
+        (["role", "budi", "investigator"], {"role": "investigator"}),
+        (["grant", "budi", "--everywhere"], {"everywhere": True}),
+        (["revoke", "budi", "--everywhere"], {"everywhere": False}),
+        (["unlink", "budi"], {"provider": ""}),
+        (["link", "budi"], {"provider": "awaited"}),
+        (["disable", "budi"], {}),
+        (["enable", "budi"], {"disabled_at": None}),
+    ):
+        assert main(["users", *words, "--json"]) == 0, words
+        (line,) = capsys.readouterr().out.splitlines()
+        row = json.loads(line)
+        assert row | wanted == row
+        assert row["name"] == "budi"
+        assert (row["disabled_at"] is not None) == (words[0] == "disable")
+        assert (row["password_file"] is not None) == (words[0] == "passwd")
+    assert main(["users", "enable", "nobody", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out).keys() == {"error", "remedy"}
     assert made_up not in told.out + told.err
     assert str(first) in told.out.replace("\n", "")
     assert _is_kept(home, "admin", made_up)

@@ -1,4 +1,4 @@
-"""Custody on a real Postgres: what is archived, quarantined, withdrawn, released; doing it twice changes nothing."""
+"""Custody on a real Postgres: what is archived, quarantined and withdrawn; doing it twice changes nothing."""
 
 from __future__ import annotations
 
@@ -14,51 +14,35 @@ import pytest
 
 from catalogue_world import (
     BROKEN,
+    KEEP,
     NOW,
     START,
     a_run,
-    a_site,
+    archived,
     ask,
     events,
     five_minute_files,
     opened,
     picture,
+    planned,
     receipt_for,
     receipts_for,
     refused,
     seen,
-    sensed,
     sha,
+    the_recording,
 )
 from vms.catalogue.connection import Connection
-from vms.catalogue.custody import close_run, record_receipts, record_releases
-from vms.catalogue.planning import plan_run
-from vms.catalogue.reads import RecordingRow, get_recording
+from vms.catalogue.custody import close_run, record_receipts
+from vms.catalogue.reads import get_recording
 from vms.catalogue.retries import ask_retry
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
 from vms.home import Home
-from vms.model import Batch, Plan, Recorded, dump, load
-from vms.receipts import ReleaseReceipt
+from vms.model import Batch, Recorded, dump, load
 from vms.sightings import Fault
 
-KEEP = timedelta(days=1)
-LATER = NOW + timedelta(days=2)
 AWAY = Fault("store_unreachable", "The NAS does not answer.", "Look at its mount.", permanent=False)
-
-
-def planned(conn: Connection, *files: object, run: int = 1, now: datetime = NOW, **site: object) -> Plan:
-    return plan_run(conn, a_site(**site), sensed(*files), a_run(run), now)  # type: ignore[arg-type]
-
-
-def archived(conn: Connection, batch: Batch, now: datetime = NOW) -> Recorded:
-    return record_receipts(conn, batch, receipts_for(batch), a_run(task_id="record"), now, KEEP)
-
-
-def the_recording(conn: Connection, batch: Batch) -> RecordingRow:
-    row = get_recording(conn, batch.items[0].recording_id, batch.items[0].start_utc)
-    assert row is not None
-    return row
 
 
 def test_proven_in_all_stores_is_archived_with_facts_copies_and_lineage(conn: Connection) -> None:
@@ -206,83 +190,6 @@ def test_a_batch_of_another_catalogue_is_refused(conn: Connection) -> None:
         archived(conn, replace(batch, batch_id=batch.batch_id + 1))
 
 
-def test_sources_are_due_after_the_keep_time_and_released_once(conn: Connection) -> None:
-    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
-    archived(conn, batch)
-    assert planned(conn, run=2, now=NOW + timedelta(hours=23)).due == ()
-    (order,) = planned(conn, run=3, now=LATER).due
-    assert planned(conn, run=3, now=LATER + timedelta(minutes=5)).due == (order,)
-    assert planned(conn, run=4, now=LATER + timedelta(minutes=10)).due == ()
-    receipt = ReleaseReceipt(order.recording_id, order.start_utc, ("lobby/a.mp4",), {}, done=True)
-    record_releases(conn, [receipt], a_run(3), LATER)
-    before = picture(conn)
-    record_releases(conn, [receipt], a_run(3), LATER + timedelta(hours=1))
-    assert picture(conn) == before
-    assert the_recording(conn, batch).state == "released"
-    assert events(conn, order.recording_id)[-1] == "released"
-    assert planned(conn, run=5, now=LATER + timedelta(days=1)).due == ()
-
-
-def test_a_source_that_stays_is_tried_again_later_and_told_once(conn: Connection) -> None:
-    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
-    archived(conn, batch)
-    (order,) = planned(conn, run=2, now=LATER).due
-    kept = ReleaseReceipt(order.recording_id, order.start_utc, (), {"lobby/a.mp4": "its bytes differ"}, done=False)
-    for hours in (0, 2, 4):
-        now = LATER + timedelta(hours=hours)
-        assert planned(conn, run=10 + hours, now=now + timedelta(hours=1)).due == (order,)
-        record_releases(conn, [kept], a_run(2), now)
-    assert events(conn, order.recording_id).count("release_kept") == 1
-    assert the_recording(conn, batch).state == "archived"
-
-
-def test_sources_are_never_due_when_the_site_keeps_them(conn: Connection) -> None:
-    (batch,) = planned(conn, seen("lobby/a.mp4"), keep_source=None).batches
-    recorded = record_receipts(conn, batch, receipts_for(batch), a_run(), NOW, None)
-    assert recorded.archived[0].keep_until is None
-    again = planned(conn, seen("lobby/a.mp4"), run=2, now=LATER, keep_source=None)
-    assert (again.due, again.settled) == ((), (seen("lobby/a.mp4").source,))
-
-
-def test_a_released_file_that_lies_there_again_is_released_again(conn: Connection) -> None:
-    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
-    archived(conn, batch)
-    (order,) = planned(conn, run=2, now=LATER).due
-    receipt = ReleaseReceipt(order.recording_id, order.start_utc, ("lobby/a.mp4",), {}, done=True)
-    record_releases(conn, [receipt], a_run(2), LATER)
-    back = planned(conn, seen("lobby/a.mp4", mtime_ns=7), run=3, now=LATER)
-    assert back.batches == ()
-    assert [each.sources for each in back.due] == [(seen("lobby/a.mp4", mtime_ns=7).source,)]
-    assert the_recording(conn, batch).state == "archived"
-    assert ask(conn, "SELECT archived, released FROM camera_day") == [(1, 0)]
-    record_releases(conn, [receipt], a_run(3), LATER)
-    assert the_recording(conn, batch).state == "released"
-
-
-def test_an_adopted_recording_whose_source_lies_on_site_is_archived_and_released_when_its_time_has_come(
-    conn: Connection,
-) -> None:
-    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
-    archived(conn, batch)
-    ask(conn, "UPDATE recording SET custody = 2 RETURNING 1")  # as it is taken in when the catalogue is rebuilt
-    ask(conn, "DELETE FROM recording_source RETURNING 1")
-    found = planned(conn, seen("lobby/a.mp4"), run=2, now=NOW + timedelta(hours=1))
-    assert (found.batches, found.due, found.settled) == ((), (), (seen("lobby/a.mp4").source,))
-    assert the_recording(conn, batch).state == "archived"
-    assert events(conn, batch.items[0].recording_id)[-1] == "source_seen"
-    (order,) = planned(conn, run=3, now=LATER).due
-    assert order.sources == (seen("lobby/a.mp4").source,)
-
-
-def test_release_of_what_is_not_archived_is_refused(conn: Connection) -> None:
-    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
-    item = batch.items[0]
-    with pytest.raises(CatalogueError, match="not archived"):
-        record_releases(
-            conn, [ReleaseReceipt(item.recording_id, item.start_utc, ("lobby/a.mp4",), {}, done=True)], a_run(), NOW
-        )
-
-
 def test_retry_asks_for_quarantined_recordings_only_and_the_next_run_takes_them_up(conn: Connection) -> None:
     bad = [refused("lobby/a.mp4"), refused("gate/b.mp4", camera="gate")]
     assert planned(conn, *bad, seen("lobby/c.mp4", start=START + timedelta(hours=1))).batches[0].camera == "lobby"
@@ -385,3 +292,31 @@ def test_two_tasks_that_record_one_day_at_once_leave_nothing_out_of_it(catalogue
             slow.result()
             quick.result()
         assert ask(watching, "SELECT archived FROM camera_day") == [(3,)]
+
+
+def test_a_rendition_without_a_length_is_not_archived(conn: Connection) -> None:
+    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
+    (honest,) = receipts_for(batch)
+    assert honest.rendition is not None
+    for length in ("nan", "inf", "-1", "1e30"):
+        lie = replace(honest, rendition=replace(honest.rendition, duration_s=float(length)))
+        with pytest.raises(CatalogueError, match="is no length"):
+            record_receipts(conn, batch, [lie], a_run(), NOW, timedelta(days=1))
+    assert the_recording(conn, batch).state == "planned"
+
+
+def test_a_receipt_does_not_fill_pages_and_the_ledger(conn: Connection) -> None:
+    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
+    (honest,) = receipts_for(batch)
+    made = honest.rendition
+    assert made is not None
+    for much in (
+        replace(made, codec="x" * 201),
+        replace(made, profile="x" * 201),
+        replace(made, argv=("x" * 200_001,)),
+    ):
+        with pytest.raises(CatalogueError, match="says more than"):
+            record_receipts(conn, batch, [replace(honest, rendition=much)], a_run(), NOW, timedelta(days=1))
+    wordy = replace(made, damaged="x" * 100_000)
+    record_receipts(conn, batch, [replace(honest, rendition=wordy)], a_run(), NOW, timedelta(days=1))
+    assert len(the_recording(conn, batch).damaged) == 4000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from vms.catalogue.rows import SiteOverview, StoreStateRow
 from vms.cli import doctor_airflow, doctor_checks
 from vms.cli.doctor_checks import examine
 from vms.cli.doctor_finding import Finding
-from vms.cli.status import Overview
+from vms.cli.status import Overview, look
 from vms.home import Home, from_environment
 from vms.stack.state import StackState
 from vms.stores import open_store
@@ -217,3 +218,25 @@ def test_a_schema_that_is_not_the_programs_is_told(catalogue: tuple[Home, str]) 
     assert not older.ok
     assert older.what == f"The catalogue's schema is 0007, this program's is {migrate.newest()}."
     assert "./vms up" in older.remedy
+
+
+def test_what_breaks_one_check_is_a_finding_and_the_others_are_made(home: Home, tmp_path: Path) -> None:
+    impossible = f"{tmp_path}/{'x' * 300}"  # no file system takes such a name
+    home.sites_file.write_text(home.sites_file.read_text() + f"  staging: {impossible}\n")
+    found = list(examine(home, Overview(home, None, (), {}, (), ())))
+    (broken,) = (one for one in found if "could not be looked at" in one.what)
+    assert (broken.group, broken.ok) == ("Storage full", False)
+    assert "File name too long" in broken.what
+    assert any(one.group == "Slow upload" and "nas" in one.what for one in found)
+    assert {one.group for one in found} >= {"Page not reachable", "Nothing appears", "This machine"}
+
+
+def test_a_catalogue_of_another_shape_is_a_problem_and_no_end(
+    catalogue: tuple[Home, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, address = catalogue
+    monkeypatch.setenv("VMS_VIEWER_CATALOGUE_URL", address)
+    with closing(connect(address)) as conn, conn.cursor() as cursor:
+        cursor.execute("ALTER TABLE site RENAME COLUMN name TO another")
+    seen = look(replace(home, postgres_url=address))
+    assert "not of the same version" in " ".join(seen.problems)

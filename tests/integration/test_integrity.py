@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from catalogue_world import START, ask, events
-from integrity_world import RUN, Archive, age, an_archive, damage
+from integrity_world import RUN, Archive, age, an_archive, damage, rendition_that_says
 from test_catalogue_reads import _explained, _fill_months, _refuse_reading_through
 from vms.catalogue import adopting, integrity
 from vms.catalogue.connection import Connection
@@ -22,8 +23,11 @@ from vms.catalogue.events import Actor
 from vms.catalogue.integrity import list_strays, proofs
 from vms.catalogue.losing import lose
 from vms.catalogue.partitions import ensure_partitions
+from vms.catalogue.planning import load_batches
 from vms.home import PROJECT_ROOT, Home
+from vms.steps import space
 from vms.steps.prove import sample_size
+from vms.video.identity import Identity
 
 LATER = datetime.now(UTC) + timedelta(days=2)
 
@@ -153,6 +157,49 @@ def test_foreign_objects_are_reported_once_and_left(conn: Connection, home: Home
     }
     assert (archive.reconcile().foreign, archive.said) == (3, [])
     assert all(path.exists() for path in (*foreign, young))
+
+
+def test_what_somebody_lets_an_object_say_of_itself_stops_no_round(
+    conn: Connection, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch's key may put what it likes below its own prefix."""
+    archive = an_archive(conn, home, tmp_path, 4)
+    with conn, conn.cursor() as cursor:
+        item = load_batches(cursor, 1)[0].items[0]
+    source = item.sources[0]
+    sha = "ab" * 32
+    lies = {
+        "no hex": Identity(replace(item, start_utc=START - timedelta(hours=1)), source, "z" * 64, archive.site.profile),
+        "no basis": Identity(
+            replace(item, start_utc=START - timedelta(hours=2), time_basis="stars"),  # type: ignore[arg-type]
+            source,
+            sha,
+            archive.site.profile,
+        ),
+        "a NUL": Identity(
+            replace(item, start_utc=START - timedelta(hours=3)), replace(source, path="a\0b"), sha, archive.site.profile
+        ),
+    }
+    for lie in lies.values():
+        told = tmp_path / "nas" / f"{lie.item.key_stem}.mp4"
+        told.parent.mkdir(parents=True, exist_ok=True)
+        rendition_that_says(home, tmp_path, lie).rename(told)
+        age(told)
+    last = archive.files()[-1]
+    last.unlink()  # what is wrong behind them is found
+    found = archive.reconcile()
+    assert (found.finished, found.foreign, found.adopted, found.lost) == (True, 3, 0, 1)
+    assert all("can't hold what it says" in one.detail for one in list_strays(conn))
+
+    large = archive.files()[0].with_name("20260131T040000Z_0123456789ab.mp4")
+    large.write_bytes(b"as large as the disk")
+    age(large)
+    monkeypatch.setattr(space, "floor_bytes", lambda _folder: 1 << 60)
+    found = archive.reconcile()
+    assert (found.finished, found.foreign) == (True, 0)
+    assert [one for one in archive.said if large.name in one and "can't be looked at now" in one]
+    monkeypatch.undo()
+    assert archive.reconcile().foreign == 4, "it is looked at when there is room"
 
 
 def test_an_object_whose_row_or_recording_is_gone_is_adopted(conn: Connection, home: Home, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ import pytest
 from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import launch, postgres, processes
+from vms.stack.health import AirflowHealth
 from vms.stack.state import ServiceState, StackState, as_seen_now, read_state
 from vms.stack.supervisor import Command, Service, Supervisor, rotate
 
@@ -48,6 +52,48 @@ def test_a_crashing_service_is_restarted_later_each_time_and_says_why(home: Home
     assert "no room in here" in crashing.detail
     assert _service(state, "parent").state == "ready"
     assert _service(state, "parent").restarts == 0
+
+
+def test_what_cant_be_prepared_anew_is_tried_again_and_nothing_else_stops(tmp_path: Path) -> None:
+    """A disk that is full when a service has ended has room later."""
+    home = from_environment({"VMS_HOME": str(tmp_path / "own")})  # the fixture's launcher is killed, and here it is us
+    home.prepare()
+    command = Command((sys.executable, "-c", "import time; time.sleep(600)"), dict(os.environ), home.root)
+    prepared: list[int] = []
+
+    def prepare() -> Command:
+        prepared.append(1)
+        if len(prepared) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return command
+
+    supervisor = Supervisor(home, "full")
+    try:
+        supervisor.start_service(Service("needs room", prepare, lambda: True))
+        os.kill(supervisor.state.services[0].pid, signal.SIGKILL)
+        _until(lambda: "No space left" in supervisor.state.services[0].detail)
+        _until(lambda: len(prepared) == 3 and supervisor.state.services[0].state == "ready")
+    finally:
+        supervisor.stop_all()
+
+
+def test_another_program_on_airflows_port_is_not_airflow(home: Home) -> None:
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]" if lists else b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    lists: list[int] = []
+    with http.server.HTTPServer(("127.0.0.1", home.airflow_port), Page) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        assert not AirflowHealth(home).is_well("api_server")
+        lists.append(1)
+        assert not AirflowHealth(home).is_well("scheduler")
+        page.shutdown()
 
 
 def test_stopping_leaves_no_process_not_even_one_that_ignores_it_in_its_own_session(home: Home) -> None:

@@ -20,7 +20,7 @@ import pytest
 from vms.errors import StackError
 from vms.home import PROJECT_ROOT, Home, from_environment
 from vms.stack import postgres as server
-from vms.stack import postgres_place
+from vms.stack import postgres_password, postgres_place
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop to another account")
 
@@ -55,10 +55,8 @@ def test_preparing_the_databases_twice_changes_nothing(postgres: Home) -> None:
 
 
 def test_committed_rows_survive_kill_9_and_the_port_stays(home: Home) -> None:
-    child = server.start(home)
-    server.prepare_databases(home)
+    child = _with_a_row(home)
     port = server.read_address(home)[1]
-    _ask(home, "vms_owner", "catalogue", "CREATE TABLE kept AS SELECT 42 AS answer; SELECT 1")
     child.kill()
     child.wait()
 
@@ -69,6 +67,27 @@ def test_committed_rows_survive_kill_9_and_the_port_stays(home: Home) -> None:
     finally:
         server.stop(again)
     assert again.returncode == 0
+
+
+@pytest.mark.parametrize("lost", ["all secrets", "what the server was told"])
+def test_with_other_secrets_the_same_catalogue_starts(home: Home, lost: str) -> None:
+    """Lost, or deleted so that new ones are made; and an installation from before this was noted."""
+    server.stop(_with_a_row(home))
+    if lost == "all secrets":
+        shutil.rmtree(home.secrets)
+        assert not server.is_ready(home)  # any command makes up new ones before the next start
+    else:
+        (postgres_place.find_place(home).folder / "password.sha256").unlink()
+    again = server.start(home)
+    try:
+        server.prepare_databases(home)
+        assert _ask(home, "vms_owner", "catalogue", "SELECT answer FROM kept") == (42,)
+        assert home.secret("postgres_admin") not in _logs(home)
+    finally:
+        server.stop(again)
+    place = postgres_place.find_place(home)
+    assert postgres_password.is_known(home, place)
+    assert (place.folder / "password.sha256").stat().st_mode & 0o777 == 0o600
 
 
 def test_data_of_another_major_version_is_refused_with_a_remedy(home: Home) -> None:
@@ -106,6 +125,10 @@ def test_a_configured_server_gets_the_roles_and_databases(postgres: Home, home: 
     server.prepare_databases(theirs)
     assert server.read_address(theirs) == server.read_address(postgres)
     assert _ask(theirs, "vms_owner", "catalogue", "SELECT 1") == (1,)
+    with pytest.raises(StackError, match="VMS_POSTGRES_URL is not set here") as forgotten:
+        server.prepare_server(home)
+    assert not (home.postgres / "data").exists(), "no second, empty catalogue"
+    assert str(home.run / "postgres.json") in forgotten.value.remedy
 
 
 @needs_root
@@ -181,6 +204,17 @@ def test_an_ordinary_user_runs_it_as_himself(home: Home) -> None:
 
 def _program_of(pid: int) -> str:
     return str(Path(f"/proc/{pid}/exe").readlink())
+
+
+def _with_a_row(home: Home) -> subprocess.Popen[bytes]:
+    child = server.start(home)
+    server.prepare_databases(home)
+    _ask(home, "vms_owner", "catalogue", "CREATE TABLE kept AS SELECT 42 AS answer; SELECT 1")
+    return child
+
+
+def _logs(home: Home) -> str:
+    return "".join(path.read_text(errors="replace") for path in home.logs.glob("*.log"))
 
 
 def _ask(home: Home, role: str, database: str, statement: str) -> tuple[object, ...]:

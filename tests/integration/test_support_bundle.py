@@ -50,13 +50,16 @@ def home(catalogue: tuple[Home, str], tmp_path: Path, monkeypatch: pytest.Monkey
     telegram = {"conn_type": "apprise", "password": "tgram://123456:AAtoken-of-a-bot/987654 mailto://u:hunter22@b.id"}
     home.connections.write_text(json.dumps({"cloud": cloud, "google": google, "telegram": telegram}))
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "aws", "password": "of-the-environment"}))
+    key_of_google = quote(json.dumps({"private_key_id": "aabbcc0011", "private_key": "in-a-whole-key-file"}))
+    monkeypatch.setenv("AIRFLOW_CONN_BACKUP", f"google-cloud-platform://?keyfile_dict={key_of_google}&num_retries=5")
+    monkeypatch.setenv("AIRFLOW_VAR_OF_THE_OPERATOR", "whatever-it-is")
     monkeypatch.setenv("OPENLINEAGE_API_KEY", "of-who-takes-lineage")
     monkeypatch.setenv("VMS_POSTGRES_URL", "postgresql://boss:in%20the%20url@127.0.0.1:1/postgres")
     home.sites_file.write_text(
         f"stores:\n  nas: {{url: 'file://{tmp_path}/nas'}}\n# the recorder: rtsp://admin:seen-in-a-comment@10.0.0.9/1\n"
         f"sites:\n- {{id: ho, time_zone: WIB, stores: [nas], footage: {tmp_path}}}\n"
     )
-    said = [*known_secrets(home), "of-the-environment", "of-who-takes-lineage", "in the url"]
+    said = [*known_secrets(home), "of-the-environment", "of-who-takes-lineage", "in the url", "in-a-whole-key-file"]
     spelt = [*said, *(quote(one, safe="") for one in said), *(json.dumps(one) for one in said)]
     spelt += [base64.b64encode(one.encode()).decode() for one in said]
     home.logs.mkdir(exist_ok=True)
@@ -99,6 +102,8 @@ def test_no_secret_is_in_it(home: Home, tmp_path: Path) -> None:
         "of-who-takes-lineage",
         "in the url",
         "in%20the%20url",
+        "in-a-whole-key-file",
+        "whatever-it-is",
         "MIIEsecret",
         "AAtoken-of-a-bot",
     ]
@@ -129,6 +134,7 @@ def test_everything_is_in_it_and_what_is_away_says_so(
     assert "OF_ANOTHER_PROGRAM" not in parts["settings.json"]
     assert json.loads(parts["settings.json"])["VMS_POSTGRES_URL"].startswith("postgresql://[secret]@")
     assert json.loads(parts["status.json"])["state"] == "stopped"
+    assert json.loads(parts["settings.json"])["AIRFLOW_VAR_OF_THE_OPERATOR"] == "[secret]"
     assert "seen" not in parts["sites.yaml"].partition("rtsp://")[2]
     old = parts["logs/airflow-api.log.1"]
     assert old.endswith("old\nthe end\n")

@@ -54,9 +54,12 @@ def test_forward_by_one_command_killed_anywhere_and_back(clone: Clone) -> None:
         assert killed.returncode in (-9, 137), f"{fault}: {killed.stdout}{killed.stderr}"
         assert (clone.home.run / "upgrade.json").exists(), fault
         assert clone.git("rev-parse", "HEAD") == (before if number <= 2 else new.commit), fault
-    done = clone.vms("upgrade", "--no-start")
+    done = clone.vms("upgrade", "--no-start", "--json")
 
     assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert (told["from"], told["to"], told["upgraded"]) == (before, new.commit, True)
+    assert (told["schema_before"], told["schema"]) == (migrate.newest(), new.revision)
     assert (clone.revision(), clone.git("rev-parse", "HEAD")) == (new.revision, new.commit)
     assert clone.git("branch", "--show-current") == "main"
     assert clone.installs() == 1, "what the new version pins is installed once, by its own launcher"
@@ -69,8 +72,11 @@ def test_forward_by_one_command_killed_anywhere_and_back(clone: Clone) -> None:
     refused = clone.vms("upgrade", "--back", "--no-start")
     assert (refused.returncode, "--yes" in refused.stderr) == (1, True), "nobody said yes"
     assert clone.revision() == new.revision
-    back = clone.vms("upgrade", "--back", "--yes", "--no-start")
+    back = clone.vms("upgrade", "--back", "--yes", "--no-start", "--json")
     assert back.returncode == 0, back.stdout + back.stderr
+    assert json.loads(back.stdout) | {"went_back": True, "to": before, "restored": told["backup"]} == json.loads(
+        back.stdout
+    )
     assert (clone.revision(), clone.git("rev-parse", "HEAD")) == (migrate.newest(), before)
     assert clone.git("branch", "--show-current") == "main", "the next upgrade goes forward again"
     assert clone.ask("SELECT reason, released_by FROM hold") == [("case 12", None)]

@@ -9,18 +9,15 @@ from typing import Any
 
 import psycopg2
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from media_world import gated
 from shown_page import button, html, page_of
 from viewer import database, visitor
-from viewer.gate import Gate
-from viewer.security import Guard
 from viewer.watch import routes, spans
 from viewer_world import ATTACK, START, SignedIn, World, owner, sign_in
-from vms.catalogue import bookmarks
-from vms.catalogue.bookmarks import BookmarkFilter
+from vms.catalogue import bookmark_search, bookmarks
+from vms.catalogue.bookmark_search import BookmarkFilter
 
 AT = spans.milliseconds(START)
 OWN = {"X-Vms-Page": "watch"}
@@ -29,11 +26,8 @@ As = Callable[[SignedIn], None]
 
 @contextmanager
 def _client(world: World, person: SignedIn) -> Iterator[TestClient]:
-    pool = database.pool(world.home)
-    gate = Middleware(Gate, sessions=visitor.of(pool), port=5000)
-    app = Starlette(routes=routes.routes(world.home, pool), middleware=[Middleware(Guard), gate])
-    cookies = {"vms_5000": person.token}
-    with TestClient(app, base_url="http://127.0.0.1:5000", cookies=cookies, headers=OWN) as client:
+    with gated(world, person, routes.routes) as client:
+        client.headers.update(OWN)
         yield client
 
 
@@ -87,7 +81,7 @@ def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(
     page = page_of("bookmarks")
     assert ("lobby alone" in html(page), "mine" in html(page), "both cameras" in html(page)) == (True, True, False)
     for few, named in ((1000, 200), (0, 200), (1000, 0), (0, 0)):  # found in each way that there is
-        monkeypatch.setattr(bookmarks, "_FEW", few)
+        monkeypatch.setattr(bookmark_search, "_FEW", few)
         monkeypatch.setattr("viewer.pages.bookmarks.MOST_NAMED", named)
         for params in ({"q": "cameras"}, {"who": "sari", "q": "both"}, {"camera": "ho/gate"}):
             assert "No bookmark found" in html(page_of("bookmarks", **params)), (few, named, params)
@@ -125,7 +119,7 @@ def test_who_does_not_see_all_its_cameras_does_not_see_a_bookmark(
 def test_found_by_words_tag_person_day_and_camera(
     world: World, look_as: As, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bookmarks, "_FEW", few)  # as if many said it
+    monkeypatch.setattr(bookmark_search, "_FEW", few)  # as if many said it
     sari, budi = sign_in(world.home), sign_in(world.home, "budi", "investigator")
     _set(world, sari, "ho/lobby", note="Red motorbike, plate B-1234.XY", tags="theft")
     _set(world, sari, "ho/gate", note="Delivery", tags="truck", at=AT + 86_400_000)

@@ -65,6 +65,7 @@ def ask(client: TestClient, world: World) -> Figures:
 
 
 def test_the_figures_are_for_who_has_the_token(client: TestClient, world: World) -> None:
+    assert (world.home.secrets / figures.TOKEN).exists(), "before anybody has asked"
     assert client.get("/metrics").status_code == 401
     secret = world.home.secret(figures.TOKEN)
     for given in ("Bearer", "Bearer wrong", f"Basic {secret}", secret, f"Bearer {secret}x"):
@@ -97,13 +98,14 @@ def test_the_figures_are_those_of_the_catalogue(client: TestClient, world: World
     assert found["vms_store_free_bytes", "nas"] == pytest.approx(shutil.disk_usage(world.nas).free, rel=0.2)
     assert found["vms_site_cameras", "ho"] == 2
     assert found["vms_site_proven_minutes", "ho", "yesterday"] == 0
+    assert found["vms_site_expected_minutes", "ho", "yesterday"] == 2 * 1440
     assert {key[2] for key in found if key[:2] == ("vms_site_stage_seconds", "ho")} == {"wait", "compress", "store"}
     assert found["vms_site_period_seconds", "ho"] == 600
     assert found["vms_backup_period_seconds",] == 86_400
     untold = figures.NAMES.keys() - {key[0] for key in found}
     of_services = {"vms_service_up", "vms_service_restarts"}
     not_yet = {"vms_alerts_open", "vms_alerts_looked_age_seconds", "vms_store_broken_copies"}
-    assert untold == of_services | not_yet | {"vms_backup_timestamp_seconds"}
+    assert untold == of_services | not_yet, "that no backup was ever made grows old, too"
 
 
 def test_footage_of_today_stores_that_are_out_and_missing_copies_are_told(client: TestClient, world: World) -> None:
@@ -129,6 +131,19 @@ def test_footage_of_today_stores_that_are_out_and_missing_copies_are_told(client
     assert found["vms_store_out_seconds", "ho", "nas"] == pytest.approx(7200, abs=600)
     assert found["vms_store_missing_copies", "ho", "nas"] == 4
     assert found["vms_store_missing_copies", "makassar", "nas"] == 1
+
+
+def test_only_the_hours_in_which_a_camera_should_record_are_missed(client: TestClient, world: World) -> None:
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "UPDATE camera SET schedule = '07:00-19:00' WHERE camera_id = (SELECT min(camera_id) FROM camera)"
+        )
+        cursor.execute("SELECT s.slug FROM camera JOIN site s USING (site_id) ORDER BY camera_id LIMIT 1")
+        ((site,),) = cursor.fetchall()
+        conn.commit()
+    found = ask(client, world)
+    cameras = found["vms_site_cameras", site]
+    assert found["vms_site_expected_minutes", site, "yesterday"] == (cameras - 1) * 1440 + 720
 
 
 def test_a_site_that_was_never_looked_at_grows_old_and_how_often_is_told(client: TestClient, world: World) -> None:

@@ -11,15 +11,12 @@ from typing import Any
 
 import psycopg2
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from media_world import gated
 from shown_page import html
 from viewer import database, media, query, tokens, visitor
 from viewer.database import Pool
-from viewer.gate import Gate
 from viewer_world import NOW, SignedIn, World, owner, sign_in
 from vms.catalogue import alerts, coverage, holds, migrate, reads, reads_sites, users
 from vms.catalogue.connection import Connection
@@ -165,10 +162,7 @@ def test_a_grant_taken_back_counts_at_once(world: World) -> None:
 def test_a_link_to_what_is_not_granted_gives_nothing(world: World) -> None:
     """Even a link that is signed for this very session."""
     budi = sign_in(world.home, "budi", "investigator", [("makassar", "")])
-    pool = database.pool(world.home)
-    gate = Middleware(Gate, sessions=visitor.of(pool), port=5000)
-    app = Starlette(routes=media.routes(world.home, pool), middleware=[gate])
-    with TestClient(app, base_url="http://127.0.0.1:5000", cookies={"vms_5000": budi.token}) as client:
+    with gated(world, budi, media.routes) as client:
         for row in (one for one in world.rows() if one.copies):
             for part in ("rendition", "poster", "sprite"):
                 link, _ = tokens.issue(world.home, budi.mark, row.id, row.start_utc, part)  # type: ignore[arg-type]

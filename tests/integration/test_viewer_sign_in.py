@@ -1,97 +1,25 @@
-"""The gate and the way through it: who is let in, who is not and after how many tries, and what ends a session."""
+"""The gate and the way through it: who is let in, who is not and after how many tries."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
-from starlette.websockets import WebSocket, WebSocketDisconnect
-from streamlit.proto.BackMsg_pb2 import BackMsg
+from starlette.websockets import WebSocketDisconnect
 
-from viewer import gate, sign_in, visitor
+from sign_in_world import ADDRESS, PAGE, STREAM, change, enter, filled, logged
+from sign_in_world import client as client  # fixtures
+from sign_in_world import home as home
+from viewer import visitor
 from viewer.database import Pool
-from viewer.gate import Gate
-from viewer.security import Guard
 from viewer_world import PASSWORD, add_user, eventually, owner
 from viewer_world import sign_in as signed_in
 from vms import passwords
 from vms.catalogue import sessions, users
 from vms.home import Home
-
-PAGE = {"Accept": "text/html"}
-ADDRESS = "192.0.2.1"
-STREAM = "ws://127.0.0.1:5000/_stcore/stream"
-
-
-@pytest.fixture
-def home(catalogue: tuple[Home, str]) -> Home:
-    return catalogue[0]
-
-
-@pytest.fixture
-def client(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The gate around a page that tells what it was told, and a websocket that echoes."""
-    monkeypatch.setattr(visitor, "FRESH_S", 0.0)
-    pool = Pool(home)
-
-    async def page(request: Request) -> JSONResponse:
-        return JSONResponse({"session": request.headers.get(visitor.HEADER), "name": request.state.visitor.name})
-
-    async def echo(socket: WebSocket) -> None:
-        await socket.accept()
-        try:
-            while True:
-                app.state.heard = await socket.receive_bytes()
-                await socket.send_bytes(app.state.heard)
-        except WebSocketDisconnect:
-            pass
-
-    app = Starlette(
-        routes=[
-            *sign_in.routes(home, pool),
-            Route("/", page),
-            Route("/static/index.js", page),
-            Route("/change", page, methods=["POST", "PUT", "PATCH", "DELETE"]),
-            Route("/_stcore/health", lambda _: JSONResponse("ok")),
-            WebSocketRoute("/_stcore/stream", echo),
-        ],
-        middleware=[Middleware(Guard), Middleware(Gate, sessions=visitor.of(pool), port=home.viewer_port)],
-    )
-    with TestClient(app, base_url="http://127.0.0.1:5000", follow_redirects=False, client=(ADDRESS, 1)) as made:
-        yield made
-    pool.close()
-
-
-def _form(client: TestClient, **fields: str) -> dict[str, str]:
-    page = client.get("/sign-in", headers=PAGE)
-    found = re.search(r'name="form" value="([0-9a-f]+)"', page.text)
-    assert found
-    return {"form": found.group(1), "next": "/"} | fields
-
-
-def _enter(client: TestClient, name: str = "sari", password: str = PASSWORD, **fields: str) -> Any:
-    return client.post("/sign-in", data=_form(client, name=name, password=password, **fields))
-
-
-def _log(home: Home) -> list[tuple[Any, ...]]:
-    with closing(owner(home)) as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT who, action, address, detail FROM view_log ORDER BY view_no")
-        return [row for row in cursor.fetchall() if row[1].startswith("sign")]
-
-
-def _change(home: Home, sql: str) -> None:
-    with closing(owner(home)) as conn, conn.cursor() as cursor:
-        cursor.execute(sql)
 
 
 def test_without_a_session_there_is_nothing_but_the_way_in(client: TestClient) -> None:
@@ -122,7 +50,7 @@ def test_nobody_is_let_in_by_a_header_or_a_made_up_cookie(client: TestClient, ho
 
 def test_signing_in_and_out(client: TestClient, home: Home) -> None:
     add_user(home, "sari")
-    answer = _enter(client, " Sari ", next="/coverage?site=ho")
+    answer = enter(client, " Sari ", next="/coverage?site=ho")
     assert (answer.status_code, answer.headers["location"]) == (303, "/coverage?site=ho")
     cookie = answer.headers["set-cookie"]
     assert all(word in cookie for word in ("vms_5000=", "HttpOnly", "SameSite=lax", "Path=/"))
@@ -140,7 +68,7 @@ def test_signing_in_and_out(client: TestClient, home: Home) -> None:
     assert out.headers["location"] == "/sign-in"
     client.cookies.set("vms_5000", token)
     assert client.get("/").status_code == 401, "the cookie alone, kept by somebody, opens nothing"
-    assert _log(home) == [("sari", "sign_in", ADDRESS, {}), ("sari", "sign_out", ADDRESS, {})]
+    assert logged(home) == [("sari", "sign_in", ADDRESS, {}), ("sari", "sign_out", ADDRESS, {})]
 
 
 def test_no_other_page_changes_anything_by_any_route(client: TestClient, home: Home) -> None:
@@ -161,7 +89,7 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike(
 ) -> None:
     add_user(home, "sari")
     add_user(home, "budi", "viewer")
-    _change(home, "UPDATE viewer_user SET disabled_at = now() WHERE name = 'budi'")
+    change(home, "UPDATE viewer_user SET disabled_at = now() WHERE name = 'budi'")
     looked: list[str | None] = []
     real = passwords.is_right
 
@@ -171,20 +99,20 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike(
 
     monkeypatch.setattr(passwords, "is_right", counted)
     answers = [
-        _enter(client, name, password)
+        enter(client, name, password)
         for name, password in (("sari", "wrong wrong"), ("nobody", PASSWORD), ("budi", PASSWORD), ("' OR 1=1 --", "x"))
     ]
     assert {(answer.status_code, len(answer.text)) for answer in answers} == {(403, len(answers[0].text))}
     assert len(looked) == 4, "a password is looked at for whom there is not, too"
     assert "vms_5000" not in client.cookies
-    assert [row[:2] for row in _log(home)] == [(name, "sign_in_failed") for name in ("sari", "", "budi", "")], (
+    assert [row[:2] for row in logged(home)] == [(name, "sign_in_failed") for name in ("sari", "", "budi", "")], (
         "what was typed as a name may be a password and is not kept"
     )
 
 
 def test_a_form_must_be_ours_fresh_and_small(client: TestClient, home: Home) -> None:
     add_user(home, "sari")
-    good = _form(client, name="sari", password=PASSWORD)
+    good = filled(client, name="sari", password=PASSWORD)
     for fields, headers in (
         (good | {"form": ""}, {}),
         (good | {"form": "0" * 64}, {}),
@@ -206,7 +134,7 @@ def test_a_form_must_be_ours_fresh_and_small(client: TestClient, home: Home) -> 
 )
 def test_after_signing_in_a_person_stays_here(client: TestClient, home: Home, target: str) -> None:
     add_user(home, "sari")
-    assert _enter(client, next=target).headers["location"] == "/"
+    assert enter(client, next=target).headers["location"] == "/"
     page = client.get("/sign-in", params={"next": '"><script>alert(1)</script>'}, headers=PAGE)
     assert "<script" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -235,18 +163,18 @@ def test_airflow_alone_may_show_the_form_in_a_frame_and_only_where_browsers_hand
 def test_too_many_failures_have_to_wait_but_lock_nobody_else_out(client: TestClient, home: Home) -> None:
     add_user(home, "sari")
     for _ in range(sessions.MOST_FROM_ONE_PLACE):
-        assert _enter(client, password="wrong wrong").status_code == 403
-    refused = _enter(client)
+        assert enter(client, password="wrong wrong").status_code == 403
+    refused = enter(client)
     assert refused.status_code == 429, "also the right password"
     assert 0 < int(refused.headers["retry-after"]) <= 900
-    assert _enter(client, "nobody").status_code == 403, "another name from there"
+    assert enter(client, "nobody").status_code == 403, "another name from there"
     elsewhere = TestClient(
         client.app, base_url="http://127.0.0.1:5000", client=("192.0.2.9", 1), follow_redirects=False
     )
-    assert _enter(elsewhere).status_code == 303, "the same name from elsewhere"
-    assert [row[3] for row in _log(home) if row[3]] == [{"limited": True}]
-    _change(home, "UPDATE sign_in_try SET at = at - interval '16 minutes'")
-    assert _enter(client).status_code == 303
+    assert enter(elsewhere).status_code == 303, "the same name from elsewhere"
+    assert [row[3] for row in logged(home) if row[3]] == [{"limited": True}]
+    change(home, "UPDATE sign_in_try SET at = at - interval '16 minutes'")
+    assert enter(client).status_code == 303
     with closing(owner(home)) as conn, conn.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM sign_in_try WHERE address = %s", (ADDRESS,))
         assert cursor.fetchone() == (1,), "who got in has no failures left; the other name's stays"
@@ -269,103 +197,11 @@ def test_many_tries_at_once_do_not_slip_through(home: Home) -> None:
     assert sum(wait == 0 for wait in waits) <= sessions.MOST_FROM_ONE_PLACE
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        "UPDATE viewer_session SET seen_at = now() - interval '2 hours 1 second'",
-        "UPDATE viewer_session SET made_at = now() - interval '12 hours 1 second'",
-        "UPDATE viewer_user SET disabled_at = now()",
-        "DELETE FROM viewer_session",
-    ],
-)
-def test_what_ends_a_session_ends_what_is_open(client: TestClient, home: Home, end: str) -> None:
-    client.cookies.set("vms_5000", signed_in(home).token)
-    with client.websocket_connect(STREAM) as socket:
-        socket.send_bytes(b"one")
-        assert socket.receive_bytes() == b"one"
-        _change(home, end)
-        socket.send_bytes(b"two")
-        with pytest.raises(WebSocketDisconnect) as closed:
-            socket.receive_bytes()
-        assert closed.value.code == 4401
-    assert client.app.state.heard == b"one", "the app does not even hear what came after"  # type: ignore[attr-defined]
-    assert client.get("/").status_code == 401
-    assert client.get("/session").status_code == 401
-
-
-def test_a_page_and_a_websocket_are_never_from_memory(
-    client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else a reload just after the end would bring a page that waits for ever."""
-    monkeypatch.setattr(visitor, "FRESH_S", 3600.0)
-    client.cookies.set("vms_5000", signed_in(home).token)
-    assert client.get("/static/index.js").status_code == 200
-    _change(home, "DELETE FROM viewer_session")
-    assert client.get("/static/index.js").status_code == 200, "this is known from before"
-    assert client.get("/", headers=PAGE).status_code == 303
-    client.cookies.set("vms_5000", signed_in(home, "budi").token)
-    assert client.get("/static/index.js").status_code == 200
-    _change(home, "DELETE FROM viewer_session")
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect(STREAM):
-        pass
-
-
-def test_a_page_of_many_messages_waits_for_no_thread(
-    client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-
-    async def counted(work: Any, *given: Any, **named: Any) -> Any:
-        asked.append(work.__name__)
-        return work(*given, **named)
-
-    monkeypatch.setattr(visitor, "FRESH_S", 3600.0)
-    monkeypatch.setattr(gate, "run_in_threadpool", counted)
-    client.cookies.set("vms_5000", signed_in(home).token)
-    with client.websocket_connect(STREAM) as socket:
-        message = BackMsg()
-        message.rerun_script.query_string = "site=ho"
-        for _ in range(20):
-            socket.send_bytes(message.SerializeToString())
-            socket.receive_bytes()
-        assert client.get("/").status_code == 200
-    assert asked == ["find", "touch"]
-
-
-def test_only_what_a_person_does_keeps_a_session_open(client: TestClient, home: Home) -> None:
-    """A page that renews itself, or asks whether it may stay, is not somebody at work."""
-    client.cookies.set("vms_5000", signed_in(home).token)
-
-    def seen_again(send: Any) -> bool:
-        _change(home, "UPDATE viewer_session SET seen_at = now() - interval '1 hour'")
-        for one in visitor._by_pool.values():
-            one._known.clear()
-        send()
-        with closing(owner(home)) as conn, conn.cursor() as cursor:
-            cursor.execute("SELECT seen_at > now() - interval '1 minute' FROM viewer_session")
-            (found,) = cursor.fetchone() or (False,)
-            return bool(found)
-
-    by_clock, by_person = BackMsg(), BackMsg()
-    by_clock.rerun_script.is_auto_rerun = True
-    by_person.rerun_script.query_string = "site=ho"
-    assert not seen_again(lambda: client.get("/session"))
-    assert seen_again(lambda: client.get("/"))
-    with client.websocket_connect(STREAM) as socket:
-
-        def say(message: BackMsg) -> None:
-            socket.send_bytes(message.SerializeToString())
-            socket.receive_bytes()
-
-        assert not seen_again(lambda: say(by_clock))
-        assert seen_again(lambda: say(by_person))
-
-
 def test_a_catalogue_that_is_away_lets_nobody_in_and_throws_nobody_out(client: TestClient, home: Home) -> None:
     person = signed_in(home)
     client.cookies.set("vms_5000", person.token)
     assert client.get("/").status_code == 200
-    form = _form(client, name="sari", password=PASSWORD)
+    form = filled(client, name="sari", password=PASSWORD)
     address = home.run / "postgres.json"
     aside = address.rename(address.with_suffix(".aside"))
     for one in visitor._by_pool:
@@ -382,12 +218,12 @@ def test_a_catalogue_that_is_away_lets_nobody_in_and_throws_nobody_out(client: T
 def test_users_are_changed_by_the_owner_only_and_never_to_no_administrator(home: Home) -> None:
     add_user(home, "sari")
     with closing(owner(home)) as conn:
-        for change in (
+        for doing in (
             lambda: users.set_role(conn, "sari", "viewer", "test", everywhere=False),
             lambda: users.set_disabled(conn, "sari", users.list_users(conn)[0].made_at, "test"),
         ):
             with pytest.raises(Exception, match="no administrator"):
-                change()
+                doing()
         assert [(row.name, row.role, row.disabled_at) for row in users.list_users(conn)] == [
             ("sari", "administrator", None)
         ]

@@ -12,7 +12,7 @@ import pytest
 
 from vms.backfill import MODES, WORDS, Mode, Order, Reason, Subject, is_work, reason_of
 from vms.backfill_plan import File, PlanLine, SitePlan, estimate
-from vms.catalogue.backfills import Rates
+from vms.catalogue.backfill_period import Rates
 from vms.cli.backfill_report import length_text, why_nothing
 from vms.home import from_environment
 from vms.line import both

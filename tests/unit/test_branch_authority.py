@@ -95,6 +95,7 @@ def test_a_branch_and_the_port_prove_themselves_to_each_other(home: Home, tmp_pa
     assert authority.prepare_port(home, own, ("centre.example.co.id", "127.0.0.1"), NOW)
     assert not authority.prepare_port(home, own, ("centre.example.co.id", "127.0.0.1"), NOW)
     assert authority.prepare_port(home, own, ("other.example.co.id", "127.0.0.1"), NOW), "another name: made anew"
+    assert not authority.prepare_port(home, own, ("centre.example.co.id",), NOW), "the name of before is good, too"
     assert authority.prepare_port(home, own, ("127.0.0.1",), NOW + timedelta(days=5 * 365 - 300)), "it ends soon"
     assert authority.prepare_port(home, own, ("127.0.0.1",), NOW), (
         "made by a clock that was ahead: it does not count yet"

@@ -1,4 +1,4 @@
-"""A branch by itself: what its worker is told, what it knows without the line, and how systemd runs it."""
+"""A branch by itself: what its worker is told, what it knows without the line, and what is done there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from branch_here_world import JOINED
+from branch_here_world import home as home  # a fixture
 
 import vms
-from vms.branches import agent, membership, turn, unit, view
+from vms.branches import agent, membership, turn, view
 from vms.cli import status
 from vms.cli.app import main
 from vms.cli.doctor_checks import examine
@@ -31,39 +33,12 @@ from vms.stack import launch
 from vms.stack.airflow_env import airflow_environment
 
 NOW = datetime(2026, 11, 30, 5, 0, tzinfo=UTC)
-JOINED = {
-    "url": "https://cctv.example.co.id:8444",
-    "site": "mks",
-    "worker": "branch-mks",
-    "queue": "site-mks",
-    "edge_secret": "the-word-of-branches",
-    "version": "0.1.0",
-    "joined_at": "2026-11-01T00:00:00+00:00",
-}
 
 RENDITION = {
     "kind": "encoded", "file": "one.mp4", "suffix": ".mp4", "size_bytes": 1000, "sha256": "a" * 64, "codec": "av1",
     "audio_codec": None, "width": 640, "height": 360, "fps": 10.0, "duration_s": 60.0, "frames": 600, "profile": "av1",
     "why_kept": "", "damaged": "", "argv": [], "ffmpeg": "9", "wall_s": 1.0, "cpu_s": 1.0,
 }  # fmt: skip
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A machine that has joined as the branch mks."""
-    root = tmp_path / "home"
-    (root / "branch").mkdir(parents=True)
-    (root / "branch" / "branch.json").write_text(json.dumps(JOINED))
-    (root / "branch" / "sites.yaml").write_text(
-        f"stores: {{nas: {{url: 'file://{tmp_path}/nas'}}}}\n"
-        f"sites:\n- {{id: mks, footage: {tmp_path}/footage, time_zone: WITA, stores: [nas], runs_on: edge}}\n"
-    )
-    for name in [one for one in os.environ if one.startswith(("VMS_", "AIRFLOW"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("VMS_HOME", str(root))
-    made = from_environment()
-    made.prepare()
-    return made
 
 
 def test_what_this_machine_reads_is_what_the_centre_said_of_its_site(home: Home) -> None:
@@ -283,6 +258,57 @@ def test_whatever_comes_in_the_way_the_word_with_the_centre_is_tried_again(
     assert [one for one in said if "branch-word.json can't be written" in one]
 
 
+def test_what_it_knows_is_told_also_when_it_cant_read_what_the_centre_said_of_its_site(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a centre of a newer version says it; just then somebody asks."""
+    view.note_sent(home, [receipt(1)], NOW)
+    told = home.sites_file.read_text()
+    home.sites_file.write_text(told.replace("WITA", "Mars/Olympus"))
+    assert main(["branch", "status"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "mks, a branch of https://cctv.example.co.id:8444" in said
+    assert "Mars/Olympus" in said
+    assert "Unconfirmed 1 file" in said
+    assert main(["branch", "status", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["unproven"]["count"], row["waiting"]["count"]) == (1, 0)
+    assert "Mars/Olympus" in row["unreadable"]
+
+
+def test_the_number_of_a_worker_that_is_no_more_keeps_no_other_from_beginning(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a cut of power the number may be anybody's: here it is this very test's."""
+    monkeypatch.setattr(agent, "_started", lambda words, _environment: words)
+    kept = home.airflow / agent.PID_FILE
+    home.airflow.mkdir()
+    for text in (str(os.getpid()), "4194999", "no number", ""):
+        kept.write_text(text)
+        agent.start_worker(home)
+        assert not kept.exists(), text
+    works = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)", "airflow edge worker: branch-mks"]
+    with subprocess.Popen(works, stdout=subprocess.PIPE) as living:
+        try:
+            assert living.stdout
+            living.stdout.readline()  # only then its words can be read
+            kept.write_text(str(living.pid))
+            agent.start_worker(home)
+            assert kept.exists(), "of a worker that lives Airflow itself says what is to be said"
+        finally:
+            living.kill()
+
+
+def test_an_agent_that_has_lost_its_word_with_the_centre_ends_so_that_it_is_started_anew(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "_keep_in_touch", lambda *_: None)
+    monkeypatch.setattr(agent, "start_worker", lambda _home: pytest.fail("it would work on until its certificate ends"))
+    monkeypatch.setattr(agent.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(agent.processes, "adopt_orphans", lambda: None)
+    assert agent.run(home) == 1
+
+
 def test_nothing_of_the_centre_is_started_at_a_branch(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -328,106 +354,6 @@ def test_the_doctor_tells_what_the_branch_knows_and_never_to_start_the_centre(ho
     assert [one for one in examine(home, status.look(home)) if one.ok and one.what.endswith(":8444 answers.")]
     agent.word_file(home).write_text(json.dumps({"tried_at": "", "problem": "Shut out.", "refused": True}))
     assert [one for one in examine(home, status.look(home)) if not one.ok and "does not let this branch in" in one.what]
-
-
-def test_systemd_starts_it_again_and_lets_tasks_report(home: Home, tmp_path: Path) -> None:
-    for user in ("", "cctv"):
-        text = unit.text(home, user, {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": 'a, "b"'})
-        assert f'Environment="VMS_HOME={home.root}"\n' in text
-        assert "VMS_SITES" not in text
-        assert ("User=cctv" in text) == bool(user)
-        assert "Restart=always" in text
-        if verify := shutil.which("systemd-analyze"):
-            (tmp_path / unit.NAME).write_text(text.replace("User=cctv\n", ""))
-            said = subprocess.run(
-                [verify, "verify", *(() if user else ("--user",)), str(tmp_path / unit.NAME)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert unit.NAME not in said.stderr, said.stderr
-
-
-def test_the_service_reaches_the_centre_as_the_commands_do(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As systemd itself was seen to read it (`systemd --test`)."""
-    for name, value in (
-        ("https_proxy", ""),
-        ("HTTP_PROXY", ""),
-        ("http_proxy", ""),
-        ("no_proxy", ""),
-        ("HTTPS_PROXY", "http://pro%20xy:3128"),
-        ("NO_PROXY", '10.0.0.1, "b" \\c $d'),
-        ("VMS_LOG_FORMAT", "json"),
-        ("VMS_SECRET_OF_MINE", "secret-1"),
-        ("AIRFLOW_CONN_BUCKET", "s3://key:secret-2@"),
-    ):
-        monkeypatch.setenv(name, value)
-    assert main(["branch", "install", "--print"]) == 0
-    text = capsys.readouterr().out
-    assert r'''Environment="HTTPS_PROXY=http://pro%%20xy:3128"
-Environment="NO_PROXY=10.0.0.1, \"b\" \\c $d"
-Environment="VMS_LOG_FORMAT=json"
-''' in text  # fmt: skip
-    assert "secret-" not in text
-    kept = home.secrets / "branch.env"
-    assert f"EnvironmentFile=-{kept}\n" in text
-
-    for proxy in (
-        "http://ani:secret-3@proxy:3128",
-        "ani:secret-3@proxy:3128",
-        "http://ani:#secret-3@proxy:3128",
-        "http://ani:[secret-3@proxy:3128",
-        "http://secret-3@proxy:3128",
-    ):
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
-        for of_another in ("", "# HTTPS_PROXY=one\nHTTP_PROXY=http://proxy\nHTTPS_PROXY=\n"):
-            kept.write_text(of_another)
-            assert main(["branch", "install", "--print"]) == 1
-            said = capsys.readouterr()
-            assert "secret-3" not in said.out + said.err
-            assert "branch.env" in said.err
-    kept.write_text("HTTPS_PROXY=http://ani:secret-3@proxy:3128\n")
-    assert main(["branch", "install", "--print"]) == 0
-    text = capsys.readouterr().out
-    assert "HTTPS_PROXY" not in text
-    assert "NO_PROXY" in text
-
-    monkeypatch.setattr(unit, "PROJECT_ROOT", tmp_path / "a b%c")
-    text = unit.text(home, "", {})
-    assert f"WorkingDirectory={tmp_path}/a b%%c\n" in text, "a path to the line's end is read as it is"
-    assert f"ExecStart={tmp_path}/a\\x20b%%c/vms branch run\n" in text
-
-
-def test_given_again_it_takes_nothing_from_the_service_that_it_was_told(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / unit.NAME
-    monkeypatch.setattr(unit, "path", lambda **_: path)
-    monkeypatch.setattr(unit, "commands", lambda **_: ())
-    for name in (*unit._PROXIES, *unit._NO_PROXIES):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    monkeypatch.setenv("NO_PROXY", "10.0.0.1")
-    assert main(["branch", "install"]) == 0
-    told = path.read_text()
-    assert main(["branch", "install"]) == 0, "nothing differs"
-    monkeypatch.delenv("HTTPS_PROXY")
-    monkeypatch.delenv("NO_PROXY")
-    capsys.readouterr()
-    assert main(["branch", "install"]) == 1, "as under sudo"
-    said = capsys.readouterr().err
-    assert "has HTTPS_PROXY and NO_PROXY, which are not set here" in said
-    assert "--preserve-env=HTTPS_PROXY,NO_PROXY" in said
-    assert path.read_text() == told
-    (home.secrets / "branch.env").write_text("HTTPS_PROXY=http://ani:secret@proxy:3128\n")
-    monkeypatch.setenv("no_proxy", "10.0.0.1")
-    assert main(["branch", "install"]) == 0, "the one is in the service's own file, the other is spelt otherwise"
-    assert "HTTPS_PROXY" not in path.read_text()
-    monkeypatch.delenv("no_proxy")
-    path.unlink()
-    assert main(["branch", "install"]) == 0, "to do without"
 
 
 def test_a_value_that_only_a_newer_centre_knows_is_in_the_log(home: Home) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from vms.branches import site_slice
 from vms.branches.site_slice import slice_of, tag_of
 from vms.config import load_config
+from vms.config_yaml import read_document
 from vms.errors import ConfigError
 
 WHOLE = r"""
@@ -88,6 +90,18 @@ def test_a_site_with_a_mistake_or_none_is_refused(whole: Path) -> None:
     for site in ("broken", "nowhere"):
         with pytest.raises(ConfigError):
             slice_of(whole, site)
+
+
+def test_all_of_sites_yaml_is_read_once_however_many_branches_ask(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each asks once a minute; a thousand sites take a second to read."""
+    read: list[Path] = []
+    monkeypatch.setattr(site_slice, "read_document", lambda path: read.append(path) or read_document(path))
+    first = [slice_of(whole, site) for site in ("ho", "007", "bare", "007")]
+    assert len(read) == 1
+    whole.write_text(WHOLE.replace("/srv/bare", "/srv/elsewhere"))
+    again = [slice_of(whole, site) for site in ("ho", "007", "bare", "007")]
+    assert len(read) == 2
+    assert [one == other for one, other in zip(first, again, strict=True)] == [True, True, False, True]
 
 
 def test_only_a_change_of_the_own_site_changes_the_tag(whole: Path) -> None:

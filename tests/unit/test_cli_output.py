@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+import typer
 from rich.table import Table
 
-from vms.cli.app import main
+from vms.cli.app import build, main
 from vms.cli.wording import new_console
 from vms.errors import StackError
-from vms.home import Home
-from vms.stack import launch
+from vms.home import Home, from_environment
+from vms.stack import launch, postgres
 from vms.stack.state import StackState, Step
 
 Changed = Callable[[StackState], None]
@@ -105,3 +110,47 @@ def test_the_check_of_sites_tells_the_cap_of_a_line_and_what_goes_now(
     said = capsys.readouterr().out
     assert said.count("uplink") == 1
     assert "  uplink: 2 Mbit/s (now 2 Mbit/s)" in said.splitlines()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_who_may_not_read_the_secrets_is_told_whose_command_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VMS_POSTGRES_URL", "postgresql://admin@127.0.0.1:9/postgres")
+    with tempfile.TemporaryDirectory(prefix="vms-test-") as folder:  # pytest's own are closed to others
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("VMS_HOME", f"{folder}/home")
+        postgres.write_address(from_environment(), "127.0.0.1", 9)
+        os.seteuid(65534)
+        try:
+            assert main(["status"]) == 1
+        finally:
+            os.seteuid(0)
+    said = capsys.readouterr().err
+    assert "secrets/catalogue_viewer: Permission denied." in said
+    assert "as the user who runs the system" in said
+
+
+def test_a_full_disk_is_no_fault_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    closing_fails_too = contextlib.suppress(OSError)
+    with closing_fails_too, Path("/dev/full").open("w", buffering=1) as full, contextlib.redirect_stdout(full):
+        status = main(["down"])
+    assert status == 1
+    assert "Free some space" in capsys.readouterr().err
+
+
+_FOR_PEOPLE = {"vms test", "vms branch run"}
+"""They work until they are ended, and show what is going on."""
+
+
+def test_every_command_speaks_to_scripts_too() -> None:
+    def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+        inner = getattr(command, "commands", {})  # Typer has a Group of its own
+        if not inner or len(command.params) > 1:
+            yield name, command
+        for word, one in inner.items():
+            yield from leaves(one, f"{name} {word}")
+
+    found = dict(leaves(typer.main.get_command(build([])), "vms"))
+    without = {name for name, one in found.items() if not any("--json" in each.opts for each in one.params)}
+    assert without == _FOR_PEOPLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from container_world import compose as compose  # fixtures
 from container_world import home as home
 from cryptography import x509
 
-from vms import backups
+from vms import backups, dumps
 from vms.airflow_api import AirflowApi
 from vms.branches import authority
 from vms.catalogue.connection import url
@@ -245,10 +245,10 @@ def test_what_all_parts_can_write_holds_no_code_no_backups_and_no_servers_addres
 def test_backups_of_an_older_version_are_taken_over_once_and_their_age_is_told(home: Home, tmp_path: Path) -> None:
     def lay(folder: Path, day: int) -> None:
         at = datetime(2026, 5, day, tzinfo=UTC)
-        one = backups.Manifest(f"{at:%Y%m%dT%H%M%SZ}_0123456789ab", at, 4, "0" * 64, "0001", 18, {}, "")
+        one = dumps.Manifest(f"{at:%Y%m%dT%H%M%SZ}_0123456789ab", at, 4, "0" * 64, "0001", 18, {}, "")
         folder.mkdir(exist_ok=True)
         (folder / one.dump_name).write_bytes(b"dump")
-        (folder / one.manifest_name).write_text(backups.manifest_text(one))
+        (folder / one.manifest_name).write_text(dumps.manifest_text(one))
 
     viewers = home.root / "backups"
     lay(viewers, 1)
@@ -257,7 +257,7 @@ def test_backups_of_an_older_version_are_taken_over_once_and_their_age_is_told(h
     kept = replace(home, backups_folder=tmp_path / "volume")
     assert backups.last_made_at(replace(home, backups_folder=tmp_path / "none")) is None
     assert backups.take_over(kept) == 2
-    backups.note_last(kept)
+    backups.note_last(kept, datetime(2026, 5, 3, tzinfo=UTC))
     assert [one.made_at.day for one in backups.local_backups(kept)] == [2, 1]
     assert backups.local_backups(home) == []
     assert backups.last_made_at(home) == datetime(2026, 5, 2, tzinfo=UTC), "the viewer knows when, and sees none"
@@ -265,6 +265,17 @@ def test_backups_of_an_older_version_are_taken_over_once_and_their_age_is_told(h
     assert backups.take_over(kept) == 0
     assert [one.made_at.day for one in backups.local_backups(kept)] == [2, 1]
     assert backups.take_over(replace(home, parts=None)) == 0, "on one machine they are where they belong"
+
+
+def test_that_no_backup_was_ever_made_is_told_in_containers_too(home: Home) -> None:
+    """Whose secrets are no files, and whose viewer sees no backups."""
+    began = datetime(2026, 5, 1, tzinfo=UTC)
+    assert backups.overdue(home, began) == ""
+    backups.note_last(home, began)
+    backups.note_last(home, began + timedelta(days=3))  # init has run again
+    assert backups.not_backed_up_since(home) == began
+    assert backups.overdue(home, began + timedelta(days=1)) == ""
+    assert "never backed up" in backups.overdue(home, began + timedelta(days=4))
 
 
 def test_only_the_centre_itself_vouches_for_branches(compose: dict[str, Any], home: Home) -> None:

@@ -36,6 +36,15 @@ def test_compose_runs_parts_that_exist_each_with_limits_and_a_way_back_up(compos
     assert ours["scheduler"]["scale"] == "${VMS_SCHEDULERS:-1}"
 
 
+def test_without_a_secret_nothing_starts() -> None:
+    """Left out, a part would make one up, in the folder that all of them share."""
+    used = re.findall(r"\$\{VMS_SECRET_(\w+)([^}]*)\}", (PROJECT_ROOT / "docker-compose.yaml").read_text())
+    needed = {name for name, rest in used if rest == ":?run ./vms compose init"}
+    spared = {name for name, rest in used if rest == ":-"}
+    assert spared == {"DEMO_S3_ACCESS", "DEMO_S3_SECRET", "BRANCH_AUTHORITY"}  # a new authority shuts all branches out
+    assert len(needed | spared) == len({name for name, _ in used}) == len(needed) + len(spared)
+
+
 def test_the_book_names_each_part_whose_memory_can_be_set(compose: dict[str, Any]) -> None:
     settings = re.compile(r"VMS_\w+_MEMORY")
     there = {name for one in compose["services"].values() for name in settings.findall(str(one.get("mem_limit")))}

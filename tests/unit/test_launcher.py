@@ -177,11 +177,16 @@ def test_compose_init_adds_what_is_asked_for_later_and_keeps_the_rest(checkout: 
 
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("COMPOSE_PROFILES") == 1
+    assert "config/tls/cert.pem and key.pem" in done.stderr
     changed = {"COMPOSE_PROFILES": "demo,tls,s3", "VMS_PARTS_S3": "http://seaweedfs:8333"}
     assert _settings(file) == first | changed | {"VMS_VIEWER_URL": "https://cctv.example.co.id"}
     assert file.stat().st_mode & 0o777 == 0o600
     whole = file.read_text()
+    (checkout / "config/tls").mkdir()
+    for name in ("cert.pem", "key.pem"):
+        (checkout / "config/tls" / name).touch()
     again = _run(checkout / "vms", tools, "compose", "init", "--tls", "--s3", "--demo")
+    assert "cert.pem" not in again.stderr
     assert "Nothing was missing" in again.stderr
     assert file.read_text() == whole
 
@@ -199,9 +204,11 @@ def test_compose_init_adds_to_profiles_as_a_person_may_write_them(
     checkout: Path, tools: Path, line: str, profiles: str
 ) -> None:
     _for_compose(checkout, tools)
-    (checkout / ".env").write_text(f"{line}\n", newline="")
+    (checkout / ".env").write_text(f"{line}\nVMS_VIEWER_PORT=5005\n", newline="")
     done = _run(checkout / "vms", tools, "compose", "init", "--tls")
     assert done.returncode == 0, done.stderr
+    assert "http://localhost:5005 " in done.stderr
+    assert "http://localhost:8080 " in done.stderr
     assert _settings(checkout / ".env")["COMPOSE_PROFILES"] == profiles
     assert not (checkout / ".env.new").exists()
 

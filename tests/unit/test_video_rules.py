@@ -13,8 +13,9 @@ from vms.sightings import SourceSeen
 from vms.video import commands
 from vms.video.faults import is_cut_off, picture_faults, short, sound_faults
 from vms.video.identity import Identity
-from vms.video.probe import AudioStream, Probe, VideoStream
+from vms.video.probe import Probe
 from vms.video.rendition import bits_per_pixel, reason_to_keep
+from vms.video.streams import AudioStream, VideoStream
 
 AV1 = Profile("av1", "av1", "9", 36, 10.0, "yuv420p")
 SEEN = SourceSeen("a.mp4", 10, 1)

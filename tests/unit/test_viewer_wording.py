@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -24,11 +25,22 @@ START = datetime(2026, 1, 31, 1, 0, 0, tzinfo=UTC)
 
 
 def _sources() -> str:
-    return "\n".join(path.read_text() for path in sorted(VIEWER.rglob("*.py")) if not path.name.startswith("words_"))
+    paths = [path for path in sorted(VIEWER.rglob("*.py")) if not path.parent.name.startswith("words_")]
+    return "\n".join(path.read_text() for path in paths)
 
 
-def test_both_languages_have_the_same_keys() -> None:
+def _parts(lang: str) -> dict[str, dict[str, str]]:
+    names = sorted(path.stem for path in (VIEWER / f"words_{lang}").glob("[a-z]*.py"))
+    return {name: importlib.import_module(f"viewer.words_{lang}.{name}").TEXT for name in names}
+
+
+def test_both_languages_have_the_same_keys_in_the_same_parts_and_each_in_one_part_only() -> None:
+    english, indonesian = _parts("en"), _parts("id")
+    assert {name: part.keys() for name, part in english.items()} == {
+        name: part.keys() for name, part in indonesian.items()
+    }
     assert TEXTS["id"].keys() == TEXTS["en"].keys()
+    assert len(TEXTS["en"]) == sum(len(part) for part in english.values())
 
 
 def test_no_key_is_used_that_has_no_words() -> None:

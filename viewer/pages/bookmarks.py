@@ -20,7 +20,8 @@ from viewer.visitor import Visitor
 from viewer.watch import asked as watch_asked
 from viewer.watch import bookmarking
 from vms.catalogue import bookmarks, reads
-from vms.catalogue.bookmarks import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS, BookmarkFilter, BookmarkRow
+from vms.catalogue.bookmark_search import BookmarkFilter
+from vms.catalogue.bookmarks import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS, BookmarkRow
 
 PAGE = 20
 MOST_NAMED = 200

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import streamlit as st
 
-from viewer import components, database, elsewhere, fleet, fleet_view, frame, operations, places, query
+from viewer import components, database, elsewhere, fleet, fleet_view, frame, operations, operations_runs, places, query
 from viewer.elsewhere import FOOTAGE, Runs
 from viewer.i18n import Words
 from viewer.operations import MOST_FAILING, Seen
@@ -146,7 +146,9 @@ def _runs(words: Words, dag: str) -> None:
     address = airflow_pages(from_environment())
     is_here = is_local(st.context.headers.get("Host", "")) or not is_local(urlsplit(address).netloc)
     knows_airflow = person.sees_everything and person.may("retry") and not st.context.is_embedded
-    data = operations.runs(words, found, batches, _names(person), address if knows_airflow and is_here else "", now)
+    data = operations_runs.runs(
+        words, found, batches, _names(person), address if knows_airflow and is_here else "", now
+    )
     if knows_airflow and not is_here:
         data["note"] = words("ops.runs.where", address=address)
     _section(words, data)

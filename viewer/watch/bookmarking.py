@@ -16,7 +16,8 @@ from viewer.watch import spans
 from viewer.watch.asked import MOST_CAMERAS
 from viewer.watch.visit import Visit
 from vms.catalogue import bookmarks
-from vms.catalogue.bookmarks import LONGEST_NOTE, LONGEST_RANGE, BookmarkRow, NewBookmark
+from vms.catalogue.bookmark_search import LONGEST_RANGE
+from vms.catalogue.bookmarks import LONGEST_NOTE, BookmarkRow, NewBookmark
 from vms.errors import CatalogueError
 
 MOST_SHOWN = 300

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from viewer import media
-from vms.catalogue.timeline import Playable
+from vms.catalogue.playables import Playable
 from vms.logs import of_recording
 from vms.video.fragments import FragmentIndex, NotFragmented, read_index
 

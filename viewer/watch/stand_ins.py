@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from viewer import media
 from viewer.watch import playlist
 from viewer.watch.heads import Heads, Why
-from vms.catalogue.timeline import Playable
+from vms.catalogue.playables import Playable
 from vms.home import Home
 from vms.logs import of_recording
 from vms.machine import cores

@@ -48,6 +48,9 @@ SOUND_S = 600.0
 CLEAR_S = 86_400.0
 STOP_S = 20.0
 
+PID_FILE = "airflow-edge-worker.pid"
+"""Airflow's, in its own folder."""
+
 OVER_A_LINE = {
     "CORE__EXECUTOR": f"{EDGE}:airflow.providers.edge3.executors.EdgeExecutor",
     "EDGE__HEARTBEAT_INTERVAL": "30",
@@ -105,9 +108,9 @@ def run(home: Home) -> int:
     latest = Latest(last_word(home))
     speaker = threading.Thread(target=_keep_in_touch, args=(home, stop, latest), daemon=True)
     speaker.start()
-    _keep_working(home, stop, latest)
+    _keep_working(home, stop, latest, speaker)
     held.close()
-    return 0
+    return 0 if stop.is_set() else 1
 
 
 def have_a_word(home: Home, now: datetime) -> Word:
@@ -209,7 +212,7 @@ def _warnings(home: Home) -> tuple[str, ...]:
         of_sites: tuple[str, ...] = (str(error),)
     else:  # a value that only a newer version knows leaves the site out
         of_sites = (unknown_keys(config), *(error.message for error in config.errors))
-    return joined.clock_warning, other_version(joined), *of_sites
+    return joined.clock_warning, joined.move_note, other_version(joined), *of_sites
 
 
 def _clear_logs_or_say(home: Home) -> None:
@@ -219,24 +222,25 @@ def _clear_logs_or_say(home: Home) -> None:
         log.exception("What tasks logged long ago can't be cleared; it is tried again tomorrow.")
 
 
-def _keep_working(home: Home, stop: threading.Event, latest: Latest) -> None:
-    """The worker, started again whenever it ends, as long as the centre wants this branch."""
+def _keep_working(home: Home, stop: threading.Event, latest: Latest, speaker: threading.Thread) -> None:
+    """The worker, started again whenever it ends, as long as the centre wants this branch. Ends with the speaker: its
+    certificate would end some day without a word with the centre; whoever keeps the agent starts it anew."""
     worker: subprocess.Popen[bytes] | None = None
-    secret = ""
+    told = ("", "")
     ended, began, start_at = 0, 0.0, 0.0
-    while not stop.wait(1.0):
+    while not stop.wait(1.0) and speaker.is_alive():
         refused = latest.word.refused
         if worker is not None and worker.poll() is not None:
             ended = 1 if time.monotonic() - began > SOUND_S else ended + 1
             wait_s = RESTART_S[min(ended, len(RESTART_S)) - 1]
             log.warning("The worker ended (%s); it is started again in %.0f s.", worker.returncode, wait_s)
             start_at, worker = time.monotonic() + wait_s, None
-        if worker is not None and (refused or secret != membership.load(home).edge_secret):
-            log.warning("The worker stops: %s", "the centre does not let it in" if refused else "it has a new secret")
+        if worker is not None and (refused or told != _told_to_worker(home)):
+            log.warning("The worker stops: %s", "the centre does not let it in" if refused else "it is told anew")
             end_worker(worker)
             worker = None
         if worker is None and not refused and time.monotonic() >= start_at:
-            secret = membership.load(home).edge_secret
+            told = _told_to_worker(home)
             worker, began = start_worker(home), time.monotonic()
         if worker is not None:
             processes.reap_adopted((os.getsid(0), worker.pid), [worker.pid])
@@ -244,13 +248,29 @@ def _keep_working(home: Home, stop: threading.Event, latest: Latest) -> None:
         end_worker(worker)
 
 
+def _told_to_worker(home: Home) -> tuple[str, str]:
+    joined = membership.load(home)
+    return joined.edge_secret, joined.url
+
+
 def start_worker(home: Home) -> subprocess.Popen[bytes]:
     """Raises BranchError when this is no branch."""
     joined = membership.load(home)
     home.airflow.mkdir(parents=True, exist_ok=True)
     words = (sys.executable, "-m", "vms_airflow.branch_worker", joined.queue, joined.worker, str(PLACES))
+    _forget_ended(home, joined.worker)
     log.info("The worker serves %s of %s.", joined.queue, joined.url)
     return _started(words, worker_environment(home, joined))
+
+
+def _forget_ended(home: Home, name: str) -> None:
+    """Of a worker that was killed, or whose machine lost its power, the number stays in a file. Once another program
+    has got that number, as after a start it soon has, Airflow takes it for a second worker and refuses to begin."""
+    place = home.airflow / PID_FILE
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        if f"edge worker: {name}" in " ".join(psutil.Process(int(place.read_text())).cmdline()):
+            return
+    place.unlink(missing_ok=True)
 
 
 def _started(words: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -35,11 +35,10 @@ BACKDATED = timedelta(days=1)
 _OWN_LIFE = timedelta(days=20 * 365)
 _PORT_LIFE = timedelta(days=5 * 365)
 _PORT_RENEWED = timedelta(days=365)
+_MOST_NAMES = 20
 _CURVE = ec.SECP256R1()
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of that curve
 _NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Video backup: branches")])
-
-CertificateKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,17 @@ def prepare_port(home: Home, own: Authority, names: Sequence[str], now: datetime
     """What the proxy needs for the branches' port, in `home.branches`: server.pem, server.key, authority.pem, and
     proxy.conf with the word by which it is known. Returns whether anything had to be made anew.
 
-    names: by which branches reach it. Raises BranchError when the folder can't be written.
+    names: by which branches reach it. Those of before stay good: branches know it by them until they hear of the new
+    ones. Raises BranchError when the folder can't be written.
     """
     folder = home.branches
     known = f'proxy_set_header X-VMS-Branch-Proxy "{own.proxy}";\n'
     if _serves(folder / "server.pem", own, names, now) and _text(folder / "proxy.conf") == known:
         return False
     key = ec.generate_private_key(_CURVE)
-    alternatives = x509.SubjectAlternativeName([_alternative(one) for one in dict.fromkeys((*names, "localhost"))])
+    called = [_alternative(one) for one in dict.fromkeys((*names, "localhost"))]
+    called += [one for one in _called_before(folder / "server.pem", own) if one not in called]
+    alternatives = x509.SubjectAlternativeName(called[:_MOST_NAMES])
     made = (
         _certificate(own, key.public_key(), _called("centre"), now, _PORT_LIFE, x509.random_serial_number())
         .add_extension(alternatives, critical=False)
@@ -246,12 +248,20 @@ def _serves(path: Path, own: Authority, names: Sequence[str], now: datetime) -> 
     found = _read(path)
     if found is None or found.not_valid_before_utc > now or found.not_valid_after_utc - now < _PORT_RENEWED:
         return False
+    said = _called_before(path, own)
+    return all(_alternative(one) in said for one in names) and (path.with_name("server.key")).is_file()
+
+
+def _called_before(path: Path, own: Authority) -> list[x509.GeneralName]:
+    """The names in the port's certificate; none when it is not of this authority."""
+    found = _read(path)
+    if found is None:
+        return []
     try:
         found.verify_directly_issued_by(own.certificate)
-        said = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return list(found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-        return False
-    return all(_alternative(one) in list(said) for one in names) and (path.with_name("server.key")).is_file()
+        return []
 
 
 def _alternative(name: str) -> x509.GeneralName:

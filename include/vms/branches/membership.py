@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from vms.branches.authority import pin_of, private_pem, put
 from vms.branches.invitation import Invitation, read_token
 from vms.errors import BranchError, BranchRefused, BranchUnreachable
 from vms.home import Home
+
+log = logging.getLogger(__name__)
 
 CLOCK_MAY_BE_OFF = timedelta(seconds=60)
 _TIMEOUT = httpx.Timeout(60.0, connect=20.0)
@@ -54,6 +57,10 @@ class Membership:
     clock_off_s: float = 0.0
     asked_at: str = ""
     """When the centre last answered."""
+    centre_url: str = ""
+    """By which address it says that branches reach it; this branch may have been given another one."""
+    moves_to: str = ""
+    """Its next address, until it answers there."""
 
     @property
     def clock_warning(self) -> str:
@@ -66,6 +73,18 @@ class Membership:
             f"This machine's clock is {off.total_seconds() / 60:.0f} minutes {way} the centre's: set it (NTP). Times in"
             " file names are read as they are; beyond a day certificates do not count any more."
         )
+
+    @property
+    def move_note(self) -> str:
+        """What to say of the centre's next address; "" when it has none."""
+        if not self.moves_to:
+            return ""
+        return (
+            f"The centre moves to {self.moves_to}, but does not answer there yet; this branch goes along when it does."
+        )
+
+
+_FIELDS = frozenset(one.name for one in fields(Membership))
 
 
 def folder(home: Home) -> Path:
@@ -80,10 +99,11 @@ def load(home: Home) -> Membership:
     """Raises BranchError when this machine has not joined."""
     path = folder(home) / "branch.json"
     try:
-        return Membership(**json.loads(path.read_text(encoding="utf-8")))
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Membership(**{name: value for name, value in told.items() if name in _FIELDS})  # a newer one's go
     except FileNotFoundError:
         raise BranchError("This machine has not joined as a branch.", _JOIN_FIRST) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BranchError(f"{path} can't be read ({error}).", _JOIN_FIRST) from error
 
 
@@ -117,7 +137,8 @@ def join(home: Home, url: str, token: str, now: datetime) -> Membership:
         told, _ = _ask(client, "POST", "/branch/join", json=asked)
     try:
         took = timedelta(seconds=time.monotonic() - began)
-        made = _taken(Membership(url, *_facts(told), now.isoformat()), told, now + took / 2)
+        fresh = Membership(url, *_facts(told), now.isoformat(), centre_url=_said_url(told))
+        made = _taken(fresh, told, now + took / 2)
         put(own / "certificate.pem", str(told["certificate"]))
         put(own / "key.pem", private_pem(key))
         put(own / "sites.yaml", str(told["sites"]))
@@ -131,7 +152,7 @@ def join(home: Home, url: str, token: str, now: datetime) -> Membership:
 def fetch_sites(home: Home) -> bool:
     """Take over what changed at the centre: this site's part of sites.yaml, the worker's secret, the version. Returns
     whether anything did. Raises BranchError (BranchRefused, BranchUnreachable)."""
-    known = load(home)
+    known = _moved(home, load(home))
     with _own_client(home, known) as client:
         told, tag = _ask(client, "GET", "/branch/config", headers={"If-None-Match": known.tag} if known.tag else {})
         began = datetime.now(UTC)
@@ -142,20 +163,52 @@ def fetch_sites(home: Home) -> bool:
             put(folder(home) / "sites.yaml", str(told["sites"]))
             site, worker, queue, secret, version = _facts(told)
             known = replace(known, site=site, worker=worker, queue=queue, edge_secret=secret, version=version, tag=tag)
+            known = _hears(known, _said_url(told))
         _keep(home, known)
     except (KeyError, OSError) as error:
         raise BranchError(f"What the centre answered can't be kept ({error}).", "Make room there.") from error
     return bool(told)
 
 
+def _said_url(told: Mapping[str, Any]) -> str:
+    try:
+        return _address(str(told.get("url") or ""))
+    except BranchError:  # a centre of before told none
+        return ""
+
+
+def _hears(known: Membership, url: str) -> Membership:
+    """Only a change of the centre's word is a move: who joined by another address was given that on purpose."""
+    if not url or url == known.centre_url:
+        return known
+    moved = bool(known.centre_url) and url != known.url
+    return replace(known, centre_url=url, moves_to=url if moved else "")
+
+
+def _moved(home: Home, known: Membership) -> Membership:
+    """At the centre's next address, as soon as it answers there; by the same authority, so it can be nobody else."""
+    if not known.moves_to:
+        return known
+    there = replace(known, url=known.moves_to, moves_to="")
+    try:
+        with _own_client(home, there) as client:
+            _ask(client, "GET", "/branch/config")
+        _keep(home, there)
+    except (BranchError, OSError):  # it is told of by move_note, and tried again with the next word
+        return known
+    log.warning("The centre has moved from %s to %s, and so does this branch.", known.url, there.url)
+    return there
+
+
 def renew_if_due(home: Home, now: datetime) -> bool:
     """Ask for the next certificate once two thirds of this one's time are over. Returns whether there is a new one; it
     counts for what is started from now on. Raises BranchError (BranchRefused, BranchUnreachable)."""
-    found = _own_certificate(home)
+    found, known = _own_certificate(home), load(home)
+    now += timedelta(seconds=known.clock_off_s)  # its time is the centre's: by a clock that stood still it never ends
     if now < found.not_valid_before_utc + (found.not_valid_after_utc - found.not_valid_before_utc) * 2 / 3:
         return False
     own = folder(home)
-    with _own_client(home, load(home)) as client:
+    with _own_client(home, known) as client:
         told, _ = _ask(client, "POST", "/branch/renew", json=_says(_key(own / "key.pem", now), now))
     try:
         put(own / "certificate.pem", str(told["certificate"]))

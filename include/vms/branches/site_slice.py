@@ -4,13 +4,17 @@ alerts, or of how people sign in."""
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import yaml
 
 from vms.config import load_config
 from vms.config_yaml import Document, read_document
+
+_one_at_a_time = Lock()  # each branch asks once a minute, and all of a thousand sites take a second to read
 
 _HEAD = (
     "# From the centre, by `vms branch`: what is changed here is overwritten. Change it in the centre's sites.yaml.\n"
@@ -20,8 +24,15 @@ _HEAD = (
 def slice_of(sites_file: Path, site_id: str) -> str:
     """A sites.yaml that means for this site what the whole one does. Raises ConfigError when there is no such site, or
     a mistake in it."""
-    load_config(sites_file).site(site_id)
-    document = read_document(sites_file)
+    with _one_at_a_time:
+        load_config(sites_file).site(site_id)
+        found = sites_file.stat()
+        return _slice_of(sites_file, (found.st_mtime_ns, found.st_size, found.st_ino), site_id)
+
+
+@lru_cache(maxsize=4096)
+def _slice_of(sites_file: Path, version: tuple[int, ...], site_id: str) -> str:
+    document = _document(sites_file, version)
     defaults = _section(document, "defaults")
     own = next(one.data for one in document.sites if isinstance(one.data, dict) and one.data.get("id") == site_id)
     # A word that the site leaves empty means the default, but for keep_source: there, empty is never said.
@@ -36,6 +47,11 @@ def slice_of(sites_file: Path, site_id: str) -> str:
     }
     whole = {**{name: value for name, value in parts.items() if value}, "sites": [site]}
     return _HEAD + yaml.safe_dump(whole, allow_unicode=True, sort_keys=False, width=120)
+
+
+@lru_cache(maxsize=1)
+def _document(sites_file: Path, _version: tuple[int, ...]) -> Document:
+    return read_document(sites_file)
 
 
 def tag_of(text: str) -> str:

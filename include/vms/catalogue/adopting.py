@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+import psycopg2
 from psycopg2.extras import Json
 
 from vms.catalogue.archiving import keep_copies
-from vms.catalogue.batching import end_of, side
+from vms.catalogue.batching import end_of, length_of, rate_of, side
 from vms.catalogue.connection import Connection, fetch_one
 from vms.catalogue.events import KNOWN, Actor, Known, note
-from vms.catalogue.partitions import ensure_partitions, month_of
+from vms.catalogue.partitions import ensure_months_of
 from vms.catalogue.places import keep_cameras, keep_site, keep_stores, set_store_identity
 from vms.catalogue.rollup import hold_camera, rebuild_days
 from vms.catalogue.rows import PARTS, Part
@@ -73,6 +74,10 @@ class Found:
     fps: float | None
     archived_at: datetime | None = None
     damaged: str | None = None
+
+
+class Unrecordable(Exception):
+    """What an object says of itself fits no recording; the text says why."""
 
 
 def read_key(key: str) -> KeyParts | None:
@@ -148,9 +153,17 @@ def add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyReceip
     """Take in a recording with this one copy, as its own metadata tells of it.
 
     No source of it is known on site, so it is released; a source that lies there all the same is recognised by the
-    next look.
+    next look. Raises Unrecordable: what an object says of itself is said by whoever has put it there.
     """
-    ensure_partitions(conn, {month_of(found.start_utc), month_of(actor.now)})
+    ensure_months_of(conn, [found.start_utc], actor.now)
+    try:
+        _add_recording(conn, actor, found, copy)
+    except (psycopg2.DataError, psycopg2.IntegrityError, ValueError, OverflowError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise Unrecordable(f"the catalogue can't hold what it says of itself ({why})") from error
+
+
+def _add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyReceipt) -> None:
     with conn, conn.cursor() as cursor:
         cursor.execute(
             "INSERT INTO camera (site_id, slug, name) SELECT site_id, %s, %s FROM site WHERE slug = %s"
@@ -170,7 +183,7 @@ def add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyReceip
             "camera_id": camera_id,
             "start_at": found.start_utc,
             "end_at": end,
-            "duration_s": found.duration_s,
+            "duration_s": length_of(found.duration_s),
             "fingerprint": found.fingerprint,
             "custody": 2,
             "archived_at": found.archived_at or actor.now,
@@ -187,7 +200,7 @@ def add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyReceip
             "audio_codec": found.audio_codec,
             "width": side(found.width),
             "height": side(found.height),
-            "fps": found.fps,
+            "fps": rate_of(found.fps),
             "damaged": found.damaged,
         }
         cursor.execute(

@@ -16,18 +16,18 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names i
 
 from vms.backfill import Order, Subject, reason_of
 from vms.catalogue.backfill_items import forget_bad, looked_at
-from vms.catalogue.backfills import site_stores, subjects
+from vms.catalogue.backfill_period import subjects
+from vms.catalogue.backfills import site_stores
 from vms.catalogue.batching import BATCH_BYTES, Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
 from vms.catalogue.missing import COPIES_PER_BATCH, want
 from vms.catalogue.orders import Place
-from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
 from vms.catalogue.places import hold_site, keep_site, keep_stores, load_stores
 from vms.catalogue.planning import (
     NewBatch,
-    files_of,
     load_batches,
+    make_room,
     planned_before,
     register_files,
     standing,
@@ -65,7 +65,7 @@ def plan_backfill(
     One transaction; now: UTC. again: also what an earlier run of this backfill could not do. Raises CatalogueError when
     the backfill was cancelled meanwhile.
     """
-    ensure_partitions(conn, months_ahead(now) | {month_of(each.start_utc) for each in files_of(sensed)})
+    make_room(conn, site, sensed, now)
     actor = Actor(run, now)
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)

@@ -5,6 +5,7 @@ Pure: what goes in is data, what comes out is data.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,10 @@ from zoneinfo import ZoneInfo
 BATCH_VIDEO_S = 3600.0
 BATCH_FILES = 24
 BATCH_BYTES = 2 * 2**30
+
+LONGEST_S = 366 * 86_400.0
+LONGEST_WORD = 200
+"""Of a codec, profile or pattern."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -70,6 +75,18 @@ def end_of(start: datetime, duration_s: float) -> datetime:
         return start + timedelta(seconds=min(max(duration_s, 0.0), 25 * 3600.0))
     except OverflowError:
         return start
+
+
+def length_of(duration_s: float) -> float:
+    """A length that pages can show and sum up; a header may claim anything. Raises ValueError for what is no number."""
+    if math.isnan(duration_s):
+        raise ValueError("its length is no number")
+    return min(max(duration_s, 0.0), LONGEST_S)
+
+
+def rate_of(fps: float | None) -> float | None:
+    """Pictures a second; not known when it is said to be what none has."""
+    return fps if fps is not None and 0 < fps <= 1000 else None
 
 
 def side(pixels: int) -> int | None:

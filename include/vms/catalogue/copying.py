@@ -25,7 +25,7 @@ from vms.catalogue.missing import copy_orders, note_tried, see_stores
 from vms.catalogue.orders import load_items
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.catalogue.places import keep_stores, load_stores, set_store_identity
-from vms.catalogue.reads import conditions_of, rows_of
+from vms.catalogue.recording_search import conditions_of, rows_of
 from vms.catalogue.registering import lock
 from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY, RecordingFilter

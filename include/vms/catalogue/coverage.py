@@ -1,8 +1,8 @@
 """What the catalogue knows for coverage: which footage cameras have, and what may explain the rest.
 
-Footage is read from camera_day, whose spans are kept current by whoever archives or purges; of the recordings
-themselves only those are read that are open, lost or of an impossible time, each along a small index of its own. So the
-cost grows with days and with trouble, not with footage. All functions work with the viewer's role; times are UTC.
+Footage is read from camera_day, whose spans are kept current by whoever archives or purges; what may explain the rest
+is in `gap_causes`. So the cost grows with days and with trouble, not with footage. All functions work with the viewer's
+role; times are UTC.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from vms.catalogue import gap_causes
 from vms.catalogue.connection import Connection, fetch_all, pairs_of
 from vms.catalogue.places import PATIENCE
-from vms.coverage import CameraFacts, Cause, DayCoverage, Gap, GapReason, add_up, by_day, find_gaps, unwatched
+from vms.coverage import CameraFacts, Cause, DayCoverage, Gap, add_up, by_day, find_gaps
 from vms.errors import CatalogueError
 from vms.pieces import DAY, MINUTE, SECOND, Piece, joined, micros
-from vms.schedule import Interval, midnight, parse_schedule
+from vms.schedule import midnight, parse_schedule
 
 _LEAST_DELAY, _MOST_DELAY = timedelta(minutes=15), timedelta(hours=24)
 _DELAY_SPREAD = 1.5  # of the median; beyond it something is late rather than under way
@@ -153,10 +154,11 @@ def load_facts(
         causes[camera_id] += [Cause(*one, "purged") for one in joined(some, MINUTE)]
     begin = datetime.combine(from_day, datetime.min.time(), UTC) - _MARGIN
     end = datetime.combine(to_day, datetime.min.time(), UTC) + 2 * _MARGIN
-    for find in (_open, _lost, _suspects, _notes):
-        for camera_id, cause in _merged(find(conn, known, begin, end)):
-            causes[camera_id].append(cause)
-    away = _unwatched(conn, known, begin, end, now)
+    usual = {one.camera_id: timedelta(seconds=one.usual_s) for one in known}
+    site_ids = sorted({one.site_id for one in known})
+    for camera_id, cause in gap_causes.of_cameras(conn, usual, site_ids, begin, end):
+        causes[camera_id].append(cause)
+    away = gap_causes.not_looked_at(conn, site_ids, begin, end, now)
     return [one.facts(kept[one.camera_id], causes[one.camera_id] + away[one.site_id]) for one in known]
 
 
@@ -267,137 +269,3 @@ def _spans(begin: int, multirange: str) -> Iterable[Piece]:
     """A multirange of seconds since `begin`, with something in it, as time: "{[0,600),[900,1200)}"."""
     edges = [begin + int(one) * SECOND for one in multirange[2:-2].replace("),[", ",").split(",")]
     return zip(edges[::2], edges[1::2], strict=True)
-
-
-Found = Iterable[tuple[int, Cause]]
-
-
-def _open(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
-    """What waits and what is quarantined. A length that is not known is taken as the camera's usual one."""
-    usual = {one.camera_id: timedelta(seconds=one.usual_s) for one in known}
-    found = fetch_all(
-        conn,
-        """
-        SELECT r.camera_id, r.start_at, r.end_at, r.custody, coalesce(q.reason, '')
-        FROM unnest(%s::int[]) AS site (site_id)
-        CROSS JOIN LATERAL (
-            SELECT recording_id, camera_id, start_at, end_at, custody FROM recording  -- an index has no more than that
-            WHERE recording.site_id = site.site_id AND custody IN (0, 4) AND start_at >= %s AND start_at < %s
-            OFFSET 0
-        ) AS r
-        LEFT JOIN quarantine q ON r.custody = 4 AND q.recording_id = r.recording_id AND q.start_at = r.start_at
-        WHERE r.camera_id = ANY(%s)
-        """,
-        [_site_ids(known), begin - timedelta(hours=25), end, list(usual)],
-    )
-    for camera_id, start, stop, custody, reason in found:
-        stop = stop if stop > start else start + usual[camera_id]
-        if custody == 0:
-            yield camera_id, _cause(start, stop, "waiting")
-        else:
-            yield camera_id, _cause(start, stop, "never_arrived" if reason == "source_gone" else "quarantined", reason)
-
-
-def _lost(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
-    found = fetch_all(
-        conn,
-        """
-        SELECT r.camera_id, r.start_at, r.end_at
-        FROM unnest(%s::int[]) AS site (site_id)
-        CROSS JOIN LATERAL (
-            SELECT * FROM recording WHERE recording.site_id = site.site_id AND lost_at IS NOT NULL
-              AND start_at >= %s AND start_at < %s AND custody IN (1, 2)
-            OFFSET 0
-        ) AS r
-        WHERE r.camera_id = ANY(%s)
-        """,
-        [_site_ids(known), begin - timedelta(hours=25), end, [one.camera_id for one in known]],
-    )
-    for camera_id, start, stop in found:
-        yield camera_id, _cause(start, stop, "lost")
-
-
-def _suspects(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
-    """Footage of an impossible time was made a little before it came in: by its length, and what archiving takes."""
-    found = fetch_all(
-        conn,
-        """
-        SELECT r.camera_id, r.archived_at, r.end_at - r.start_at
-        FROM unnest(%s::int[]) AS site (site_id)
-        CROSS JOIN LATERAL (
-            SELECT * FROM recording WHERE recording.site_id = site.site_id
-              AND time_marks && '{future,before_2000}' AND archived_at >= %s AND archived_at < %s
-            OFFSET 0
-        ) AS r
-        WHERE r.camera_id = ANY(%s)
-        """,
-        [_site_ids(known), begin, end + timedelta(days=1), [one.camera_id for one in known]],
-    )
-    for camera_id, archived_at, length in found:
-        yield camera_id, _cause(archived_at - length - timedelta(hours=1), archived_at, "clock_jump")
-
-
-def _notes(conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime) -> Found:
-    found = fetch_all(
-        conn,
-        "SELECT camera_id, from_at, to_at, who || ': ' || note FROM gap_note"
-        " WHERE camera_id = ANY(%s) AND withdrawn_at IS NULL AND to_at > %s AND from_at < %s ORDER BY note_id DESC",
-        [[one.camera_id for one in known], begin, end],
-    )
-    for camera_id, start, stop, text in found:
-        yield camera_id, _cause(start, stop, "acknowledged", text)
-
-
-def _unwatched(
-    conn: Connection, known: Sequence[_Camera], begin: datetime, end: datetime, now: datetime
-) -> dict[int, list[Cause]]:
-    """When each site was not looked at. The look before `begin` counts, too: a pause may have begun then."""
-    found = fetch_all(
-        conn,
-        f"""
-        SELECT s.site_id, w.from_at, w.to_at, s.last_sensed >= %(now)s - {PATIENCE} AS watched
-        FROM site s
-        CROSS JOIN LATERAL (
-            SELECT from_at, to_at FROM site_watch WHERE site_watch.site_id = s.site_id AND from_at <= %(end)s
-              AND from_at >= coalesce((SELECT from_at FROM site_watch w WHERE w.site_id = s.site_id
-                                       AND w.from_at <= %(begin)s ORDER BY w.from_at DESC LIMIT 1), '-infinity')
-        ) AS w
-        WHERE s.site_id = ANY(%(sites)s)
-        ORDER BY s.site_id, w.from_at
-        """,  # noqa: S608 (a constant)
-        {"now": now, "begin": begin, "end": end, "sites": _site_ids(known)},
-    )
-    watches: dict[int, list[Interval]] = defaultdict(list)
-    still: set[int] = set()
-    for site_id, start, stop, watched in found:
-        watches[site_id].append((start, stop))
-        if watched:
-            still.add(site_id)
-    return defaultdict(
-        list,
-        {
-            site_id: [
-                _cause(first, last, "not_looked")
-                for first, last in unwatched(some, some[-1][1] if site_id in still else now)
-            ]
-            for site_id, some in watches.items()
-        },
-    )
-
-
-def _merged(found: Found) -> Found:
-    """Causes of one kind that follow each other within a minute as one: a day's waiting files are one wait."""
-    by_kind: dict[tuple[int, GapReason, str], list[Piece]] = defaultdict(list)
-    for camera_id, cause in found:
-        by_kind[camera_id, cause.reason, cause.detail].append((cause.start, cause.end))
-    for (camera_id, reason, detail), some in by_kind.items():
-        for begin, end in joined(sorted(some), MINUTE):
-            yield camera_id, Cause(begin, end, reason, detail)
-
-
-def _cause(start: datetime, end: datetime, reason: GapReason, detail: str = "") -> Cause:
-    return Cause(micros(start), micros(end), reason, detail)
-
-
-def _site_ids(known: Sequence[_Camera]) -> list[int]:
-    return sorted({one.site_id for one in known})

@@ -101,7 +101,10 @@ def record_receipts(
 
 
 def record_releases(conn: Connection, receipts: Sequence[ReleaseReceipt], run: RunRef, now: datetime) -> None:
-    """Commit which source files release removed, one transaction per recording. now: UTC."""
+    """Commit which source files release removed, one transaction per recording. now: UTC.
+
+    Raises CatalogueError for a recording of another site than the run's: a branch tells of its own alone.
+    """
     ensure_partitions(conn, months_ahead(now))
     actor = Actor(run, now)
     for receipt in receipts:
@@ -285,15 +288,16 @@ def _record_release(cursor: Cursor, actor: Actor, receipt: ReleaseReceipt) -> No
     place = (receipt.recording_id, receipt.start_utc)
     cursor.execute(
         "SELECT r.camera_id, s.tz, r.end_at, r.release_tried_at IS NOT NULL"
-        " FROM recording r JOIN site s USING (site_id)"
-        " WHERE r.recording_id = %s AND r.start_at = %s",
-        place,
+        " FROM recording r JOIN site s USING (site_id) JOIN run USING (site_id)"
+        " WHERE r.recording_id = %s AND r.start_at = %s AND run.dag_id = %s AND run.run_id = %s",
+        (*place, actor.run.dag_id, actor.run.run_id),
     )
     row = cursor.fetchone()
     if row is None:
         raise CatalogueError(
-            f"The catalogue has no recording {place[0]} of {place[1]:%Y-%m-%d %H:%M:%S} UTC.",
-            "Its sources were removed by an order of another catalogue; look at its lineage.",
+            f"The site of {actor.run.dag_id} has no recording {place[0]} of {place[1]:%Y-%m-%d %H:%M:%S} UTC.",
+            "Its sources were removed by an order of another catalogue, or the site's machine tells what is not so:"
+            " look at its lineage, and at that machine.",
         )
     camera_id, zone, end, was_due = row
     hold_camera(cursor, camera_id)

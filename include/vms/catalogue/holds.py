@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
-
 from vms.catalogue.connection import Connection, fetch_all
 from vms.catalogue.orders import Place
 from vms.errors import CatalogueError
@@ -214,12 +212,6 @@ def record_in_store(conn: Connection, store_id: int, one: HeldObject, on: bool, 
             " SET state = excluded.state, message = excluded.message, at = excluded.at",
             (*place, store_id, "failed" if message else "on", message, now),
         )
-
-
-def hold_facts(cursor: Cursor, hold_ids: Sequence[int]) -> dict[int, str]:
-    """The reasons of these holds."""
-    cursor.execute("SELECT hold_id, reason FROM hold WHERE hold_id = ANY(%s)", (list(hold_ids),))
-    return dict(cursor.fetchall())
 
 
 _IN_STORE = """

@@ -6,16 +6,23 @@ demand instead of by a calendar. There is no default partition, as it would have
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
 from vms.catalogue.connection import Connection
+
+logger = logging.getLogger(__name__)
 
 Month = tuple[int, int]
 """Year and month in UTC."""
 
 BY_START = ("recording", "recording_source", "copy")
 BY_EVENT = ("lineage",)
+
+MOST_MONTHS = 480
+"""Forty years. Whoever may say when footage begins, as a branch's machine or an object in its bucket, says how many
+tables there are; each has its price in every question that no month narrows, for everybody."""
 
 LOCK = 7_302_118_002
 """Advisory: held by who makes or drops partitions."""
@@ -75,6 +82,30 @@ def ensure_partitions(conn: Connection, months: Iterable[Month]) -> None:
                     " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
                 )
                 cursor.execute(f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER append_only_truncate")
+
+
+def ensure_months_of(conn: Connection, starts: Iterable[datetime], now: datetime) -> None:
+    """Make the months in which footage begins as somebody else says, beside the present; of too many those that are
+    nearest to the present. What begins in another one the catalogue then refuses, file by file."""
+    ahead = months_ahead(now)
+    asked = {month_of(at): f"recording_{at.year:04d}_{at.month:02d}" for at in starts}
+    gone = set(_missing(conn, list(asked.values())))
+    new = sorted((month for month, name in asked.items() if name in gone), key=lambda month: _apart(month, now))
+    if new:
+        with conn, conn.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'recording'::regclass")
+            (count,) = cursor.fetchone() or (0,)
+        room = max(0, MOST_MONTHS - count)
+        if len(new) > room:
+            logger.error(
+                "Footage is told of in %d months more than the catalogue takes (%d).", len(new) - room, MOST_MONTHS
+            )
+        new = new[:room]
+    ensure_partitions(conn, ahead | set(new))
+
+
+def _apart(month: Month, now: datetime) -> int:
+    return abs((month[0] - now.year) * 12 + month[1] - now.month)
 
 
 def _missing(conn: Connection, names: list[str]) -> list[str]:

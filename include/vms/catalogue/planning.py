@@ -8,6 +8,7 @@ next run's. So batch 3 of a run always means the same files.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,19 +19,20 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
 from vms.catalogue.backfills import held_by_backfills
-from vms.catalogue.batching import Candidate, cut, title
+from vms.catalogue.batching import LONGEST_WORD, Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor, note
 from vms.catalogue.lost import rebuild_days_of
 from vms.catalogue.missing import choose_copies, copy_orders, forget_stores, out_since, with_fallback
 from vms.catalogue.orders import Place, load_items, load_orders, select_due
 from vms.catalogue.pace import pace_of
-from vms.catalogue.partitions import ensure_partitions, month_of, months_ahead
+from vms.catalogue.partitions import ensure_months_of
 from vms.catalogue.places import hold_site, keep_cameras, keep_site, keep_stores, load_stores, note_look
 from vms.catalogue.registering import lock, register_rejection, register_sighting, set_custody
 from vms.catalogue.rollup import hold_camera
 from vms.catalogue.rows import CUSTODY
 from vms.config import Site
+from vms.errors import CatalogueError
 from vms.model import Batch, Plan, RunRef
 from vms.sightings import Fault, Rejection, Sensed, Sighting, SourceSeen
 
@@ -39,19 +41,29 @@ logger = logging.getLogger(__name__)
 FILES_PER_RUN = 500
 """Most recordings that one run takes on; the rest is next run's."""
 
+MOST_FILES = 2000
+"""Most files that one look may tell of; ours stop at 500, and at 1500 when they look back."""
+
+LONGEST_PATH = 20_000
+"""Of a file, as text; a disk's longest has 4096 bytes, and what is no letter takes more than one."""
+
 RUN_S = 1800.0
 """About how long a run may take, as far as the site's pace is known."""
 
 LEAST_VIDEO_S = 3600.0
+
+_CAMERA = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+"""As `vms.names.slug` makes it and sites.yaml asks for it; keys and names of files are made of it."""
 
 
 def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: datetime) -> Plan:
     """Register what was seen, cut everything that waits into batches, and say what is due for release.
 
     One transaction; now: UTC. The work of earlier runs that failed is taken on again, and so is what somebody asked to
-    retry. Raises CatalogueError when the catalogue contradicts itself, psycopg2.Error when it is away.
+    retry. Raises CatalogueError when the catalogue contradicts itself, or the look is none that this program takes;
+    psycopg2.Error when it is away.
     """
-    ensure_partitions(conn, months_ahead(now) | {month_of(each.start_utc) for each in files_of(sensed)})
+    make_room(conn, site, sensed, now)
     actor = Actor(run, now)
     with conn, conn.cursor() as cursor:
         site_id = keep_site(cursor, site)
@@ -74,6 +86,25 @@ def plan_run(conn: Connection, site: Site, sensed: Sensed, run: RunRef, now: dat
             due=load_orders(cursor, due, site.keep_source),
             settled=settled,
         )
+
+
+def make_room(conn: Connection, site: Site, sensed: Sensed, now: datetime) -> None:
+    """Make the months of what was seen. At a branch others may have the machine: what no program of ours tells gets no
+    further. Raises CatalogueError."""
+    files = tuple(files_of(sensed))
+    odd = next((f"a camera {one.camera[:60]!r}" for one in files if not _CAMERA.fullmatch(one.camera)), "")
+    if any(len(each.source.path) > LONGEST_PATH for each in files):
+        odd = odd or "a path longer than one can be"
+    words = (word or "" for one in sensed.sightings for word in (one.codec, one.audio_codec, one.pattern))
+    if any(len(word) > LONGEST_WORD for word in words):
+        odd = odd or "a codec or pattern longer than any is"
+    if odd or len(files) > MOST_FILES:
+        what = odd or f"{len(files)} files at once"
+        raise CatalogueError(
+            f"{site.id}: the look at its footage folder tells of {what}; nothing of it is taken.",
+            "Is its machine of the centre's version? If so, somebody else may work there: `vms branch revoke`.",
+        )
+    ensure_months_of(conn, (each.start_utc for each in files), now)
 
 
 def load_batches(cursor: Cursor, run_no: int) -> tuple[Batch, ...]:
@@ -126,7 +157,9 @@ def register_files(cursor: Cursor, actor: Actor, site: Site, site_id: int, sense
         if refusal:
             logger.error("%s/%s: %s: %s", site.id, sighting.camera, sighting.source.path, refusal)
             aside = _not_recordable(site, sighting, refusal)
-            register_rejection(cursor, actor, site_id, camera_id, aside)
+            again = _alone(cursor, partial(register_rejection, cursor, actor, site_id, camera_id, aside))
+            if again:  # nor that it can't
+                logger.error("%s/%s: %s: %s", site.id, sighting.camera, sighting.source.path, again)
     for rejection in sensed.rejections:
         camera_id = cameras[rejection.camera]
         refusal = _alone(cursor, partial(register_rejection, cursor, actor, site_id, camera_id, rejection))
@@ -142,7 +175,7 @@ def _alone(cursor: Cursor, write: Callable[[], None]) -> str:
     cursor.execute("SAVEPOINT one_file")
     try:
         write()
-    except (psycopg2.DataError, psycopg2.IntegrityError, ValueError) as error:
+    except (psycopg2.DataError, psycopg2.IntegrityError, ValueError, OverflowError) as error:
         cursor.execute("ROLLBACK TO SAVEPOINT one_file")
         return str(error).strip().splitlines()[0]
     cursor.execute("RELEASE SAVEPOINT one_file")

@@ -54,11 +54,6 @@ class PurgePlan:
     finished_at: datetime | None
     outcome: dict[str, Any]
 
-    @property
-    def may_be_applied(self) -> bool:
-        """Whether nothing, or nothing any more, keeps it from being applied."""
-        return self.state in ("ready", "applying")
-
 
 def begin_plan(cursor: Cursor, made_by: str, now: datetime, *, late: bool, away: Iterable[int]) -> int:
     """The number of a new, empty plan; older ones that were never applied are superseded by it."""

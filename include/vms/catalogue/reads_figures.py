@@ -6,10 +6,14 @@ camera, and how long a file takes is told by the newest few of each site.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from vms.catalogue.connection import Connection, fetch_all
+from vms.schedule import expected_on, parse_schedule
 
 NEWEST = 20
 """Of so many recordings of a site it is told how long they took."""
@@ -20,6 +24,7 @@ class SiteWork:
     """What lies before a site. waiting_bytes: of sources that are planned.
 
     today_s, yesterday_s: seconds of footage that are kept and proven of these days of its zone, over all `cameras`.
+    schedules: of each camera, as written; yesterday: which day that is there.
     """
 
     site: str
@@ -27,6 +32,18 @@ class SiteWork:
     cameras: int
     today_s: int
     yesterday_s: int
+    schedules: Sequence[str]
+    yesterday: date
+    time_zone: str
+
+    @property
+    def expected_s(self) -> int:
+        """Seconds of yesterday in which its cameras should record, all together."""
+        zone, together = ZoneInfo(self.time_zone), 0.0
+        for text, cameras in Counter(self.schedules).items():
+            hours = expected_on(parse_schedule(text), zone, self.yesterday)
+            together += cameras * sum((end - begin).total_seconds() for begin, end in hours)
+        return round(together)
 
 
 @dataclass(frozen=True)
@@ -45,14 +62,16 @@ def site_work(conn: Connection, now: datetime) -> list[SiteWork]:
     found = fetch_all(
         conn,
         """
-        SELECT s.slug, open.bytes, days.cameras, days.today, days.yesterday
+        SELECT s.slug, open.bytes, days.cameras, days.today, days.yesterday, days.schedules,
+               (%(now)s AT TIME ZONE s.tz)::date - 1, s.tz
         FROM site s
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(source_bytes), 0)::bigint FROM recording
             WHERE site_id = s.site_id AND custody IN (0, 4) AND custody = 0
         ) AS open (bytes)
         CROSS JOIN LATERAL (
-            SELECT count(*), coalesce(sum(today.secs), 0)::bigint, coalesce(sum(yesterday.secs), 0)::bigint
+            SELECT count(*), coalesce(sum(today.secs), 0)::bigint, coalesce(sum(yesterday.secs), 0)::bigint,
+                   coalesce(array_agg(c.schedule), '{}')
             FROM camera c
             LEFT JOIN LATERAL (
                 SELECT secs FROM camera_day d
@@ -63,7 +82,7 @@ def site_work(conn: Connection, now: datetime) -> list[SiteWork]:
                 WHERE d.camera_id = c.camera_id AND d.day = (%(now)s AT TIME ZONE s.tz)::date - 1 OFFSET 0
             ) AS yesterday ON true
             WHERE c.site_id = s.site_id
-        ) AS days (cameras, today, yesterday)
+        ) AS days (cameras, today, yesterday, schedules)
         ORDER BY s.slug
         """,
         {"now": now},

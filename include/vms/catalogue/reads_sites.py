@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from vms.catalogue.connection import Connection, fetch_all, fetch_one
+from vms.catalogue.connection import Connection, fetch_all
 from vms.catalogue.rows import CameraDay, CameraRow, SiteOverview, SiteRow
 from vms.model import State
 
@@ -200,24 +200,3 @@ def kept_seconds(conn: Connection, cameras: Sequence[tuple[str, str]], from_day:
         [[site for site, _ in cameras], [camera for _, camera in cameras], from_day, to_day],
     )
     return dict(found)
-
-
-def first_and_last(conn: Connection) -> tuple[datetime, datetime] | None:
-    """Start of the oldest and end of the newest footage known (quarantined files aside); None when there is none."""
-    found = fetch_one(
-        conn,
-        """
-        SELECT min(oldest.start_at), max(newest.end_at)
-        FROM site s
-        CROSS JOIN LATERAL (
-            SELECT start_at FROM recording WHERE site_id = s.site_id AND custody <> 4
-            ORDER BY start_at, recording_id LIMIT 1
-        ) AS oldest
-        CROSS JOIN LATERAL (
-            SELECT end_at FROM recording WHERE site_id = s.site_id AND custody <> 4
-            ORDER BY start_at DESC, recording_id DESC LIMIT 1
-        ) AS newest
-        """,
-        [],
-    )
-    return (found[0], found[1]) if found and found[0] is not None else None

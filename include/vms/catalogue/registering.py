@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
-from vms.catalogue.batching import end_of, side
+from vms.catalogue.batching import end_of, length_of, rate_of, side
 from vms.catalogue.events import KNOWN, Actor, Known, note
 from vms.catalogue.lost import is_lost, mark_lost, plan_again, was_archived
 from vms.catalogue.rows import CUSTODY
@@ -245,14 +245,14 @@ def _facts(seen: Sighting | Rejection) -> dict[str, Any]:
     }
     if isinstance(seen, Sighting):
         facts |= {
-            "duration_s": max(seen.duration_s, 0.0),
+            "duration_s": length_of(seen.duration_s),
             "end_at": end_of(seen.start_utc, seen.duration_s),
             "time_marks": list(seen.time_marks),
             "codec": seen.codec,
             "audio_codec": seen.audio_codec,
             "width": side(seen.width),
             "height": side(seen.height),
-            "fps": seen.fps,
+            "fps": rate_of(seen.fps),
         }
     return facts
 

@@ -5,6 +5,7 @@ Only the module of the command that was asked for is imported, so that `vms stat
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import logging
@@ -16,7 +17,7 @@ import typer
 from rich.text import Text
 
 from vms.cli.wording import new_console
-from vms.errors import VmsError
+from vms.errors import StackError, VmsError
 
 COMMANDS = {
     "up": "vms.cli.up",
@@ -79,12 +80,30 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         from vms.catalogue.connection import misfit  # only now: most commands start without a driver
 
-        named = misfit(error)
+        named = misfit(error) or _of_the_disk(error)
         if named is None:
             raise
         _show(named, as_json="--json" in arguments)
         return 1
     return 0
+
+
+_OF_THE_DISK = {
+    errno.ENOSPC: "Free some space (df -h), then give the command again.",
+    errno.EDQUOT: "Free some space (df -h), then give the command again.",
+    errno.EROFS: "It is mounted read-only: look at that disk and at the system's log.",
+    errno.EIO: "That disk, or the line to it, fails: look at the system's log.",
+    errno.EACCES: "Give the command as the user who runs the system (sudo -u USER ./vms ...), or mend the rights.",
+    errno.EPERM: "Give the command as the user who runs the system (sudo -u USER ./vms ...), or mend the rights.",
+}
+
+
+def _of_the_disk(error: Exception) -> VmsError | None:
+    """What to say when a file can't be read or written, whatever the command wanted with it; None for other errors."""
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_DISK:
+        return None
+    where = f"{error.filename}: " if error.filename else ""  # not known of a write to what was opened before
+    return StackError(f"{where}{error.strerror}.", _OF_THE_DISK[error.errno])
 
 
 def _about() -> None:

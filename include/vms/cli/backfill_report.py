@@ -14,7 +14,8 @@ from rich.table import Table
 
 from vms.backfill import WORDS, Order, is_work
 from vms.backfill_plan import SitePlan, reasons
-from vms.catalogue.backfills import Backfill, BackfillSite, subjects
+from vms.catalogue.backfill_period import subjects
+from vms.catalogue.backfills import Backfill, BackfillSite
 from vms.catalogue.connection import Connection
 from vms.cli.wording import clock_text, plain, size_text, utc_text
 from vms.uplink import rate_text

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from vms.backups import Manifest, Moved, clear_old, list_store, local_backups, make_backup, put_into_store, was_replaced
+from vms.backups import clear_old, list_store, local_backups, make_backup, put_into_store, was_replaced
 from vms.catalogue.connection import connect, url
 from vms.catalogue.reads_sites import store_identities
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import StoreConfig, load_config
+from vms.dumps import Manifest, Moved
 from vms.errors import ConfigError, VmsError
 from vms.home import Home, from_environment
 from vms.restoring import running_server

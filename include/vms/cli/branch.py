@@ -63,6 +63,7 @@ def invite(site: _Site, as_json: _Json = False) -> None:
 def join(
     url: Annotated[str, typer.Argument(metavar="URL", help="As the centre printed it.", show_default=False)],
     token: Annotated[str, typer.Argument(metavar="TOKEN", help="As the centre printed it.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, times UTC.")] = False,
 ) -> None:
     """At the branch: become the branch that the token is for. Makes a key here and gets a certificate for it."""
     from vms.branches import membership  # only now: it takes its time
@@ -70,6 +71,19 @@ def join(
     home = from_environment()
     made = membership.join(home, url, token, datetime.now(UTC))
     until = membership.certificate_until(home)
+    if as_json:
+        told = {
+            "site": made.site,
+            "centre": made.url,
+            "certificate_until": utc_text(until),
+            "sites_file": str(membership.folder(home) / "sites.yaml"),
+            "connections_file": str(home.connections),
+            "version": __version__,
+            "centre_version": made.version,
+            "clock_off_s": made.clock_off_s,
+        }
+        _write(told)
+        return
     console = new_console(soft_wrap=True)
     console.print(f"This machine is the branch {plain(made.site)} of {plain(made.url)}.")
     console.print(f"Its certificate counts until {until:%Y-%m-%d} and is renewed by itself.")

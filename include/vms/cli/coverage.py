@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 
 from vms.catalogue.connection import connect, url
 from vms.catalogue.coverage import load_facts
-from vms.catalogue.gap_notes import add_note, list_notes, withdraw_note
+from vms.catalogue.gap_notes import GapNote, add_note, list_notes, withdraw_note
 from vms.catalogue.reads import SiteRow, list_sites
 from vms.cli.coverage_map import Asked, legend, show_site
 from vms.cli.selection import Moment, moment, nearest
@@ -103,6 +103,7 @@ def note(
     from_: FromOption = None,
     to: ToOption = None,
     by: Annotated[str, typer.Option(help="Your name; else the account's.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, as `notes --json` has it.")] = False,
 ) -> None:
     """Acknowledge missing footage: why it is missing, kept with your name. It no longer counts as needing a person."""
     begin, end = _moment(from_, "--from"), _moment(to, "--to")
@@ -119,6 +120,9 @@ def note(
             raise typer.BadParameter("--to is not later than --from.")
         who = by.strip() or f"{getpass.getuser()}@{socket.gethostname()}"
         number = add_note(conn, site, camera, first, last, text.strip(), who, datetime.now(UTC))
+        if as_json:
+            _write_note(next(one for one in list_notes(conn, (site,)) if one.id == number))
+            return
     span = f"{clock_text(first, place.time_zone)} to {clock_text(last, place.time_zone)}"
     new_console().print(f"Note {number} of {plain(who)} on {plain(site)}/{plain(camera)}, {span}.")
 
@@ -134,13 +138,7 @@ def notes(
         found = list_notes(conn, (site,) if site else ())
     if as_json:
         for one in found:
-            times = {
-                "from_utc": utc_text(one.from_utc),
-                "to_utc": utc_text(one.to_utc),
-                "made_at": utc_text(one.made_at),
-            }
-            known = {"id": one.id, "site": one.site, "camera": one.camera, "note": one.note, "who": one.who}
-            sys.stdout.write(json.dumps(known | times, ensure_ascii=False) + "\n")
+            _write_note(one)
         return
     table = Table("id", "camera", "from", "to", "note", "who", box=None, header_style="bold")
     for one in found:
@@ -154,11 +152,22 @@ def notes(
 def withdraw(
     note_id: Annotated[int, typer.Argument(help="Number of the note.", metavar="ID")],
     by: Annotated[str, typer.Option(help="Your name; else the account's.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object: id, withdrawn, who.")] = False,
 ) -> None:
     """Take a note back: the gap counts again. The note and who withdrew it stay in the catalogue."""
+    who = by.strip() or f"{getpass.getuser()}@{socket.gethostname()}"
     with closing(connect(url(from_environment(), "owner"))) as conn:
-        withdraw_note(conn, note_id, by.strip() or f"{getpass.getuser()}@{socket.gethostname()}", datetime.now(UTC))
+        withdraw_note(conn, note_id, who, datetime.now(UTC))
+    if as_json:
+        sys.stdout.write(json.dumps({"id": note_id, "withdrawn": True, "who": who}, ensure_ascii=False) + "\n")
+        return
     new_console().print(f"Note {note_id} no longer counts.")
+
+
+def _write_note(one: GapNote) -> None:
+    times = {"from_utc": utc_text(one.from_utc), "to_utc": utc_text(one.to_utc), "made_at": utc_text(one.made_at)}
+    known = {"id": one.id, "site": one.site, "camera": one.camera, "note": one.note, "who": one.who}
+    sys.stdout.write(json.dumps(known | times, ensure_ascii=False) + "\n")
 
 
 def _chosen(known: Sequence[SiteRow], site: str, cameras: Sequence[str]) -> list[SiteRow]:

@@ -33,24 +33,32 @@ _STA_UNSYNC = 0x0040
 
 
 def examine(home: Home, seen: Overview) -> Iterator[Finding]:
-    """All findings, one after the other."""
+    """All findings, one after the other. What breaks one check is a finding of its own, and the others are made."""
     config, problem = _config(home)
     if home.branch:
         from vms.cli.doctor_branch import branch  # only where it is used: it takes a while to load
 
-        yield from branch(home, config)
+        yield from _whatever_breaks("Branch", branch(home, config))
     elif home.parts:
-        yield from _in_containers(home, seen, config)
+        yield from _whatever_breaks("Page not reachable", _in_containers(home, seen, config))
     else:
-        yield from _page(home, seen)
+        yield from _whatever_breaks("Page not reachable", _page(home, seen))
     if not home.branch:
-        yield from _sign_in(config)
-    yield from _nothing_appears(home, seen, config, problem)
-    yield from storage(home, seen, config)
-    yield from upload(home, seen, config)
+        yield from _whatever_breaks("Signing in", _sign_in(config))
+    yield from _whatever_breaks("Nothing appears", _nothing_appears(home, seen, config, problem))
+    yield from _whatever_breaks("Storage full", storage(home, seen, config))
+    yield from _whatever_breaks("Slow upload", upload(home, seen, config))
     if not home.branch:
-        yield from backup(seen)
-    yield from _machine(home)
+        yield from _whatever_breaks("Backup of the catalogue", backup(seen))
+    yield from _whatever_breaks("This machine", _machine(home))
+
+
+def _whatever_breaks(group: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except Exception as error:  # noqa: BLE001  # it is asked because something is broken
+        remedy = "Mend that and ask again; if it is none of yours, ./vms support-bundle collects what is known."
+        yield Finding(group, False, f"The rest could not be looked at: {type(error).__name__}: {error}", remedy)
 
 
 def _in_containers(home: Home, seen: Overview, config: Config | None) -> Iterator[Finding]:

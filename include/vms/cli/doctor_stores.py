@@ -110,7 +110,7 @@ def upload(home: Home, seen: Overview, config: Config | None) -> Iterator[Findin
             remedy = "Check the line to it and what else uses the line; uploads go on by themselves, only slowly."
             yield Finding(group, False, f"Store {store.name} takes only {speed:.2f} Mbit/s.", remedy)
     load = os.getloadavg()[1] / (os.cpu_count() or 1)
-    remedy = "Compression sets the pace: more cores, a faster profile, or `codec: copy` for a site in sites.yaml."
+    remedy = "Compression sets the pace: more cores, a faster profile, or `profile: copy` for a site in sites.yaml."
     yield Finding(
         group,
         True,

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from vms.backups import Manifest, fetch, list_store, local_backups, was_replaced
+from vms.backups import fetch, list_store, local_backups, was_replaced
 from vms.catalogue import migrate
 from vms.cli.backup import opened, progress
 from vms.cli.wording import new_console, plain
+from vms.dumps import Manifest
 from vms.errors import CatalogueError
 from vms.home import Home, from_environment
 from vms.restoring import refuse_while_running, restore, running_server

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo
 
+import psycopg2
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from vms.backups import OVERDUE, Manifest, local_backups, overdue, overdue_after
+from vms.backups import OVERDUE, local_backups, overdue, overdue_after
 from vms.catalogue.alerts import unsent, waiting_messages
-from vms.catalogue.connection import connect, url
+from vms.catalogue.connection import connect, misfit, url
 from vms.catalogue.exports import open_counts
 from vms.catalogue.pace import Backlog, backlogs
 from vms.catalogue.reads_sites import site_overviews, store_identities
@@ -24,6 +25,7 @@ from vms.catalogue.reads_stores import store_states
 from vms.catalogue.rows import SiteOverview, StoreStateRow
 from vms.cli.wording import new_console, plain, size_text, utc_text
 from vms.config import load_config
+from vms.dumps import Manifest
 from vms.errors import VmsError
 from vms.home import Home, from_environment
 from vms.model import State
@@ -104,6 +106,8 @@ def look(home: Home) -> Overview:
                 conn.close()
         except VmsError as error:
             problems.append(str(error))
+        except psycopg2.Error as error:  # such as a schema of another version
+            problems.append(str(misfit(error) or f"The catalogue does not answer as it should: {str(error).strip()}"))
     late_after = OVERDUE
     try:
         config = load_config(home.sites_file)

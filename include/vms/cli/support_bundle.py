@@ -36,7 +36,7 @@ from vms.cli.status import Overview, as_object, look
 from vms.cli.wording import new_console, plain, size_text
 from vms.errors import StackError, VmsError
 from vms.home import Home, from_environment
-from vms.masking import Masker, shape
+from vms.masking import Masker, settings, shape
 from vms.stack import postgres
 from vms.video.binaries import binaries, version
 
@@ -65,6 +65,7 @@ def support_bundle(
     ] = None,
     *,
     doctor: Annotated[bool, typer.Option(help="Also ask the doctor, which tries every store.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object: file, size_bytes, not_in_it.")] = False,
 ) -> None:
     """Collect versions, configuration, state and recent logs in a ZIP for whoever helps you. Secrets are taken out."""
     home = from_environment()
@@ -80,6 +81,10 @@ def support_bundle(
             f"{path} can't be written ({error.strerror or error}).",
             "Give a place with free space that this user may write to: --to /tmp/vms-support.zip",
         ) from error
+    if as_json:
+        told = {"file": str(path.absolute()), "size_bytes": path.stat().st_size, "not_in_it": faults}
+        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return
     console.print(f"[bold]{plain(str(path))}[/] ({size_text(path.stat().st_size)}) holds no passwords, keys or tokens.")
     console.print("It names sites, cameras, files and people's names in logs: look into it before you pass it on.")
     for line in (*_fetch(home, path), *_elsewhere(home)):
@@ -163,7 +168,7 @@ def _parts(home: Home, *, with_doctor: bool) -> Iterator[tuple[str, Part]]:
 
     yield "versions.json", lambda: _json(_versions(home))
     yield "machine.json", lambda: _json(_machine(home))
-    yield "settings.json", lambda: _json({k: v for k, v in sorted(os.environ.items()) if k.startswith(_SETTINGS)})
+    yield "settings.json", lambda: _json(settings(os.environ, _SETTINGS))
     yield "sites.yaml", lambda: home.sites_file.read_text(errors="replace")
     yield "connections.json", lambda: _json(shape(json.loads(home.connections.read_text())))
     yield "status.json", lambda: _json(as_object(overview()))

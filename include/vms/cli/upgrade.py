@@ -6,9 +6,11 @@ again, which installs what those pin, and the new program does the rest. The jou
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, NoReturn
 
@@ -31,9 +33,12 @@ from vms.stack.state import StackState
 from vms.stack.upgrade_journal import Journal
 
 _BACK = """
-put_back=$1
+put_back=$1 told=$3
+exec 3>&1
+if [ -n "$told" ]; then exec 1>&2; fi
 if [ -n "$put_back" ]; then ./vms restore "$put_back" --replace; fi
 if [ "$2" = start ]; then ./vms up --detach; fi
+if [ -n "$told" ]; then printf '%s\n' "$told" >&3; fi
 """
 
 
@@ -54,13 +59,16 @@ def upgrade(
     ] = True,
     back: Annotated[bool, typer.Option("--back", help="To where the last upgrade began.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --back: do not ask.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object at the end: what was done; steps go to stderr.")
+    ] = False,
 ) -> None:
     """Back up the catalogue, stop, bring in the new version, migrate, start, and look whether all is well.
 
     Give it again after it was ended in the middle. Exit status 1 when it failed, or something is wrong that was not
     wrong before.
     """
-    home, program, console = from_environment(), Program(), new_console(soft_wrap=True)
+    home, program, console = from_environment(), Program(), new_console(stderr=as_json, soft_wrap=True)
     if home.parts:
         raise StackError(
             "Containers are upgraded from outside.",
@@ -74,19 +82,27 @@ def upgrade(
     if (to and here) or (back and (to or here)):
         raise typer.BadParameter("only one of --to, --here and --back")
     if back:
-        _go_back(home, program, console, yes=yes, start=start)
+        _go_back(home, program, console, yes=yes, start=start, as_json=as_json)
     journal = upgrade_journal.under_way(home)
     if journal is None:
         if _begin(home, program, console, to=to, here=here):
-            _bring_in(home, program, console, start=start)
+            _bring_in(home, program, console, start=start, as_json=as_json)
+        if as_json:
+            _write({"upgraded": False, "to": program.here() or None})
         return
     console.print("Going on with the upgrade.")
     if journal.target not in ("", program.here()):
-        _bring_in(home, program, console, start=start)
+        _bring_in(home, program, console, start=start, as_json=as_json)
     try:
-        _finish(home, journal, console, start=start)
+        new = _finish(home, journal, console, start=start)
     except VmsError as error:
         raise type(error)(error.message, f"{error.remedy} {_way_out(journal)}".strip()) from error
+    if as_json:
+        told = {"upgraded": True, "from": journal.commit or None, "to": program.here() or None}
+        schemas = {"schema_before": journal.revision or None, "schema": migrate.newest()}
+        wrong = [asdict(one) for one in new]
+        _write(told | schemas | {"backup": journal.backup or None, "started": start, "wrong_since": wrong})
+    raise typer.Exit(1 if new else 0)
 
 
 def _begin(home: Home, program: Program, console: Console, *, to: str, here: bool) -> bool:
@@ -131,7 +147,7 @@ def _wrong_now(home: Home, revision: str) -> tuple[bool, tuple[str, ...]]:
     return True, tuple(_key(one) for one in doctor_checks.examine(home, seen) if not one.ok)
 
 
-def _bring_in(home: Home, program: Program, console: Console, *, start: bool) -> NoReturn:
+def _bring_in(home: Home, program: Program, console: Console, *, start: bool, as_json: bool) -> NoReturn:
     """Stop, put the files of the new version in place, and become it."""
     journal = upgrade_journal.under_way(home)
     if launch.stop(home):
@@ -140,11 +156,12 @@ def _bring_in(home: Home, program: Program, console: Console, *, start: bool) ->
         program.take(journal.target, named=journal.named)
         _said(console, f"The program: {journal.commit[:10]} → {journal.target[:10]}")
     sys.stdout.flush()
-    os.execv(PROJECT_ROOT / "vms", ("vms", "upgrade", "--start" if start else "--no-start"))  # noqa: S606 - ourselves
+    words = ("vms", "upgrade", "--start" if start else "--no-start", *(("--json",) if as_json else ()))
+    os.execv(PROJECT_ROOT / "vms", words)  # noqa: S606 - ourselves
 
 
-def _finish(home: Home, journal: Journal, console: Console, *, start: bool) -> None:
-    """With the new program: migrate, start, look."""
+def _finish(home: Home, journal: Journal, console: Console, *, start: bool) -> list[Finding]:
+    """With the new program: migrate, start, look. Returns what is wrong and was not before."""
     launch.stop(home)
     done = upgrading.migrate_all(
         home, datetime.now(UTC), lambda text: _said(console, text), backed_up=bool(journal.backup)
@@ -154,7 +171,7 @@ def _finish(home: Home, journal: Journal, console: Console, *, start: bool) -> N
     if not start:
         upgrade_journal.end(home)
         console.print("[bold green]Upgraded.[/] Start the system, then look: ./vms doctor")
-        return
+        return []
     told: set[str] = set()
 
     def changed(state: StackState) -> None:
@@ -171,13 +188,14 @@ def _finish(home: Home, journal: Journal, console: Console, *, start: bool) -> N
             console.print(f"    [yellow]→[/] {plain(one.remedy)}")
     if new and journal.looked:
         console.print(f"[bold red]Upgraded, and wrong since then: {len(new)}.[/] {plain(_way_out(journal))}")
-        raise typer.Exit(1)
+        return new
     console.print(f"[bold green]Upgraded.[/] {viewer_url(home)}")
-    if not journal.looked and new:
+    if new:
         console.print("What ./vms doctor finds now may be older than the upgrade.")
+    return []
 
 
-def _go_back(home: Home, program: Program, console: Console, *, yes: bool, start: bool) -> NoReturn:
+def _go_back(home: Home, program: Program, console: Console, *, yes: bool, start: bool, as_json: bool) -> NoReturn:
     """Stop, put files and catalogue back, start: the last two by the older program."""
     journal = upgrade_journal.last(home)
     if journal is None:
@@ -187,12 +205,13 @@ def _go_back(home: Home, program: Program, console: Console, *, yes: bool, start
         with running_server(home):
             if upgrading.revision_of(home) != journal.revision:
                 put_back = journal.backup
-    moves = bool(journal.commit) and journal.commit != program.here()
+    here = program.here()
+    moves = bool(journal.commit) and journal.commit != here
     console.print(f"The program goes back to {journal.commit[:10]}." if moves else "The program's files stay.")
     if put_back:
         console.print(f"The catalogue becomes what it was in {plain(put_back)}; what it is now is backed up first.")
         console.print("Footage archived since stays in the stores; ./vms rebuild --store NAME takes it in again.")
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Go back?")):
+    if not yes and (as_json or not (sys.stdin.isatty() and typer.confirm("Go back?"))):
         raise StackError("Nothing was done.", "To do it: ./vms upgrade --back --yes")
     launch.stop(home)
     if moves:
@@ -200,8 +219,14 @@ def _go_back(home: Home, program: Program, console: Console, *, yes: bool, start
     upgrade_journal.forget(home)
     sys.stdout.flush()
     os.chdir(PROJECT_ROOT)
-    words = ("sh", "-ec", _BACK, "sh", put_back, "start" if start else "")
+    told = {"went_back": True, "from": here or None, "to": journal.commit or None, "restored": put_back or None}
+    said = json.dumps(told | {"started": start}) if as_json else ""
+    words = ("sh", "-ec", _BACK, "sh", put_back, "start" if start else "", said)
     os.execv("/bin/sh", words)  # noqa: S606 - our own launcher
+
+
+def _write(told: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
 
 
 def _way_out(journal: Journal) -> str:

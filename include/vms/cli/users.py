@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,7 @@ from vms.rights import EVERYWHERE, RIGHTS, Role
 app = typer.Typer(help="Who may sign in to the viewer.", no_args_is_help=True)
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, times UTC.")]
+_JsonOfOne = Annotated[bool, typer.Option("--json", help="One JSON object: the user, as `list --json` has them.")]
 _Name = Annotated[str, typer.Argument(metavar="USER", help="Name of the user.", show_default=False)]
 _Role = Annotated[Role, typer.Option(help="; ".join(f"{role}: {', '.join(sorted(RIGHTS[role]))}" for role in RIGHTS))]
 _MadeUp = Annotated[
@@ -54,6 +56,7 @@ def add(
     provider: Annotated[
         bool, typer.Option("--provider", help="No password: the identity provider of sites.yaml lets them in.")
     ] = False,
+    as_json: _JsonOfOne = False,
 ) -> None:
     """Let somebody sign in, and see these sites. The password is asked for, or read from the standard input."""
     if provider and make_up:
@@ -65,9 +68,9 @@ def add(
         password = None if provider else _password(name, make_up=make_up)
         hashed, now = passwords.hashed(password) if password else None, datetime.now(UTC)
         kept.add_user(conn, name, role, hashed, who(), now, everywhere=everywhere, sees=places)
-    sees = "everything" if everywhere else _names(places) or "nothing yet (`vms users grant`)"
-    new_console().print(f"{plain(name)} may sign in as {role} and sees {plain(sees)}.")
-    _keep(home, name, password if make_up else None)
+        sees = "everything" if everywhere else _names(places) or "nothing yet (`vms users grant`)"
+        file = _keep(home, name, password if make_up else None)
+        _told(conn, name, f"{name} may sign in as {role} and sees {sees}.", file, as_json=as_json)
 
 
 @app.command("list")
@@ -77,8 +80,7 @@ def list_all(as_json: _Json = False) -> None:
         rows = kept.list_users(conn)
     if as_json:
         for row in rows:
-            times = {key: utc_text(at) for key, at in asdict(row).items() if isinstance(at, datetime)}
-            sys.stdout.write(json.dumps(asdict(row) | times, ensure_ascii=False) + "\n")
+            _write(row)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("user", "role", "sees", "made (UTC)", "by", "sessions", "last seen (UTC)", "signs in by", "state"):
@@ -95,73 +97,92 @@ def list_all(as_json: _Json = False) -> None:
 
 
 @app.command()
-def passwd(name: _Name, make_up: _MadeUp = False) -> None:
+def passwd(name: _Name, make_up: _MadeUp = False, as_json: _JsonOfOne = False) -> None:
     """Give a user another password. What they have open ends."""
     home = from_environment()
     with _opened(home) as conn:
         password = _password(name, make_up=make_up)
         kept.set_password(conn, name, passwords.hashed(password), who())
-    new_console().print(f"{plain(name)} has another password; what they had open has ended.")
-    _keep(home, name, password if make_up else None)
+        file = _keep(home, name, password if make_up else None)
+        _told(conn, name, f"{name} has another password; what they had open has ended.", file, as_json=as_json)
 
 
 @app.command()
-def role(name: _Name, role: Annotated[Role, typer.Argument(metavar="ROLE", help=", ".join(RIGHTS))]) -> None:
+def role(
+    name: _Name,
+    role: Annotated[Role, typer.Argument(metavar="ROLE", help=", ".join(RIGHTS))],
+    as_json: _JsonOfOne = False,
+) -> None:
     """Give a user another role. What they have open ends."""
+    sees = "and sees everything" if role in EVERYWHERE else "and sees what is granted (`vms users list`)"
     with _opened(from_environment()) as conn:
         kept.set_role(conn, name, role, who(), everywhere=role in EVERYWHERE)
-    sees = "and sees everything" if role in EVERYWHERE else "and sees what is granted (`vms users list`)"
-    new_console().print(f"{plain(name)} is {role} from now on, {sees}.")
+        _told(conn, name, f"{name} is {role} from now on, {sees}.", as_json=as_json)
 
 
 @app.command()
-def grant(name: _Name, site: _Sites = None, camera: _Cameras = None, everywhere: _Everywhere = False) -> None:
+def grant(
+    name: _Name,
+    site: _Sites = None,
+    camera: _Cameras = None,
+    everywhere: _Everywhere = False,
+    as_json: _JsonOfOne = False,
+) -> None:
     """Let a user see more sites or cameras."""
     places = _some(site, camera, everywhere=everywhere)
     with _opened(from_environment()) as conn:
         kept.grant(conn, name, places, who(), everywhere=everywhere)
-    new_console().print(f"{plain(name)} sees {'everything' if everywhere else plain(_names(places))} from now on.")
+        sees = "everything" if everywhere else _names(places)
+        _told(conn, name, f"{name} sees {sees} from now on.", as_json=as_json)
 
 
 @app.command()
-def revoke(name: _Name, site: _Sites = None, camera: _Cameras = None, everywhere: _Everywhere = False) -> None:
+def revoke(
+    name: _Name,
+    site: _Sites = None,
+    camera: _Cameras = None,
+    everywhere: _Everywhere = False,
+    as_json: _JsonOfOne = False,
+) -> None:
     """Take back what was granted. What the user has open ends at once."""
     places = _some(site, camera, everywhere=everywhere)
     with _opened(from_environment()) as conn:
         kept.revoke(conn, name, places, who(), everywhere=everywhere)
-    new_console().print(f"Taken back; what {plain(name)} had open has ended.")
+        _told(conn, name, f"Taken back; what {name} had open has ended.", as_json=as_json)
 
 
 @app.command()
-def link(name: _Name) -> None:
+def link(name: _Name, as_json: _JsonOfOne = False) -> None:
     """Let the identity provider let a user in: whoever comes next under this name there is them, for ever."""
     with _opened(from_environment()) as conn:
         kept.link(conn, name, who())
-    new_console().print(f"The provider may let {plain(name)} in; what they had open has ended.")
+        _told(conn, name, f"The provider may let {name} in; what they had open has ended.", as_json=as_json)
 
 
 @app.command()
-def unlink(name: _Name) -> None:
+def unlink(name: _Name, as_json: _JsonOfOne = False) -> None:
     """The identity provider does not let a user in any more. What they have open ends at once."""
     with _opened(from_environment()) as conn:
         kept.unlink(conn, name, who())
-    new_console().print(f"The provider does not let {plain(name)} in any more; what they had open has ended.")
+        _told(
+            conn, name, f"The provider does not let {name} in any more; what they had open has ended.", as_json=as_json
+        )
 
 
 @app.command()
-def disable(name: _Name) -> None:
+def disable(name: _Name, as_json: _JsonOfOne = False) -> None:
     """Shut a user out. What they have open ends at once."""
     with _opened(from_environment()) as conn:
         kept.set_disabled(conn, name, datetime.now(UTC), who())
-    new_console().print(f"{plain(name)} can't sign in any more; what they had open has ended.")
+        _told(conn, name, f"{name} can't sign in any more; what they had open has ended.", as_json=as_json)
 
 
 @app.command()
-def enable(name: _Name) -> None:
+def enable(name: _Name, as_json: _JsonOfOne = False) -> None:
     """Let a user who was shut out sign in again."""
     with _opened(from_environment()) as conn:
         kept.set_disabled(conn, name, None, who())
-    new_console().print(f"{plain(name)} may sign in again.")
+        _told(conn, name, f"{name} may sign in again.", as_json=as_json)
 
 
 def _places(sites: list[str] | None, cameras: list[str] | None) -> list[tuple[str, str]]:
@@ -207,13 +228,31 @@ def _password(name: str, *, make_up: bool) -> str:
     return password
 
 
-def _keep(home: Home, name: str, password: str | None) -> None:
+def _told(conn: Connection, name: str, words: str, file: Path | None = None, *, as_json: bool) -> None:
+    """What was done. file: where a password that was made up lies."""
+    if as_json:
+        _write(
+            next(row for row in kept.list_users(conn) if row.name == name), password_file=str(file) if file else None
+        )
+        return
+    new_console().print(plain(words))
+    if file is not None:
+        new_console(soft_wrap=True).print(
+            f"Their password lies in {plain(str(file))}; delete it once it is handed over."
+        )
+
+
+def _write(row: kept.UserRow, **more: str | None) -> None:
+    times = {key: utc_text(at) for key, at in asdict(row).items() if isinstance(at, datetime)}
+    sys.stdout.write(json.dumps(asdict(row) | times | more, ensure_ascii=False) + "\n")
+
+
+def _keep(home: Home, name: str, password: str | None) -> Path | None:
     """Keep a password that was made up where only this account of the machine reads it; forget an older one."""
     path = users.made_up_password_file(home, name)
     path.unlink(missing_ok=True)
-    if password is not None:
-        path.touch(mode=0o600)
-        path.write_text(password + "\n")
-        new_console(soft_wrap=True).print(
-            f"Their password lies in {plain(str(path))}; delete it once it is handed over."
-        )
+    if password is None:
+        return None
+    path.touch(mode=0o600)
+    path.write_text(password + "\n")
+    return path

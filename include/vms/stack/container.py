@@ -44,7 +44,7 @@ def init(home: Home) -> None:
     home.prepare()
     if taken := backups.take_over(home):
         log.info("%d backups of the catalogue lie in %s now, where the viewer can't read them.", taken, home.backups)
-    backups.note_last(home)
+    backups.note_last(home, datetime.now(UTC))
     postgres.wait_ready(home, timeout_s=PATIENCE_S)
     postgres.prepare_databases(home)
     log.info("Databases and roles are there.")

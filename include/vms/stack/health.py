@@ -53,23 +53,29 @@ class AirflowHealth:
         self._url = f"{airflow_url(home)}/api/v2/monitor/health"
         self._since = time.time() if since is None else since
         self._asked = 0.0
-        self._answer: dict[str, Any] | None = None
+        self._answer: dict[str, Any] = {}
 
     def is_well(self, part: str) -> bool:
         """part: api_server, scheduler, dag_processor or triggerer."""
         if time.monotonic() - self._asked > KEPT_S:
-            said = answer(self._url)
-            self._answer = json.loads(said) if said else None
+            self._answer = _object(answer(self._url))
             self._asked = time.monotonic()
-        if self._answer is None:
-            return False
         if part == "api_server":
-            return bool(self._answer["metadatabase"]["status"] == "healthy")
+            return bool((self._answer.get("metadatabase") or {}).get("status") == "healthy")
         about = self._answer.get(part) or {}
         beat = about.get(f"latest_{part}_heartbeat")
         if about.get("status") != "healthy" or not beat:
             return False
         return datetime.fromisoformat(str(beat)).timestamp() > self._since
+
+
+def _object(said: bytes | None) -> dict[str, Any]:
+    """Empty when there is no answer, or it is one of another program on that port."""
+    try:
+        found = json.loads(said or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def answer(url: str, host: str = "") -> bytes | None:

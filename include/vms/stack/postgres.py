@@ -27,12 +27,13 @@ from psycopg2 import sql
 
 from vms.errors import StackError
 from vms.home import Home
+from vms.stack import postgres_password
 from vms.stack.addresses import HOST
-from vms.stack.postgres_place import Account, Place, find_place, find_programs
+from vms.stack.postgres_place import Account, Place, environment, find_place, find_programs, run_program
 
 log = logging.getLogger(__name__)
 
-ADMIN = "vms_admin"
+ADMIN = postgres_password.ADMIN
 ROLES = {"airflow": "airflow_db", "vms_owner": "catalogue_owner", "vms_viewer": "catalogue_viewer"}
 DATABASES = {"airflow": "airflow", "catalogue": "vms_owner"}
 STOP_S = 10.0
@@ -75,13 +76,16 @@ class Server:
 def prepare_server(home: Home) -> Server:
     """Make the data folder if it is new, choose the port (kept between starts while it is free), write postgres.json.
 
-    Raises StackError when no server program fits, or initdb fails.
+    Raises StackError when no server program fits, initdb fails, or the catalogue is in a server of your own.
     """
     home.prepare()
+    _refuse_a_second(home)
     place = find_place(home)
     programs = find_programs(place)
     if place.data_major is None:
         _initdb(home, place, programs.folder / "initdb")
+    elif not postgres_password.is_known(home, place):
+        postgres_password.tell(home, place, programs.folder / "postgres")
     port = _kept_port(home)
     here = {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": _socket_folder(place)}
     options = [word for name, value in (SETTINGS | here).items() for word in ("-c", f"{name}={value}")]
@@ -89,7 +93,7 @@ def prepare_server(home: Home) -> Server:
     return Server(
         argv=(str(programs.folder / "postgres"), "-D", str(place.data), *options),
         folder=place.folder,
-        environment=_environment(place),
+        environment=environment(place),
         account=place.account,
         port=port,
     )
@@ -292,19 +296,7 @@ def _initdb(home: Home, place: Place, program: Path) -> None:
         os.chown(password, account.uid, account.gid)
     options = ("-U", ADMIN, "-A", "scram-sha-256", "--pwfile", str(password), "-E", "UTF8", "--no-locale")
     try:
-        made = subprocess.run(
-            [str(program), "-D", str(fresh), *options],
-            cwd=place.folder,
-            env=_environment(place),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-        )
+        made = run_program(place, (str(program), "-D", str(fresh), *options))
     finally:
         password.unlink()
     if made.returncode != 0:
@@ -316,11 +308,24 @@ def _initdb(home: Home, place: Place, program: Path) -> None:
             if "look up effective user" in made.stderr
             else "Check free disk space and the rights of that folder.",
         )
+    postgres_password.note(home, place)
     fresh.rename(place.data)
 
 
-def _environment(place: Place) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "HOME": str(place.folder), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+def _refuse_a_second(home: Home) -> None:
+    """Raises StackError where the catalogue was in a server of VMS_POSTGRES_URL: whoever forgot that setting would get
+    an empty one here, and all footage be archived anew."""
+    try:
+        said = json.loads(_address_file(home).read_text())
+        host, port, ours = said["host"], said["port"], said["ours"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if not ours and not home.postgres_url:
+        raise StackError(
+            f"The catalogue is in the server {host}:{port}, and VMS_POSTGRES_URL is not set here.",
+            "Set it as it was at the last start, in the service's environment, too. To have a server of this machine's"
+            f" own instead, which begins empty: delete {_address_file(home)}.",
+        )
 
 
 def _socket_folder(place: Place) -> str:

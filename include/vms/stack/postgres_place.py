@@ -109,7 +109,8 @@ def find_programs(place: Place) -> Programs:
         have = ", ".join(str(one.major) for one in found)
         raise StackError(
             f"The data in {place.data} was made by PostgreSQL {major}, but only version {have} is installed.",
-            f"Install PostgreSQL {major} again; or move that folder away to begin with an empty catalogue.",
+            f"Install PostgreSQL {major} again; or move that folder away and put the newest backup of the catalogue in"
+            " its place: ./vms restore",
         )
     programs = fitting[0]
     if place.account is None or may_reach(place.account, programs.folder):
@@ -134,6 +135,29 @@ def may_reach(account: Account, folder: Path) -> bool:
         if not found.st_mode & allowed:
             return False
     return True
+
+
+def run_program(place: Place, argv: tuple[str, ...], stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run one of the server's programs to its end, as the account that owns the data."""
+    account = place.account
+    return subprocess.run(
+        argv,
+        cwd=place.folder,
+        env=environment(place),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+    )
+
+
+def environment(place: Place) -> dict[str, str]:
+    """Of the server and its programs."""
+    return {"PATH": "/usr/bin:/bin", "HOME": str(place.folder), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def _installed() -> list[Programs]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from vms.errors import StackError
+from vms.errors import StackError, VmsError
 from vms.home import Home
 from vms.stack import processes
 from vms.stack.postgres_place import Account
@@ -195,7 +195,7 @@ class Supervisor:
             if now >= running.not_before:
                 try:
                     self._spawn(running)
-                except StackError as error:
+                except (VmsError, OSError) as error:  # on a full disk not even its settings can be written
                     self._plan_restart(running, str(error))
             return
         code = running.child.poll()

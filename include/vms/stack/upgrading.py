@@ -6,9 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
-from vms.backups import Manifest, Moved, make_backup
+from vms.backups import make_backup
 from vms.catalogue import migrate, whole
 from vms.catalogue.connection import connect
+from vms.dumps import Manifest, Moved
 from vms.errors import CatalogueError, StackError
 from vms.home import Home
 from vms.restoring import running_server

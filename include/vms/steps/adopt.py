@@ -23,6 +23,7 @@ from vms.errors import StoreConflict, VmsError
 from vms.home import Home
 from vms.model import BatchItem
 from vms.receipts import Receipt, Rendition
+from vms.steps.space import with_room
 from vms.stores import Store
 from vms.video import commands
 from vms.video.binaries import binaries
@@ -31,6 +32,7 @@ from vms.video.identity import HEAD_BYTES, read_identity
 from vms.video.probe import Probe, probe
 
 _SLACK_S = 0.5
+_SLACK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,36 +46,47 @@ def adopt_rendition(store: Store, key: str, item: BatchItem, receipt: Receipt, s
     """The receipt with the store's object as its rendition; the object is staged in place of the rendition made now.
 
     Raises StoreConflict, naming what differs, when the object is not this recording made from the same source bytes or
-    does not check out; then nothing has changed.
+    does not check out; then nothing has changed. Raises StagingFull when there is no room to look at it.
     """
     if receipt.rendition is None:
         raise _refused(key, "there is no rendition to compare it with")
+    name = receipt.rendition.file  # by a branch's word
+    if name != Path(name).name or name in ("", "..") or "\0" in name:
+        raise _refused(key, "its place in staging is told as one outside of it")
     staging = site.staging or home.site_staging(site.id)
-    with _fetched(store, key, staging) as fetched:
+    with _fetched(store, key, staging, _largest(item)) as fetched:
         if fetched.sha256 == receipt.source_sha256:
             taken = _as_original(receipt.rendition, fetched)
         else:
             said = _told_identity(fetched.path, key, item, receipt)
             taken = _as_made(receipt.rendition, fetched, key, item, str(said.get("profile", "")), home)
-        fetched.path.replace(staging / receipt.rendition.file)
+        fetched.path.replace(staging / name)
     return replace(receipt, rendition=taken)
 
 
 @contextlib.contextmanager
-def _fetched(store: Store, key: str, staging: Path) -> Iterator[_Fetched]:
-    """The object as a local file, for as long as it is looked at."""
+def _fetched(store: Store, key: str, staging: Path, largest: int) -> Iterator[_Fetched]:
+    """The object as a local file, for as long as it is looked at; no more of it than could be a rendition."""
     path = staging / f".adopt.{os.getpid()}.{threading.get_ident()}{Path(key).suffix}"
     digest, size = hashlib.sha256(), 0
     try:
         with path.open("wb") as file:
-            for chunk in store.open_range(key):
+            for chunk in with_room(store.open_range(key), staging, key):
                 digest.update(chunk)
                 size += file.write(chunk)
+                if size > largest:
+                    raise _refused(
+                        key, f"it is larger than {largest} bytes, and nothing stored is larger than its source"
+                    )
             file.flush()
             os.fsync(file.fileno())
         yield _Fetched(path, size, digest.hexdigest())
     finally:
         path.unlink(missing_ok=True)
+
+
+def _largest(item: BatchItem) -> int:
+    return max((source.size_bytes for source in item.sources), default=0) + _SLACK_BYTES
 
 
 def _told_identity(path: Path, key: str, item: BatchItem, receipt: Receipt) -> dict[str, Any]:
@@ -83,7 +96,7 @@ def _told_identity(path: Path, key: str, item: BatchItem, receipt: Receipt) -> d
     try:
         said = read_identity(head)
         start = datetime.fromisoformat(str(said.get("start_utc")))
-    except (ValueError, struct.error) as error:
+    except (ValueError, OverflowError, struct.error) as error:
         raise _refused(key, "it does not say which recording it is") from error
     ours: dict[str, object] = {
         "site": item.site,

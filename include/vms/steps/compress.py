@@ -202,13 +202,16 @@ def _settle(
     else:
         durable(path)
         sha256 = sha256_of(path)
-    size_bytes = path.stat().st_size
-    path.replace(staging / name)
+    return rendition_of(made, found, site, path.replace(staging / name), sha256)
+
+
+def rendition_of(made: Made, found: Probe, site: Site, file: Path, sha256: str) -> Rendition:
+    """What is told of a rendition that lies in this file. found: in its source."""
     return Rendition(
         kind=made.kind,
-        file=name,
+        file=file.name,
         suffix=made.suffix,
-        size_bytes=size_bytes,
+        size_bytes=file.stat().st_size,
         sha256=sha256,
         codec=made.codec,
         audio_codec=made.audio_codec,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vms.errors import CopyDamaged, VmsError
 from vms.home import Home
+from vms.steps.space import with_room
 from vms.stores import Store
 from vms.video import commands
 from vms.video.binaries import binaries
@@ -32,13 +33,13 @@ class Inspected:
 
 @contextlib.contextmanager
 def inspected(store: Store, key: str, folder: Path, moved: Callable[[int], None]) -> Iterator[Inspected]:
-    """All of the object. moved: told the bytes of each chunk. Raises ObjectMissing, StoreError, OSError (no space)."""
+    """All of the object. moved: told the bytes of each chunk. Raises ObjectMissing, StoreError, StagingFull."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".{os.getpid()}.{threading.get_ident()}{Path(key).suffix}{_ENDING}"
     digest, size = hashlib.sha256(), 0
     try:
         with path.open("wb") as file:
-            for chunk in store.open_range(key):
+            for chunk in with_room(store.open_range(key), folder, key):
                 digest.update(chunk)
                 size += file.write(chunk)
                 moved(len(chunk))

@@ -202,7 +202,11 @@ def _settle_new(work: _Work, one: StoredObject, part: Part, looked: Looked) -> N
     if work.dry_run:
         work.promised[stem] = looked.sha256
         return
-    adopting.add_recording(work.conn, _actor(work), looked.found, _receipt(work, one, part, looked))
+    try:
+        adopting.add_recording(work.conn, _actor(work), looked.found, _receipt(work, one, part, looked))
+    except adopting.Unrecordable as error:
+        work.count(recordings=-1)
+        _foreign(work, one, str(error))
 
 
 def _receipt(work: _Work, one: StoredObject, part: Part, looked: Looked) -> CopyReceipt:

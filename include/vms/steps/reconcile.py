@@ -26,7 +26,7 @@ from vms.catalogue.events import Actor
 from vms.catalogue.losing import LIVE, StoredCopy, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
 from vms.config import load_config
-from vms.errors import ConfigError, CopyDamaged, StoreError, VmsError
+from vms.errors import ConfigError, CopyDamaged, StagingFull, StoreError, VmsError
 from vms.home import Home
 from vms.logs import about, of_recording
 from vms.model import RunRef, StoreTarget
@@ -210,8 +210,13 @@ def _settle(work: _Round, one: StoredObject, parts: adopting.KeyParts | None, ow
         said = _adopt(work, one, parts, owner)
     except ObjectMissing:
         return  # removed since it was listed
+    except StagingFull as error:
+        work.report(f"{one.key} in {work.target.name} had no row, and can't be looked at now: {error}")
+        return
     except CopyDamaged as error:
         said = error.message
+    except adopting.Unrecordable as error:
+        said = str(error)
     if said == "":
         integrity.forget_stray(work.conn, work.target.store_id, one.key)
         work.count("adopted")

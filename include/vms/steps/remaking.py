@@ -31,6 +31,7 @@ from vms.home import Home
 from vms.model import BatchItem, RunRef
 from vms.receipts import CopyReceipt, Rendition
 from vms.sightings import SourceSeen
+from vms.steps.compress import rendition_of
 from vms.steps.copying import Piece, beside, put, repair_of
 from vms.steps.inspecting import inspected
 from vms.steps.repair import Stores
@@ -180,28 +181,7 @@ def _make(
     durable(made.path)
     kept = folder / f"{item.staging_stem}{made.suffix}"
     shutil.move(made.path, kept)
-    rendition = Rendition(
-        kind=made.kind,
-        file=kept.name,
-        suffix=made.suffix,
-        size_bytes=kept.stat().st_size,
-        sha256=sha256_of(kept),
-        codec=made.codec,
-        audio_codec=made.audio_codec,
-        width=made.width,
-        height=made.height,
-        fps=found.video.fps,
-        duration_s=made.duration_s,
-        frames=made.frames,
-        profile=work.site.profile.name,
-        why_kept=made.why_kept,
-        damaged=made.damaged,
-        argv=made.argv,
-        ffmpeg=made.ffmpeg,
-        wall_s=made.wall_s,
-        cpu_s=made.cpu_s,
-    )
-    return rendition, kept
+    return rendition_of(made, found, work.site, kept, sha256_of(kept)), kept
 
 
 def _clear(work: Remaking, place: Place) -> None:

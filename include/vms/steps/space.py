@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ _FLOOR_BYTES = 1 << 30  # for the database and logs that often share the disk
 _FLOOR_PART = 0.05  # of a small disk, where a whole GiB would never be free
 _PATIENCE_S = 600.0
 _POLL_S = 5.0
+_LOOK_BYTES = 64 << 20
 
 
 def floor_bytes(folder: Path) -> int:
@@ -62,6 +63,22 @@ def wait_for_space(
             (stop or threading.Event()).wait(min(_POLL_S, max(0.05, patience_s / 10)))
     finally:
         no_longer_waiting(home, site.id, "space")
+
+
+def with_room(chunks: Iterable[bytes], folder: Path, what: str) -> Iterator[bytes]:
+    """The chunks, for who writes them into `folder`: whoever has put an object into a store says how large it is, and
+    must not be able to fill the disk of who looks at it. Raises StagingFull."""
+    unlooked = _LOOK_BYTES
+    for chunk in chunks:
+        unlooked += len(chunk)
+        if unlooked >= _LOOK_BYTES:
+            unlooked, free = 0, shutil.disk_usage(folder).free
+            if free < floor_bytes(folder) + _LOOK_BYTES:
+                raise StagingFull(
+                    f"{what} does not fit on the disk of {folder}: {_gb(free)} are free.",
+                    "Free space there. If the object is far larger than footage is, look at who has put it.",
+                )
+        yield chunk
 
 
 def _gb(size: int) -> str:

@@ -73,7 +73,7 @@ def read_told(head: bytes, parts: KeyParts) -> Told:
             source_sha256=str(said["source_sha256"]),
             profile=str(said["profile"]),
         )
-    except (ValueError, KeyError, TypeError, struct.error):
+    except (ValueError, OverflowError, KeyError, TypeError, struct.error):
         raise ValueError("it does not say which recording it is") from None
     theirs = (str(said["site"]), str(said["camera"]), told.fingerprint[:12], told.start_utc.replace(microsecond=0))
     if theirs != (parts.site, parts.camera, parts.fingerprint, parts.start_utc):

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vms.config import Site
-from vms.errors import StoreConflict, StoreError, VmsError
+from vms.errors import StagingFull, StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.line import Cap, paces_of
 from vms.logs import of_recording
@@ -251,7 +251,7 @@ def _to_stores(file: _File, receipt: Receipt, *, may_change: bool) -> tuple[Rece
                     taken = adopt_rendition(store, rendition.key, file.item, receipt, work.site, work.home)
                 except StoreConflict as refusal:
                     error = StoreConflict(f"{conflict.message} {refusal.message}", conflict.remedy)
-                except StoreError as unread:
+                except (StoreError, StagingFull) as unread:
                     error = unread
                 else:
                     file.tell(f"{store.name} already holds this recording from an earlier try; that one is kept")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vms.config import Site
-from vms.errors import CopyDamaged, StoreConflict, StoreError, VmsError
+from vms.errors import CopyDamaged, StagingFull, StoreConflict, StoreError, VmsError
 from vms.home import Home
 from vms.logs import of_recording
 from vms.model import Batch, BatchItem
@@ -62,7 +62,8 @@ def prove_unproven(
     Of what the receipts tell, only folders at the branch, which the centre can't reach, are taken on its word.
     """
     work = _Proving(batch, site, home, report)
-    receipts = [of_recording(one.recording_id, _heard)(work, one) for one in receipts]
+    told = list({one.recording_id: one for one in receipts}.values())[: len(batch.items)]
+    receipts = [of_recording(one.recording_id, _heard)(work, one) for one in told]
     named = {one.store_id for receipt in receipts for one in receipt.unproven}
     for target in batch.stores:
         if target.store_id not in named:
@@ -91,10 +92,15 @@ def _heard(work: _Proving, receipt: Receipt) -> Receipt:
     """The receipt without what only the centre may say: a branch's honest program tells none of it."""
     buckets = {one.store_id for one in work.batch.stores if looks_for(one)}
     folders = {one.store_id for one in work.batch.stores} - buckets
+    # Keys of others are nothing that a branch has to tell of: the centre, which may read, would look at them for it.
+    own = next((one.key_stem for one in work.batch.items if one.recording_id == receipt.recording_id), "\0")
+    put = {
+        (one.store_id, one.part): one for one in receipt.unproven if one.store_id in buckets and one.key.startswith(own)
+    }
     heard = replace(
         receipt,
         copies=tuple(one for one in receipt.copies if one.store_id in folders),
-        unproven=tuple(one for one in receipt.unproven if one.store_id in buckets),
+        unproven=tuple(put.values()),
         store_identities={key: one for key, one in receipt.store_identities.items() if key in map(str, folders)},
         in_the_way=(),
     )
@@ -202,6 +208,8 @@ def _taken_over(
                 taken = adopt_rendition(work.stores[store_id], keys[store_id], item, receipt, here, work.home)
         except StoreConflict as refusal:
             others[store_id] = StoreConflict(f"{conflict.message} {refusal.message}", conflict.remedy)
+        except StagingFull as full:
+            faults[work.name(store_id)] = fault_of(full)
         except StoreError as unread:
             faults[work.name(store_id)] = _noted_out(work, store_id, unread)
         else:

@@ -59,7 +59,10 @@ def read_identity(head: bytes) -> dict[str, Any]:
         metas = [*_boxes(moov, b"meta"), *(meta for udta in _boxes(moov, b"udta") for meta in _boxes(udta, b"meta"))]
         for meta in metas:
             for value in _values(_meta_body(meta)):
-                found = json.loads(value.decode("utf-8"))
+                try:
+                    found = json.loads(value.decode("utf-8"))
+                except RecursionError:
+                    raise ValueError("What stands where the identity should is nested too deeply.") from None
                 if isinstance(found, dict) and isinstance(found.get("schema"), int):
                     return found
     raise ValueError("There is no identity of this product in the head of this file.")

@@ -7,10 +7,8 @@ with it, and what to do; the caller adds the site and the camera.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from fractions import Fraction
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,18 @@ from vms.home import Home
 from vms.paths import to_text
 from vms.video.binaries import binaries
 from vms.video.ffmpeg import DEMUXERS, Finished, file_url, run
+from vms.video.streams import (
+    AudioStream,
+    VideoStream,
+    any_audio,
+    choose_audio,
+    choose_video,
+    creation_time,
+    pictures,
+    positive,
+    ratio,
+    sounds,
+)
 
 RAW_CONTAINERS = ("h264", "hevc", "vvc")
 """Bare bitstreams: no times in them, so the frame rate must be told to whoever reads them."""
@@ -26,34 +36,6 @@ RAW_CONTAINERS = ("h264", "hevc", "vvc")
 _RAW_FPS = 25.0
 _SLOWEST_READ = 20_000_000  # bytes per second that a footage share must manage when frames have to be counted
 _LOOK_S = 60.0  # for a question that is answered by the beginning of a file
-_EARLIEST_YEAR = 2000  # recorders with an empty clock battery say 1970 or 1904
-_THUMBNAIL_CODECS = ("mjpeg", "png", "bmp", "gif", "webp", "tiff")
-_THUMBNAIL_WIDTH = 320
-
-
-@dataclass(frozen=True)
-class VideoStream:
-    """The picture. fps is the average (None when unknown); width and height are as coded, before rotation."""
-
-    index: int
-    codec: str
-    width: int
-    height: int
-    fps: float | None
-    pixel_format: str
-    frames: int | None
-    duration_s: float | None = None
-    bit_rate: int | None = None
-
-
-@dataclass(frozen=True)
-class AudioStream:
-    """The sound; sample_rate in Hz."""
-
-    index: int
-    codec: str
-    channels: int
-    sample_rate: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +68,7 @@ def probe(path: Path, *, timeout_s: float = 30, home: Home | None = None) -> Pro
     _look_at_head(path)
     told = _ask(path, timeout_s, ("-show_format", "-show_streams"), home)
     streams = told.get("streams") or []
-    video = _choose_video(streams)
+    video = choose_video(streams)
     name = _shown(path)
     if video is None:
         kinds = ", ".join(sorted({str(one.get("codec_type", "data")) for one in streams})) or "nothing"
@@ -106,21 +88,21 @@ def probe(path: Path, *, timeout_s: float = 30, home: Home | None = None) -> Pro
     size = path.stat().st_size
     if container in RAW_CONTAINERS:
         video = _count_raw(path, video, timeout_s, size, home)
-    duration_s = video.duration_s or _float(form.get("duration")) or 0.0
+    duration_s = video.duration_s or positive(form.get("duration")) or 0.0
     if not duration_s:
         video = _count(path, video, timeout_s, size, home)
         duration_s = video.duration_s or 0.0
-    audio = _choose_audio(streams)
+    audio = choose_audio(streams)
     return Probe(
         container=container,
         duration_s=duration_s,
-        creation_time=_creation_time(form, streams),
+        creation_time=creation_time(form, streams),
         bit_rate=int(size * 8 / duration_s) if duration_s else 0,
         video=video,
         audio=audio,
-        unreadable_audio="" if audio else _any_audio(streams),
-        pictures=len(_pictures(streams)),
-        sounds=len(_sounds(streams)),
+        unreadable_audio="" if audio else any_audio(streams),
+        pictures=len(pictures(streams)),
+        sounds=len(sounds(streams)),
     )
 
 
@@ -240,89 +222,10 @@ def _reason(done: Finished) -> str:
     return done.last_words.rsplit(": ", 1)[-1]
 
 
-def _pictures(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    candidates = [one for one in streams if one.get("codec_type") == "video" and not _is_cover(one)]
-    return [one for one in candidates if not _is_thumbnail(one)] or candidates
-
-
-def _choose_video(streams: list[dict[str, Any]]) -> VideoStream | None:
-    real = _pictures(streams)
-    if not real:
-        return None
-
-    def rank(one: dict[str, Any]) -> tuple[int, int]:
-        default = int((one.get("disposition") or {}).get("default", 0))
-        return int(one.get("width") or 0) * int(one.get("height") or 0), default
-
-    chosen = max(real, key=rank)
-    return VideoStream(
-        index=int(chosen["index"]),
-        codec=str(chosen.get("codec_name", "unknown")),
-        width=int(chosen.get("width") or 0),
-        height=int(chosen.get("height") or 0),
-        fps=_fps(chosen),
-        pixel_format=str(chosen.get("pix_fmt", "")),
-        frames=int(chosen["nb_frames"]) if str(chosen.get("nb_frames", "")).isdecimal() else None,
-        duration_s=_float(chosen.get("duration")) or _tagged_duration_s(chosen),
-        bit_rate=int(chosen["bit_rate"]) if str(chosen.get("bit_rate", "")).isdecimal() else None,
-    )
-
-
-def _tagged_duration_s(stream: dict[str, Any]) -> float | None:
-    """Matroska keeps a stream's length in a tag, as 00:00:08.000000000."""
-    tags = stream.get("tags") or {}
-    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", str(tags.get("DURATION", "")))
-    if match is None:
-        return None
-    return (int(match[1]) * 60 + int(match[2])) * 60 + float(match[3]) or None
-
-
-def _is_cover(stream: dict[str, Any]) -> bool:
-    disposition = stream.get("disposition") or {}
-    return bool(
-        disposition.get("attached_pic") or disposition.get("timed_thumbnails") or disposition.get("still_image")
-    )
-
-
-def _is_thumbnail(stream: dict[str, Any]) -> bool:
-    return stream.get("codec_name") in _THUMBNAIL_CODECS and int(stream.get("width") or 0) <= _THUMBNAIL_WIDTH
-
-
-def _sounds(streams: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        one
-        for one in streams
-        if one.get("codec_type") == "audio"
-        and str(one.get("codec_name", "unknown")) != "unknown"
-        and int(one.get("channels") or 0) > 0
-        and int(one.get("sample_rate") or 0) > 0
-    ]
-
-
-def _choose_audio(streams: list[dict[str, Any]]) -> AudioStream | None:
-    heard = _sounds(streams)
-    if not heard:
-        return None
-    best = max(
-        heard,
-        key=lambda one: (
-            int((one.get("disposition") or {}).get("default", 0)),
-            min(2, int(one["channels"])),
-            int(one["sample_rate"]),
-            -int(one["index"]),
-        ),
-    )
-    return AudioStream(int(best["index"]), str(best["codec_name"]), int(best["channels"]), int(best["sample_rate"]))
-
-
-def _any_audio(streams: list[dict[str, Any]]) -> str:
-    return next((str(one.get("codec_name", "unknown")) for one in streams if one.get("codec_type") == "audio"), "")
-
-
 def _count_raw(path: Path, video: VideoStream, timeout_s: float, size: int, home: Home | None) -> VideoStream:
     """A bare stream has no times: its frames are counted, at the rate that its headers give, otherwise 25 a second."""
     told = _ask(path, timeout_s, ("-select_streams", str(video.index), "-show_entries", "stream=r_frame_rate"), home)
-    rate = _ratio((told.get("streams") or [{}])[0].get("r_frame_rate")) or 0.0
+    rate = ratio((told.get("streams") or [{}])[0].get("r_frame_rate")) or 0.0
     fps = rate / 2 if video.codec == "h264" else rate  # H.264 counts fields
     return _count(path, replace(video, fps=fps if 1 <= fps <= 120 else _RAW_FPS), timeout_s, size, home)
 
@@ -338,45 +241,6 @@ def _count(path: Path, video: VideoStream, timeout_s: float, size: int, home: Ho
     frames = int(text) if text.isdecimal() else 0
     fps = video.fps or _RAW_FPS
     return replace(video, frames=frames, fps=fps, duration_s=frames / fps)
-
-
-def _creation_time(form: dict[str, Any], streams: list[dict[str, Any]]) -> datetime | None:
-    for place in (form, *streams):
-        tags = {str(name).lower(): str(value) for name, value in (place.get("tags") or {}).items()}
-        text = tags.get("creation_time", "").strip()
-        if not text:
-            continue
-        try:
-            at = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        except ValueError:
-            continue
-        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-        if _EARLIEST_YEAR <= at.year < 2100:
-            return at
-    return None
-
-
-def _fps(stream: dict[str, Any]) -> float | None:
-    for name in ("avg_frame_rate", "r_frame_rate"):
-        fps = _ratio(stream.get(name))
-        if fps and 0.01 <= fps <= 240:
-            return fps
-    return None
-
-
-def _ratio(text: object) -> float | None:
-    try:
-        return float(Fraction(str(text)))
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
-def _float(text: object) -> float | None:
-    try:
-        value = float(str(text))
-    except ValueError:
-        return None
-    return value if value > 0 else None
 
 
 def _shown(path: Path) -> str:

@@ -6,136 +6,25 @@ Nothing is archived before the centre has seen it, nothing is sent twice or over
 from __future__ import annotations
 
 import hashlib
-import secrets
-import shutil
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from botocore.exceptions import ClientError
 
 import weed
-from catalogue_world import NOW, a_run, ask, seen, sensed
-from upload_world import PROFILE, START, Ground
-from vms.catalogue.connection import Connection
-from vms.catalogue.custody import record_receipts
-from vms.catalogue.planning import plan_run
+from catalogue_world import NOW, a_run, ask
+from unseen_world import Branch
 from vms.config import StoreConfig
 from vms.errors import CatalogueError
-from vms.footage import fingerprint
-from vms.model import Batch, Recorded, dump, load
-from vms.receipts import CopyReceipt, InTheWay, Receipt
-from vms.sightings import SourceSeen
-from vms.steps import upload
-from vms.steps.compress import compress_batch
+from vms.model import Recorded, dump, load
+from vms.receipts import CopyReceipt, InTheWay
 from vms.steps.look_ahead import look_ahead
 from vms.steps.release import release
 from vms.steps.standing import VOUCHED_FOR, vouch
 from vms.steps.unseen import kept_unproven
-from vms.steps.upload import missing_of, upload_batch
-from vms.steps.vouch import Vouched, prove_unproven
+from vms.steps.upload import missing_of
 from vms_airflow import tasks
-
-CONN = "AIRFLOW_CONN_CLOUD"
-
-
-@dataclass
-class Branch:
-    """One file on its way from a branch to a bucket, with the real catalogue at the centre."""
-
-    ground: Ground
-    conn: Connection
-    server: weed.S3Server
-    prefix: str
-    use_key: Callable[[str, str], None]
-    runs: int = 0
-
-    def at_branch(self) -> None:
-        self.use_key(weed.BRANCH, self.server.endpoint)
-
-    def at_centre(self, endpoint: str = "") -> None:
-        self.use_key(weed.ACCESS, endpoint or self.server.endpoint)
-
-    def plan(self) -> Batch:
-        """As the task does: what the catalogue says, and what the centre sees in the store."""
-        self.at_centre()
-        self.runs += 1
-        path = self.ground.site.footage / "lobby 0.mp4"
-        found = path.stat()
-        source = SourceSeen(path.name, found.st_size, found.st_mtime_ns)
-        sighting = replace(
-            seen(path.name, start=START, duration_s=4.0), source=source, fingerprint=fingerprint(path), fps=10.0
-        )
-        made = plan_run(self.conn, self.ground.site, sensed(sighting), a_run(self.runs), NOW)
-        (batch,) = look_ahead(self.conn, made.batches, self.ground.said.append)
-        return batch
-
-    def compress(self, batch: Batch, crf: int = PROFILE.crf) -> tuple[Receipt, ...]:
-        site = replace(self.ground.site, profile=replace(PROFILE, crf=crf))
-        return compress_batch(batch, site, self.ground.home, report=self.ground.said.append)
-
-    def send(self, batch: Batch, receipts: tuple[Receipt, ...]) -> tuple[Receipt, ...]:
-        self.at_branch()
-        self.ground.said.clear()
-        told = self.ground.said.append
-        return upload_batch(batch, receipts, self.ground.site, self.ground.home, report=told, may_look=False)
-
-    def prove(self, batch: Batch, sent: tuple[Receipt, ...]) -> Vouched:
-        """At the centre nothing is staged."""
-        site = replace(self.ground.site, staging=self.ground.root / "nothing is staged here")
-        return prove_unproven(batch, sent, site, self.ground.home, self.ground.said.append)
-
-    def record(self, batch: Batch, receipts: tuple[Receipt, ...]) -> Recorded:
-        return record_receipts(self.conn, batch, receipts, a_run(self.runs), NOW, timedelta(0))
-
-    def whole(self, crf: int = PROFILE.crf) -> tuple[Recorded, tuple[Receipt, ...]]:
-        """A run without accidents."""
-        batch = self.plan()
-        sent = self.send(batch, self.compress(batch, crf))
-        self.at_centre()
-        proven = self.prove(batch, sent).receipts
-        return self.record(batch, proven), proven
-
-    def objects(self) -> dict[str, bytes]:
-        client = self.server.client()
-        listed = client.list_objects_v2(Bucket=weed.BUCKET, Prefix=f"{self.prefix}/ho/").get("Contents", ())
-        return {
-            one["Key"].removeprefix(f"{self.prefix}/"): client.get_object(Bucket=weed.BUCKET, Key=one["Key"])[
-                "Body"
-            ].read()
-            for one in listed
-        }
-
-    def lay(self, key: str, data: bytes, **metadata: str) -> None:
-        """An object by somebody else."""
-        self.server.client().put_object(
-            Bucket=weed.BUCKET, Key=f"{self.prefix}/{key}", Body=data, Metadata=metadata, ChecksumAlgorithm="CRC32"
-        )
-
-    def custody(self) -> int:
-        ((custody,),) = ask(self.conn, "SELECT custody FROM recording")
-        return int(custody)
-
-
-@pytest.fixture
-def branch(ground: Ground, conn: Connection, s3_server: weed.S3Server, monkeypatch: pytest.MonkeyPatch) -> Branch:
-    prefix = f"{weed.BRANCH_PREFIX}-{secrets.token_hex(6)}"
-    ground.site = replace(
-        ground.site,
-        stores=(StoreConfig("cloud", f"s3://{weed.BUCKET}/{prefix}", conn_id="cloud"),),
-        keep_source=timedelta(0),
-    )
-    ground.clear_staging()
-    return Branch(
-        ground,
-        conn,
-        s3_server,
-        prefix,
-        lambda key, endpoint: monkeypatch.setenv(CONN, weed.connection_text(endpoint, key)),
-    )
 
 
 def test_what_a_branch_puts_is_archived_when_the_centre_has_seen_it(branch: Branch) -> None:
@@ -340,6 +229,43 @@ def test_what_lies_in_the_way_stays_and_the_recording_goes_beside_it(branch: Bra
     assert [events.count(one) for one in ("copy_damaged", "repaired", "archived")] == [1, 1, 1]
 
 
+def test_a_stolen_branch_writes_nothing_at_the_centre_and_looks_at_nothing_of_others(branch: Branch) -> None:
+    """What it has put in place of a rendition is taken over where it says: into the file of the stores' keys, say."""
+    batch = branch.plan()
+    (made,) = branch.compress(batch)
+    key = f"{batch.items[0].key_stem}.mp4"
+    evil = b'{"cloud": {"conn_type": "aws", "extra": {"endpoint_url": "https://thief.example"}}}'
+    branch.lay(key, evil)
+    (sent,) = branch.send(batch, (made,))
+    assert sent.rendition is not None
+    branch.at_centre()
+    secret = branch.ground.home.connections
+    before = secret.read_bytes()
+    branch.ground.home.staging.mkdir(parents=True, exist_ok=True)
+    for there in (str(secret), "../../secrets/connections.json", "..", "sub/taken.mp4", ""):
+        forged = replace(
+            sent,
+            source_sha256=hashlib.sha256(evil).hexdigest(),
+            rendition=replace(sent.rendition, file=there),
+        )
+        (told,) = branch.prove(batch, (forged,)).receipts
+        assert (told.copies, told.store_faults["cloud"].reason) == ((), "store_conflict")
+        assert "outside" in told.store_faults["cloud"].message
+        assert secret.read_bytes() == before
+
+    branch.server.client().delete_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/{key}")
+    large = bytes(batch.items[0].sources[0].size_bytes + (2 << 20))
+    branch.lay(key, large)
+    (told,) = branch.prove(batch, (replace(sent, source_sha256=hashlib.sha256(large).hexdigest()),)).receipts
+    assert "larger than its source" in told.store_faults["cloud"].message
+
+    other = key.replace("ho/lobby/", "mks/gate/")
+    branch.lay(other, evil)
+    (told,) = branch.prove(batch, (replace(sent, unproven=(replace(sent.unproven[0], key=other),)),)).receipts
+    assert (told.copies, told.in_the_way, told.store_faults) == ((), (), {})
+    assert branch.record(batch, (told,)).archived == ()
+
+
 def test_another_preview_under_its_key_is_kept(branch: Branch) -> None:
     batch = branch.plan()
     branch.lay(f"{batch.items[0].key_stem}.poster.jpg", b"of an earlier try")
@@ -363,91 +289,3 @@ def test_a_centre_that_can_not_look_now_waits_and_the_branch_sends_nothing_again
     later = replace(blind, batch_id=batch.batch_id + 1)
     assert branch.send(later, receipts)[0].unproven == sent[0].unproven
     assert branch.ground.said == []
-
-
-def test_a_branch_that_writes_to_another_place_is_found_out(branch: Branch) -> None:
-    batch = branch.plan()
-    elsewhere = replace(batch.stores[0], url=f"{batch.stores[0].url}-moved")
-    wrong = replace(batch, stores=(elsewhere,))
-    sent = branch.send(wrong, branch.compress(batch))
-    assert sent[0].store_faults == {}
-    branch.at_centre()
-    vouched = branch.prove(batch, sent)
-    assert vouched.receipts[0].copies == ()
-    assert "endpoint" in vouched.receipts[0].store_faults["cloud"].remedy
-
-
-def test_a_store_that_the_centre_never_met_is_waited_for(branch: Branch) -> None:
-    batch = branch.plan()
-    unknown = replace(batch, stores=(replace(batch.stores[0], identity=None),))
-    (sent,) = branch.send(unknown, branch.compress(batch))
-    assert sent.store_faults["cloud"].reason == "store_unreachable"
-    missing = missing_of(unknown, (sent,))
-    assert (missing.enough, missing.line) == (False, True)
-    assert branch.objects() == {}
-
-
-def test_a_key_with_less_than_it_needs_names_what_lacks(branch: Branch) -> None:
-    batch = branch.plan()
-    item = replace(batch.items[0], site="jkt")  # another branch's prefix
-    other = replace(batch, items=(item,))
-    (sent,) = branch.send(other, branch.compress(batch))
-    fault = sent.store_faults["cloud"]
-    assert (fault.reason, fault.permanent) == ("store_denied", True)
-    assert "s3:PutObject" in fault.remedy
-
-
-def test_the_key_opens_nothing_else(branch: Branch) -> None:
-    branch.whole()
-    branch.lay("jkt/other", b"of another branch")
-    thief = weed.client_of(branch.server, weed.BRANCH)
-    key = next(iter(branch.objects()))
-    own, other = f"{branch.prefix}/{key}", f"{branch.prefix}/jkt/other"
-    for doing in (
-        lambda: thief.get_object(Bucket=weed.BUCKET, Key=own),
-        lambda: thief.head_object(Bucket=weed.BUCKET, Key=own),
-        lambda: thief.get_object(Bucket=weed.BUCKET, Key=other),
-        lambda: thief.get_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/.vms-store.json"),
-        lambda: thief.list_objects_v2(Bucket=weed.BUCKET, Prefix=f"{branch.prefix}/ho/"),
-        lambda: thief.list_multipart_uploads(Bucket=weed.BUCKET, Prefix=f"{branch.prefix}/ho/"),
-        lambda: thief.delete_object(Bucket=weed.BUCKET, Key=own),
-        lambda: thief.put_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/jkt/mine", Body=b"x"),
-        lambda: thief.put_object(Bucket=weed.BUCKET, Key=f"{branch.prefix}/hoo/mine", Body=b"x"),
-        lambda: thief.copy_object(Bucket=weed.BUCKET, Key=f"{own}2", CopySource=f"{weed.BUCKET}/{other}"),
-    ):
-        with pytest.raises(ClientError) as refusal:
-            doing()
-        assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-
-
-def test_a_large_upload_goes_on_with_its_parts(branch: Branch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The right to list the parts of an upload is there, and is used."""
-    from vms.stores import s3_put
-    from vms.stores.s3 import S3Store
-
-    batch = branch.plan()
-    monkeypatch.setattr(s3_put, "WHOLE_BYTES", 6 << 20)
-    monkeypatch.setattr(s3_put, "PART_BYTES", 5 << 20)
-    branch.at_branch()
-    store = upload.met_unseen(batch.stores[0], None)
-    assert isinstance(store, S3Store)
-    data = secrets.token_bytes(17 << 20)
-    file = tmp_path / "staged"
-    file.write_bytes(data)
-    wanted = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
-
-    def stop(sent: int) -> None:
-        if sent > 11 << 20:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        store.put_unseen(file, "ho/lobby/large.mp4", **wanted, progress=stop)
-    went_on: list[int] = []
-    done = store.put_unseen(file, "ho/lobby/large.mp4", **wanted, progress=went_on.append)
-    assert done.bytes_sent < 8 << 20
-    assert branch.objects()["ho/lobby/large.mp4"] == data
-    # there already: what was sent is refused at its end, and its parts do not stay behind
-    shutil.copy2(file, tmp_path / "again")
-    store.put_unseen(tmp_path / "again", "ho/lobby/large.mp4", **wanted)
-    left = branch.server.client().list_multipart_uploads(Bucket=weed.BUCKET, Prefix=branch.prefix)
-    assert left.get("Uploads", []) == []

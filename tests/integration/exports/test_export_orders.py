@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import signal
@@ -13,7 +12,6 @@ import threading
 import time
 import zipfile
 from collections import namedtuple
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,86 +19,16 @@ from typing import Any
 
 import pytest
 
-from viewer_world import LENGTH_S, START, Clip, World, add_user, build, eventually, owner
+from export_world import Order, row, unzipped, work_off
+from viewer_world import LENGTH_S, START, World, add_user, eventually, owner
 from vms import pulse
 from vms.catalogue import exports, users
 from vms.catalogue.connection import Connection, connect, url
-from vms.catalogue.exports import ExportRow, NewExport
-from vms.errors import CatalogueError, VmsError
-from vms.exports import archive, clips, worker
-from vms.exports.making import CLIP_BYTES_PER_S, clips_bytes
-from vms.home import Home
+from vms.errors import CatalogueError
+from vms.exports import archive, worker
 from vms.machine import cores
 from vms.stack.services import exports_service
-from vms.steps.staged import sha256_of
-from vms.video.ffmpeg import Stopped
-from vms.video.probe import probe
 from vms.video.slots import encode_slot
-
-BOTH = (("ho", "lobby"), ("makassar", "cashier"))
-END = START + timedelta(minutes=15)
-Order = Callable[..., int]
-
-
-@pytest.fixture
-def world(catalogue: tuple[Home, str], viewer_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(worker, "POLL_S", 0.05)
-    return build(catalogue[0], viewer_clip)
-
-
-@pytest.fixture
-def conn(world: World) -> Iterator[Connection]:
-    with closing(owner(world.home)) as made:
-        yield made
-
-
-def test_clips_are_reckoned_by_what_is_cut_not_by_the_files_that_it_is_cut_from() -> None:
-    four_hours = 4 * 3600
-    assert clips_bytes(2 * four_hours, 2, timedelta(minutes=10)) == 2 * 600 * CLIP_BYTES_PER_S
-    assert clips_bytes(30, 2, timedelta(minutes=10)) == 30 * CLIP_BYTES_PER_S, "there is no more than that"
-
-
-def test_clips_that_lie_there_whole_are_not_made_again(
-    world: World, conn: Connection, order: Order, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The worker is ended in its second clip; one clip is damaged meanwhile; the next worker makes the rest."""
-    export_id = order(cameras=(("ho", "lobby"),), clip=True, burn_in=True)
-    made: list[str] = []
-    ending = threading.Event()
-    real = clips.make_clip
-
-    def stopped_in_the_third(home: Home, clip: Any, target: Path, **more: Any) -> None:
-        if len(made) == 2:
-            ending.set()
-            more["stop"].wait()
-            raise Stopped
-        real(home, clip, target, **more)
-        made.append(target.name)
-
-    monkeypatch.setattr(clips, "make_clip", stopped_in_the_third)
-    taken = exports.next_export(conn)
-    assert taken
-    worker.take(world.home, conn, taken, ending)
-    assert row(conn, export_id).state == "running"
-    folder = archive.folder_of(world.home, export_id) / "clips"
-    first, second = (folder / name for name in made)
-    first.write_bytes(b"damaged")
-    before = second.stat().st_ino
-    made.clear()
-
-    def counted(home: Home, clip: Any, target: Path, **more: Any) -> None:
-        real(home, clip, target, **more)
-        made.append(target.name)
-
-    monkeypatch.setattr(clips, "make_clip", counted)
-    done = work_off(world, conn)
-    assert (done.state, done.fault) == ("done", "")
-    assert second.name not in made
-    assert (len(made), first.name in made) == (2, True)
-    assert second.stat().st_ino == before
-    assert not [one.name for one in folder.iterdir() if one.name.startswith(".")]
-    names = {one.name for one in archive.entries_of(world.home, export_id)}
-    assert {f"clips/{one.name}" for one in folder.iterdir()} <= names
 
 
 def test_the_worker_shows_that_its_work_goes_on(world: World, conn: Connection, order: Order) -> None:
@@ -120,45 +48,6 @@ def test_the_worker_shows_that_its_work_goes_on(world: World, conn: Connection, 
     order()
     assert work_off(world, conn).state == "done"
     assert is_well(), "a long order, too"
-
-
-@pytest.fixture
-def order(world: World) -> Order:
-    """Orders as the viewer does: with its role, as this user."""
-
-    def make(name: str = "budi", sees: Any = None, **more: Any) -> int:
-        add_user(world.home, name, more.pop("role", "investigator"), sees)
-        with closing(owner(world.home)) as conn:
-            (user,) = [one for one in users.list_users(conn) if one.name == name]
-        made = {"cameras": BOTH, "from_utc": START, "to_utc": END, "reason": "theft"} | more
-        with closing(connect(url(world.home, "viewer"), asking=str(user.user_id) if sees else "*")) as conn:
-            return exports.add_export(conn, NewExport(user.user_id, **made))
-
-    return make
-
-
-def row(conn: Connection, export_id: int) -> ExportRow:
-    found = exports.get_export(conn, export_id, 0, everybody=True)
-    assert found
-    return found
-
-
-def work_off(world: World, conn: Connection) -> ExportRow:
-    """What the worker does with the next order."""
-    taken = exports.next_export(conn)
-    assert taken
-    worker.take(world.home, conn, taken, threading.Event())
-    return row(conn, taken.export_id)
-
-
-def unzipped(world: World, export_id: int, to: Path) -> Path:
-    entries = archive.entries_of(world.home, export_id)
-    data = b"".join(archive.stream(archive.folder_of(world.home, export_id), entries))
-    assert len(data) == archive.length(entries)
-    with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        assert packed.testzip() is None
-        packed.extractall(to)
-    return to
 
 
 def test_two_cameras_are_taken_out_signed_and_whole(
@@ -182,51 +71,6 @@ def test_two_cameras_are_taken_out_signed_and_whole(
     assert len(rows) == 5
     assert {one[0] for one in rows} == {"budi"}
     assert {one[2] for one in rows} == {str(export_id)}
-
-
-def test_clips_as_they_are_stored(world: World, conn: Connection, order: Order, tmp_path: Path) -> None:
-    export_id = order(clip=True, cut="fast", gaps="short", evidence=True)
-    assert (row(conn, export_id).cut, row(conn, export_id).gaps) == ("fast", "short")
-    done = work_off(world, conn)
-    assert (done.state, done.fault) == ("done", "")
-    to = unzipped(world, export_id, tmp_path / "out")
-    told = json.loads((to / "manifest.json").read_text())
-    assert {one["cut"] for one in told["clips"]} == {"fast"}
-    for one in told["clips"]:
-        assert probe(to / one["file"]).video.codec == "av1", "as the stored recordings are"
-        assert one["made_of"]
-    assert subprocess.run([sys.executable, "-I", "verify.py"], cwd=to, check=False).returncode == 0
-
-
-def test_clips_alone_name_the_recordings_that_they_were_cut_from(
-    world: World, conn: Connection, order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = clips.make_clip
-
-    def not_of_the_cashier(home: Home, clip: Any, target: Path, **more: Any) -> None:
-        if "cashier" in target.name:
-            raise VmsError("It can't be made.", "Look at it.")
-        real(home, clip, target, **more)
-
-    export_id = order(clip=True, evidence=True, only_clips=True)
-    assert (work_off(world, conn).fault, row(conn, export_id).only_clips) == ("", True)
-    to = unzipped(world, export_id, tmp_path / "alone")
-    assert {one.name for one in to.iterdir()} == {"clips", "manifest.json", "report.html", "verify.py"} | {
-        "SHA256SUMS", "SIGNATURE.json",
-    }  # fmt: skip
-    assert len(list(to.glob("clips/*.mp4"))) == 4
-    told = json.loads((to / "manifest.json").read_text())
-    assert [one["left_out"] for one in told["recordings"]] == [True] * 4
-    assert {one["sha256"] for one in told["recordings"]} == {sha256_of(world.clip.video)}
-    assert "tetap di arsip" in (to / "report.html").read_text()
-    assert subprocess.run([sys.executable, "-I", "verify.py"], cwd=to, check=False).returncode == 0
-
-    monkeypatch.setattr(clips, "make_clip", not_of_the_cashier)
-    export_id = order("citra", clip=True, only_clips=True)
-    assert work_off(world, conn).fault == "incomplete"
-    to = unzipped(world, export_id, tmp_path / "one-failed")
-    assert len(list(to.glob("clips/*.mp4"))) == 3
-    assert [one.parent.parent.name for one in to.glob("*/*/*/*.mp4")] == ["cashier"], "there it is all there is"
 
 
 def test_killed_again_and_again_it_goes_on_and_comes_to_its_end(

@@ -10,16 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from media_world import gated
 from viewer import media, query, visitor
 from viewer.database import Pool
-from viewer.gate import Gate
-from viewer.security import Guard
-from viewer.watch import routes, spans, stand_in_links
-from viewer_world import LENGTH_S, NOW, START, Clip, World, build, owner, sign_in
+from viewer.watch import playing, routes, spans, stand_in_links
+from viewer_world import LENGTH_S, NOW, START, SignedIn, World, owner, sign_in
 from vms.catalogue import connection, holds
 from vms.home import Home
 
@@ -29,20 +27,12 @@ WINDOW = {"from": BEGIN - HOUR_MS, "to": BEGIN + 4 * HOUR_MS}
 
 
 @pytest.fixture
-def world(catalogue: tuple[Home, str], viewer_clip: Clip) -> World:
-    return build(catalogue[0], viewer_clip)
+def client(world: World, person: SignedIn) -> Iterator[TestClient]:
+    def both(home: Home, pool: Pool) -> list[Route]:
+        return [*media.routes(home, pool), *routes.routes(home, pool)]
 
-
-@pytest.fixture
-def client(world: World) -> Iterator[TestClient]:
-    pool = Pool(world.home)
-    served = [*media.routes(world.home, pool), *routes.routes(world.home, pool)]
-    gate = Middleware(Gate, sessions=visitor.of(pool), port=5000)
-    app = Starlette(routes=served, middleware=[Middleware(Guard), gate])
-    cookies = {"vms_5000": sign_in(world.home).token}
-    with TestClient(app, base_url="http://127.0.0.1:5000", cookies=cookies) as made:
+    with gated(world, person, both) as made:
         yield made
-    pool.close()
 
 
 def _get(client: TestClient, route: str, status: int = 200, **params: Any) -> dict[str, Any]:
@@ -188,7 +178,7 @@ def test_an_answer_covers_no_more_than_is_in_it(client: TestClient, monkeypatch:
         return [(one["from"] - BEGIN) // 1000 for one in made["pieces"]], (made["to"] - BEGIN) // 1000
 
     assert covered(1) == ([0, 300, 600], 4 * 3600)
-    monkeypatch.setattr(routes, "_MOST_PIECES", 2)
+    monkeypatch.setattr(playing, "_MOST_PIECES", 2)
     assert covered(1) == ([0, 300], 304)
     assert covered(301) == ([300, 600], 604)
     assert covered(601) == ([600], 4 * 3600)

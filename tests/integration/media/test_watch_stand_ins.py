@@ -12,21 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 import video_clips
-from viewer import visitor
-from viewer.database import Pool
-from viewer.gate import Gate
+from media_world import gated
 from viewer.watch import routes, spans
 from viewer.watch.heads import Heads
 from viewer.watch.stand_ins import StandIns
-from viewer_world import START, Clip, SignedIn, World, build, eventually, owner, sign_in
-from vms.catalogue import timeline
-from vms.catalogue.timeline import Playable
-from vms.home import Home
+from viewer_world import START, SignedIn, World, eventually, owner, sign_in
+from vms.catalogue import playables
+from vms.catalogue.playables import Playable
 from vms.video import ffmpeg
 from vms.video.binaries import binaries
 
@@ -35,29 +30,15 @@ WINDOW = {"camera": "ho/lobby", "from": BEGIN - 1000, "to": BEGIN + 60_000, "lan
 
 
 @pytest.fixture
-def world(catalogue: tuple[Home, str], viewer_clip: Clip) -> World:
-    return build(catalogue[0], viewer_clip)
-
-
-@pytest.fixture
-def person(world: World) -> SignedIn:
-    return sign_in(world.home)
-
-
-@pytest.fixture
 def client(world: World, person: SignedIn) -> Iterator[TestClient]:
-    pool = Pool(world.home)
-    gate = Middleware(Gate, sessions=visitor.of(pool), port=5000)
-    app = Starlette(routes=routes.routes(world.home, pool), middleware=[gate])
-    with TestClient(app, base_url="http://127.0.0.1:5000", cookies={"vms_5000": person.token}) as made:
+    with gated(world, person, routes.routes) as made:
         yield made
-    pool.close()
 
 
 @pytest.fixture
 def lobby(world: World) -> Playable:
     with closing(owner(world.home)) as conn:
-        return timeline.playable(conn, ("ho", "lobby"), START, START.replace(hour=2), 9)[0]
+        return playables.playable(conn, ("ho", "lobby"), START, START.replace(hour=2), 9)[0]
 
 
 def _links(client: TestClient, **more: Any) -> list[str]:

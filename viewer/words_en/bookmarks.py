@@ -1,0 +1,30 @@
+"""English wording of Bookmarks."""
+
+TEXT: dict[str, str] = {
+    "bookmarks.title": "Marked moments",
+    "bookmarks.words": "Words in the note",
+    "bookmarks.tag": "Tag",
+    "bookmarks.none": "Nothing is marked yet",
+    "bookmarks.none.text": "On the page Watch, go to a moment or choose a range, then press Bookmark.",
+    "bookmarks.nothing": "No bookmark found",
+    "bookmarks.nothing.text": "Try fewer words, another tag or other days. Only bookmarks of cameras that "
+    "you may see are shown.",
+    "bookmarks.watch": "Watch",
+    "bookmarks.change": "Change",
+    "bookmarks.changed": "Changed",
+    "bookmarks.note": "Note",
+    "bookmarks.tags": "Tags, separated by commas",
+    "bookmarks.save": "Save",
+    "bookmarks.saved": "The bookmark was changed.",
+    "bookmarks.refused": "The bookmark is gone, or not yours.",
+    "bookmarks.removed": "The bookmark was deleted.",
+    "bookmarks.delete.text": "Note and tags go; the footage stays. That it was deleted stands in the log.",
+    "bookmarks.delete.button": "Delete this bookmark",
+    "bookmarks.purged": "The footage was purged when its time was over. This note stays.",
+    "bookmarks.no_footage": "There is no footage of this time (any more). This note stays.",
+    "bookmarks.partly": "Of {count} of these cameras there is no footage of this time (any more).",
+    "bookmarks.empty": "Write a note or a tag.",
+    "bookmarks.long_note": "The note is too long: 2000 characters at most.",
+    "bookmarks.too_many_tags": "12 tags at most, of 40 characters each.",
+    "bookmarks.too_long": "A bookmark spans 31 days at most.",
+}

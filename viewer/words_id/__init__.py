@@ -1,0 +1,36 @@
+"""Indonesian wording of the viewer, in parts by page.
+
+Keys as in words_en, part by part; a test compares them and their use in the code.
+"""
+
+from viewer.words_id import (
+    bookmarks,
+    coverage,
+    deeds,
+    exports,
+    find,
+    frame,
+    holds,
+    operations,
+    people,
+    reasons,
+    recording,
+    sites,
+    watch,
+)
+
+TEXT: dict[str, str] = {
+    **frame.TEXT,
+    **people.TEXT,
+    **find.TEXT,
+    **recording.TEXT,
+    **reasons.TEXT,
+    **watch.TEXT,
+    **bookmarks.TEXT,
+    **exports.TEXT,
+    **holds.TEXT,
+    **coverage.TEXT,
+    **sites.TEXT,
+    **operations.TEXT,
+    **deeds.TEXT,
+}

@@ -1,0 +1,30 @@
+"""Indonesian wording of Bookmarks."""
+
+TEXT: dict[str, str] = {
+    "bookmarks.title": "Saat yang ditandai",
+    "bookmarks.words": "Kata dalam catatan",
+    "bookmarks.tag": "Tag",
+    "bookmarks.none": "Belum ada penanda",
+    "bookmarks.none.text": "Di halaman Tonton, pergi ke suatu saat atau pilih rentang, lalu tekan Penanda.",
+    "bookmarks.nothing": "Penanda tidak ditemukan",
+    "bookmarks.nothing.text": "Coba lebih sedikit kata, tag lain, atau hari lain. Hanya penanda dari kamera "
+    "yang boleh Anda lihat yang ditampilkan.",
+    "bookmarks.watch": "Tonton",
+    "bookmarks.change": "Ubah",
+    "bookmarks.changed": "Diubah",
+    "bookmarks.note": "Catatan",
+    "bookmarks.tags": "Tag, dipisahkan koma",
+    "bookmarks.save": "Simpan",
+    "bookmarks.saved": "Penanda sudah diubah.",
+    "bookmarks.refused": "Penanda sudah tidak ada, atau bukan milik Anda.",
+    "bookmarks.removed": "Penanda sudah dihapus.",
+    "bookmarks.delete.text": "Catatan dan tag hilang; rekamannya tetap. Penghapusan ini tercatat di log.",
+    "bookmarks.delete.button": "Hapus penanda ini",
+    "bookmarks.purged": "Rekamannya sudah dihapus karena masa simpannya habis. Catatan ini tetap ada.",
+    "bookmarks.no_footage": "Tidak ada rekaman (lagi) dari waktu ini. Catatan ini tetap ada.",
+    "bookmarks.partly": "Dari {count} kamera ini tidak ada rekaman (lagi) dari waktu ini.",
+    "bookmarks.empty": "Tulis catatan atau tag.",
+    "bookmarks.long_note": "Catatan terlalu panjang: paling banyak 2000 karakter.",
+    "bookmarks.too_many_tags": "Paling banyak 12 tag, masing-masing 40 karakter.",
+    "bookmarks.too_long": "Satu penanda paling lama 31 hari.",
+}
