@@ -19,7 +19,8 @@ from viewer_world import eventually
 from vms.catalogue import branches
 from vms.catalogue.connection import fetch_all
 from vms_airflow import branch_gate
-from vms_airflow.branch_gate import BRANCH, BranchGate, Known
+from vms_airflow.branch_gate import BRANCH, BranchGate
+from vms_airflow.branch_known import Known
 from vms_airflow.branch_rules import MB, Branch, TaskFacts
 from vms_airflow.links import RecordingsLink
 

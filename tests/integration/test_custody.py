@@ -303,3 +303,20 @@ def test_a_rendition_without_a_length_is_not_archived(conn: Connection) -> None:
         with pytest.raises(CatalogueError, match="is no length"):
             record_receipts(conn, batch, [lie], a_run(), NOW, timedelta(days=1))
     assert the_recording(conn, batch).state == "planned"
+
+
+def test_a_receipt_does_not_fill_pages_and_the_ledger(conn: Connection) -> None:
+    (batch,) = planned(conn, seen("lobby/a.mp4")).batches
+    (honest,) = receipts_for(batch)
+    made = honest.rendition
+    assert made is not None
+    for much in (
+        replace(made, codec="x" * 201),
+        replace(made, profile="x" * 201),
+        replace(made, argv=("x" * 200_001,)),
+    ):
+        with pytest.raises(CatalogueError, match="says more than"):
+            record_receipts(conn, batch, [replace(honest, rendition=much)], a_run(), NOW, timedelta(days=1))
+    wordy = replace(made, damaged="x" * 100_000)
+    record_receipts(conn, batch, [replace(honest, rendition=wordy)], a_run(), NOW, timedelta(days=1))
+    assert len(the_recording(conn, batch).damaged) == 4000

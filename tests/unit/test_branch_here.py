@@ -258,6 +258,24 @@ def test_whatever_comes_in_the_way_the_word_with_the_centre_is_tried_again(
     assert [one for one in said if "branch-word.json can't be written" in one]
 
 
+def test_what_it_knows_is_told_also_when_it_cant_read_what_the_centre_said_of_its_site(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a centre of a newer version says it; just then somebody asks."""
+    view.note_sent(home, [receipt(1)], NOW)
+    told = home.sites_file.read_text()
+    home.sites_file.write_text(told.replace("WITA", "Mars/Olympus"))
+    assert main(["branch", "status"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "mks, a branch of https://cctv.example.co.id:8444" in said
+    assert "Mars/Olympus" in said
+    assert "Unconfirmed 1 file" in said
+    assert main(["branch", "status", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["unproven"]["count"], row["waiting"]["count"]) == (1, 0)
+    assert "Mars/Olympus" in row["unreadable"]
+
+
 def test_the_number_of_a_worker_that_is_no_more_keeps_no_other_from_beginning(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,9 +287,11 @@ def test_the_number_of_a_worker_that_is_no_more_keeps_no_other_from_beginning(
         kept.write_text(text)
         agent.start_worker(home)
         assert not kept.exists(), text
-    title = "import time; time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", title, "airflow edge worker: branch-mks"]) as living:
+    works = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)", "airflow edge worker: branch-mks"]
+    with subprocess.Popen(works, stdout=subprocess.PIPE) as living:
         try:
+            assert living.stdout
+            living.stdout.readline()  # only then its words can be read
             kept.write_text(str(living.pid))
             agent.start_worker(home)
             assert kept.exists(), "of a worker that lives Airflow itself says what is to be said"

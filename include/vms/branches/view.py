@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from vms import footage
 from vms.config import Site
+from vms.errors import ConfigError
 from vms.home import Home
 from vms.ledger import Ledger
 from vms.model import ReleaseOrder
@@ -93,8 +94,20 @@ def note_proven(home: Home, orders: Sequence[ReleaseOrder], now: datetime) -> No
     _write(home, work)
 
 
-def look(home: Home, site: Site) -> View:
-    """Everything as it is now. Looks into the footage folder, changes nothing."""
+def look(home: Home, site: Site | ConfigError) -> View:
+    """Everything as it is now. Looks into the footage folder, changes nothing. site: or why it can't be read what the
+    centre says of it."""
+    waiting, unreadable = (Heap(), str(site)) if isinstance(site, ConfigError) else _waiting(home, site)
+    unproven, proven, last = Heap(), Heap(), None
+    book = f"file:{quote(str(_file(home)))}?mode=ro"
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(book, uri=True)) as db:
+        unproven, proven = (_heap(db, f"proven_at {which} ''") for which in ("=", "<>"))
+        (text,) = db.execute("select max(sent_at) from sent").fetchone()
+        last = datetime.fromisoformat(text) if text else None
+    return View(waiting, unproven, proven, last, unreadable)
+
+
+def _waiting(home: Home, site: Site) -> tuple[Heap, str]:
     waiting, unreadable = Heap(), ""
     try:
         settled = Ledger(site.staging or home.site_staging(site.id)).settled()
@@ -104,13 +117,7 @@ def look(home: Home, site: Site) -> View:
             waiting = Heap(len(files), sum(one.size_bytes for one in files), min(times), max(times))
     except Exception as error:  # noqa: BLE001 - whatever it is, the rest is still worth telling
         unreadable = str(error)
-    unproven, proven, last = Heap(), Heap(), None
-    book = f"file:{quote(str(_file(home)))}?mode=ro"
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(book, uri=True)) as db:
-        unproven, proven = (_heap(db, f"proven_at {which} ''") for which in ("=", "<>"))
-        (text,) = db.execute("select max(sent_at) from sent").fetchone()
-        last = datetime.fromisoformat(text) if text else None
-    return View(waiting, unproven, proven, last, unreadable)
+    return waiting, unreadable
 
 
 def _heap(db: sqlite3.Connection, which: str) -> Heap:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 from psycopg2.extras import Json
 
-from vms.catalogue.batching import LONGEST_S, end_of, rate_of, side
+from vms.catalogue.batching import LONGEST_S, LONGEST_WORD, end_of, rate_of, side
 from vms.catalogue.events import Actor, Known, note
 from vms.catalogue.losing import found_again
 from vms.catalogue.lost import note_stray_object
@@ -25,8 +25,9 @@ from vms.catalogue.rows import PARTS
 from vms.errors import CatalogueError
 from vms.model import Batch
 from vms.receipts import CopyReceipt, InTheWay, Receipt, Rendition
-from vms.sightings import Fault
+from vms.sightings import LONGEST_TEXT, Fault
 
+_LONGEST_COMMAND = 200_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -82,8 +83,8 @@ def archive(cursor: Cursor, work: Work, receipt: Receipt, known: Known) -> Fault
         rendition_sha256=rendition.sha256,
         kind=rendition.kind,
         profile=rendition.profile,
-        why_kept=rendition.why_kept,
-        damaged=rendition.damaged,
+        why_kept=rendition.why_kept[:LONGEST_TEXT],
+        damaged=rendition.damaged[:LONGEST_TEXT],
         duration_s=rendition.duration_s,
         frames=rendition.frames,
         argv=list(rendition.argv),
@@ -223,7 +224,7 @@ def keep_copies(cursor: Cursor, actor: Actor, copies: Sequence[CopyReceipt], kno
 def contradiction(work: Work, receipt: Receipt, what: str) -> CatalogueError:
     """The refusal of a receipt that does not fit; nothing of it is written."""
     return CatalogueError(
-        f"{work.batch.site}/{work.batch.camera}: {receipt.source.path}: {what}.",
+        f"{work.batch.site}/{work.batch.camera}: {receipt.source.path[:LONGEST_TEXT]}: {what}.",
         "Nothing was changed for this file and its sources stay; compare its lineage with the logs of the batch.",
     )
 
@@ -233,6 +234,9 @@ def _check(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, k
         set_store_identity(cursor, int(store_id), identity)
     if len(receipt.source_sha256) != 64 or len(rendition.sha256) != 64:
         raise contradiction(work, receipt, "its receipt lacks a SHA-256")
+    words = (rendition.codec, rendition.audio_codec or "", rendition.profile)
+    if any(len(word) > LONGEST_WORD for word in words) or sum(map(len, rendition.argv)) > _LONGEST_COMMAND:
+        raise contradiction(work, receipt, "its receipt says more than there is to say of a rendition")
     if not 0 <= rendition.duration_s <= LONGEST_S:
         raise contradiction(work, receipt, f"{rendition.duration_s} s is no length of a rendition")
     (item,) = load_items(cursor, [(known.recording_id, known.start_utc)])
@@ -293,7 +297,7 @@ def _write(cursor: Cursor, work: Work, receipt: Receipt, rendition: Rendition, k
                 rate_of(rendition.fps),
                 rendition.kind,
                 rendition.profile,
-                rendition.damaged,
+                rendition.damaged[:LONGEST_TEXT],
             ),
             *(Json(geometry) if geometry and stored else None, known.recording_id, known.start_utc),
         ),

@@ -19,6 +19,8 @@ BATCH_FILES = 24
 BATCH_BYTES = 2 * 2**30
 
 LONGEST_S = 366 * 86_400.0
+LONGEST_WORD = 200
+"""Of a codec, profile or pattern."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 

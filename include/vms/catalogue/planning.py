@@ -19,7 +19,7 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (psycopg2 names its class in lower case)
 
 from vms.catalogue.backfills import held_by_backfills
-from vms.catalogue.batching import Candidate, cut, title
+from vms.catalogue.batching import LONGEST_WORD, Candidate, cut, title
 from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor, note
 from vms.catalogue.lost import rebuild_days_of
@@ -95,6 +95,9 @@ def make_room(conn: Connection, site: Site, sensed: Sensed, now: datetime) -> No
     odd = next((f"a camera {one.camera[:60]!r}" for one in files if not _CAMERA.fullmatch(one.camera)), "")
     if any(len(each.source.path) > LONGEST_PATH for each in files):
         odd = odd or "a path longer than one can be"
+    words = (word or "" for one in sensed.sightings for word in (one.codec, one.audio_codec, one.pattern))
+    if any(len(word) > LONGEST_WORD for word in words):
+        odd = odd or "a codec or pattern longer than any is"
     if odd or len(files) > MOST_FILES:
         what = odd or f"{len(files)} files at once"
         raise CatalogueError(

@@ -19,8 +19,8 @@ from vms import logs
 from vms.branches import agent, membership, turn, unit, view
 from vms.branches.membership import Membership
 from vms.cli.wording import new_console, plain, size_text, utc_text
-from vms.config import load_config
-from vms.errors import BranchError, StackError
+from vms.config import Config, Site, load_config
+from vms.errors import BranchError, ConfigError, StackError
 from vms.home import Home, from_environment
 
 LATELY = timedelta(minutes=5)
@@ -109,18 +109,29 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
         sys.stdout.write(json.dumps(as_object(home), ensure_ascii=False) + "\n")
         return
     joined = membership.load(home)
-    config = load_config(home.sites_file)
-    site = config.site(joined.site)
-    seen, runs = view.look(home, site), _agent_text(home)
-    warnings = (agent.other_version(joined), agent.unknown_keys(config), joined.clock_warning, joined.move_note)
-    _show(joined, site.name, runs, agent.last_word(home), warnings, seen, _certificate_until(home), datetime.now(UTC))
+    config, site = _told(home, joined)
+    name = joined.site if isinstance(site, ConfigError) else site.name
+    seen, runs, unknown = view.look(home, site), _agent_text(home), agent.unknown_keys(config) if config else ""
+    warnings = (agent.other_version(joined), unknown, joined.clock_warning, joined.move_note)
+    _show(joined, name, runs, agent.last_word(home), warnings, seen, _certificate_until(home), datetime.now(UTC))
+
+
+def _told(home: Home, joined: Membership) -> tuple[Config | None, Site | ConfigError]:
+    """What the centre said of this site; or why that can't be read, as when its version is newer: the rest is worth
+    telling all the same, then above all."""
+    config = None
+    try:
+        config = load_config(home.sites_file)
+        return config, config.site(joined.site)
+    except ConfigError as error:
+        return config, error
 
 
 def as_object(home: Home) -> dict[str, Any]:
-    """What this branch knows, as scripts get it. Raises VmsError when it is none, or its part of sites.yaml is away."""
+    """What this branch knows, as scripts get it. Raises VmsError when it is none."""
     joined, word, until = membership.load(home), agent.last_word(home), _certificate_until(home)
-    config = load_config(home.sites_file)
-    seen = view.look(home, config.site(joined.site))
+    config, site = _told(home, joined)
+    seen = view.look(home, site)
     told: dict[str, Any] = {
         "site": joined.site,
         "centre": joined.url,
@@ -132,7 +143,7 @@ def as_object(home: Home) -> dict[str, Any]:
         "problem": word.problem,
         "version": vms.__version__,
         "centre_version": joined.version,
-        "unknown_keys": config.unknown,
+        "unknown_keys": config.unknown if config else (),
         "clock_off_s": joined.clock_off_s,
         "certificate_until": utc_text(until) if until else None,
         "last_sent": utc_text(seen.last_sent) if seen.last_sent else None,
