@@ -98,6 +98,18 @@ def minutes(count: int) -> datetime:
     return NOW + timedelta(minutes=count)
 
 
+@pytest.mark.usefixtures("telegram")
+def test_a_camera_that_was_taken_down_is_told_of_no_more(world: World) -> None:
+    for count in range(15, 121, 15):
+        world.look(minutes(count))
+    assert world.round(minutes(92)).open == 1
+    assert main(["coverage", "note", "ho", "lobby", "taken down", "--from", "2026-02-01", "--to", "2099-12-31"]) == 0
+    world.round(minutes(95))
+    assert world.round(minutes(120)).open == 0
+    world.look(NOW + timedelta(days=40))
+    assert world.round(NOW + timedelta(days=40, minutes=1)).open == 0
+
+
 def test_one_message_when_it_begins_one_when_it_ends_whatever_restarts(world: World, telegram: Telegram) -> None:
     for count in range(15, 91, 15):
         world.look(minutes(count))

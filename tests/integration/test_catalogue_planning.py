@@ -1,12 +1,9 @@
-"""Planning on a real Postgres: identity, names, reruns, batches, and many planners at once."""
+"""Planning on a real Postgres: identity, names, reruns and batches."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -16,14 +13,15 @@ from catalogue_world import (
     START,
     a_run,
     a_site,
+    archive_all,
     ask,
     events,
     five_minute_files,
-    opened,
     picture,
     planned,
     receipt_for,
     receipts_for,
+    recordings,
     refused,
     seen,
     sensed,
@@ -31,29 +29,18 @@ from catalogue_world import (
 from vms.catalogue import partitions, planning
 from vms.catalogue.connection import Connection
 from vms.catalogue.custody import close_run, record_receipts, record_releases
-from vms.catalogue.partitions import ensure_partitions
 from vms.catalogue.planning import FILES_PER_RUN, plan_run
 from vms.config import CameraConfig, StoreConfig
 from vms.errors import CatalogueError
-from vms.home import Home
 from vms.model import Plan, StoreOptions, dump, load
 from vms.receipts import ReleaseReceipt
-from vms.sightings import Fault, Sighting
+from vms.sightings import Fault
 
 HOUR = timedelta(hours=1)
 
 
-def recordings(conn: Connection) -> int:
-    return int(ask(conn, "SELECT count(*) FROM recording")[0][0])
-
-
 def names(plan: Plan) -> list[list[str]]:
     return [[item.sources[0].path for item in batch.items] for batch in plan.batches]
-
-
-def archive_all(conn: Connection, plan: Plan, now: datetime = NOW) -> None:
-    for batch in plan.batches:
-        record_receipts(conn, batch, receipts_for(batch), a_run(), now, KEEP)
 
 
 def test_a_look_by_a_clock_that_is_ahead_was_not_later_than_now(conn: Connection) -> None:
@@ -234,78 +221,6 @@ def test_connection_and_storage_class_of_a_store_reach_the_batch_and_follow_site
     assert (target.url, target.conn_id, target.options) == (cloud.url, cloud.conn_id, cloud.options)
     (target,) = planned(conn, run=2, stores=(StoreConfig("cloud", cloud.url, "other"),)).batches[0].stores
     assert (target.store_id, target.conn_id, target.options.storage_class) == (1, "other", "")
-
-
-def test_many_planners_and_recorders_at_once_give_every_file_one_recording(catalogue: tuple[Home, str]) -> None:
-    _, url = catalogue
-    files = [*five_minute_files(12), *five_minute_files(12, "gate")]
-    barrier = threading.Barrier(4)
-    wrong: list[Exception] = []
-
-    def work(number: int) -> None:
-        try:
-            with opened(url) as conn:
-                barrier.wait()
-                plan = planned(conn, *files, run=number % 2)  # two tries of each of two runs
-                archive_all(conn, plan)
-        except Exception as error:  # noqa: BLE001 (told by the main thread)
-            wrong.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    with opened(url) as conn:
-        assert ask(conn, "SELECT count(*), count(*) FILTER (WHERE custody = 1) FROM recording") == [(24, 24)]
-        assert ask(conn, "SELECT count(*) FROM lineage WHERE event = 'archived'") == [(24,)]
-        assert ask(conn, "SELECT sum(archived) FROM camera_day") == [(24,)]
-
-
-def test_many_at_once_make_each_partition_once(catalogue: tuple[Home, str]) -> None:
-    _, url = catalogue
-    barrier = threading.Barrier(4)
-
-    def make() -> None:
-        with opened(url) as conn:
-            for year in range(2000, 2008):
-                barrier.wait(60)
-                ensure_partitions(conn, [(year, 1)])
-
-    with ThreadPoolExecutor(4) as pool:
-        for each in [pool.submit(make) for _ in range(4)]:
-            each.result()
-    with opened(url) as conn:
-        assert ask(conn, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'recording_200%%'") == [
-            (8,)
-        ]
-
-
-def test_a_plan_that_is_rolled_back_leaves_nothing(catalogue: tuple[Home, str]) -> None:
-    _, url = catalogue
-    with opened(url) as conn:
-        files = five_minute_files(3)
-        with pytest.raises(KeyError):  # a camera that nobody registered, after the others were
-            plan_run(conn, a_site(), replace(sensed(*files), sightings=(*files, _Nameless(files[0]))), a_run(), NOW)
-        assert recordings(conn) == 0
-        assert ask(conn, "SELECT count(*) FROM run") == [(0,)]
-
-
-class _Nameless(Sighting):
-    """Says another camera each time it is asked."""
-
-    def __init__(self, like: Sighting) -> None:
-        for name, value in vars(like).items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "asked", [])
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "camera":
-            asked = object.__getattribute__(self, "asked")
-            asked.append(1)
-            return f"camera{len(asked)}"
-        return object.__getattribute__(self, name)
 
 
 def test_receipts_of_a_killed_first_try_count_in_the_next_run(conn: Connection) -> None:

@@ -144,6 +144,14 @@ def test_only_the_hours_in_which_a_camera_should_record_are_missed(client: TestC
     found = ask(client, world)
     cameras = found["vms_site_cameras", site]
     assert found["vms_site_expected_minutes", site, "yesterday"] == (cameras - 1) * 1440 + 720
+    with closing(owner(world.home)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO gap_note (camera_id, from_at, to_at, note, who, made_at)"
+            " SELECT min(camera_id), now() - interval '9 days', '2100-01-01', 'taken down', 'Ani', now() FROM camera"
+        )
+        conn.commit()
+    found = ask(client, world)
+    assert found["vms_site_expected_minutes", site, "yesterday"] == (cameras - 1) * 1440
 
 
 def test_a_site_that_was_never_looked_at_grows_old_and_how_often_is_told(client: TestClient, world: World) -> None:

@@ -24,7 +24,8 @@ class SiteWork:
     """What lies before a site. waiting_bytes: of sources that are planned.
 
     today_s, yesterday_s: seconds of footage that are kept and proven of these days of its zone, over all `cameras`.
-    schedules: of each camera, as written; yesterday: which day that is there.
+    schedules: of each camera, as written, without those of which a note covers all of yesterday; yesterday: which day
+    that is there.
     """
 
     site: str
@@ -71,7 +72,11 @@ def site_work(conn: Connection, now: datetime) -> list[SiteWork]:
         ) AS open (bytes)
         CROSS JOIN LATERAL (
             SELECT count(*), coalesce(sum(today.secs), 0)::bigint, coalesce(sum(yesterday.secs), 0)::bigint,
-                   coalesce(array_agg(c.schedule), '{}')
+                   coalesce(array_agg(c.schedule) FILTER (WHERE NOT EXISTS (
+                       SELECT FROM gap_note n WHERE n.camera_id = c.camera_id AND n.withdrawn_at IS NULL
+                       AND n.from_at <= ((%(now)s AT TIME ZONE s.tz)::date - 1)::timestamp AT TIME ZONE s.tz
+                       AND n.to_at >= ((%(now)s AT TIME ZONE s.tz)::date)::timestamp AT TIME ZONE s.tz
+                   )), '{}')
             FROM camera c
             LEFT JOIN LATERAL (
                 SELECT secs FROM camera_day d
