@@ -23,6 +23,8 @@ from fleet_runs import SETTLE_S, STARTS, begin, due, ended, some
 from fleet_world import World, difference, wait
 from sqlalchemy import text
 
+from vms.stack import processes
+
 RACE_S = 600
 PERIOD_US = 100_000
 
@@ -120,7 +122,10 @@ def kill_one(world: World, runs: int) -> dict[str, Any]:
         return its > 0
 
     wait(has_tasks, "tasks of the second scheduler", RACE_S)
-    os.kill(second.pid, signal.SIGKILL)
+    tree = processes.tree(
+        second.pid
+    )  # its workers hold its connections, and with them its locks: as a machine that ends
+    processes.send(tree, signal.SIGKILL)
     before = ended(world, ids, asked)
     wait(lambda: ended(world, ids, asked) == len(ids), "the runs of the killed scheduler", RACE_S)
     states = dict(

@@ -77,6 +77,27 @@ def test_what_cant_be_prepared_anew_is_tried_again_and_nothing_else_stops(tmp_pa
         supervisor.stop_all()
 
 
+def test_who_a_killed_service_has_begun_ends_before_it_is_started_anew(tmp_path: Path) -> None:
+    """They have inherited its connections, and hold its locks in the database for as long as they live."""
+    home = from_environment({"VMS_HOME": str(tmp_path / "own")})  # the fixture's launcher is killed, and here it is us
+    home.prepare()
+    works = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    begins = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {works!r}]); time.sleep(600)"
+    command = Command((sys.executable, "-c", begins), dict(os.environ), home.root)
+    supervisor = Supervisor(home, "killed")
+    try:
+        supervisor.start_service(Service("scheduler", lambda: command, lambda: True))
+        first = supervisor.state.services[0].pid
+        worker = _until(lambda: next(iter(processes.tree(first)[1:]), None))
+        assert worker
+        os.kill(first, signal.SIGKILL)
+        _until(lambda: supervisor.state.services[0].restarts == 1)
+        assert processes.wait_gone([worker], 0) == []
+        _until(lambda: supervisor.state.services[0].state == "ready")
+    finally:
+        supervisor.stop_all()
+
+
 def test_another_program_on_airflows_port_is_not_airflow(home: Home) -> None:
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

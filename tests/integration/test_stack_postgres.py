@@ -54,6 +54,13 @@ def test_preparing_the_databases_twice_changes_nothing(postgres: Home) -> None:
     server.prepare_databases(postgres)
 
 
+def test_who_is_gone_without_a_word_holds_no_locks_for_long(postgres: Home) -> None:
+    idle, alive = "idle_in_transaction_session_timeout", "tcp_keepalives_idle"
+    question = f"SELECT current_setting('{idle}'), current_setting('{alive}')"
+    assert _ask(postgres, "airflow", "airflow", question) == ("10min", "60")
+    assert _ask(postgres, "vms_owner", "catalogue", question) == ("0", "60")
+
+
 def test_committed_rows_survive_kill_9_and_the_port_stays(home: Home) -> None:
     child = _with_a_row(home)
     port = server.read_address(home)[1]

@@ -35,6 +35,11 @@ log = logging.getLogger(__name__)
 
 ADMIN = postgres_password.ADMIN
 ROLES = {"airflow": "airflow_db", "vms_owner": "catalogue_owner", "vms_viewer": "catalogue_viewer"}
+_OF_SESSIONS = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "6"}
+"""A worker whose machine or line has gone says no goodbye: its locks are given up after two minutes, not two hours."""
+_OF_ROLES = {"airflow": {"idle_in_transaction_session_timeout": "10min"}}
+"""Airflow locks the runs that it looks at, for seconds. Who keeps them for minutes has lost its mind or its process,
+and the others pass over what is locked. The catalogue's tasks may wait for a store between two words."""
 DATABASES = {"airflow": "airflow", "catalogue": "vms_owner"}
 STOP_S = 10.0
 READY_S = 60.0
@@ -194,6 +199,10 @@ def prepare_databases(home: Home) -> None:
             with conn.cursor() as cursor:
                 for role, secret in ROLES.items():
                     _prepare_role(cursor, role, home.secret(secret))
+                    for name, value in (_OF_SESSIONS | _OF_ROLES.get(role, {})).items():
+                        setting = sql.SQL("ALTER ROLE {} SET {} = {}")
+                        words = (sql.Identifier(role), sql.Identifier(name), sql.Literal(value))
+                        cursor.execute(setting.format(*words))
                 for database, owner in DATABASES.items():
                     _prepare_database(cursor, database, owner)
         finally:

@@ -74,6 +74,20 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
+def end_session(session: int, *, patience_s: float) -> None:
+    """End all that are still in the session of a process that has ended, and what they have begun. Tasks first, while
+    they can report."""
+    found: dict[int, psutil.Process] = {}
+    for pid in psutil.pids():
+        if _session(pid) == session:
+            found.update({one.pid: one for one in tree(pid)})
+    left = list(found.values())
+    tasks = running_tasks(left)
+    send(tasks, signal.SIGTERM)
+    wait_gone(tasks, patience_s)
+    end(left, patience_s=0.3)
+
+
 def reap_adopted(sessions: Iterable[int], own: Iterable[int]) -> None:
     """Collect ended orphans of these sessions that came to us; `own` children are waited for by who started them."""
     wanted, ours = set(sessions), set(own)

@@ -35,6 +35,7 @@ ASK_STARTING_S = 0.3
 ASK_READY_S = 5.0
 UNWELL_AFTER = 3
 STOP_PATIENCE_S = (5.0, 2.0, 3.0)
+TASKS_PATIENCE_S = 2.0
 REAP_S = 5.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOGS_KEPT = 3
@@ -202,6 +203,9 @@ class Supervisor:
         if code is not None:
             if now - running.spawned > STEADY_S:
                 running.back_off_s = FIRST_BACK_OFF_S
+            # A scheduler that was killed leaves workers that hold its connections, and with them its locks in the
+            # database, for ever: the next one would pass these sites over without a word.
+            processes.end_session(running.child.pid, patience_s=TASKS_PATIENCE_S)
             running.child = None
             why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             self._plan_restart(running, f"it ended with {why}: {last_line(self._log_file(running.service.name))}")
