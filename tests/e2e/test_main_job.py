@@ -306,6 +306,18 @@ def unfinished_runs(stack: Stack) -> list[dict[str, Any]]:
     return runs
 
 
+def test_a_scheduler_killed_while_its_task_compresses_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
+    source = warehouse / "gate" / "2026-01-07_10-00-00.mp4"
+    make_clip(source, 60, size="1280x720", rate=15)
+    stack.vms("run", "gudang")
+
+    ffmpeg = encoder_of(stack, "gate_20260107T020000Z")
+    (scheduler,) = (one["pid"] for one in stack.status()["services"] if one["name"] == "airflow-scheduler")
+    os.kill(scheduler, signal.SIGKILL)
+    wait_for("the end of what it had begun", lambda: not Path(f"/proc/{ffmpeg}").exists(), 20, every_s=0.2)
+    archived_once(stack, source, warehouse)
+
+
 def test_a_stop_in_the_middle_of_the_work_loses_nothing(stack: Stack, warehouse: Path) -> None:
     source = warehouse / "gate" / "2026-01-06_10-00-00.mp4"
     make_clip(source, 60, size="1280x720", rate=15)
