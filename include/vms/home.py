@@ -66,7 +66,7 @@ class ViewerPlace:
 class Parts:
     """Where the other parts are, when each runs in a container of its own. airflow: how they reach Airflow's API;
     pages, viewer: how people reach Airflow and the viewer; broker: the Redis that hands tasks to the workers; s3: the
-    S3 server, "" for none; branches: how branches reach the proxy."""
+    S3 server, "" for none; branches: how branches reach the proxy, "" where nobody has said it."""
 
     airflow: str
     pages: str
@@ -78,6 +78,12 @@ class Parts:
     """How the other parts reach the viewer."""
     postgres: tuple[str, int] | None = None
     """Host and port of the database's server: what all parts can write must not say where passwords are sent."""
+
+    @property
+    def branch_address(self) -> str:
+        """How branches reach the proxy; where nobody has said it, by the viewer's name."""
+        host = urlsplit(self.viewer).hostname or "localhost"
+        return self.branches or f"https://{f'[{host}]' if ':' in host else host}:{BRANCHES_PORT}"
 
 
 @dataclass(frozen=True)
@@ -322,10 +328,9 @@ def _parts(env: dict[str, str]) -> Parts | None:
     if not airflow:
         return None
     pages, viewer, broker, s3 = (env.get(f"VMS_PARTS_{name}", "") for name in ("PAGES", "VIEWER", "BROKER", "S3"))
-    host = urlsplit(viewer).hostname or "localhost"
-    branches = env.get("VMS_PARTS_BRANCHES") or f"https://{f'[{host}]' if ':' in host else host}:{BRANCHES_PORT}"
+    branches = env.get("VMS_PARTS_BRANCHES", "").rstrip("/")
     inside = env.get("VMS_PARTS_VIEWER_INSIDE") or Parts.viewer_inside
-    return Parts(airflow, pages or airflow, viewer, broker, s3, branches.rstrip("/"), inside, _server(env))
+    return Parts(airflow, pages or airflow, viewer, broker, s3, branches, inside, _server(env))
 
 
 def _server(env: dict[str, str]) -> tuple[str, int] | None:

@@ -85,6 +85,19 @@ def test_a_deleted_object_is_found_explained_and_repaired(conn: Connection, home
     assert archive.reconcile().lost == 0
 
 
+def test_a_disk_without_room_keeps_copies_from_being_repaired_and_ends_no_round(
+    conn: Connection, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = two_stores(conn, home, tmp_path)
+    for gone in archive.files()[:2]:
+        gone.unlink()
+    assert archive.reconcile().lost == 2
+    with monkeypatch.context() as full:
+        full.setattr(space, "floor_bytes", lambda _folder: 1 << 60)
+        assert (archive.repair().repaired, sum("does not fit" in line for line in archive.said)) == (0, 2)
+    assert archive.repair().repaired == 2
+
+
 def test_without_another_copy_the_source_on_site_is_archived_again(
     conn: Connection, home: Home, tmp_path: Path
 ) -> None:

@@ -156,12 +156,15 @@ def test_compose_init_writes_every_secret_that_compose_asks_for_and_never_overwr
     assert not set(secrets.values()) & set(done.stderr.split())
 
     file.write_text(file.read_text().replace(f"VMS_SECRET_BROKER={secrets['VMS_SECRET_BROKER']}\n", ""))
+    blank = f"VMS_SECRET_VIEWER_ADMIN={secrets['VMS_SECRET_VIEWER_ADMIN']}\n"
+    file.write_text(file.read_text().replace(blank, 'VMS_SECRET_VIEWER_ADMIN=""\n'))  # compose takes that for none
     (checkout / "config" / "sites.yaml").write_text("mine\n")
     again = _run(checkout / "vms", tools, "compose", "init")
     assert "VMS_SECRET_BROKER" in again.stderr
     assert "VMS_SECRET_POSTGRES" not in again.stderr
     after = _settings(file)
-    assert {name for name in after if after[name] != first[name]} == {"VMS_SECRET_BROKER"}
+    assert {name for name in after if after[name] != first[name]} == {"VMS_SECRET_BROKER", "VMS_SECRET_VIEWER_ADMIN"}
+    assert len(after["VMS_SECRET_VIEWER_ADMIN"]) == 20
     assert after.keys() == first.keys()
     assert (checkout / "config" / "sites.yaml").read_text() == "mine\n"
 

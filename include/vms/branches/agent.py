@@ -270,7 +270,8 @@ def _forget_ended(home: Home, name: str) -> None:
     with contextlib.suppress(OSError, ValueError, psutil.Error):
         if f"edge worker: {name}" in " ".join(psutil.Process(int(place.read_text())).cmdline()):
             return
-    place.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # then Airflow says what is wrong with the file, and is begun again
+        place.unlink(missing_ok=True)
 
 
 def _started(words: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

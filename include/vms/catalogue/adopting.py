@@ -158,6 +158,8 @@ def add_recording(conn: Connection, actor: Actor, found: Found, copy: CopyReceip
     ensure_months_of(conn, [found.start_utc], actor.now)
     try:
         _add_recording(conn, actor, found, copy)
+    except psycopg2.errors.UniqueViolation:
+        raise  # a run has registered it at this moment
     except (psycopg2.DataError, psycopg2.IntegrityError, ValueError, OverflowError) as error:
         why = str(error).strip().splitlines()[0]
         raise Unrecordable(f"the catalogue can't hold what it says of itself ({why})") from error

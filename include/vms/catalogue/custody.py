@@ -296,8 +296,8 @@ def _record_release(cursor: Cursor, actor: Actor, receipt: ReleaseReceipt) -> No
     if row is None:
         raise CatalogueError(
             f"The site of {actor.run.dag_id} has no recording {place[0]} of {place[1]:%Y-%m-%d %H:%M:%S} UTC.",
-            "Its sources were removed by an order of another catalogue, or the site's machine tells what is not so:"
-            " look at its lineage, and at that machine.",
+            "Its sources were removed by an order of another catalogue, as of one before a restore, or the site's"
+            " machine tells what is not so: look at its lineage, and at that machine.",
         )
     camera_id, zone, end, was_due = row
     hold_camera(cursor, camera_id)

@@ -88,7 +88,7 @@ def ensure_months_of(conn: Connection, starts: Iterable[datetime], now: datetime
     """Make the months in which footage begins as somebody else says, beside the present; of too many those that are
     nearest to the present. What begins in another one the catalogue then refuses, file by file."""
     ahead = months_ahead(now)
-    asked = {month_of(at): f"recording_{at.year:04d}_{at.month:02d}" for at in starts}
+    asked = {month: f"recording_{month[0]:04d}_{month[1]:02d}" for month in map(month_of, starts)}
     gone = set(_missing(conn, list(asked.values())))
     new = sorted((month for month, name in asked.items() if name in gone), key=lambda month: _apart(month, now))
     if new:

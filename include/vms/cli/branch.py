@@ -46,7 +46,7 @@ def invite(site: _Site, as_json: _Json = False) -> None:
     made = invitation.invite(site, authority(home, now).pin)
     with _opened(home) as conn:
         branches.invite(conn, site, made.hashed, now + invitation.VALID_FOR, who(), now)
-    centre = home.parts.branches if home.parts else "https://NAME-OF-THE-CENTRE:8444"
+    centre = home.parts.branch_address if home.parts else "https://NAME-OF-THE-CENTRE:8444"
     if as_json:
         until = utc_text(now + invitation.VALID_FOR)
         _write({"site": site, "url": centre, "token": made.text, "valid_until": until})

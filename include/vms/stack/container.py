@@ -71,9 +71,9 @@ def _prepare_branches(home: Home, parts: Parts) -> None:
     """What the proxy needs for branches, made before the first one is invited: it does not begin without it."""
     now = datetime.now(UTC)
     own = authority.authority(home, now, make=True)
-    names = (urlsplit(parts.branches).hostname or "localhost",)
+    names = (urlsplit(parts.branch_address).hostname or "localhost",)
     if authority.prepare_port(home, own, names, now):
-        log.info("Branches reach this centre as %s; `docker compose restart tls` if it runs.", parts.branches)
+        log.info("Branches reach this centre as %s; `docker compose restart tls` if it runs.", parts.branch_address)
 
 
 def run_airflow(home: Home, part: str) -> None:

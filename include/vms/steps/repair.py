@@ -19,7 +19,7 @@ from vms.catalogue.connection import Connection
 from vms.catalogue.events import Actor
 from vms.catalogue.losing import StoredCopy, archive_from_source, lose
 from vms.catalogue.partitions import ensure_partitions, months_ahead
-from vms.errors import StoreError, VmsError
+from vms.errors import StagingFull, StoreError, VmsError
 from vms.home import Home
 from vms.logs import about
 from vms.model import RunRef, StoreTarget
@@ -150,7 +150,7 @@ def _make(
         key, good = _place_for(target, broken, folder)
         if good is not None:
             return good
-    except StoreError as error:
+    except (StoreError, StagingFull) as error:
         report(f"{broken.key} is not repaired: {error}")
         return None
     for holder in holders:
@@ -169,7 +169,7 @@ def _make(
         except ObjectMissing as error:
             lose(conn, Actor(run, datetime.now(UTC)), holder, "lost", error.message)
             report(error.message)
-        except (StoreError, OSError) as error:
+        except (StoreError, StagingFull, OSError) as error:
             report(f"{broken.key} is not repaired from {store.name}: {error}")
     return None
 
