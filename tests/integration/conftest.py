@@ -3,6 +3,7 @@ viewer's pages by themselves, looked at by whom a test says."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +15,14 @@ from viewer import database, visitor
 from viewer_world import Clip, SignedIn, World, build, make_clip
 from vms.catalogue.connection import Connection
 from vms.home import Home, from_environment
+
+
+@pytest.fixture(autouse=True, scope="module")
+def main_module() -> Iterator[None]:
+    """Streamlit puts the page that it runs in the place of __main__, and every process that is spawned would run it."""
+    own = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = own
 
 
 @pytest.fixture
