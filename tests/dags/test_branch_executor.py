@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.models import import_all_models
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.providers.edge3.models.edge_job import EdgeJobModel
 from airflow.providers.edge3.models.edge_worker import EdgeWorkerModel, EdgeWorkerState
 from sqlalchemy import create_engine, insert, select
@@ -76,6 +77,6 @@ def test_a_branch_that_speaks_speaks_for_itself(session: Session) -> None:
 
 def test_what_waits_for_branches_takes_no_place_from_others() -> None:
     executor = BranchExecutor(parallelism=4)
-    executor.running = {object() for _ in range(100)}  # type: ignore[misc]
+    executor.running = {TaskInstanceKey("footage_jkt", "compress", "run", map_index=number) for number in range(100)}
     assert executor.slots_occupied == 0
     assert executor.slots_available == 4

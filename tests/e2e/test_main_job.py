@@ -17,11 +17,11 @@ import httpx
 import pytest
 import yaml
 
+from browser_world import BROWSER, NEEDS_BROWSER
 from installation import ROOT, Stack, sha256, wait_for
 from vms.video.binaries import binaries
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 DEMO_SITES = {"ho", "makassar", "jayapura"}
@@ -148,7 +148,7 @@ def test_a_site_of_ones_own_is_archived_without_a_restart(stack: Stack, warehous
     assert gate["start_utc"].startswith("2026-01-03T01:30:00")
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+@NEEDS_BROWSER
 @pytest.mark.usefixtures("warehouse")
 def test_a_recording_plays_in_a_browser_and_downloads_whole(stack: Stack, tmp_path: Path) -> None:
     row = next(row for row in stack.recordings("--site", "gudang", "--camera", "gate") if row["state"] == "archived")
@@ -171,7 +171,7 @@ def test_a_recording_plays_in_a_browser_and_downloads_whole(stack: Stack, tmp_pa
     assert f"sha256:{sha256(saved)}" == row["copies"][0]["checksum"]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+@NEEDS_BROWSER
 def test_operations_is_a_page_within_airflow_from_where_a_file_is_tried_again(stack: Stack) -> None:
     bad = wait_for("a quarantined file", lambda: stack.recordings("--state", "quarantined"), 240, every_s=3)[-1]
     airflow = f"http://127.0.0.1:{stack.airflow_port}"
@@ -237,23 +237,21 @@ def archived_once(stack: Stack, source: Path, warehouse: Path) -> None:
     assert [path.name for path in (stack.home / "nas" / key.parent).glob(f"{key.stem}*.mp4")] == [key.name]
 
 
-def encoder_of(stack: Stack, staged: str) -> int:
-    """The FFmpeg that makes this rendition, as soon as it works."""
+def being_encoded(stack: Stack, warehouse: Path, day: int) -> tuple[Path, int]:
+    """A new source of this day of January, and the FFmpeg that works on it."""
+    source = warehouse / "gate" / f"2026-01-{day:02}_10-00-00.mp4"
+    make_clip(source, 60, size="1280x720", rate=15)
+    stack.vms("run", "gudang")
+    wanted = ("libsvtav1", f"gate_202601{day:02}T020000Z")
 
     def working() -> int | None:
-        wanted = ("libsvtav1", staged)
         return next((pid for pid in stack.processes() if all(word in command_line(pid) for word in wanted)), None)
 
-    pid: int = wait_for(f"FFmpeg at work on {staged}", working, 120, every_s=0.1)
-    return pid
+    return source, wait_for("FFmpeg at work on it", working, 120, every_s=0.1)
 
 
 def test_a_task_killed_while_it_compresses_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
-    source = warehouse / "gate" / "2026-01-04_10-00-00.mp4"
-    make_clip(source, 60, size="1280x720", rate=15)
-    stack.vms("run", "gudang")
-
-    ffmpeg = encoder_of(stack, "gate_20260104T020000Z")
+    source, ffmpeg = being_encoded(stack, warehouse, 4)
     os.kill(parent_of(ffmpeg), signal.SIGKILL)
     wait_for("the end of the orphaned FFmpeg", lambda: not Path(f"/proc/{ffmpeg}").exists(), 10, every_s=0.2)
     archived_once(stack, source, warehouse)
@@ -307,11 +305,7 @@ def unfinished_runs(stack: Stack) -> list[dict[str, Any]]:
 
 
 def test_a_scheduler_killed_while_its_task_compresses_loses_and_doubles_nothing(stack: Stack, warehouse: Path) -> None:
-    source = warehouse / "gate" / "2026-01-07_10-00-00.mp4"
-    make_clip(source, 60, size="1280x720", rate=15)
-    stack.vms("run", "gudang")
-
-    ffmpeg = encoder_of(stack, "gate_20260107T020000Z")
+    source, ffmpeg = being_encoded(stack, warehouse, 7)
     (scheduler,) = (one["pid"] for one in stack.status()["services"] if one["name"] == "airflow-scheduler")
     os.kill(scheduler, signal.SIGKILL)
     wait_for("the end of what it had begun", lambda: not Path(f"/proc/{ffmpeg}").exists(), 20, every_s=0.2)
@@ -319,10 +313,7 @@ def test_a_scheduler_killed_while_its_task_compresses_loses_and_doubles_nothing(
 
 
 def test_a_stop_in_the_middle_of_the_work_loses_nothing(stack: Stack, warehouse: Path) -> None:
-    source = warehouse / "gate" / "2026-01-06_10-00-00.mp4"
-    make_clip(source, 60, size="1280x720", rate=15)
-    stack.vms("run", "gudang")
-    encoder_of(stack, "gate_20260106T020000Z")
+    source, _ = being_encoded(stack, warehouse, 6)
     stack.vms("down", timeout_s=30)
     assert not list(stack.processes())
     assert stack.vms("status", check=False).returncode == 1

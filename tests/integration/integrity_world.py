@@ -47,10 +47,10 @@ class Archive:
     def target(self, store: str = "nas") -> StoreTarget:
         return stores_in_use(self.conn)[store]
 
-    def reconcile(self, store: str = "nas", **changes: object) -> Reconciled:
+    def reconcile(self, store: str = "nas", *, budget_s: float = 3600.0, accept_losses: bool = False) -> Reconciled:
         self.said.clear()
-        options = {"budget_s": 3600.0, **changes}
-        return reconcile(self.conn, self.target(store), self.home, RUN, report=self.said.append, **options)  # type: ignore[arg-type]
+        place = (self.conn, self.target(store), self.home, RUN)
+        return reconcile(*place, budget_s=budget_s, report=self.said.append, accept_losses=accept_losses)
 
     def prove(self, store: str = "nas", sample: int = 100) -> Proven:
         self.said.clear()
