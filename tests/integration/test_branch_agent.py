@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from vms.branches import agent, authority, membership, turn
 from vms.home import PROJECT_ROOT, Home, from_environment
+from vms.stack import processes
 
 AHEAD = timedelta(minutes=10)
 SECRET = "told-to-every-branch-" * 4
@@ -156,7 +157,7 @@ def test_the_agent_keeps_a_worker_that_shows_the_branch_and_ends_it_with_all_tha
         assert begun
         running.terminate()
         assert running.wait(120) == 0
-        assert [one for one in begun if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+        assert [one for one in begun if processes.alive(one)] == []
         assert not turn.is_running(branch)
     finally:
         running.kill()

@@ -62,7 +62,7 @@ def members(mark: str, since: float, sessions: Iterable[int] = ()) -> list[psuti
     for process in tuple(found.values()):
         for one in tree(process.pid):
             found.setdefault(one.pid, one)
-    return [one for pid, one in found.items() if pid not in ours and _alive(one) and one.create_time() > since - 2]
+    return [one for pid, one in found.items() if pid not in ours and alive(one) and one.create_time() > since - 2]
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -72,6 +72,14 @@ def tree(pid: int) -> list[psutil.Process]:
         return [parent, *parent.children(recursive=True)]
     except psutil.Error:
         return []
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs: what has ended and waits to be reaped does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def end_session(session: int, *, patience_s: float) -> None:
@@ -134,7 +142,7 @@ def wait_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psu
     """Wait until they have ended; those that are still there at the time-out."""
     left = list(processes)
     give_up = time.monotonic() + timeout_s
-    while (left := [process for process in left if _alive(process)]) and time.monotonic() < give_up:
+    while (left := [process for process in left if alive(process)]) and time.monotonic() < give_up:
         time.sleep(0.05)
     return left
 
@@ -180,13 +188,6 @@ def _environment(entry: Path) -> list[bytes]:
         return (entry / "environ").read_bytes().split(b"\0")
     except OSError:
         return []
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _title(process: psutil.Process) -> str:
