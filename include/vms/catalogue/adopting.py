@@ -129,7 +129,7 @@ def make_places(conn: Connection, config: Config, store: StoreConfig, identity: 
     """Sites, their cameras and this store as sites.yaml has them; the store's number. Raises CatalogueError when the
     catalogue knows another store by this name."""
     with conn, conn.cursor() as cursor:
-        for site in config.sites:
+        for site in sorted(config.sites, key=lambda each: each.id):  # as whoever else holds several
             keep_cameras(cursor, keep_site(cursor, site), site, set())
         (number,) = keep_stores(cursor, (store,))
         set_store_identity(cursor, number, identity)

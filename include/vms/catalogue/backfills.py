@@ -82,7 +82,6 @@ def begin_backfill(
         for site, given in sorted(sites, key=lambda each: each[0].id):
             order = replace(given, backfill_id=number)
             site_id = keep_site(cursor, site)
-            keep_stores(cursor, site.stores)
             hold_site(cursor, site.id)
             _refuse_overlap(cursor, site_id, order)
             cursor.execute(
@@ -91,6 +90,7 @@ def begin_backfill(
                 (number, site_id, order.from_utc, order.to_utc, list(order.cameras), run_id(order, 1), now),
             )
             orders.append(order)
+        keep_stores(cursor, tuple({store.name: store for site, _ in sites for store in site.stores}.values()))
     return int(number), orders
 
 

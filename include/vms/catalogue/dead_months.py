@@ -21,6 +21,7 @@ KEEP_ROWS = timedelta(days=365)
 """How long rows of purged recordings stay after their month, and after the last purge in it."""
 
 _PATIENCE = "2s"
+_IN_USE = (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled, psycopg2.errors.DeadlockDetected)
 _NAME = re.compile(r"recording_(\d{4})_(\d{2})\Z")
 
 
@@ -47,7 +48,7 @@ def drop_dead_months(conn: Connection, now: datetime) -> list[str]:
         try:
             if _drop(conn, f"{year:04d}_{month:02d}", now):
                 dropped.append(f"{year:04d}-{month:02d}")
-        except (psycopg2.errors.LockNotAvailable, psycopg2.errors.QueryCanceled):
+        except _IN_USE:
             continue
     return dropped
 

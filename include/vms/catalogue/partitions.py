@@ -27,6 +27,9 @@ tables there are; each has its price in every question that no month narrows, fo
 LOCK = 7_302_118_002
 """Advisory: held by who makes or drops partitions."""
 
+_POINTED_AT = "site, camera, store"
+"""What rows of partitions point at, in the order in which planning writes to it."""
+
 _AUTOVACUUM = (
     # index-only reads need vacuumed pages on exactly the newest days; the default would wait for 20 % of the table
     "autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000, "
@@ -66,7 +69,12 @@ def ensure_partitions(conn: Connection, months: Iterable[Month]) -> None:
         return
     with conn, conn.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        for name in _missing(conn, list(wanted)):
+        missing = _missing(conn, list(wanted))
+        if missing:
+            # To attach is to lock these one by one, in an order of its own: with whoever writes to two of them it would
+            # come to a deadlock. Locked here in everybody's order they are only waited for.
+            cursor.execute(f"LOCK TABLE {_POINTED_AT} IN SHARE ROW EXCLUSIVE MODE")
+        for name in missing:
             table, month = wanted[name]
             cursor.execute(
                 f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)"

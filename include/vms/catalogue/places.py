@@ -81,8 +81,14 @@ def keep_cameras(cursor: Cursor, site_id: int, site: Site, seen: set[str]) -> di
 
 
 def keep_stores(cursor: Cursor, stores: tuple[StoreConfig, ...]) -> list[int]:
-    """The numbers of these stores, in their order. A store that moved keeps its number and its identity."""
+    """The numbers of these stores, in their order. A store that moved keeps its number and its identity.
+
+    Their rows are held until the transaction ends: by everybody in the order of their names, and behind those of sites.
+    """
     numbers = []
+    cursor.execute(
+        "SELECT FROM store WHERE name = ANY(%s) ORDER BY name FOR NO KEY UPDATE", ([store.name for store in stores],)
+    )
     for store in stores:
         cursor.execute(
             "INSERT INTO store (name, url, conn_id, options) VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO UPDATE"

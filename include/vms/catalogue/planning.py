@@ -207,9 +207,8 @@ def _take_up_retries(cursor: Cursor, site_id: int) -> None:
 
 def _store_batches(cursor: Cursor, actor: Actor, site: Site, site_id: int) -> int:
     """Write down what the run does: new footage first, then what stores lack of what is archived already."""
-    wanted = keep_stores(cursor, site.stores)
-    fallback = keep_stores(cursor, (site.fallback,))[0] if site.fallback else None
-    named = wanted if fallback is None else [*wanted, fallback]
+    named = keep_stores(cursor, (*site.stores, *((site.fallback,) if site.fallback else ())))
+    wanted, fallback = named[: len(site.stores)], named[-1] if site.fallback else None
     forget_stores(cursor, site_id, named)
     out = out_since(cursor, site_id, fallback, actor.now - site.fallback_after)
     used = with_fallback(wanted, fallback, out, site.fallback_after, actor.now)
