@@ -64,10 +64,11 @@ class TaskRun:
 class AirflowApi:
     """A client of one home's Airflow, as who commands ask as, or another of its users; use it in a `with` block.
 
-    Every method raises StackError when Airflow does not answer or refuses.
+    Every method raises StackError when Airflow does not answer or refuses. timeout_s: on a busy machine an answer takes
+    its time; that Airflow does not run at all is known at once.
     """
 
-    def __init__(self, home: Home, *, user: str = "", timeout_s: float = 15.0) -> None:
+    def __init__(self, home: Home, *, user: str = "", timeout_s: float = 60.0) -> None:
         self._home = home
         self.user = user or commands_user(home)
         self._url = airflow_url(home)

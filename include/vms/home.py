@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import secrets
+import threading
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -202,7 +203,7 @@ class Home:
         path = self.secrets / name
         if not path.exists():
             self.prepare()
-            fresh = path.with_suffix(f".{os.getpid()}.new")
+            fresh = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.new")
             fresh.touch(mode=0o600)
             fresh.write_text(secrets.token_urlsafe(length))
             try:
@@ -256,7 +257,9 @@ def remember_mode(home: Home) -> None:
     """
     with_s3 = home.with_s3 if home.demo else bool(_remembered(home.root, "with_s3"))
     ports = {"viewer_port": home.viewer_port, "airflow_port": home.airflow_port}
-    (home.run / "mode.json").write_text(json.dumps({"demo": home.demo, "with_s3": with_s3} | ports))
+    fresh = home.run / f"mode.{os.getpid()}.new"
+    fresh.write_text(json.dumps({"demo": home.demo, "with_s3": with_s3} | ports))
+    fresh.replace(home.run / "mode.json")  # whole at any moment: half of it would mean another installation
 
 
 def _private(path: str, flags: int) -> int:

@@ -125,6 +125,7 @@ def test_everything_is_in_it_and_what_is_away_says_so(
     monkeypatch.setenv("OF_ANOTHER_PROGRAM", "nobody's business")
     short = {"nvr": {"conn_type": "http", "host": "10.0.0.9", "login": "ab1"}}  # too short to be looked for in texts
     home.connections.write_text(json.dumps(json.loads(home.connections.read_text()) | short))
+    (home.run / "services.17.new").symlink_to("gone")  # as one that is replaced between being listed and looked at
     parts, faults = bundle(home, tmp_path)
     assert json.loads(parts["connections.json"])["nvr"] == short["nvr"] | {"login": "[secret]"}
     assert json.loads(parts["versions.json"])["packages"]["apache-airflow"]

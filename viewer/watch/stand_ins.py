@@ -126,7 +126,7 @@ class StandIns:
         name = "-".join(map(str, key))
         made, missing = (self._folder / f"{name}{ending}" for ending in (".ts", MISSING))
         for path in (made, missing):
-            if path.exists():
+            with contextlib.suppress(FileNotFoundError):
                 os.utime(path)
                 return path
         (index,) = self._heads.read([one])

@@ -20,7 +20,9 @@ from vms.errors import ConfigError, StackError
 from vms.home import Home, from_environment
 
 DAG_PREFIX = "footage_"
-PARSING_PATIENCE_S = 60.0
+PARSING_PATIENCE_S = 180.0
+"""Mostly it is known in half a minute; a busy machine takes minutes to read all files of DAGs once."""
+
 POLL_S = 2.0
 
 

@@ -6,6 +6,7 @@ through `vms.masking` on its way into the ZIP.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -215,11 +216,14 @@ def _machine(home: Home) -> dict[str, Any]:
         "booted": datetime.fromtimestamp(psutil.boot_time(), UTC),
         "mounts": [[one.device, one.mountpoint, one.fstype] for one in psutil.disk_partitions()],
         "disks": {name: shutil.disk_usage(folder)._asdict() for name, folder in there.items()},
-        "files": {
-            str(path.relative_to(home.root)): path.stat().st_size
-            for path in sorted([*home.run.glob("*"), *home.backups.glob("*")])
-        },
+        "files": dict(_sizes(home)),
     }
+
+
+def _sizes(home: Home) -> Iterator[tuple[str, int]]:
+    for path in sorted([*home.run.glob("*"), *home.backups.glob("*")]):
+        with contextlib.suppress(FileNotFoundError):  # one that was replaced or is over since it was listed
+            yield str(path.relative_to(home.root)), path.stat().st_size
 
 
 def _catalogue(home: Home) -> dict[str, Any]:
@@ -272,8 +276,12 @@ def _agent_log() -> str:
 
 def _newest_task_logs(home: Home) -> list[Path]:
     """At a branch nobody else has them: what the centre shows of a task is what was sent there."""
-    found = [path for path in (home.logs / "airflow").rglob("*.log") if path.is_file()]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[:TASK_LOGS]
+    found = []
+    for path in (home.logs / "airflow").rglob("*.log"):
+        with contextlib.suppress(FileNotFoundError):  # old ones are being cleared
+            if path.is_file():
+                found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)[:TASK_LOGS]]
 
 
 def _tail(path: Path, most: int = LOG_BYTES) -> str:

@@ -147,7 +147,8 @@ def _sweep(parts: int, swept: threading.Event) -> None:
     swept.set()
     now = time.time()
     with os.scandir(parts) as entries:
-        stale = [entry.name for entry in entries if now - entry.stat(follow_symlinks=False).st_mtime > _STALE_PART_S]
-    for part in stale:
-        with contextlib.suppress(OSError):
-            os.unlink(part, dir_fd=parts)
+        found = [entry.name for entry in entries]
+    for part in found:
+        with contextlib.suppress(OSError):  # such as one whose writer has ended meanwhile
+            if now - os.stat(part, dir_fd=parts, follow_symlinks=False).st_mtime > _STALE_PART_S:
+                os.unlink(part, dir_fd=parts)

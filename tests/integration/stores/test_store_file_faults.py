@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -291,6 +292,25 @@ def test_parts_of_dead_writers_are_swept_after_a_day(folder: Path, store: Store,
         os.utime(folder / ".tmp" / name, (time.time() - age,) * 2)
     put(store, tmp_path, b"footage")
     assert [path.name for path in (folder / ".tmp").iterdir()] == ["young"]
+
+
+def test_a_writer_that_ends_while_old_parts_are_looked_for_disturbs_nobody(
+    folder: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, listed = folder / ".tmp" / "nvr.17.0123456789abcdef", os.scandir
+    part.parent.mkdir()
+    part.touch()
+
+    def ends_meanwhile(place: int | Path) -> contextlib.AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        with listed(place) as entries:
+            found = list(entries)
+        part.unlink(missing_ok=True)
+        return contextlib.nullcontext(iter(found))
+
+    monkeypatch.setattr(os, "scandir", ends_meanwhile)
+    put(store, tmp_path, b"footage")
+    monkeypatch.undo()
+    assert [one.key for one in store.list()] == [KEY]
 
 
 def test_emptied_folders_go_but_the_store_stays(store: Store, folder: Path, tmp_path: Path) -> None:
