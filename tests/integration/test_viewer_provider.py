@@ -100,7 +100,7 @@ def _to_provider(client: TestClient, provider: Provider, who: str = "b-1", **wan
     assert sent.status_code == 303, sent.text
     assert sent.headers["location"].startswith(f"{provider.issuer}/authorize?")
     asked = parse_qs(urlsplit(sent.headers["location"]).query)
-    with httpx.Client(trust_env=False) as browser:
+    with httpx.Client(trust_env=False, timeout=120) as browser:
         assert browser.get(sent.headers["location"]).status_code == 200
         flat = {name: values[0] for name, values in asked.items()} | {"who": who}
         return str(browser.get(f"{provider.issuer}/choose?{urlencode(flat)}").headers["location"])
