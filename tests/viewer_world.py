@@ -126,7 +126,7 @@ def sign_in(
 
 def eventually(true: Callable[[], object]) -> None:
     """Wait until it is true; the limit only ends a hang."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not true():
         assert time.monotonic() < end, "it never became true"
         time.sleep(0.1)
@@ -236,7 +236,7 @@ def many_files(world: World, camera: str, count: int) -> None:
     one_more = """
     INSERT INTO {table} OVERRIDING SYSTEM VALUE
     SELECT (jsonb_populate_record({table}, jsonb_build_object(
-        'recording_id', 100000 + n, 'start_at', start_at + n * %s) || {more}
+        'recording_id', 100000 * recording_id + n, 'start_at', start_at + n * %s) || {more}
     )).*
     FROM {table}, generate_series(1, %s) n
     WHERE recording_id = (

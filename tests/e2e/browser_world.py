@@ -24,7 +24,15 @@ from vms.home import PROJECT_ROOT, Home
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDS_BROWSER = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
-WAIT_MS = 60_000
+WAIT_MS = 120_000
+"""Only ends a hang: a machine that runs other tests beside takes its time for everything."""
+
+PLAYED = """video => {
+  video.muted = true;
+  if (video.paused && !video.ended) video.play().catch(() => {});  // the page may just be drawn anew
+  return video.currentTime;
+}"""
+"""Have it played, and see how far it is."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,12 @@ def served(
         yield Viewer(world, f"{scheme}://127.0.0.1:{port}", sign_in(home))
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, -signal.SIGTERM), log.read_text()
+        assert process.wait(120) in (0, -signal.SIGTERM), log.read_text()
+
+
+def launched(playwright: Any) -> Any:
+    """A Chromium."""
+    return playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"], timeout=WAIT_MS)
 
 
 def new_page(
@@ -85,8 +98,8 @@ def new_page(
         token = (person or viewer.person).token
         name = f"vms_{viewer.url.rpartition(':')[2]}"
         context.add_cookies([{"name": name, "value": token, "url": viewer.url, "httpOnly": True}])
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.on("dialog", lambda dialog: page.errors.append(f"dialog: {dialog.message}"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from browser_world import BROWSER, Viewer, served
+from browser_world import Viewer, launched, served
 from installation import Stack, free_port, wait_for
 from vms.home import Home
 
@@ -23,8 +23,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.vms("up", "--demo", "--detach", timeout_s=300)
         yield running
     finally:
-        running.vms("down", check=False, timeout_s=60)
-        wait_for("the end of every process of the stopped stack", lambda: not list(running.processes()), 20)
+        running.vms("down", check=False)
+        wait_for("the end of every process of the stopped stack", lambda: not list(running.processes()), 60)
 
 
 @pytest.fixture
@@ -38,6 +38,6 @@ def viewer(catalogue: tuple[Home, str], tmp_path: Path) -> Iterator[Viewer]:
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        running = launched(playwright)
         yield running
         running.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from browser_world import NEEDS_BROWSER, Viewer, new_page
+from browser_world import NEEDS_BROWSER, PLAYED, Viewer, new_page
 from viewer_world import ATTACK, eventually, fleet
 from vms.catalogue.connection import connect
 from vms.stack.postgres import role_url
@@ -32,8 +32,7 @@ def test_found_played_and_downloaded(viewer: Viewer, browser: Any) -> None:
     video = page.locator("video")
     video.wait_for()
     assert "recording=" in page.url
-    video.evaluate("video => { video.muted = true; return video.play(); }")
-    eventually(lambda: video.evaluate("video => video.currentTime > 0.3 && video.videoWidth === 320"))
+    eventually(lambda: video.evaluate(PLAYED) > 0.3 and video.evaluate("video => video.videoWidth") == 320)
     assert "SHA-256" in page.locator(".custody").inner_text()
     assert page.locator(".hash code").first.inner_text().strip() != ""
 

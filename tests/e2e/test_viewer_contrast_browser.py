@@ -8,6 +8,7 @@ import pytest
 
 from browser_world import NEEDS_BROWSER, Viewer, new_page
 from viewer import query
+from viewer_world import eventually
 
 pytestmark = [pytest.mark.slow, NEEDS_BROWSER]
 
@@ -72,6 +73,10 @@ FAINT = (
 }"""
 )
 
+SETTLED = """() => document.querySelector("[data-testid=stApp]").dataset.testScriptState === "notRunning"
+  && !document.getAnimations().some((one) => one instanceof CSSTransition)"""
+"""What is drawn anew for longer than a moment fades until it is there again."""
+
 EDGES = """() => [...document.querySelectorAll("[data-testid=stCheckbox] label, [data-testid=stRadioOption]")]
   .filter((one) => !one.querySelector(":checked"))
   .map((one) => getComputedStyle(one.querySelector(
@@ -109,6 +114,7 @@ def test_all_text_stands_out_and_everything_has_a_name(viewer: Viewer, browser: 
         page.goto(viewer.url + path)
         page.locator(".account .who").wait_for()
         page.wait_for_load_state("networkidle")
+        eventually(lambda: page.evaluate(SETTLED))
         faint |= {f"{path} {what}": ratio for what, ratio in page.evaluate(FAINT).items()}
         nameless |= {f"{path} {what}": path for what in page.evaluate(NAMELESS)}
         edges |= set(page.evaluate(EDGES))

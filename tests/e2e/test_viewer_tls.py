@@ -73,7 +73,7 @@ def test_only_a_known_proxy_is_believed(catalogue: tuple[Home, str], tmp_path: P
     host = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False).stdout.split()
     lan = next((one for one in host if "." in one), "")
     more = {"VMS_VIEWER_HOST": "0.0.0.0", "VMS_VIEWER_NAMES": "cctv.example", "VMS_VIEWER_PROXIES": "127.0.0.1"}  # noqa: S104
-    with served(home, tmp_path, more) as viewer, httpx.Client(trust_env=False) as client:
+    with served(home, tmp_path, more) as viewer, httpx.Client(trust_env=False, timeout=120) as client:
         told = {"Host": "cctv.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
         answer = client.get(f"{viewer.url}/sign-in", headers=told)
         assert answer.status_code == 200
@@ -92,7 +92,7 @@ def test_only_a_known_proxy_is_believed(catalogue: tuple[Home, str], tmp_path: P
 
 def test_without_a_proxy_nobody_is_believed(catalogue: tuple[Home, str], tmp_path: Path) -> None:
     home = catalogue[0]
-    with served(home, tmp_path) as viewer, httpx.Client(trust_env=False) as client:
+    with served(home, tmp_path) as viewer, httpx.Client(trust_env=False, timeout=120) as client:
         told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
         _sign_in(client, viewer.url, told)
     with closing(owner(home)) as conn, conn.cursor() as cursor:

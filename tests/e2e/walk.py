@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,13 @@ class Walk:
         return f"{self.steps[-1][1]:.0f} s, {self.taps} taps, {self.typed} letters typed ({ways}); {self.pictures}"
 
 
+def back_to(time: str, stamp: Any, back: Callable[[], None]) -> None:
+    """Where it was paused, or some recordings before: on a busy machine a pause comes late."""
+    while time not in (at := stamp.inner_text()):
+        back()
+        eventually(lambda at=at: stamp.inner_text() != at)
+
+
 def walk(page: Any, url: str, pictures: Path, reason: str) -> tuple[Walk, Any]:
     """budi goes from the sign-in to a ZIP in his hand: the walk, and the download."""
     page.set_viewport_size(SCREEN)
@@ -116,8 +124,10 @@ def walk(page: Any, url: str, pictures: Path, reason: str) -> tuple[Walk, Any]:
     page.get_by_text(re.compile("^Awal: 08:00:0")).wait_for()
     one.arrived("awal")
     one.tap("button", "Putar (spasi)")
-    eventually(lambda: "08:05:0" in stamp.inner_text())
-    one.tap("button", "Jeda (spasi)")
+    eventually(lambda: "08:00:0" not in stamp.inner_text())
+    one.tap("button", re.compile(r"^(Jeda|Putar) \(spasi\)"))  # at the end of all footage it has stopped by itself
+    page.get_by_role("button", name="Putar (spasi)").wait_for()
+    back_to("08:05:0", stamp, lambda: one.tap("button", "Rekaman sebelumnya"))
     one.tap("button", "Akhir rentang di sini (O)")
     chosen = page.locator(".pick .said")
     eventually(lambda: re.match(r"31 Jan 08:00:0\d \S 08:05:0\d WIB", chosen.inner_text()))

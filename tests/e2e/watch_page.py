@@ -7,6 +7,15 @@ from typing import Any
 from browser_world import Viewer, new_page
 
 FIRST = "/watch?camera=ho/lobby&at=2026-01-31T01:00:01Z"
+AT = 1769821200000
+MINUTES = f"""() => {{
+  const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot?.querySelector(".root"));
+  const app = roots.find((one) => one?.app).app;
+  window.minutes = new Set();
+  const look = () => {{ window.minutes.add(Math.floor((app.at - {AT}) / 60000)); requestAnimationFrame(look); }};
+  look();
+}}"""
+"""From now on each minute after AT that is come to is noted."""
 
 
 def opened(browser: Any, viewer: Viewer, address: str, **options: Any) -> Any:

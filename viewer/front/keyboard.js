@@ -16,8 +16,8 @@ function popover() {
   const box = document.querySelector("[data-testid=stPopoverBody]");
   return box && { box, ways: [...waysIn(box)], opener: document.querySelector(`${OPENER}[aria-expanded=true]`) };
 }
-// Into a popover that was opened by keyboard, once it has something to be at.
-function into(opener, tries = 60) {
+// Into a popover that was opened by keyboard, once it has something to be at; on a slow line that takes a while.
+function into(opener, tries = 600) {
   const ways = popover()?.ways || [];
   if (focused() !== opener || !opener.isConnected || !tries) return;
   if (ways.length) (ways.find((one) => one.classList.contains("begin")) || ways[0]).focus();
